@@ -1,0 +1,95 @@
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager
+
+from gluonfr.core.errors import GluonFRError
+
+
+def _sync_folder(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mode_of_new_files():
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextmanager
+def whole_files(*paths, mode="wb", **open_kwargs):
+    """Write several files that appear together, or not at all.
+
+    Yields the open temporary files, in the order of `paths`; each lies in the folder of its path (created when missing).
+    After the block all are flushed and synced, then renamed **in the order given**, so name last the file whose presence
+    makes the set count. When the block raises, nothing is left behind and files that were there before stay as they were.
+    """
+    paths = [os.path.abspath(os.path.expanduser(os.fspath(path))) for path in paths]
+    temporary = []
+    try:
+        with ExitStack() as stack:
+            files = []
+            for path in paths:
+                folder, name = os.path.split(path)
+                try:
+                    os.makedirs(folder, exist_ok=True)
+                    descriptor, written = tempfile.mkstemp(prefix="." + name + ".", suffix=".tmp", dir=folder)
+                except OSError as error:
+                    raise GluonFRError(f"{path}: cannot be written there ({error.strerror}); choose another folder.") from error
+                temporary.append(written)
+                os.fchmod(descriptor, _mode_of_new_files())
+                files.append(stack.enter_context(os.fdopen(descriptor, mode, **open_kwargs)))
+            yield files
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for written, path in zip(list(temporary), paths):
+            os.replace(written, path)
+            temporary.remove(written)
+        for folder in {os.path.dirname(path) for path in paths}:
+            _sync_folder(folder)
+    finally:
+        for written in temporary:
+            if os.path.exists(written):
+                os.unlink(written)
+
+
+@contextmanager
+def whole_file(path, mode="wb", **open_kwargs):
+    """Write one file that appears whole or not at all; yields the open temporary file beside `path`."""
+    with whole_files(path, mode=mode, **open_kwargs) as (file,):
+        yield file
+
+
+@contextmanager
+def whole_folder(path):
+    """Fill a folder that appears whole or not at all; yields the temporary folder beside `path`.
+
+    An existing folder at `path` is replaced. The files that the block wrote are synced before the rename.
+    """
+    path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    parent, name = os.path.split(path)
+    os.makedirs(parent, exist_ok=True)
+    written = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
+    os.chmod(written, _mode_of_new_files() | 0o111)
+    try:
+        yield written
+        for folder, _, names in os.walk(written):
+            for each in names:
+                with open(os.path.join(folder, each), "rb") as file:
+                    os.fsync(file.fileno())
+            _sync_folder(folder)
+        if os.path.isdir(path):
+            old = tempfile.mkdtemp(prefix="." + name + ".", suffix=".old", dir=parent)
+            os.replace(path, os.path.join(old, name))
+            os.replace(written, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(written, path)
+        _sync_folder(parent)
+    finally:
+        shutil.rmtree(written, ignore_errors=True)

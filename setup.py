@@ -1,0 +1,38 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/__init__.py").read_text(encoding="utf-8")).group(1)
+README = HERE / "README.md"
+
+# MXNet 1.9.1 is not named here: its CPU and CUDA packages ship the same `mxnet` folder, so each is an extra.
+NUMPY = [
+    'numpy>=1.21,<1.24; python_version < "3.12"',
+    'numpy>=1.26,<2; python_version >= "3.12"',
+    'setuptools; python_version >= "3.12"',
+]
+TEST = ["pytest>=7", "ruff==0.17.6", "psutil", "protobuf<7"]
+
+setup(
+    name="gluonfr",
+    version=VERSION,
+    description="Face recognition with Apache MXNet/Gluon",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["gluonfr", "gluonfr.*"]),
+    python_requires=">=3.8,<3.13",
+    install_requires=NUMPY + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib"],
+    extras_require={
+        "cpu": ["mxnet==1.9.1"],
+        "cu112": ["mxnet-cu112==1.9.1"],
+        "gluoncv": ["gluoncv==0.10.5.post0"],
+        "onnx": ["onnx", "onnxruntime"],
+        "align": [],
+        "test": TEST,
+        "docs": ["nbconvert", "ipykernel"],
+    },
+    entry_points={"console_scripts": ["gluonfr = gluonfr.cli:main"]},
+)
