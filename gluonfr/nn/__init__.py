@@ -1,0 +1,8 @@
+"""Blocks that face-recognition networks are built of."""
+
+from gluonfr.nn.base import FR_Base, FrBase, FRBase
+from gluonfr.nn.dense import NormDense
+from gluonfr.nn.prelu import PReLU, prelu_form
+from gluonfr.nn.se import SELayer
+
+__all__ = ["FRBase", "FR_Base", "FrBase", "NormDense", "PReLU", "SELayer", "prelu_form"]

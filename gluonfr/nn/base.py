@@ -1,0 +1,56 @@
+from mxnet.gluon import HybridBlock, nn
+
+from gluonfr.core import GluonFRError
+from gluonfr.nn.dense import NormDense
+
+
+class FrBase(HybridBlock):
+    """What all face networks share: the input's scaling, the embedding, and the classifier that training needs.
+
+    A network fills `self.features`, whose last layer gives the embedding.
+
+    Parameters
+    ----------
+    classes : int or None
+        Number of identities C of the classifier; None builds none.
+    embedding_size : int
+        D.
+    weight_norm, feature_norm : bool, default False
+        Normalise the classifier's weight rows and its input; with both, its outputs are cosines.
+    need_cls_layer : bool, default True
+        False leaves the classifier out although `classes` is given.
+
+    Inputs:
+        - **data**: (N, 3, H, W) float32 RGB in [0, 1], what Gluon's `ToTensor` gives. Shift and scale are done inside.
+    Outputs:
+        - **embedding**: (N, D), not normalised.
+        - **output**: (N, C), only with a classifier: cosines when both norms are on, else logits.
+    """
+
+    def __init__(self, classes=None, embedding_size=128, weight_norm=False, feature_norm=False, need_cls_layer=True, **kwargs):
+        super().__init__(**kwargs)
+        if not _is_count(embedding_size):
+            raise GluonFRError(f"embedding_size is a positive whole number, got {embedding_size!r}.")
+        if classes is not None and not _is_count(classes):
+            raise GluonFRError(
+                f"classes is a positive whole number, or None for a network without classifier, got {classes!r}."
+            )
+        self.embedding_size = embedding_size
+        self.classes = classes if need_cls_layer else None
+        with self.name_scope():
+            self.features = nn.HybridSequential(prefix="")
+            self.output = None
+            if self.classes:
+                self.output = NormDense(self.classes, weight_norm, feature_norm, in_units=embedding_size, prefix="output_")
+
+    def hybrid_forward(self, F, x):
+        embedding = self.features(x * 2 - 1)
+        return embedding if self.output is None else (embedding, self.output(embedding))
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+FRBase = FrBase
+FR_Base = FrBase

@@ -1,0 +1,7 @@
+"""gluon-face's import path of the blocks; they live in `gluonfr.nn`."""
+
+from gluonfr.nn.base import FR_Base, FrBase, FRBase
+from gluonfr.nn.dense import NormDense
+from gluonfr.nn.se import SELayer
+
+__all__ = ["FRBase", "FR_Base", "FrBase", "NormDense", "SELayer"]
