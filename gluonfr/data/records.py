@@ -1,0 +1,176 @@
+import logging
+import os
+import struct
+
+import numpy as np
+
+from gluonfr.core import GluonFRError
+from gluonfr.data import recordio
+
+logger = logging.getLogger(__name__)
+
+HEADER = struct.Struct("<IfQQ")
+
+# Header records are short: only records up to this many bytes are looked at when a file is opened.
+_LONGEST_HEADER_RECORD = 2048
+_ROWS_AT_ONCE = 1 << 18
+_LABEL_LIMIT = 2**31
+
+
+class RecordFile:
+    """The images of a `train.rec`, read in any order, from any thread, before and after a fork.
+
+    Image i is the i-th image in the file's own order, 0 <= i < len(file). Header records (flag > 0 and an empty payload),
+    which some layouts put beside the images, are left out. When no `.idx` lies beside the file its offsets are found by
+    walking through it, which is logged.
+
+    Parameters
+    ----------
+    path : str
+        The `.rec` file.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the `.rec`.
+    headers : int
+        How many header records were left out.
+
+    Raises
+    ------
+    GluonFRError
+        The file is missing, cut off or no RecordIO file, or the `.idx` belongs to another file. Every record's own length,
+        label and place are checked when it is read.
+    """
+
+    def __init__(self, path):
+        self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        self._index_path = os.path.splitext(self.path)[0] + ".idx"
+        self._descriptor = None
+        self._scanned = None
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY)
+            self._size = os.fstat(self._descriptor).st_size
+            starts = self._find_records()
+        except OSError as error:
+            raise GluonFRError(f"{error.filename or self.path}: cannot be read ({error.strerror}); check the path.") from error
+        ends = np.append(starts[1:], self._size)
+        images = ~self._are_headers(starts, ends)
+        self._starts, self._ends = starts[images], ends[images]
+        self.headers = len(starts) - len(self._starts)
+        if not len(self._starts):
+            raise GluonFRError(f"{self.path}: holds no images, only {self.headers} header records; write or fetch it again.")
+
+    def __len__(self):
+        return len(self._starts)
+
+    def __reduce__(self):
+        return RecordFile, (self.path,)
+
+    def __del__(self):
+        if getattr(self, "_descriptor", None) is not None:
+            os.close(self._descriptor)
+
+    def read(self, i):
+        """`(label, payload)` of image i: a float that holds a whole number >= 0, and the encoded image as bytes."""
+        if not 0 <= i < len(self._starts):
+            raise IndexError(f"image {i} of {len(self._starts)} in {self.path}")
+        start, end = int(self._starts[i]), int(self._ends[i])
+        record = recordio.join(os.pread(self._descriptor, end - start, start))
+        if record is None:
+            raise self._misplaced(i)
+        if len(record) < HEADER.size:
+            raise self._damaged(i, f"is too short for a header ({len(record)} bytes)")
+        flag, label, _, _ = HEADER.unpack_from(record)
+        begin = HEADER.size + 4 * flag
+        if begin > len(record):
+            raise self._damaged(i, f"announces {flag} labels and is too short for them ({len(record)} bytes)")
+        if flag:
+            (label,) = struct.unpack_from("<f", record, HEADER.size)
+        if not (0 <= label < _LABEL_LIMIT and label.is_integer()):
+            raise self._damaged(i, f"has the label {label:g}, which is no whole number from 0 to {_LABEL_LIMIT - 1}")
+        return label, record[begin:]
+
+    def describe(self, i):
+        """The words that name image i in a message: file, image number and byte."""
+        return f"{self.path}: image {i} (its record starts at byte {int(self._starts[i])})"
+
+    @property
+    def labels(self):
+        """int64 (len,), read-only: every image's label. Damage raises; the first use looks at every record's header."""
+        labels, problems = self.scan()
+        if problems:
+            raise GluonFRError(problems[min(problems)])
+        return labels
+
+    def scan(self):
+        """Look at every record's place, length and label, once.
+
+        Returns
+        -------
+        labels : int64 (len,), read-only
+            -1 where the record is damaged.
+        problems : dict
+            Image number -> the sentence that says what is wrong with its record.
+        """
+        if self._scanned is None:
+            labels = np.empty(len(self), dtype=np.int64)
+            problems = {}
+            words = self._words()
+            for begin in range(0, len(self), _ROWS_AT_ONCE):
+                rows = slice(begin, min(begin + _ROWS_AT_ONCE, len(self)))
+                labels[rows], doubtful = self._scan_rows(words, rows)
+                # These are rare: images that hold the magic word, and damage, for which `read` has the words.
+                for i in doubtful:
+                    try:
+                        labels[i] = self.read(i)[0]
+                    except GluonFRError as error:
+                        problems[i] = str(error)
+            labels.setflags(write=False)
+            self._scanned = labels, problems
+        return self._scanned
+
+    def _scan_rows(self, words, rows):
+        places = self._starts[rows] // 4
+
+        def word(number):
+            return words[np.minimum(places + number, len(words) - 1)]
+
+        frame, flag = word(1), word(2).astype(np.int64)
+        length = (frame & recordio.LENGTH_MASK).astype(np.int64)
+        label = np.where(flag == 0, word(3), word(8)).view("<f4")
+        good = (word(0) == recordio.MAGIC) & (frame >> 29 == recordio.WHOLE)
+        good &= recordio.FRAME.size + recordio.padded(length) == self._ends[rows] - self._starts[rows]
+        good &= length >= HEADER.size + 4 * flag
+        good &= (label >= 0) & (label < _LABEL_LIMIT) & (label == np.floor(label))
+        return np.where(good, label, -1).astype(np.int64), (np.flatnonzero(~good) + rows.start).tolist()
+
+    def _words(self):
+        return np.memmap(self.path, dtype="<u4", mode="r", shape=(self._size // 4,))
+
+    def _find_records(self):
+        if self._size == 0:
+            raise GluonFRError(f"{self.path}: holds no records, it is empty; write or fetch it again.")
+        if os.path.exists(self._index_path):
+            return recordio.read_index(self._index_path, self.path, self._size)
+        logger.warning("%s is missing: finding the records by walking through %s", self._index_path, self.path)
+        return recordio.walk(self.path, self._size)
+
+    def _are_headers(self, starts, ends):
+        headers = np.zeros(len(starts), dtype=bool)
+        size = ends - starts
+        short = np.flatnonzero((size <= _LONGEST_HEADER_RECORD) & (size >= recordio.FRAME.size + HEADER.size))
+        if len(short):
+            words, places = self._words(), starts[short] // 4
+            flag = words[places + 2].astype(np.int64)
+            headers[short] = (flag > 0) & (words[places + 1] == HEADER.size + 4 * flag)
+        return headers
+
+    def _damaged(self, i, what):
+        return GluonFRError(f"{self.describe(i)} {what}; write or fetch the file again, or ask to skip damaged records.")
+
+    def _misplaced(self, i):
+        return GluonFRError(
+            f"{self.describe(i)} is damaged or {os.path.basename(self._index_path)} does not match: "
+            "delete the .idx so that it is rebuilt, and fetch the .rec again if that does not help."
+        )
