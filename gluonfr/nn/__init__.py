@@ -1,6 +1,6 @@
 """Blocks that face-recognition networks are built of."""
 
-from gluonfr.nn.base import FR_Base, FrBase, FRBase
+from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense
 from gluonfr.nn.prelu import PReLU, prelu_form
 from gluonfr.nn.se import SELayer

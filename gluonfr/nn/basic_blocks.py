@@ -1,6 +1,6 @@
 """gluon-face's import path of the blocks; they live in `gluonfr.nn`."""
 
-from gluonfr.nn.base import FR_Base, FrBase, FRBase
+from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense
 from gluonfr.nn.se import SELayer
 

@@ -1,0 +1,97 @@
+import numpy as np
+from mxnet import nd
+from mxnet.gluon import HybridBlock
+
+from gluonfr.core import GluonFRError
+
+
+class FRLoss(HybridBlock):
+    """Base of the losses: what they take, and what is checked before they compute.
+
+    A loss says what it eats in class attributes, from which a training run builds network and head:
+
+    - `eats`: 'cosine' (both norms of the classifier on), 'logits', or 'embedding';
+    - `weight_norm`, `feature_norm`: the classifier's norms.
+
+    Parameters
+    ----------
+    classes : int
+        Number of identities C; labels must lie in 0..C-1.
+    dtype : str, default 'float32'
+        Outputs of lower precision are raised to it before the loss is computed. Labels are never lowered.
+    weight : float, default None
+        Multiplies the loss.
+
+    Inputs:
+        - **output**: (N, C), what the network's classifier gives.
+        - **label**: (N,), float32 or int32.
+        - **embedding**: (N, D), third positional argument, for the losses that need it.
+        - **sample_weight**: (N,), keyword only, multiplies the loss of each sample.
+    Outputs:
+        - **loss**: (N,).
+
+    Raises
+    ------
+    GluonFRError
+        For wrong shapes, integer outputs, float16 labels and labels outside 0..C-1 (checked on arrays; a symbol has none).
+    """
+
+    eats = "logits"
+    weight_norm = False
+    feature_norm = False
+
+    def __init__(self, classes, dtype="float32", weight=None, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2:
+            raise GluonFRError(f"classes is a whole number of at least 2, got {classes!r}.")
+        self._classes = int(classes)
+        self._dtype = dtype
+        self._weight = weight
+
+    def __call__(self, output, label, *args, sample_weight=None):
+        if isinstance(output, nd.NDArray):
+            self._check(output, label)
+            if np.dtype(output.dtype).itemsize < np.dtype(self._dtype).itemsize:
+                output = output.astype(self._dtype)
+        loss = super().__call__(output, label, *args)
+        if self._weight is not None:
+            loss = loss * self._weight
+        return loss if sample_weight is None else loss * sample_weight.reshape((-1,))
+
+    def _check(self, output, label):
+        name = type(self).__name__
+        if output.ndim != 2 or output.shape[1] != self._classes:
+            raise GluonFRError(f"{name}: output has shape {output.shape}, expected (batch, {self._classes}); check `classes`.")
+        if np.dtype(output.dtype).kind != "f":
+            raise GluonFRError(f"{name}: output is {np.dtype(output.dtype).name}, expected floating point.")
+        if label.shape not in ((output.shape[0],), (output.shape[0], 1)):
+            raise GluonFRError(f"{name}: label has shape {label.shape}, expected ({output.shape[0]},), one label a sample.")
+        if np.dtype(label.dtype) == np.float16:
+            raise GluonFRError(f"{name}: label is float16, which is exact to 2048 only; keep labels float32 or int32.")
+        # pick and its kin clip a label that is out of range and train on garbage. Labels come from the loader, so that
+        # reading them waits for no computation of the network.
+        values = label.asnumpy()
+        if values.size and not (values.min() >= 0 and values.max() < self._classes):
+            wrong = values.ravel()[~((values.ravel() >= 0) & (values.ravel() < self._classes))][0]
+            raise GluonFRError(f"{name}: label {wrong:g} is outside 0..{self._classes - 1}; check the data and `classes`.")
+
+    def step(self):
+        """Advance the state that training moves, once per training step; most losses have none."""
+
+
+def cross_entropy(F, logits, label):
+    """-log softmax(logits)[label]: logits (N, C), label (N,) -> (N,)."""
+    return -F.pick(F.log_softmax(logits, axis=1), label, axis=1)
+
+
+def replace_target(F, logits, label, target, classes):
+    """logits (N, C) with the entry of each row's label replaced by target (N,), differentiable in both.
+
+    As an exported or static symbol it serves any batch size, which `scatter_nd` does not, and in float32 it is exact at
+    any class count, which taking the target's term out of the log-sum-exp is not.
+    """
+    row = F.contrib.arange_like(label, axis=0).astype("int64")
+    flat = F.contrib.index_copy(
+        F.reshape(logits, shape=(-1, 1)), row * classes + label.astype("int64"), F.reshape(target, shape=(-1, 1))
+    )
+    return F.reshape(flat, shape=(-1, classes))

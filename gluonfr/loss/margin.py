@@ -1,0 +1,153 @@
+import math
+
+from gluonfr.core import GluonFRError
+from gluonfr.loss.base import FRLoss, cross_entropy, replace_target
+from gluonfr.loss.registry import LOSSES
+
+# The nearest that the cosine may come to +-1 before an angle is taken: there the derivative is infinite, and 0 * inf is NaN.
+_EDGE = 1e-7
+
+
+class MarginLoss(FRLoss):
+    r"""Softmax cross-entropy on scaled cosines whose target is made harder to reach.
+
+    .. math:: L = -\log \frac{e^{s\,\psi(\cos\theta_y)}}{e^{s\,\psi(\cos\theta_y)} + \sum_{j \ne y} e^{s \cos\theta_j}}
+
+    A margin is a subclass that says in `target` what :math:`\psi` is; scale, replacement and cross-entropy stand here.
+
+    Parameters
+    ----------
+    classes : int
+    s : float, default 64
+        Scale. With few classes a large s does not train: for hundreds of identities use 16 to 32.
+    dtype, weight
+        As `FRLoss`.
+    """
+
+    eats = "cosine"
+    weight_norm = True
+    feature_norm = True
+
+    def __init__(self, classes, s=64.0, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, dtype, weight, **kwargs)
+        if not 0 < s < float("inf"):
+            raise GluonFRError(f"{type(self).__name__}: the scale s is positive and finite, got {s!r}.")
+        self.s = float(s)
+
+    def target(self, F, cos_y):
+        """The target's cosine (N,) after the margin."""
+        raise NotImplementedError
+
+    def others(self, F, cos, cos_y):
+        """All cosines (N, C), reshaped by comparison with the target's (N,); most margins leave them."""
+        return cos
+
+    def hybrid_forward(self, F, output, label, embedding=None):
+        label = F.reshape(label, shape=(-1,))
+        cos_y = F.pick(output, label, axis=1)
+        logits = self.others(F, output, cos_y) * self.s
+        return cross_entropy(F, replace_target(F, logits, label, self.target(F, cos_y) * self.s, self._classes), label)
+
+    def _check_margin(self, name, value, least, below):
+        if not least <= value < below:
+            raise GluonFRError(f"{type(self).__name__}: the margin {name} lies in [{least:g}, {below:.4g}), got {value!r}.")
+
+
+def _sine(F, cos):
+    return F.sqrt(1 - F.square(F.clip(cos, -1 + _EDGE, 1 - _EDGE)))
+
+
+@LOSSES.register("CosLoss", "cos", "cosface", "AMSoftmax")
+class CosLoss(MarginLoss):
+    r"""CosFace (https://arxiv.org/abs/1801.09414), AM-Softmax (https://arxiv.org/abs/1801.05599).
+
+    .. math:: \psi(\cos\theta) = \cos\theta - m
+
+    The steadiest of the margins from scratch, and on small data.
+
+    Parameters
+    ----------
+    classes : int
+    m : float, default 0.35
+        Margin, 0 <= m < 2.
+    s : float, default 64
+    """
+
+    def __init__(self, classes, m=0.35, s=64.0, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, s, dtype, weight, **kwargs)
+        self._check_margin("m", m, 0, 2)
+        self.m = float(m)
+
+    def target(self, F, cos_y):
+        return cos_y - self.m
+
+
+@LOSSES.register("ArcLoss", "arc", "arcface")
+class ArcLoss(MarginLoss):
+    r"""ArcFace (https://arxiv.org/abs/1801.07698): an additive margin on the angle.
+
+    .. math:: \psi(\cos\theta) = \cos(\theta + m)
+
+    Where :math:`\theta + m > \pi` the cosine would rise again; there it is :math:`\cos\theta - m \sin m`, as in the
+    paper's code. The first choice with many identities; from scratch with a large s start from a softmax network.
+
+    Parameters
+    ----------
+    classes : int
+    m : float, default 0.5
+        Margin in radians, 0 <= m < pi.
+    s : float, default 64
+    easy_margin : bool, default False
+        True applies the margin only where the angle is already below 90 degrees.
+    """
+
+    def __init__(self, classes, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, s, dtype, weight, **kwargs)
+        self._check_margin("m", m, 0, math.pi)
+        self.m = float(m)
+        self._easy = easy_margin
+
+    def target(self, F, cos_y):
+        moved = cos_y * math.cos(self.m) - _sine(F, cos_y) * math.sin(self.m)
+        if self._easy:
+            return F.where(cos_y > 0, moved, cos_y)
+        return F.where(cos_y > math.cos(math.pi - self.m), moved, cos_y - self.m * math.sin(self.m))
+
+
+@LOSSES.register("CombinedMargin", "combined", "CombinedMarginLoss", "CombinedLoss")
+class CombinedMargin(MarginLoss):
+    r"""The three margins together, as the ArcFace paper combines them (https://arxiv.org/abs/1801.07698).
+
+    .. math:: \psi(\cos\theta) = \cos(m_1 \theta + m_2) - m_3
+
+    (1, 0.5, 0) is ArcFace, (1, 0, 0.35) CosFace. Where :math:`m_1 \theta + m_2 > \pi` the cosine would rise again; there
+    the target falls on with the slope of :math:`\cos\theta`: like ArcLoss when m1 = 1, continuously otherwise.
+
+    Parameters
+    ----------
+    classes : int
+    m1 : float, default 1
+        Multiplies the angle, 1 <= m1 < 5.
+    m2 : float, default 0.3
+        Added to the angle, in radians, 0 <= m2 < pi.
+    m3 : float, default 0.2
+        Taken from the cosine, 0 <= m3 < 2.
+    s : float, default 64
+    """
+
+    def __init__(self, classes, m1=1.0, m2=0.3, m3=0.2, s=64.0, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, s, dtype, weight, **kwargs)
+        self._check_margin("m1", m1, 1, 5)
+        self._check_margin("m2", m2, 0, math.pi)
+        self._check_margin("m3", m3, 0, 2)
+        self.m1, self.m2, self.m3 = float(m1), float(m2), float(m3)
+
+    def target(self, F, cos_y):
+        last = math.cos((math.pi - self.m2) / self.m1)
+        if self.m1 == 1:
+            moved = cos_y * math.cos(self.m2) - _sine(F, cos_y) * math.sin(self.m2)
+            beyond = cos_y - self.m2 * math.sin(self.m2)
+        else:
+            moved = F.cos(self.m1 * F.arccos(F.clip(cos_y, -1 + _EDGE, 1 - _EDGE)) + self.m2)
+            beyond = cos_y - (last + 1)
+        return F.where(cos_y > last, moved, beyond) - self.m3

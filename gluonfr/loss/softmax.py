@@ -1,0 +1,59 @@
+import math
+
+from gluonfr.core import GluonFRError
+from gluonfr.loss.base import FRLoss, cross_entropy
+from gluonfr.loss.registry import LOSSES
+
+
+@LOSSES.register("SoftmaxLoss", "softmax", "SoftmaxCrossEntropyLoss", "SoftmaxCELoss")
+class SoftmaxLoss(FRLoss):
+    """Softmax cross-entropy on logits. Use it to warm a network up before a margin loss.
+
+    Parameters, inputs and outputs as `FRLoss`.
+    """
+
+    def hybrid_forward(self, F, output, label, embedding=None):
+        return cross_entropy(F, output, F.reshape(label, shape=(-1,)))
+
+
+@LOSSES.register("L2Softmax", "l2")
+class L2Softmax(FRLoss):
+    r"""L2-constrained softmax (https://arxiv.org/abs/1703.09507): the feature lies on a sphere of radius :math:`\alpha`.
+
+    .. math:: L = -\log \frac{e^{\alpha w_y \cdot \hat x}}{\sum_j e^{\alpha w_j \cdot \hat x}}, \quad \hat x = x / \|x\|
+
+    The weights are free, so the network has `feature_norm` on and `weight_norm` off. A gentle start for small batches and
+    for the first epochs of a long run.
+
+    Parameters
+    ----------
+    classes : int
+    alpha : float, optional
+        Radius. By default the paper's lower bound :math:`\log\frac{p (C - 2)}{1 - p}` at which a sample can reach
+        probability `p`, and at least 1.
+    p : float, default 0.9
+        That probability, 0 < p < 1; used when `alpha` is not given.
+    from_normx : bool, default True
+        Whether the network normalised the feature. With False the loss divides the logits by the norm of the embedding,
+        which then has to be the third argument.
+    """
+
+    feature_norm = True
+
+    def __init__(self, classes, alpha=None, p=0.9, from_normx=True, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, dtype, weight, **kwargs)
+        if alpha is None:
+            if not 0 < p < 1:
+                raise GluonFRError(f"L2Softmax: p is a probability between 0 and 1, got {p!r}.")
+            alpha = max(1.0, math.log(p * max(classes - 2, 1) / (1 - p)))
+        elif not alpha > 0:
+            raise GluonFRError(f"L2Softmax: alpha is positive, got {alpha!r}.")
+        self._alpha = float(alpha)
+        self._normalised = from_normx
+
+    def hybrid_forward(self, F, output, label, embedding=None):
+        if not self._normalised:
+            if embedding is None:
+                raise GluonFRError("L2Softmax(from_normx=False) needs the embedding as its third argument.")
+            output = F.broadcast_div(output, F.norm(embedding, axis=1, keepdims=True) + 1e-12)
+        return cross_entropy(F, output * self._alpha, F.reshape(label, shape=(-1,)))
