@@ -1,0 +1,44 @@
+"""`gluonfr ...`: one module a group of commands, imported when it is called."""
+
+import argparse
+import importlib
+import logging
+import sys
+
+from gluonfr import __version__
+from gluonfr.core import GluonFRError
+
+# Name, module, one line of help. A module has `add_arguments(parser)` and `run(arguments) -> exit status`.
+COMMANDS = (
+    ("train", "train", "train a network on records and verify it"),
+    ("verify", "verify", "1:1 verification of a trained network"),
+    ("synthesize", "synthesize", "render a synthetic training and verification set"),
+    ("demo", "demo", "synthetic faces, a trained network, its metrics and pictures, in minutes"),
+)
+
+
+def main(arguments=None):
+    """Run a command; returns the exit status: 0, 1 when something was left out, 2 for a mistake of the caller."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="gluonfr", description="Face recognition with Apache MXNet/Gluon.")
+    parser.add_argument("--version", action="version", version=f"gluonfr {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((each for each in arguments if not each.startswith("-")), None)
+    modules = {}
+    for name, module, line in COMMANDS:
+        sub = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", formatter_class=_Help)
+        if name == chosen:
+            modules[name] = importlib.import_module(f"gluonfr.cli.{module}")
+            modules[name].add_arguments(sub)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        return modules[options.command].run(options) or 0
+    except GluonFRError as error:
+        print(f"gluonfr {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, "", (), False) else super()._get_help_string(action)

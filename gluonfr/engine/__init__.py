@@ -1,0 +1,24 @@
+"""One training run: step over devices, schedule, validation, checkpoints, log."""
+
+from gluonfr.engine.average import WeightAverage
+from gluonfr.engine.heads import PlainHead
+from gluonfr.engine.history import read_history
+from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.run import Run, TrainResult, train
+from gluonfr.engine.schedule import make_schedule
+from gluonfr.engine.step import TrainStep, recipe_multipliers
+from gluonfr.engine.validate import validate
+
+__all__ = [
+    "PlainHead",
+    "Run",
+    "TrainOptions",
+    "TrainResult",
+    "TrainStep",
+    "WeightAverage",
+    "make_schedule",
+    "read_history",
+    "recipe_multipliers",
+    "train",
+    "validate",
+]

@@ -11,7 +11,8 @@ class FRLoss(HybridBlock):
     A loss says what it eats in class attributes, from which a training run builds network and head:
 
     - `eats`: 'cosine' (both norms of the classifier on), 'logits', or 'embedding';
-    - `weight_norm`, `feature_norm`: the classifier's norms.
+    - `weight_norm`, `feature_norm`: the classifier's norms;
+    - `needs_embedding`: whether the third argument is used.
 
     Parameters
     ----------
@@ -39,6 +40,7 @@ class FRLoss(HybridBlock):
     eats = "logits"
     weight_norm = False
     feature_norm = False
+    needs_embedding = False
 
     def __init__(self, classes, dtype="float32", weight=None, **kwargs):
         super().__init__(**kwargs)

@@ -49,10 +49,11 @@ class L2Softmax(FRLoss):
         elif not alpha > 0:
             raise GluonFRError(f"L2Softmax: alpha is positive, got {alpha!r}.")
         self._alpha = float(alpha)
-        self._normalised = from_normx
+        self.needs_embedding = not from_normx
+        self.feature_norm = bool(from_normx)
 
     def hybrid_forward(self, F, output, label, embedding=None):
-        if not self._normalised:
+        if self.needs_embedding:
             if embedding is None:
                 raise GluonFRError("L2Softmax(from_normx=False) needs the embedding as its third argument.")
             output = F.broadcast_div(output, F.norm(embedding, axis=1, keepdims=True) + 1e-12)

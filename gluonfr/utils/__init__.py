@@ -1,0 +1,1 @@
+"""gluon-face's import paths; the code lives elsewhere."""

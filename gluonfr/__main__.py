@@ -1,0 +1,5 @@
+import sys
+
+from gluonfr.cli import main
+
+sys.exit(main())

@@ -1,0 +1,64 @@
+from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers, print_results
+
+
+def add_arguments(parser):
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", required=True, help="training set: a folder with train.rec under the root")
+    data.add_argument("--val", type=names, default=(), help="verification sets, such as lfw,cfp_fp,agedb_30; the first picks the best")
+    add_root(data)
+    data.add_argument("--augment", default="flip", help="none, flip, standard or strong")
+    data.add_argument("--threads", type=int, help="threads of the loader (default: one a core)")
+    model = parser.add_argument_group("network and loss")
+    model.add_argument("--network", default="mobilefacenet", help="a name of the model zoo")
+    model.add_argument("--network-args", type=keywords, default={}, help="such as embedding_size=256,dropout=0.2")
+    model.add_argument("--loss", default="arc", help="a name of gluonfr.loss")
+    model.add_argument("--loss-args", type=keywords, default={}, help="such as s=30,m=0.35")
+    course = parser.add_argument_group("course")
+    add_devices(course)
+    course.add_argument("--batch-size", type=int, default=64, help="images a step, over all devices")
+    course.add_argument("--epochs", type=float, default=20, help="passes over the training set")
+    course.add_argument("--steps", type=int, help="length in steps, instead of --epochs")
+    course.add_argument("--lr", type=float, default=0.1, help="learning rate after warm-up")
+    course.add_argument("--schedule", default="cosine", help="cosine, step, poly or constant")
+    course.add_argument("--warmup", type=float, default=0, help="epochs of linear warm-up")
+    course.add_argument("--drops", type=numbers(float), default=(), help="epochs at which 'step' divides the rate by ten")
+    course.add_argument("--final-lr", type=float, default=0, help="where cosine and poly end, as a fraction of --lr")
+    course.add_argument("--optimizer", default="nag", help="an optimizer of MXNet")
+    course.add_argument("--momentum", type=float, default=0.9, help="of sgd and nag")
+    course.add_argument("--wd", type=float, default=5e-4, help="weight decay; scales, shifts, biases and slopes have none")
+    course.add_argument("--classifier-wd-mult", type=float, default=1, help="multiplies the classifier's weight decay")
+    course.add_argument("--clip-norm", type=float, help="largest norm of the gradient")
+    course.add_argument("--average", type=float, default=0, help="decay of the weights' moving average that is saved, such as 0.999")
+    course.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation and dropout")
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", help="run folder (default: runs/DATASET-NETWORK-LOSS)")
+    output.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run folder")
+    output.add_argument("--val-every", type=float, default=1, help="epochs between validations, 0: only at the end")
+    output.add_argument("--checkpoint-every", type=float, default=1, help="epochs between checkpoints, 0: only at the end")
+    output.add_argument("--log-every", type=int, default=20, help="steps between log lines")
+
+
+def run(arguments):
+    from gluonfr.engine import TrainOptions, train
+
+    fields = {name: value for name, value in vars(arguments).items() if name != "command"}
+    fields["out"] = fields["out"] or f"runs/{arguments.dataset}-{arguments.network}-{arguments.loss}".lower()
+    result = train(TrainOptions(**fields))
+    report(result)
+    return 0
+
+
+def report(result):
+    """Print what a run came to."""
+    if result.validation:
+        print_results(result.validation)
+    if result.best:
+        print(f"best by the first set: accuracy {result.best['accuracy']:.5f} at step {result.best['step']}")
+    if result.seconds:
+        print(
+            f"{result.steps} steps, {result.images} images in {result.seconds:.0f} s of training: "
+            f"{result.images / result.seconds:.1f} images/s; peak memory {result.peak_memory:.2f} GB"
+        )
+    print(f"networks, log and results in {result.folder}")
+    for picture in result.pictures:
+        print(f"picture: {picture}")

@@ -1,0 +1,116 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon, nd
+from tqdm import tqdm
+
+from gluonfr.core import GluonFRError
+from gluonfr.data.images import as_rgb, decode
+
+
+def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
+    """Embeddings of images, L2-normalised.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Images (N, 3, H, W) in [0, 1] to embeddings (N, D), or to a tuple that begins with them; initialised on `contexts`.
+    images : sequence
+        Each the bytes of an image file, or a uint8 (H, W, 3) RGB array; all of one size.
+    contexts : list of Context, default [mx.cpu()]
+        Every batch is split over them.
+    batch_size : int, default 64
+    flip : bool, default True
+        Add the embedding of the mirrored image before normalising (the flip sum of the verification protocol).
+    progress : str, optional
+        Text of a progress bar.
+
+    Returns
+    -------
+    float32 (len(images), D), rows of norm 1.
+
+    Raises
+    ------
+    GluonFRError
+        An image does not decode or differs in size from the first, or the network gives NaN or zero for one.
+    """
+    contexts = list(contexts or [mx.cpu()])
+    rows, waiting = [], []
+    starts = range(0, len(images), batch_size)
+    with ThreadPoolExecutor(2) as pool, tqdm(
+        total=len(images), desc=progress, unit="image", disable=None if progress else True, leave=False
+    ) as bar:
+        batches = pool.map(lambda start: _batch(images, start, batch_size), starts)
+        for batch in batches:
+            waiting.append((len(batch), _forward(net, batch, contexts, batch_size, flip)))
+            # One batch is on the devices while the next is handed over.
+            if len(waiting) > 1:
+                rows.append(_collect(*waiting.pop(0)))
+                bar.update(len(rows[-1]))
+        rows.extend(_collect(*each) for each in waiting)
+    return _normalised(np.concatenate(rows)) if rows else np.zeros((0, 0), dtype=np.float32)
+
+
+def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None):
+    """Embeddings of a verification set's pairs; an image that stands in several pairs is embedded once.
+
+    Parameters
+    ----------
+    net, contexts, batch_size, flip, progress
+        As `embed`.
+    dataset : FRValDataset
+        Its own transform is not used.
+
+    Returns
+    -------
+    (embeddings0, embeddings1) : float32 (pairs, D), rows of norm 1.
+    """
+    place = {}
+    index = [place.setdefault(payload, len(place)) for payload in dataset.payloads]
+    embeddings = embed(net, list(place), contexts, batch_size, flip, progress)
+    return embeddings[index[0::2]], embeddings[index[1::2]]
+
+
+def _batch(images, start, batch_size):
+    chunk = [_image(images[i], i) for i in range(start, min(start + batch_size, len(images)))]
+    sizes = {image.shape for image in chunk}
+    if len(sizes) > 1:
+        raise GluonFRError(f"images {start} to {start + len(chunk) - 1} differ in size ({sizes}); align them to one size.")
+    return np.ascontiguousarray(np.stack(chunk).transpose(0, 3, 1, 2))
+
+
+def _image(image, number):
+    return decode(image, f"image {number}") if isinstance(image, bytes) else as_rgb(image, f"image {number}")
+
+
+def _forward(net, batch, contexts, batch_size, flip):
+    if len(batch) < batch_size:
+        # A network that is hybridized with static shapes plans its memory anew for every other size.
+        batch = np.concatenate([batch, np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)])
+    parts = gluon.utils.split_data(nd.array(batch, dtype="uint8"), len(contexts), even_split=False)
+    outputs = []
+    for part, context in zip(parts, contexts):
+        x = part.as_in_context(context).astype("float32") / 255
+        embedding = _first(net(x))
+        outputs.append(embedding + _first(net(nd.flip(x, axis=3))) if flip else embedding)
+    return outputs
+
+
+def _first(outputs):
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+
+
+def _collect(count, outputs):
+    return np.concatenate([output.asnumpy() for output in outputs])[:count]
+
+
+def _normalised(embeddings):
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(bad):
+        raise GluonFRError(
+            f"the network gives {'zero' if norms[bad[0], 0] == 0 else 'NaN or infinity'} as the embedding of image {bad[0]} "
+            f"({len(bad)} images in all); it is untrained or diverged."
+        )
+    return (embeddings / norms).astype(np.float32)

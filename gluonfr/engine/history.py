@@ -1,0 +1,74 @@
+import json
+import os
+
+from gluonfr.core import whole_file
+
+LOG = "log.jsonl"
+
+
+class History:
+    """What a run has seen, one JSON object a line in `log.jsonl`, and as TensorBoard scalars where that is installed.
+
+    Parameters
+    ----------
+    folder : str
+        The run folder.
+    last_step : int, default 0
+        Rows after this step are dropped from an older log: a resumed run writes them again.
+    """
+
+    def __init__(self, folder, last_step=0):
+        self.path = os.path.join(folder, LOG)
+        self.rows = [row for row in read_history(self.path) if row["step"] <= last_step] if os.path.exists(self.path) else []
+        with whole_file(self.path, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in self.rows)
+        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
+        self._board = _board(folder)
+
+    def add(self, step, **values):
+        """Append a row; numbers among `values` are scalars on the board."""
+        row = {"step": step, **values}
+        self.rows.append(row)
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            self._board(step, {name: value for name, value in values.items() if isinstance(value, (int, float))})
+
+    def close(self):
+        """Flush and close; no rows after it."""
+        self._file.close()
+        if self._board is not None:
+            self._board(None, None)
+
+
+def read_history(path):
+    """Rows of a `log.jsonl`; a last line that was cut off by a crash is left out."""
+    rows = []
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return rows
+
+
+def _board(folder):
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        return None
+    import time
+
+    writer = EventFileWriter(os.path.join(folder, "tensorboard"))
+
+    def add(step, scalars):
+        if step is None:
+            writer.close()
+            return
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    return add

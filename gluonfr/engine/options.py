@@ -1,0 +1,120 @@
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Dict, Optional, Sequence
+
+import mxnet as mx
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.schedule import SCHEDULES
+
+
+@dataclass
+class TrainOptions:
+    """All that decides a training run.
+
+    Parameters
+    ----------
+    network, network_args : str, dict
+        A name of the model zoo, and what its constructor gets besides `classes`.
+    loss, loss_args : str, dict
+        A name of `gluonfr.loss`, and what its constructor gets besides `classes`.
+    dataset : str
+        Training set under `root`.
+    val : sequence of str
+        Verification sets under `root`, or inside the training set's folder; the first decides which network is the best.
+    out : str
+        Run folder: log, checkpoints, best and last network, pictures, results.
+    gpus : sequence of int
+        GPUs to train on; empty for CPUs.
+    cpus : int, default 1
+        Number of CPU contexts when there are no GPUs; more than one is for trying out what several devices do.
+    batch_size : int, default 64
+        Of all devices together.
+    epochs : float, default 20
+        Passes over the training set; a fraction is allowed. `steps` overrides it.
+    lr, schedule, warmup, drops, final_lr
+        Rate after warm-up, kind of schedule, and in epochs: length of the warm-up, drops of 'step' by 0.1. `final_lr` is
+        where 'cosine' ends, as a fraction of `lr`.
+    optimizer, momentum, wd, classifier_wd_mult, clip_norm
+        `wd` is applied to weights only, not to scales, shifts, biases and slopes.
+    augment : str
+        A name of `gluonfr.data.get_augmentation`.
+    average : float, default 0
+        Decay of the moving average of the weights that is validated and saved; 0 for none.
+    val_every, checkpoint_every : float
+        In epochs; 0 only at the end.
+    log_every : int
+        In steps. Losses are read from the devices only then.
+    threads : int, optional
+        Of the loader; one per core by default.
+    seed : int
+    resume : bool
+        Go on from the newest checkpoint of `out`.
+    """
+
+    dataset: str
+    out: str
+    root: str = "~/.mxnet/datasets/face"
+    val: Sequence[str] = ()
+    network: str = "mobilefacenet"
+    network_args: Dict = field(default_factory=dict)
+    loss: str = "arc"
+    loss_args: Dict = field(default_factory=dict)
+    gpus: Sequence[int] = ()
+    cpus: int = 1
+    batch_size: int = 64
+    epochs: float = 20
+    steps: Optional[int] = None
+    lr: float = 0.1
+    schedule: str = "cosine"
+    warmup: float = 0
+    drops: Sequence[float] = ()
+    final_lr: float = 0.0
+    optimizer: str = "nag"
+    momentum: float = 0.9
+    wd: float = 5e-4
+    classifier_wd_mult: float = 1.0
+    clip_norm: Optional[float] = None
+    augment: str = "flip"
+    average: float = 0.0
+    val_every: float = 1
+    checkpoint_every: float = 1
+    log_every: int = 20
+    threads: Optional[int] = None
+    seed: int = 0
+    resume: bool = False
+    progress: bool = True
+
+    def __post_init__(self):
+        self.root, self.out = (os.path.abspath(os.path.expanduser(path)) for path in (self.root, self.out))
+        self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+        for name in ("batch_size", "log_every"):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        self._check("epochs", self.epochs > 0, "positive")
+        self._check("steps", self.steps is None or self.steps >= 1, "at least 1")
+        self._check("lr", self.lr > 0, "positive")
+        self._check("average", 0 <= self.average < 1, "a decay below 1, or 0 for none")
+        self._check("clip_norm", self.clip_norm is None or self.clip_norm > 0, "positive")
+        for name in ("warmup", "wd", "val_every", "checkpoint_every", "momentum", "final_lr"):
+            self._check(name, getattr(self, name) >= 0, "not negative")
+        self._check("seed", 0 <= self.seed < 2**31, "between 0 and 2**31 - 1")
+
+    def _check(self, name, right, wanted):
+        if not right:
+            raise GluonFRError(f"{name} must be {wanted}, got {getattr(self, name)!r}.")
+
+    def contexts(self):
+        """The devices, checked to exist; raises GluonFRError where a GPU is asked for that is not there."""
+        if not self.gpus:
+            self._check("cpus", self.cpus >= 1, "at least 1")
+            return [mx.cpu(i) for i in range(self.cpus)]
+        there = mx.context.num_gpus()
+        missing = [number for number in self.gpus if not 0 <= number < there]
+        if missing:
+            found = "this MXNet sees no GPU" if not there else f"this machine has GPUs 0 to {there - 1}"
+            raise GluonFRError(f"gpus: {missing[0]} is not there, {found}; use cpus instead, or install gluonfr[cu112].")
+        return [mx.gpu(i) for i in self.gpus]
+
+    def to_dict(self):
+        """Plain Python, for JSON."""
+        return {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(self).items()}

@@ -1,0 +1,386 @@
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Dict, List
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+from tqdm import tqdm
+
+from gluonfr import viz
+from gluonfr.core import GluonFRError, whole_file, whole_folder
+from gluonfr.data import FRTrainRecordDataset, FRValDataset, RecordLoader, get_recognition_dataset
+from gluonfr.deploy import save_network
+from gluonfr.engine.average import WeightAverage
+from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gluonfr.engine.heads import PlainHead
+from gluonfr.engine.history import LOG, History
+from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.schedule import make_schedule
+from gluonfr.engine.step import TrainStep, recipe_multipliers
+from gluonfr.engine.validate import validate
+from gluonfr.loss import get_loss
+from gluonfr.model_zoo import get_model
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainResult:
+    """What a run came to.
+
+    Attributes
+    ----------
+    folder : str
+    steps, images : int
+        Taken in this process.
+    seconds : float
+        Of training, without validation and checkpoints.
+    validation : dict of name to VerificationResult
+        At the end.
+    best : dict
+        `step` and `accuracy` of the best network by the first verification set; empty without one.
+    peak_memory : float
+        GB of this process.
+    pictures : list of str
+    """
+
+    folder: str
+    steps: int
+    images: int
+    seconds: float
+    validation: Dict
+    best: Dict
+    peak_memory: float
+    pictures: List[str]
+
+
+class Run:
+    """One training run from records to a network: build from options, then `train`.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    """
+
+    def __init__(self, options):
+        self.options = options
+        self.contexts = options.contexts()
+        self.dataset = _training_set(options)
+        self.sets = _verification_sets(options)
+        self._claim_folder()
+        self.loader = self._loader()
+        self.steps_per_epoch = len(self.loader)
+        self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
+        self._build()
+        self.first_step, self.best = 0, {}
+        self._resume()
+        self.history = History(options.out, self.step.step_number)
+        self._stop = False
+
+    def _claim_folder(self):
+        out = self.options.out
+        if os.path.exists(os.path.join(out, LOG)) and not self.options.resume:
+            raise GluonFRError(f"{out} holds a run already: add --resume to go on with it, or give another folder with --out.")
+        try:
+            os.makedirs(out, exist_ok=True)
+            with whole_file(os.path.join(out, "options.json"), "w", encoding="utf-8") as file:
+                json.dump(self.options.to_dict(), file, indent=1)
+        except OSError as error:
+            raise GluonFRError(f"{out} cannot be written ({error.strerror}); give another folder with --out.") from error
+
+    def _loader(self):
+        options, devices = self.options, len(self.contexts)
+        # BatchNorm makes nothing of one image: a device gets two or more, and a last batch too small for that is left out.
+        least = 2 * devices
+        if min(options.batch_size, len(self.dataset)) < least:
+            raise GluonFRError(
+                f"a batch of {min(options.batch_size, len(self.dataset))} images cannot be split over {devices} devices: each "
+                "needs two or more; use a larger batch or fewer devices."
+            )
+        tail = len(self.dataset) % options.batch_size
+        return RecordLoader(
+            self.dataset,
+            options.batch_size,
+            augment=options.augment,
+            seed=options.seed,
+            threads=options.threads,
+            last_batch="discard" if 0 < tail < least else "keep",
+        )
+
+    def _build(self):
+        options, classes = self.options, self.dataset.num_classes
+        mx.random.seed(options.seed)
+        self.net = get_model(options.network, **options.network_args)
+        loss = get_loss(options.loss, classes=classes, embedding_size=self.net.embedding_size, **options.loss_args)
+        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
+        self.head = PlainHead(loss, classes, self.net.embedding_size)
+        self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
+        for block in (self.net, self.head):
+            block.hybridize(static_alloc=True, static_shape=True)
+        for context in self.contexts:
+            self.net(nd.zeros((1, 3, *self.dataset.image_size), ctx=context))
+        parameters = self.net.collect_params()
+        recipe_multipliers(parameters, [self.head.classifier.weight], options.classifier_wd_mult)
+
+        def in_steps(epochs):
+            return int(round(epochs * self.steps_per_epoch))
+
+        settings = {
+            "learning_rate": options.lr,
+            "wd": options.wd,
+            "lr_scheduler": make_schedule(
+                options.schedule,
+                options.lr,
+                self.total_steps,
+                in_steps(options.warmup),
+                [in_steps(each) for each in options.drops],
+                final_lr=options.lr * options.final_lr,
+            ),
+        }
+        if options.optimizer in ("sgd", "nag"):
+            settings["momentum"] = options.momentum
+        self.step = TrainStep(self.net, self.head, self.contexts, options.optimizer, settings, options.clip_norm, options.seed)
+        self.average = WeightAverage(self.net, options.average) if options.average else None
+        self.val_steps, self.checkpoint_steps = (
+            max(1, in_steps(each)) if each else self.total_steps for each in (options.val_every, options.checkpoint_every)
+        )
+
+    def _resume(self):
+        self.checkpoints = os.path.join(self.options.out, "checkpoints")
+        path = newest_checkpoint(self.checkpoints) if self.options.resume else None
+        if path:
+            self.best = load_checkpoint(path, self.step, self.average)["best"]
+            self.first_step = self.step.step_number
+            logger.info("going on from %s, step %d of %d", path, self.first_step, self.total_steps)
+
+    def train(self):
+        """Train to the end, or until Ctrl-C or SIGTERM, which finish the step and save; returns a TrainResult."""
+        options = self.options
+        logger.info(
+            "%s on %s: %d images of %d identities, %s, %d steps of %d images on %s",
+            options.network,
+            options.dataset,
+            len(self.dataset),
+            self.dataset.num_classes,
+            type(self.head.loss).__name__,
+            self.total_steps,
+            options.batch_size,
+            ", ".join(map(str, self.contexts)),
+        )
+        meter = _Meter(self.contexts)
+        validation = None
+        with _until_signalled(self), tqdm(
+            total=self.total_steps, initial=self.step.step_number, unit="step", disable=None if options.progress else True
+        ) as bar:
+            for images, labels in self._batches():
+                meter.add(images.shape[0], self.step(images, labels))
+                if self.average is not None:
+                    self.average.update()
+                bar.update()
+                number, last = self.step.step_number, self.step.step_number == self.total_steps
+                validating = bool(self.sets) and (last or number % self.val_steps == 0)
+                saving = last or self._stop or number % self.checkpoint_steps == 0
+                if validating or saving or number % options.log_every == 0:
+                    self._log(meter, bar)
+                if validating:
+                    validation = self._validate()
+                if saving:
+                    save_checkpoint(self.checkpoints, self.step, self.average, {"best": self.best})
+                meter.resume()
+                if self._stop and not last:
+                    raise GluonFRError(f"stopped after step {number} and saved; go on with the same command and --resume.")
+        if validation is None and self.sets:
+            validation = self._validate()
+        return self._finish(meter, validation or {})
+
+    def _batches(self):
+        while self.step.step_number < self.total_steps:
+            epoch, start = divmod(self.step.step_number, self.steps_per_epoch)
+            for batch in self.loader.epoch(epoch, start):
+                yield batch
+                if self.step.step_number >= self.total_steps:
+                    return
+
+    def _log(self, meter, bar):
+        loss, speed = meter.read()
+        number = self.step.step_number
+        if not np.isfinite(loss):
+            raise GluonFRError(
+                f"the loss became {loss} before step {number}: lower --lr, lengthen --warmup, lower the scale "
+                "(--loss-args s=16) or clip gradients (--clip-norm 5); checkpoints before that are in "
+                f"{self.checkpoints}."
+            )
+        epoch = number / self.steps_per_epoch
+        self.history.add(
+            number, epoch=round(epoch, 4), loss=loss, lr=self.step.trainer.learning_rate, images_per_second=round(speed, 1)
+        )
+        bar.set_postfix(loss=f"{loss:.3f}", images_per_s=f"{speed:.0f}")
+        logger.info(
+            "step %d epoch %.2f loss %.4f lr %.4f %.1f images/s", number, epoch, loss, self.step.trainer.learning_rate, speed
+        )
+
+    def _validate(self):
+        if self.average is None:
+            return self._validated()
+        with self.average.applied():
+            return self._validated()
+
+    def _validated(self):
+        results = validate(self.net, self.sets, self.contexts, progress=self.options.progress)
+        number = self.step.step_number
+        values = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
+        self.history.add(number, epoch=round(number / self.steps_per_epoch, 4), **values)
+        for name, result in results.items():
+            logger.info(
+                "step %d %s: accuracy %.5f +- %.5f, AUC %.5f", number, name, result.accuracy, result.accuracy_std, result.auc
+            )
+        accuracy = next(iter(results.values())).accuracy
+        if accuracy > self.best.get("accuracy", -1):
+            self.best = {"step": number, "accuracy": accuracy}
+            self._save_network("best", results)
+        return results
+
+    def _save_network(self, name, results):
+        card = {
+            "network": self.options.network,
+            "arguments": self.options.network_args,
+            "image_size": list(self.dataset.image_size),
+            "embedding_size": self.net.embedding_size,
+            "distance": "squared Euclidean of L2-normalised embeddings",
+            "trained_on": self.options.dataset,
+            "step": self.step.step_number,
+            "verification": {each: dict(result.name_values()) for each, result in results.items()},
+        }
+        with whole_folder(os.path.join(self.options.out, name)) as folder:
+            save_network(self.net, folder, card)
+
+    def _finish(self, meter, validation):
+        out = self.options.out
+        if self.average is None:
+            self._save_network("last", validation)
+        else:
+            with self.average.applied():
+                self._save_network("last", validation)
+        self.history.close()
+        pictures = _draw(out, self.history.rows, validation)
+        with whole_file(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
+            json.dump({name: result.to_dict() for name, result in validation.items()}, file)
+        # Linux counts in KB, macOS in bytes.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform.startswith("linux") else 1e9)
+        return TrainResult(
+            out, self.step.step_number - self.first_step, meter.images, meter.seconds, validation, self.best, peak, pictures
+        )
+
+
+class _Meter:
+    """Losses summed on the devices and throughput over synchronised work; read seldom, because reading waits."""
+
+    def __init__(self, contexts):
+        self._sums = [nd.zeros((1,), ctx=context) for context in contexts]
+        self._new = 0
+        self.images, self.seconds = 0, 0.0
+        self._started = time.perf_counter()
+
+    def add(self, size, losses):
+        for total, loss in zip(self._sums, losses):
+            total += loss.sum()
+        self._new += size
+
+    def read(self):
+        """Mean loss and images/s since the last reading."""
+        loss = sum(float(total.asscalar()) for total in self._sums) / self._new
+        nd.waitall()
+        seconds = time.perf_counter() - self._started
+        speed = self._new / seconds
+        self.images, self.seconds, self._new = self.images + self._new, self.seconds + seconds, 0
+        for total in self._sums:
+            total[:] = 0
+        self._started = time.perf_counter()
+        return loss, speed
+
+    def resume(self):
+        """After work that is not training: time starts again, if nothing is being measured."""
+        if not self._new:
+            self._started = time.perf_counter()
+
+
+class _until_signalled:
+    """SIGINT and SIGTERM ask the run to stop after its step; a second one ends it at once."""
+
+    def __init__(self, run):
+        self._run, self._before = run, {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame):
+        self._run._stop = True
+        signal.signal(number, self._before[number])
+
+
+def _training_set(options):
+    dataset = get_recognition_dataset(options.dataset, root=options.root)
+    if not isinstance(dataset, FRTrainRecordDataset):
+        raise GluonFRError(f"{options.dataset} is a verification set; --dataset takes a folder with a train.rec.")
+    return dataset
+
+
+def _verification_sets(options):
+    sets = {}
+    for name in options.val:
+        try:
+            sets[name] = get_recognition_dataset(name, root=options.root)
+        except GluonFRError:
+            inside = os.path.join(options.root, options.dataset, name + ".bin")
+            if not os.path.isfile(inside):
+                raise
+            sets[name] = get_recognition_dataset(f"{options.dataset}/{name}", root=options.root)
+        if not isinstance(sets[name], FRValDataset):
+            raise GluonFRError(f"{name} is a training set; --val takes verification sets (NAME.bin).")
+    return sets
+
+
+def _draw(out, rows, validation):
+    pictures = [os.path.join(out, "curves.png")]
+    viz.plot_training_curves(rows, path=pictures[0])
+    if validation:
+        pictures.append(os.path.join(out, "roc.png"))
+        viz.plot_roc(validation, path=pictures[-1])
+    for name, result in validation.items():
+        pictures.append(os.path.join(out, f"scores_{name.replace('/', '_')}.png"))
+        viz.plot_score_histogram(result, path=pictures[-1])
+    return pictures
+
+
+def train(options=None, **kwargs):
+    """Train a network: `train(dataset="emore", out="runs/emore", val=["lfw"], gpus=[0, 1])`.
+
+    Parameters
+    ----------
+    options : TrainOptions, optional
+        Or its fields as keyword arguments.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    GluonFRError
+        Bad options or files; a loss that became NaN; a run that was asked to stop (it is saved).
+    """
+    return Run(options or TrainOptions(**kwargs)).train()

@@ -1,0 +1,35 @@
+from gluonfr.deploy import embed_pairs
+from gluonfr.metrics import FaceVerification
+
+FAR_TARGETS = (1e-1, 1e-2, 1e-3)
+
+
+def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_TARGETS, progress=True):
+    """1:1 verification of a network on one or several sets, by the protocol of `FaceVerification`.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Images in [0, 1] to embeddings (or a tuple that begins with them), initialised on `contexts`.
+    sets : FRValDataset, or dict of name to FRValDataset
+    contexts : list of Context, default [mx.cpu()]
+    batch_size : int, default 64
+    flip : bool, default True
+        Embedding = f(x) + f(mirrored x), as the protocol has it.
+    far_target : float or list of float, default 0.1, 0.01, 0.001
+    progress : bool, default True
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    VerificationResult, or dict of name to VerificationResult
+    """
+    if not isinstance(sets, dict):
+        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, progress)["pairs"]
+    results = {}
+    for name, dataset in sets.items():
+        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, name if progress else None)
+        metric = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
+        metric.update(dataset.issame, first, second)
+        results[name] = metric.result()
+    return results
