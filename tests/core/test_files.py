@@ -1,0 +1,98 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from gluonfr.core import GluonFRError, Registry, generator, whole_file, whole_files, whole_folder
+
+
+def test_file_appears_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with whole_file(path, "w") as file:
+        file.write("half")
+        file.flush()
+        assert not path.exists()
+    assert path.read_text() == "half"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path, "w") as file:
+        file.write("new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_several_files_all_or_none(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    with pytest.raises(ZeroDivisionError), whole_files(*paths, mode="w") as files:
+        files[0].write("x")
+        1 / 0
+    assert os.listdir(tmp_path) == []
+    with whole_files(*paths, mode="w") as files:
+        for file in files:
+            file.write("x")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
+
+
+def test_folder_replaces_the_old_one(tmp_path):
+    path = tmp_path / "run"
+    for word in ("first", "second"):
+        with whole_folder(path) as folder:
+            with open(os.path.join(folder, word), "w") as file:
+                file.write(word)
+    assert os.listdir(path) == ["second"]
+    assert os.listdir(tmp_path) == ["run"]
+    with pytest.raises(KeyError), whole_folder(path) as folder:
+        raise KeyError
+    assert os.listdir(path) == ["second"] and os.listdir(tmp_path) == ["run"]
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GluonFRError, match="file/a.txt: cannot be written"), whole_file(tmp_path / "file" / "a.txt"):
+        pass
+
+
+def test_killed_writer_leaves_no_file_of_that_name(tmp_path):
+    code = """
+        import os, signal, sys
+        from gluonfr.core import whole_file
+        with whole_file(sys.argv[1]) as file:
+            file.write(b"x" * 100000)
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    path = tmp_path / "a.bin"
+    status = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(path)]).returncode
+    assert status == -signal.SIGKILL
+    assert not path.exists()
+
+
+def test_generator_depends_on_its_position_only():
+    assert generator(1, 2, 3, 4).random() == generator(1, 2, 3, 4).random()
+    seen = {generator(*place).random() for place in [(1,), (2,), (1, 1), (1, 0, 1), (1, 0, 0, 1), (1, 1, 1), (1, 1, 1, 1)]}
+    assert len(seen) == 7
+    # Neighbouring streams must not overlap shifted by a few numbers, as counters that only add the index would.
+    a, b = generator(5, 0, 0, 0).random(4096), generator(5, 0, 0, 1).random(4096)
+    assert not set(a) & set(b)
+
+
+def test_registry_finds_by_any_spelling_and_names_the_known():
+    registry = Registry("thing")
+    registry.register("LResNet50E-IR", "r50")(int)
+    for name in ("lresnet50e_ir", "LRESNET50EIR", "R50"):
+        assert registry.get(name) is int
+    assert registry.names() == ["LResNet50E-IR"]
+    with pytest.raises(GluonFRError, match="unknown thing 'lresnet51e_ir': did you mean 'LResNet50E-IR'"):
+        registry.get("lresnet51e_ir")
+    with pytest.raises(GluonFRError, match="known: LResNet50E-IR"):
+        registry.get(3)
+    with pytest.raises(ValueError, match="taken"):
+        registry.register("R-50")(float)
