@@ -133,7 +133,7 @@ def _end_of_last(index_path, path, size, start, cure):
 
 def cut_off(path, size, start, end):
     return GluonFRError(
-        f"{path}: is cut off, the record at byte {start} reaches byte {end} and the file ends at {size}; write or fetch it again."
+        f"{path}: is cut off, the record at byte {start} ends at byte {end} and the file at {size}; write or fetch it again."
     )
 
 

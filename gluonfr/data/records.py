@@ -1,11 +1,14 @@
 import logging
 import os
+import shutil
 import struct
+import tempfile
+from array import array
 
 import numpy as np
 
-from gluonfr.core import GluonFRError
-from gluonfr.data import recordio
+from gluonfr.core import GluonFRError, whole_files
+from gluonfr.data import images, recordio
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +18,8 @@ HEADER = struct.Struct("<IfQQ")
 _LONGEST_HEADER_RECORD = 2048
 _ROWS_AT_ONCE = 1 << 18
 _LABEL_LIMIT = 2**31
+# float32 holds every whole number below this.
+_EXACT = 2**24
 
 
 class RecordFile:
@@ -55,8 +60,8 @@ class RecordFile:
         except OSError as error:
             raise GluonFRError(f"{error.filename or self.path}: cannot be read ({error.strerror}); check the path.") from error
         ends = np.append(starts[1:], self._size)
-        images = ~self._are_headers(starts, ends)
-        self._starts, self._ends = starts[images], ends[images]
+        kept = ~self._are_headers(starts, ends)
+        self._starts, self._ends = starts[kept], ends[kept]
         self.headers = len(starts) - len(self._starts)
         if not len(self._starts):
             raise GluonFRError(f"{self.path}: holds no images, only {self.headers} header records; write or fetch it again.")
@@ -174,3 +179,119 @@ class RecordFile:
             f"{self.describe(i)} is damaged or {os.path.basename(self._index_path)} does not match: "
             "delete the .idx so that it is rebuilt, and fetch the .rec again if that does not help."
         )
+
+
+class RecordWriter:
+    """Write a training set: `train.rec`, `train.idx` and `property` in one folder, which appear together or not at all.
+
+    A context manager; the files appear when the block ends well. The layout is InsightFace's: images are records 1..N, then
+    a header record a person with the range of his images, then record 0 with the range of these headers.
+
+    Images may come in any order: those of one person must lie together, so when they did not come by ascending label, the
+    file is rewritten in that order at the end (on disk: it needs its size once more there, not in memory). Images of one
+    person keep their order. `num_classes` is the largest label + 1. A label without images gets no header record and is
+    logged, since a classifier learns nothing for it.
+
+    Parameters
+    ----------
+    folder : str
+        Created when missing; `root/NAME` makes the set known as NAME.
+    image_size : (H, W)
+        Size that every image must have.
+    quality : int
+        JPEG quality of images that are given as pixels.
+    """
+
+    def __init__(self, folder, image_size=(112, 112), quality=95):
+        self.folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+        self.image_size = tuple(int(length) for length in image_size)
+        self.quality = quality
+        self._labels, self._starts = array("q"), array("q")
+        self._files = self._rec = None
+
+    def __enter__(self):
+        self._files = whole_files(
+            *(os.path.join(self.folder, name) for name in ("train.idx", "property", "train.rec")), mode="w+b"
+        )
+        self._idx, self._property, self._rec = self._files.__enter__()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self._finish()
+        except BaseException as failed:
+            self._files.__exit__(type(failed), failed, failed.__traceback__)
+            raise
+        self._files.__exit__(kind, error, trace)
+
+    def __len__(self):
+        return len(self._labels)
+
+    def add(self, image, label):
+        """Append one image.
+
+        Parameters
+        ----------
+        image : uint8 (H, W, 3) RGB, array or NDArray, written as JPEG; or bytes, an encoded image that is kept byte for byte
+        label : int
+            The person, 0 <= label < 2**24 (a .rec holds labels as float32).
+        """
+        if self._rec is None:
+            raise GluonFRError(f"{self.folder}: open the writer first: `with RecordWriter(folder) as writer: writer.add(...)`.")
+        where = f"image {len(self)} for {self.folder}"
+        if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < _EXACT:
+            raise GluonFRError(f"{where}: the label must be a whole number from 0 to {_EXACT - 1}, got {label!r}.")
+        if isinstance(image, (bytes, bytearray, memoryview)):
+            payload = bytes(image)
+            image = images.decode(payload, where)
+        else:
+            image = images.as_rgb(image, where)
+            payload = None
+        if image.shape[:2] != self.image_size:
+            raise GluonFRError(f"{where}: has the size {image.shape[:2]}, this set is of {self.image_size}; resize it first.")
+        payload = images.encode(image, self.quality) if payload is None else payload
+        self._labels.append(int(label))
+        self._starts.append(self._rec.tell())
+        self._rec.write(recordio.split(HEADER.pack(0, label, len(self), 0) + payload))
+
+    def _finish(self):
+        if not len(self):
+            raise GluonFRError(f"{self.folder}: no image was added; a training set needs at least one.")
+        labels = np.array(self._labels, dtype=np.int64)
+        if (np.diff(labels) < 0).any():
+            order = np.argsort(labels, kind="stable")
+            self._reorder(order)
+            labels = labels[order]
+        people, first = np.unique(labels, return_index=True)
+        missing = np.setdiff1d(np.arange(labels[-1]), people)
+        if len(missing):
+            logger.warning("%s: %d labels have no images, %d is the first", self.folder, len(missing), missing[0])
+        if len(labels) + len(people) >= _EXACT:
+            logger.warning("%s: too many records for exact ranges of people, which are float32", self.folder)
+        ends = np.append(first[1:], len(labels))
+        for number, (begin, end) in enumerate(zip(first, ends), len(labels) + 1):
+            self._write_range(number, begin + 1, end + 1)
+        self._write_range(0, len(labels) + 1, len(labels) + len(people) + 1)
+        rows = list(enumerate(self._starts[:-1], 1)) + [(0, self._starts[-1])]
+        self._idx.writelines(b"%d\t%d\n" % row for row in rows)
+        self._property.write(b"%d,%d,%d\n" % (labels[-1] + 1, *self.image_size))
+
+    def _write_range(self, number, begin, end):
+        self._starts.append(self._rec.tell())
+        self._rec.write(recordio.split(HEADER.pack(2, 0, number, 0) + struct.pack("<ff", begin, end)))
+
+    def _reorder(self, order):
+        ends = np.append(self._starts[1:], self._rec.tell())
+        starts, self._starts = self._starts, array("q")
+        with tempfile.TemporaryFile(dir=self.folder) as arrived:
+            self._rec.seek(0)
+            shutil.copyfileobj(self._rec, arrived)
+            self._rec.seek(0)
+            self._rec.truncate()
+            for number, i in enumerate(order, 1):
+                arrived.seek(starts[i])
+                record = recordio.join(arrived.read(ends[i] - starts[i]))
+                flag, label, _, id2 = HEADER.unpack_from(record)
+                self._starts.append(self._rec.tell())
+                self._rec.write(recordio.split(HEADER.pack(flag, label, number, id2) + record[HEADER.size :]))
