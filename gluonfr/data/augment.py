@@ -110,7 +110,7 @@ class Augmentation:
 
     def __call__(self, image, rng):
         if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-            raise GluonFRError(f"an augmentation takes an image (H, W, 3) of uint8, got {_describe(image)}.")
+            raise GluonFRError(f"an augmentation takes an image (H, W, 3) of uint8, got {describe(image)}.")
         draws = rng.random(35).tolist()
         if draws[0] < self.flip:
             image = cv2.flip(image, 1)
@@ -193,7 +193,8 @@ def _is_number(value, low, high):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
-def _describe(image):
+def describe(image):
+    """What was given instead of an image, for a message."""
     return f"{image.shape} of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
 
 
