@@ -268,8 +268,6 @@ def test_batches_own_their_memory(dataset):
     assert sum(numbers(arrays(held)), []) == list(range(COUNT))
     loader = RecordLoader(dataset, 4, None, shuffle=False)
     converted = [images.astype("float32").transpose((0, 2, 3, 1)) for images, _ in loader]
-        images.astype("float32").transpose((0, 2, 3, 1)) for images, _ in RecordLoader(dataset, 4, None, shuffle=False)
-    ]
     assert (np.concatenate([each.asnumpy() for each in converted]) == [picture(i) for i in range(COUNT)]).all()
 
 
