@@ -133,14 +133,14 @@ def _load(path, content):
         return _PairsUnpickler(content).load()
     except _Refused as refused:
         raise GluonFRError(
-            f"{path}: refused, it holds {refused}, which a verification set does not need and which may run code; "
+            f"{path}: refused, it holds {refused}, which is no part of a verification set (pickles can run code); "
             "use a file from a source you trust, written with plain bytes and bools."
         ) from None
     except KeyError as error:
         known = pickletools.code2op.get(chr(error.args[0])) if error.args and isinstance(error.args[0], int) else None
         if known is not None and known.code.encode("latin1")[0] not in _PairsUnpickler.dispatch:
             raise GluonFRError(
-                f"{path}: refused, it holds the pickle instruction {known.name}, which a verification set does not need; "
+                f"{path}: refused, it holds the pickle instruction {known.name}, which is no part of a verification set; "
                 "use a file from a source you trust, written with plain bytes and bools."
             ) from None
         raise _unreadable(path) from error
@@ -159,7 +159,7 @@ def _image(path, i, element):
         element = element.raw if values is not None and values.dtype == np.uint8 else element
     if not isinstance(element, bytes) or not element:
         what = (
-            "an array that is not 1-D uint8" if isinstance(element, _Array) else "empty" if element == b"" else _short(element)
+            "an array that is not 1-D uint8" if isinstance(element, _Array) else "empty" if element == b"" else type(element).__name__
         )
         raise GluonFRError(f"{path}: image {i % 2} of pair {i // 2} is {what}, not the bytes of an image file; write it again.")
     return element
