@@ -53,6 +53,11 @@ def test_threshold_line_and_errors_in_the_legend():
     assert line.get_xdata()[0] == 1.25
 
 
+def test_a_distance_equal_to_the_threshold_is_rejected():
+    genuine, impostor, _ = labels(plot_score_histogram([1.0, 2.0, 2.0, 3.0], [1, 1, 0, 0], threshold=2.0))
+    assert genuine.endswith("50.00 % rejected") and impostor.endswith(" 0.00 % accepted")
+
+
 def test_distances_with_labels_draw_the_same_as_their_result():
     distances, issame = pairs()
     result = verification(distances, issame)
