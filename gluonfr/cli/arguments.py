@@ -59,7 +59,9 @@ def print_table(rows, header):
     table = [[str(each) for each in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*table)]
     for row in table:
-        first, *others = (cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+        )
         print("  ".join([first, *others]).rstrip())
 
 
@@ -78,4 +80,3 @@ def print_results(results):
     print_table(rows, header)
     if any(not at.resolvable for result in results.values() for at in result.tar_at_far):
         print("* fewer impostor pairs than 1 / FAR: this rate cannot be resolved by the set")
-

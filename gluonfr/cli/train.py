@@ -4,7 +4,9 @@ from gluonfr.cli.arguments import add_devices, add_root, keywords, names, number
 def add_arguments(parser):
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", required=True, help="training set: a folder with train.rec under the root")
-    data.add_argument("--val", type=names, default=(), help="verification sets, such as lfw,cfp_fp,agedb_30; the first picks the best")
+    data.add_argument(
+        "--val", type=names, default=(), help="verification sets, such as lfw,cfp_fp,agedb_30; the first picks the best"
+    )
     add_root(data)
     data.add_argument("--augment", default="flip", help="none, flip, standard or strong")
     data.add_argument("--threads", type=int, help="threads of the loader (default: one a core)")
@@ -28,7 +30,9 @@ def add_arguments(parser):
     course.add_argument("--wd", type=float, default=5e-4, help="weight decay; scales, shifts, biases and slopes have none")
     course.add_argument("--classifier-wd-mult", type=float, default=1, help="multiplies the classifier's weight decay")
     course.add_argument("--clip-norm", type=float, help="largest norm of the gradient")
-    course.add_argument("--average", type=float, default=0, help="decay of the weights' moving average that is saved, such as 0.999")
+    course.add_argument(
+        "--average", type=float, default=0, help="decay of the weights' moving average that is saved, such as 0.999"
+    )
     course.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation and dropout")
     output = parser.add_argument_group("output")
     output.add_argument("--out", help="run folder (default: runs/DATASET-NETWORK-LOSS)")

@@ -21,9 +21,13 @@ def run(arguments):
 
     sets = {}
     for name in arguments.data:
-        root, inside = (os.path.dirname(os.path.abspath(name)), os.path.basename(name)[:-4]) if name.endswith(".bin") else (
-            arguments.root,
-            name,
+        root, inside = (
+            (os.path.dirname(os.path.abspath(name)), os.path.basename(name)[:-4])
+            if name.endswith(".bin")
+            else (
+                arguments.root,
+                name,
+            )
         )
         sets[inside] = get_recognition_dataset(inside, root=root)
     contexts = TrainOptions(dataset="", out=".", gpus=arguments.gpus, cpus=arguments.cpus).contexts()

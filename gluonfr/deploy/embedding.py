@@ -66,10 +66,22 @@ def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=
     -------
     (embeddings0, embeddings1) : float32 (pairs, D), rows of norm 1.
     """
-    place = {}
-    index = [place.setdefault(payload, len(place)) for payload in dataset.payloads]
-    embeddings = embed(net, list(place), contexts, batch_size, flip, progress)
-    return embeddings[index[0::2]], embeddings[index[1::2]]
+    first, place = dataset.distinct()
+    embeddings = embed(net, _Images(dataset, first), contexts, batch_size, flip, progress)
+    return embeddings[place[0::2]], embeddings[place[1::2]]
+
+
+class _Images:
+    """Some of a verification set's images, decoded when they are asked for."""
+
+    def __init__(self, dataset, numbers):
+        self._dataset, self._numbers = dataset, numbers
+
+    def __len__(self):
+        return len(self._numbers)
+
+    def __getitem__(self, i):
+        return self._dataset.image(self._numbers[i])
 
 
 def _batch(images, start, batch_size):

@@ -17,37 +17,61 @@ class WeightAverage:
     """
 
     def __init__(self, net, decay=0.999):
-        self._parameters = list(net.collect_params().values())
+        parameters = list(net.collect_params().values())
+        self._weights = [p for p in parameters if p.grad_req != "null"]
+        self._statistics = [p for p in parameters if p.grad_req == "null"]
+        self._average = {p.name: p.list_data()[0].copy() for p in parameters}
         self.decay = decay
-        self.steps = 0
-        self._average = [p.list_data()[0].copy() for p in self._parameters]
+        self.steps = self._statistics_steps = 0
+
+    def _blend(self, parameters, share):
+        for parameter in parameters:
+            average = self._average[parameter.name]
+            average += share * (parameter.list_data()[0] - average)
 
     def update(self):
-        """Take the parameters of the first device into the average; once per training step."""
+        """Take the weights of the first device into the average; once per training step."""
         self.steps += 1
-        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for average, parameter in zip(self._average, self._parameters):
-            average += share * (parameter.list_data()[0] - average)
+        self._blend(self._weights, 1 - self._decay_at(self.steps))
+
+    def update_statistics(self):
+        """Take the running statistics in, for all steps since the last time; only while the devices are idle.
+
+        A hybridized network writes them without the engine's knowledge, so that reading them earlier would be a race.
+        """
+        past = self._decay_at(self.steps) ** (self.steps - self._statistics_steps)
+        self._blend(self._statistics, 1 - past)
+        self._statistics_steps = self.steps
+
+    def _decay_at(self, steps):
+        return min(self.decay, (1 + steps) / (10 + steps))
 
     @contextmanager
     def applied(self):
         """The network has the averaged parameters inside the block, its own again after it."""
-        own = [[each.copy() for each in p.list_data()] for p in self._parameters]
-        for average, parameter in zip(self._average, self._parameters):
-            parameter.set_data(average)
+        parameters = self._weights + self._statistics
+        nd.waitall()
+        own = [[each.copy() for each in p.list_data()] for p in parameters]
+        for parameter in parameters:
+            parameter.set_data(self._average[parameter.name])
+        nd.waitall()
         try:
             yield
         finally:
-            for copies, parameter in zip(own, self._parameters):
+            nd.waitall()
+            for copies, parameter in zip(own, parameters):
                 for copy, data in zip(copies, parameter.list_data()):
                     copy.copyto(data)
+            nd.waitall()
 
     def save(self, path):
         """Write the average; `load` takes it back."""
-        nd.save(path, self._average)
+        position = nd.array([self.steps, self._statistics_steps], dtype="int64")
+        nd.save(path, [position] + [self._average[p.name] for p in self._weights + self._statistics])
 
-    def load(self, path, steps):
-        """Go on from a file that `save` wrote after `steps` updates."""
-        for average, stored in zip(self._average, nd.load(path)):
-            stored.copyto(average)
-        self.steps = steps
+    def load(self, path):
+        """Go on from a file that `save` wrote."""
+        position, *stored = nd.load(path)
+        for parameter, array in zip(self._weights + self._statistics, stored):
+            array.copyto(self._average[parameter.name])
+        self.steps, self._statistics_steps = (int(each) for each in position.asnumpy())

@@ -77,7 +77,7 @@ def load_checkpoint(path, step, average=None):
     step.trainer.load_states(os.path.join(path, _STATES))
     step.step_number = meta["step"]
     if average is not None:
-        average.load(os.path.join(path, _AVERAGE), meta["step"])
+        average.load(os.path.join(path, _AVERAGE))
     return meta
 
 

@@ -2,10 +2,7 @@ import json
 import logging
 import os
 import resource
-import signal
 import sys
-import threading
-import time
 from dataclasses import dataclass
 from typing import Dict, List
 
@@ -13,17 +10,21 @@ import mxnet as mx
 import numpy as np
 from mxnet import nd
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluonfr import viz
 from gluonfr.core import GluonFRError, whole_file, whole_folder
-from gluonfr.data import FRTrainRecordDataset, FRValDataset, RecordLoader, get_recognition_dataset
+from gluonfr.data.loader import RecordLoader
 from gluonfr.deploy import save_network
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gluonfr.engine.heads import PlainHead
 from gluonfr.engine.history import LOG, History
+from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.schedule import make_schedule
+from gluonfr.engine.sets import training_set, verification_sets
+from gluonfr.engine.signals import StopSignals
 from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import validate
 from gluonfr.loss import get_loss
@@ -73,8 +74,8 @@ class Run:
     def __init__(self, options):
         self.options = options
         self.contexts = options.contexts()
-        self.dataset = _training_set(options)
-        self.sets = _verification_sets(options)
+        self.dataset = training_set(options)
+        self.sets = verification_sets(options)
         self._claim_folder()
         self.loader = self._loader()
         self.steps_per_epoch = len(self.loader)
@@ -83,7 +84,6 @@ class Run:
         self.first_step, self.best = 0, {}
         self._resume()
         self.history = History(options.out, self.step.step_number)
-        self._stop = False
 
     def _claim_folder(self):
         out = self.options.out
@@ -125,8 +125,15 @@ class Run:
         self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
         for block in (self.net, self.head):
             block.hybridize(static_alloc=True, static_shape=True)
-        for context in self.contexts:
-            self.net(nd.zeros((1, 3, *self.dataset.image_size), ctx=context))
+        try:
+            for context in self.contexts:
+                self.net(nd.zeros((1, 3, *self.dataset.image_size), ctx=context)).wait_to_read()
+        except (mx.base.MXNetError, ValueError) as error:
+            size = "x".join(map(str, self.dataset.image_size))
+            raise GluonFRError(
+                f"{options.network} cannot take images of {size} pixels, which {self.dataset.records.path} holds; align them to "
+                "112x112."
+            ) from error
         parameters = self.net.collect_params()
         recipe_multipliers(parameters, [self.head.classifier.weight], options.classifier_wd_mult)
 
@@ -175,9 +182,9 @@ class Run:
             options.batch_size,
             ", ".join(map(str, self.contexts)),
         )
-        meter = _Meter(self.contexts)
+        meter = Meter(self.contexts)
         validation = None
-        with _until_signalled(self), tqdm(
+        with logging_redirect_tqdm(), StopSignals() as signals, tqdm(
             total=self.total_steps, initial=self.step.step_number, unit="step", disable=None if options.progress else True
         ) as bar:
             for images, labels in self._batches():
@@ -187,15 +194,19 @@ class Run:
                 bar.update()
                 number, last = self.step.step_number, self.step.step_number == self.total_steps
                 validating = bool(self.sets) and (last or number % self.val_steps == 0)
-                saving = last or self._stop or number % self.checkpoint_steps == 0
-                if validating or saving or number % options.log_every == 0:
+                stopping = signals.asked and not last
+                saving = last or number % self.checkpoint_steps == 0
+                reading = validating or saving or number % options.log_every == 0
+                if reading or stopping:
                     self._log(meter, bar)
+                if reading and self.average is not None:
+                    self.average.update_statistics()
                 if validating:
                     validation = self._validate()
-                if saving:
+                if saving or stopping:
                     save_checkpoint(self.checkpoints, self.step, self.average, {"best": self.best})
                 meter.resume()
-                if self._stop and not last:
+                if stopping:
                     raise GluonFRError(f"stopped after step {number} and saved; go on with the same command and --resume.")
         if validation is None and self.sets:
             validation = self._validate()
@@ -278,80 +289,6 @@ class Run:
         return TrainResult(
             out, self.step.step_number - self.first_step, meter.images, meter.seconds, validation, self.best, peak, pictures
         )
-
-
-class _Meter:
-    """Losses summed on the devices and throughput over synchronised work; read seldom, because reading waits."""
-
-    def __init__(self, contexts):
-        self._sums = [nd.zeros((1,), ctx=context) for context in contexts]
-        self._new = 0
-        self.images, self.seconds = 0, 0.0
-        self._started = time.perf_counter()
-
-    def add(self, size, losses):
-        for total, loss in zip(self._sums, losses):
-            total += loss.sum()
-        self._new += size
-
-    def read(self):
-        """Mean loss and images/s since the last reading."""
-        loss = sum(float(total.asscalar()) for total in self._sums) / self._new
-        nd.waitall()
-        seconds = time.perf_counter() - self._started
-        speed = self._new / seconds
-        self.images, self.seconds, self._new = self.images + self._new, self.seconds + seconds, 0
-        for total in self._sums:
-            total[:] = 0
-        self._started = time.perf_counter()
-        return loss, speed
-
-    def resume(self):
-        """After work that is not training: time starts again, if nothing is being measured."""
-        if not self._new:
-            self._started = time.perf_counter()
-
-
-class _until_signalled:
-    """SIGINT and SIGTERM ask the run to stop after its step; a second one ends it at once."""
-
-    def __init__(self, run):
-        self._run, self._before = run, {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number, frame):
-        self._run._stop = True
-        signal.signal(number, self._before[number])
-
-
-def _training_set(options):
-    dataset = get_recognition_dataset(options.dataset, root=options.root)
-    if not isinstance(dataset, FRTrainRecordDataset):
-        raise GluonFRError(f"{options.dataset} is a verification set; --dataset takes a folder with a train.rec.")
-    return dataset
-
-
-def _verification_sets(options):
-    sets = {}
-    for name in options.val:
-        try:
-            sets[name] = get_recognition_dataset(name, root=options.root)
-        except GluonFRError:
-            inside = os.path.join(options.root, options.dataset, name + ".bin")
-            if not os.path.isfile(inside):
-                raise
-            sets[name] = get_recognition_dataset(f"{options.dataset}/{name}", root=options.root)
-        if not isinstance(sets[name], FRValDataset):
-            raise GluonFRError(f"{name} is a training set; --val takes verification sets (NAME.bin).")
-    return sets
 
 
 def _draw(out, rows, validation):

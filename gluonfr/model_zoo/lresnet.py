@@ -5,7 +5,7 @@ from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, SELayer
 
 _EPSILON = 2e-5
-_UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
+_UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
 
 
 def _norm(**kwargs):
@@ -94,12 +94,26 @@ def _register(depth, se):
 
     @NETWORKS.register(name)
     def make(**kwargs):
-        return LResNet(_UNITS[depth], **dict({"se": se}, **kwargs))
+        return LResNet(**dict({"units": _UNITS[depth], "se": se}, **kwargs))
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"L{'SE-' if se else ''}ResNet{depth}E-IR, units {_UNITS[depth]}; arguments as `LResNet`."
     return make
 
 
-lresnet18e_ir, lresnet34e_ir, lresnet50e_ir, lresnet100e_ir, lresnet152e_ir = (_register(depth, False) for depth in _UNITS)
-lseresnet18e_ir, lseresnet34e_ir, lseresnet50e_ir, lseresnet100e_ir, lseresnet152e_ir = (_register(d, True) for d in _UNITS)
+(
+    lresnet10e_ir,
+    lresnet18e_ir,
+    lresnet34e_ir,
+    lresnet50e_ir,
+    lresnet100e_ir,
+    lresnet152e_ir,
+) = (_register(depth, se=False) for depth in _UNITS)
+(
+    lseresnet10e_ir,
+    lseresnet18e_ir,
+    lseresnet34e_ir,
+    lseresnet50e_ir,
+    lseresnet100e_ir,
+    lseresnet152e_ir,
+) = (_register(depth, se=True) for depth in _UNITS)

@@ -48,6 +48,10 @@ class NormDense(HybridBlock):
                 "weight", shape=(classes, in_units), init=weight_initializer, dtype=dtype, allow_deferred_init=True
             )
 
+    def infer_shape(self, x, *args):
+        # MXNet cannot infer an unknown size through L2Normalization.
+        self.weight.shape = (self._classes, x.shape[-1])
+
     def hybrid_forward(self, F, x, weight):
         if self._feature_norm:
             x = F.L2Normalization(x, mode="instance", name="feature_norm")

@@ -1,0 +1,156 @@
+"""Whole runs: real records in, a network, metrics and pictures out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import nd
+
+from gluonfr.core import GluonFRError
+from gluonfr.data import FRValDataset
+from gluonfr.deploy import load_network
+from gluonfr.engine import TrainOptions, read_history, train, validate
+
+
+def test_a_run_learns_and_leaves_what_it_promises(small_options):
+    result = train(**dict(small_options, epochs=12, val_every=4, cpus=2, average=0.9, clip_norm=5, warmup=1))
+    out = result.folder
+    rows = read_history(os.path.join(out, "log.jsonl"))
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < 0.5 * losses[0]
+    assert result.steps == 36 and result.images == 12 * 42
+    accuracies = [row["val_data/accuracy"] for row in rows if "val_data/accuracy" in row]
+    assert len(accuracies) == 3 and result.validation["val_data"].accuracy == accuracies[-1] > 0.8
+    assert result.best["accuracy"] == max(accuracies)
+    for picture in result.pictures:
+        assert cv2.imread(picture).shape[0] > 200
+    assert sorted(map(os.path.basename, result.pictures)) == ["curves.png", "roc.png", "scores_val_data.png"]
+    with open(os.path.join(out, "results.json")) as file:
+        assert json.load(file)["val_data"]["accuracy"] == accuracies[-1]
+    # The saved network is the one that was validated: its averaged weights, without the classifier.
+    net, card = load_network(os.path.join(out, "last"))
+    assert card["network"] == "lresnet10e_ir" and card["image_size"] == [32, 32]
+    pairs = FRValDataset("blobs/val_data", root=small_options["root"])
+    assert validate(net, pairs, progress=False).accuracy == accuracies[-1]
+
+
+def test_validation_is_the_flip_sum_of_the_networks_own_outputs(small_options):
+    net, _ = load_network(os.path.join(train(**dict(small_options, epochs=1)).folder, "last"))
+    pairs = FRValDataset("more", root=small_options["root"])
+    distances = []
+    for i in range(len(pairs)):
+        unit = []
+        for image in pairs[i][0]:
+            x = image.asnumpy().transpose(2, 0, 1)[None].astype("float32") / 255
+            e = sum(net(nd.array(np.ascontiguousarray(each))).asnumpy()[0] for each in (x, x[..., ::-1]))
+            unit.append(e / np.linalg.norm(e))
+        distances.append(np.sum((unit[0] - unit[1]) ** 2))
+    for batch_size, contexts in ((7, [mx.cpu()]), (16, [mx.cpu(0), mx.cpu(1)])):
+        result = validate(net if len(contexts) == 1 else _on(net, contexts), pairs, contexts, batch_size, progress=False)
+        np.testing.assert_allclose(result.roc.thresholds[:-1], np.unique(np.float32(distances)), rtol=1e-3, atol=1e-5)
+
+
+def _on(net, contexts):
+    net.collect_params().reset_ctx(contexts)
+    return net
+
+
+def command(options, *more):
+    arguments = [sys.executable, "-m", "gluonfr", "train", "--log-every", "1", "--threads", "1"]
+    names = ("dataset", "root", "out", "network", "loss", "batch_size", "lr")
+    for name in names:
+        arguments += ["--" + name.replace("_", "-"), str(options[name])]
+    for name in ("network_args", "loss_args"):
+        text = ",".join(f"{key}={value!r}" for key, value in options[name].items())
+        arguments += ["--" + name.replace("_", "-"), text]
+    return arguments + ["--cpus", "2", "--steps", "8", "--average", "0.9", "--checkpoint-every", "1", *more]
+
+
+def start(arguments):
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def parameters(out):
+    return {name: array.asnumpy() for name, array in nd.load(os.path.join(out, "last", "network.params")).items()}
+
+
+def losses(out):
+    return {row["step"]: row["loss"] for row in read_history(os.path.join(out, "log.jsonl")) if "loss" in row}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(small_options, tmp_path, how):
+    whole, broken = (dict(small_options, out=str(tmp_path / name)) for name in ("whole", "broken"))
+    assert start(command(whole)).wait(120) == 0
+    process = start(command(broken))
+    deadline = time.time() + 100
+    wanted = os.path.join(broken["out"], "checkpoints", "step_00000003")
+    while not os.path.isdir(wanted) and time.time() < deadline:
+        time.sleep(0.002)
+    process.send_signal(how)
+    _, words = process.communicate(timeout=60)
+    if process.returncode == 2:
+        assert "--resume" in words
+    again = start(command(broken))
+    words = again.communicate(timeout=60)[1]
+    assert again.returncode == 2 and "holds a run already: add --resume" in words.splitlines()[-1]
+    resumed = start(command(broken, "--resume"))
+    assert resumed.wait(120) == 0, resumed.communicate()[1]
+    assert losses(whole["out"]) == losses(broken["out"])
+    a, b = parameters(whole["out"]), parameters(broken["out"])
+    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_try(small_options):
+    with pytest.raises(GluonFRError, match="the loss became nan before step .* lower --lr"):
+        train(**dict(small_options, lr=1e20, epochs=20, loss="softmax", loss_args={}))
+    assert not os.path.exists(os.path.join(small_options["out"], "last"))
+
+
+def test_a_checkpoint_of_another_network_is_refused(small_options):
+    train(**dict(small_options, epochs=1, val=[]))
+    other = dict(small_options["network_args"], embedding_size=24)
+    with pytest.raises(GluonFRError, match="another network or class count"):
+        train(**dict(small_options, epochs=2, val=[], network_args=other, resume=True))
+    with pytest.raises(GluonFRError, match="1 devices without weight averaging"):
+        train(**dict(small_options, epochs=2, val=[], cpus=2, resume=True))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"gpus": [0]}, "gpus: 0 is not there, this MXNet sees no GPU"),
+        ({"dataset": "more"}, "verification set|training set"),
+        ({"dataset": "nothing"}, "blobs"),
+        ({"val": ["blobs"]}, "training set|verification"),
+        ({"val": ["nothing"]}, "more"),
+        ({"batch_size": 3, "cpus": 2}, "batch of 3 images cannot be split over 2 devices"),
+        ({"network": "mobilefacenet", "network_args": {}}, "cannot take images of 32x32"),
+        ({"network": "resnet"}, "unknown network"),
+        ({"loss": "triplett"}, "unknown loss"),
+        ({"loss_args": {"margin": 1}}, "no argument 'margin'"),
+        ({"schedule": "cos"}, "schedule must be one of"),
+        ({"lr": -1}, "lr must be positive"),
+        ({"average": 1}, "average must be"),
+        ({"augment": "much"}, "unknown augmentation"),
+        ({"warmup": 30}, "warm-up"),
+    ],
+)
+def test_bad_options_are_one_sentence_and_nothing_is_written(small_options, changes, words):
+    with pytest.raises(GluonFRError, match=words) as caught:
+        train(**{**small_options, "epochs": 1, **changes})
+    assert "\n" not in str(caught.value)
+    assert not os.path.exists(os.path.join(small_options["out"], "log.jsonl"))
+
+
+def test_a_last_batch_too_small_for_the_devices_is_left_out(small_options):
+    # 42 = 2 * 20 + 2: two devices would get one image each.
+    result = train(**dict(small_options, batch_size=20, cpus=2, epochs=1, val=[]))
+    assert result.images == 40
