@@ -1,14 +1,20 @@
 """What to learn from: training records, verification pairs and the data sets over them."""
 
+from gluonfr.data.augment import Augmentation, get_augmentation, get_augmentation_list
 from gluonfr.data.dataset import FRTrainRecordDataset, FRValDataset, get_recognition_dataset, list_recognition_datasets
+from gluonfr.data.loader import RecordLoader
 from gluonfr.data.pairs import read_pairs, write_pairs
 from gluonfr.data.records import RecordFile, RecordWriter
 
 __all__ = [
+    "Augmentation",
     "FRTrainRecordDataset",
     "FRValDataset",
     "RecordFile",
+    "RecordLoader",
     "RecordWriter",
+    "get_augmentation",
+    "get_augmentation_list",
     "get_recognition_dataset",
     "list_recognition_datasets",
     "read_pairs",
