@@ -79,16 +79,11 @@ class FRTrainRecordDataset(Dataset):
         self.records = RecordFile(find(name, root, "training"))
         self._transform = transform
         self._skips = on_error == "skip"
-        labels, problems = self.records.scan()
-        problems = dict(problems)
         path = os.path.join(os.path.dirname(self.records.path), "property")
         declared = _read_property(path) if os.path.exists(path) else None
+        labels, problems = self.records.scan()
         if declared:
-            for i in np.flatnonzero(labels >= declared[0]).tolist():
-                problems[i] = (
-                    f"{self.records.describe(i)} has the label {labels[i]}, where {path} has {declared[0]} classes: "
-                    "correct its first line (num_classes,H,W), or delete it so that it is derived."
-                )
+            problems = {**problems, **self._outside(labels, declared[0], path)}
         self._numbers = self._leave_out(labels, problems)
         self.labels = labels[self._numbers]
         self.labels.setflags(write=False)
@@ -148,6 +143,18 @@ class FRTrainRecordDataset(Dataset):
             order = np.argsort(self.labels, kind="stable")
             self._identities = np.split(order, np.searchsorted(self.labels[order], np.arange(1, self.num_classes)))
         return self._identities
+
+    def _outside(self, labels, num_classes, path):
+        outside = np.flatnonzero(labels >= num_classes).tolist()
+        sentences = {
+            i: f"{self.records.describe(i)} has the label {labels[i]}, where {path} has {num_classes} classes: "
+            "correct its first line (num_classes,H,W), or delete it so that it is derived."
+            for i in outside[: self.records.most_problems]
+        }
+        if len(outside) > len(sentences):
+            # So many are no damage: the property is another set's.
+            raise GluonFRError(sentences[outside[0]])
+        return sentences
 
     def _leave_out(self, labels, problems):
         if problems and not self._skips:

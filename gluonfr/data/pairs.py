@@ -158,9 +158,8 @@ def _image(path, i, element):
         values = element.flat()
         element = element.raw if values is not None and values.dtype == np.uint8 else element
     if not isinstance(element, bytes) or not element:
-        what = (
-            "an array that is not 1-D uint8" if isinstance(element, _Array) else "empty" if element == b"" else type(element).__name__
-        )
+        what = "empty" if element == b"" else type(element).__name__
+        what = "an array that is not 1-D uint8" if isinstance(element, _Array) else what
         raise GluonFRError(f"{path}: image {i % 2} of pair {i // 2} is {what}, not the bytes of an image file; write it again.")
     return element
 

@@ -69,6 +69,11 @@ class RecordFile:
     def __len__(self):
         return len(self._starts)
 
+    @property
+    def most_problems(self):
+        """How many damaged records are looked at one by one: 1 % of the file, but at least 1000."""
+        return max(1000, len(self) // 100)
+
     def __reduce__(self):
         return RecordFile, (self.path,)
 
@@ -116,7 +121,8 @@ class RecordFile:
         labels : int64 (len,), read-only
             -1 where the record is damaged.
         problems : dict
-            Image number -> the sentence that says what is wrong with its record.
+            Image number -> the sentence that says what is wrong with its record. More than `most_problems` of them raise:
+            then it is not single records that are damaged.
         """
         if self._scanned is None:
             labels = np.empty(len(self), dtype=np.int64)
@@ -131,6 +137,10 @@ class RecordFile:
                         labels[i] = self.read(i)[0]
                     except GluonFRError as error:
                         problems[i] = str(error)
+                        if len(problems) > self.most_problems:
+                            raise GluonFRError(
+                                f"more than {self.most_problems} records are damaged: {problems[min(problems)]}"
+                            ) from None
             labels.setflags(write=False)
             self._scanned = labels, problems
         return self._scanned

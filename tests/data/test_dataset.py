@@ -290,6 +290,21 @@ def test_labels_outside_the_classes_are_refused_when_opened(tmp_path):
     assert len(train) == 3 and train.skipped == [3] and train.labels.tolist() == [0, 1, 2]
 
 
+def test_damage_everywhere_is_not_skipped(tmp_path):
+    """More than 1000 bad records (or 1 %) are a wrong file, not damage."""
+    payload = jpeg(0, (16, 16))
+    put_records(tmp_path / "bad", [(0.5, payload)] * 1001 + [(0, payload)])
+    put_records(tmp_path / "outside", [(0, payload)] + [(9, payload)] * 1001)
+    put_records(tmp_path / "some", [(0, payload)] + [(0.5, payload)] * 1000)
+    for name in ("outside", "some"):
+        (tmp_path / name / "property").write_text("1,16,16")
+    with pytest.raises(GluonFRError, match=r"more than 1000 records are damaged: .*train\.rec: image 0 .*label 0\.5"):
+        FRTrainRecordDataset("bad", root=tmp_path, on_error="skip")
+    with pytest.raises(GluonFRError, match=r"train\.rec: image 1 .*label 9, where .*property has 1 classes"):
+        FRTrainRecordDataset("outside", root=tmp_path, on_error="skip")
+    assert len(FRTrainRecordDataset("some", root=tmp_path, on_error="skip").skipped) == 1000
+
+
 def test_images_of_another_size_are_resized_by_rule(tmp_path):
     sizes = [(112, 112), (250, 250), (56, 56), (300, 301), (112, 112)]
     put_records(tmp_path / "set", [(0, jpeg(i, size)) for i, size in enumerate(sizes)])
