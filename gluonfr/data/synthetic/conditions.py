@@ -1,0 +1,121 @@
+"""What changes from picture to picture: pose, expression, light, background, optics, occlusion, compression."""
+
+import cv2
+import numpy as np
+
+from gluonfr.core import generator
+from gluonfr.data.synthetic.face import Expression
+
+_PURPOSE = 2
+
+
+def picture_generator(seed, identity, image):
+    """The random numbers of one picture."""
+    return generator(seed, _PURPOSE, identity, image)
+
+
+def pose(rng):
+    """yaw and pitch in radians."""
+    yaw = np.clip(rng.normal(0, 11), -26, 26)
+    pitch = np.clip(rng.normal(0, 6), -14, 14)
+    return np.radians(yaw), np.radians(pitch)
+
+
+def alignment_error(rng):
+    """(angle, scale, dx, dy) by which an aligner misses the template."""
+    return np.radians(rng.normal(0, 3)), np.exp(rng.normal(0, 0.04)), rng.normal(0, 2), rng.normal(0, 2)
+
+
+def expression(rng):
+    smile = rng.uniform(-0.5, 1.0)
+    return Expression(
+        smile=smile,
+        mouth_open=max(0.0, rng.uniform(-0.7, 1.0)),
+        brow_raise=rng.uniform(-0.6, 1.0),
+        closed=max(0.0, rng.uniform(-1.2, 0.7)),
+        gaze_x=rng.uniform(-1, 1),
+        gaze_y=rng.uniform(-1, 1),
+    )
+
+
+def background(rng, size):
+    """A scene behind the head (size, size, 3) uint8: a gradient, some bars and blobs, out of focus."""
+    small = np.empty((28, 28, 3), dtype=np.uint8)
+    colours = rng.uniform(0, 255, (7, 3))
+    corners = colours[:4].reshape(2, 2, 3).astype(np.float32) * np.float32(rng.uniform(0.3, 1.0))
+    small[:] = cv2.resize(corners, (28, 28), interpolation=cv2.INTER_LINEAR)
+    for colour in colours[4 : 4 + rng.integers(0, 4)]:
+        x, y, w, h = (int(v) for v in rng.integers((0, 0, 2, 4), (28, 28, 16, 28)))
+        cv2.rectangle(small, (x - w // 2, y - h // 2), (x + w // 2, y + h // 2), tuple(map(float, colour)), -1)
+    if rng.random() < 0.6:
+        small = cv2.blur(small, (3, 3))
+    return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def light(rng, size):
+    """How bright every pixel is (size, size, 3) uint8, 128 for as drawn: a lamp on a round head, sometimes a shadow's edge."""
+    at = (np.arange(28, dtype=np.float32) - 13.5) / 14
+    nx, ny = np.meshgrid(at / 0.85, at / 1.1)
+    away = np.sqrt(nx**2 + ny**2)
+    shrink = np.minimum(1, 0.97 / np.maximum(away, 1e-3))
+    nx, ny = nx * shrink, ny * shrink
+    nz = np.sqrt(1 - nx**2 - ny**2)
+    around, up = rng.uniform(-1.35, 1.35), rng.uniform(-0.5, 0.9)
+    lamp = (np.sin(around) * np.cos(up), -np.sin(up), np.cos(around) * np.cos(up))
+    ambient = rng.uniform(0.3, 0.8)
+    lit = np.maximum(0, nx * lamp[0] + ny * lamp[1] + nz * lamp[2])
+    lamp_colour = np.exp(rng.normal(0, 0.1, 3))
+    ambient_colour = np.exp(rng.normal(0, 0.1, 3))
+    if rng.random() < 0.2:
+        angle, where = rng.uniform(0, 2 * np.pi), rng.uniform(-0.35, 0.35)
+        lit = lit * np.where(nx * np.cos(angle) + ny * np.sin(angle) > where, 1.0, 0.45)
+    total = ambient * ambient_colour + (1.25 - ambient) * lit[:, :, None] * lamp_colour
+    total *= 128 * rng.uniform(0.75, 1.15)
+    return cv2.resize(np.clip(total, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def occlude(rng, picture):
+    """Sometimes put an object over a part near the border, in place; picture (S, S, 3) uint8."""
+    if rng.random() > 0.25:
+        return
+    size = len(picture)
+    angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.42, 0.6)
+    centre = 0.5 + far * np.array([np.cos(angle), np.sin(angle)])
+    corners = np.sort(rng.uniform(0, 2 * np.pi, 6))
+    radii = rng.uniform(0.12, 0.26, 6)
+    points = centre + radii[:, None] * np.column_stack([np.cos(corners), np.sin(corners)])
+    cv2.fillPoly(picture, [np.rint(points * size).astype(np.int32)], tuple(map(float, rng.uniform(10, 245, 3))))
+
+
+def develop(rng, picture):
+    """Exposure, contrast, white balance, lens and sensor of one camera; picture (S, S, 3) uint8."""
+    level = np.arange(256, dtype=np.float32)[:, None] / 255
+    gain = np.exp(rng.normal(0, 0.11, 3)) * np.exp(rng.normal(0, 0.12))
+    gamma = np.exp(rng.normal(0, 0.22))
+    contrast, lift = rng.uniform(0.7, 1.15), rng.uniform(-0.05, 0.12)
+    curve = np.clip(contrast * np.minimum(level * gain, 1.2) ** gamma + lift, 0, 1) * 255
+    picture = cv2.LUT(picture, curve.astype(np.uint8)[:, None, :])
+    kind = rng.random()
+    size = len(picture)
+    if kind < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 1.2) * size / 112)
+    elif kind < 0.45:
+        length = int(rng.integers(3, 6))
+        kernel = np.zeros((length, length), dtype=np.float32)
+        angle = rng.uniform(0, np.pi)
+        reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
+        first, last = (length - 1) / 2 - reach, (length - 1) / 2 + reach
+        cv2.line(kernel, tuple(np.rint(first).astype(int).tolist()), tuple(np.rint(last).astype(int).tolist()), 1.0)
+        picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
+    elif kind < 0.55:
+        low = int(size * rng.uniform(0.5, 0.75))
+        picture = cv2.resize(cv2.resize(picture, (low, low), interpolation=cv2.INTER_AREA), (size, size))
+    strength = max(0.0, rng.uniform(-6, 10))
+    if strength:
+        noise = rng.standard_normal((size, size), dtype=np.float32) * np.float32(strength)
+        picture = cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
+    return picture
+
+
+def jpeg_quality(rng):
+    return int(rng.integers(35, 96))

@@ -1,0 +1,98 @@
+"""Smooth curves, the head's surface, and the projection of a turned head onto the aligned crop."""
+
+from functools import lru_cache
+
+import numpy as np
+
+# The 5-point template of 112x112 crops: eyes, nose, corners of the mouth.
+TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+HEAD_DEPTH = 34.0
+_STEPS = 5
+
+
+@lru_cache(maxsize=None)
+def _basis(points, closed):
+    """The matrix that turns control points into a Catmull-Rom curve through them."""
+    t = np.arange(_STEPS) / _STEPS
+    weights = 0.5 * np.stack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2], axis=1)
+    segments = points if closed else points - 1
+    matrix = np.zeros((segments * _STEPS + (not closed), points))
+    for segment in range(segments):
+        for tap in range(4):
+            at = segment + tap - 1
+            at = at % points if closed else min(max(at, 0), points - 1)
+            matrix[segment * _STEPS : (segment + 1) * _STEPS, at] += weights[:, tap]
+    if not closed:
+        matrix[-1, -1] = 1
+    return matrix
+
+
+def smooth(points, closed=True):
+    """A smooth curve through control points (n, d): (5 n, d) closed, (5 n - 4, d) open."""
+    points = np.asarray(points, dtype=np.float64)
+    return _basis(len(points), closed) @ points
+
+
+def surface(points, lift=0.0):
+    """Put points (n, 2) of the front view on the head: (n, 3), `lift` pixels above the skin."""
+    points = np.asarray(points, dtype=np.float64)
+    placed = np.empty((len(points), 3))
+    placed[:, :2] = points
+    x, y = points[:, 0], points[:, 1] - 10
+    placed[:, 2] = HEAD_DEPTH * np.sqrt(np.maximum(1 - x * x / 44**2 - y * y / 66**2, 0)) + lift
+    return placed
+
+
+def at_depth(points, z):
+    """Points (n, 2) of the front view at one depth: (n, 3)."""
+    placed = np.full((len(points), 3), float(z))
+    placed[:, :2] = points
+    return placed
+
+
+def mirrored(points):
+    """Close a right half, given from the top to the bottom of the middle line, by its mirror image."""
+    points = np.asarray(points, dtype=np.float64)
+    left = points[1:-1][::-1].copy()
+    left[:, 0] *= -1
+    return np.concatenate([points, left])
+
+
+def _rotation(yaw, pitch):
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    # Only what becomes x and y in the picture: turn about the neck, then nod.
+    return np.array([[cy, 0.0, sy], [sy * sp, cp, -cy * sp]])
+
+
+class Pose:
+    """A turned head, brought onto the template as an aligner would, but for a small error.
+
+    Parameters
+    ----------
+    yaw, pitch : float
+        Radians; positive turns the nose to the right of the picture and up.
+    landmarks : array (5, 3)
+        Eyes, nose and corners of the mouth of this head with this expression.
+    error : (angle, scale, dx, dy)
+        What the aligner gets wrong: radians, factor, pixels of 112.
+    """
+
+    def __init__(self, yaw, pitch, landmarks, error):
+        turn = _rotation(yaw, pitch)
+        seen = (landmarks @ turn.T) @ (1, 1j)
+        wanted = TEMPLATE @ (1, 1j)
+        centred = seen - seen.mean()
+        factor = (centred.conj() @ (wanted - wanted.mean())) / (centred.conj() @ centred).real
+        angle, scale, dx, dy = error
+        factor *= scale * np.exp(1j * angle)
+        similarity = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+        middle = seen.mean()
+        self._matrix = (similarity @ turn).T
+        self._offset = wanted.mean() - factor * middle + dx + 1j * dy
+        self._offset = np.array([self._offset.real, self._offset.imag])
+        # The silhouette of a turned ellipsoid is wider than its turned front outline.
+        self.widen = np.sqrt(np.cos(yaw) ** 2 + 0.85 * np.sin(yaw) ** 2) / np.cos(yaw)
+
+    def project(self, points):
+        """(n, 3) -> (n, 2) pixels of the 112x112 crop."""
+        return points @ self._matrix + self._offset
