@@ -131,8 +131,8 @@ class Run:
         except (mx.base.MXNetError, ValueError) as error:
             size = "x".join(map(str, self.dataset.image_size))
             raise GluonFRError(
-                f"{options.network} cannot take images of {size} pixels, which {self.dataset.records.path} holds; align them to "
-                "112x112."
+                f"{options.network} cannot take the images of {size} pixels that {self.dataset.records.path} holds; align them "
+                "to 112x112."
             ) from error
         parameters = self.net.collect_params()
         recipe_multipliers(parameters, [self.head.classifier.weight], options.classifier_wd_mult)

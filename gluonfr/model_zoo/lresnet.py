@@ -2,7 +2,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
 from gluonfr.model_zoo.registry import NETWORKS
-from gluonfr.nn import FrBase, PReLU, SELayer
+from gluonfr.nn import CropResize, FrBase, PReLU, SELayer
 
 _EPSILON = 2e-5
 _UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
@@ -60,7 +60,9 @@ class LResNet(FrBase):
     se : bool, default False
         Squeeze-and-excitation, reduction 16, in every unit.
     stem_stride : int, default 1
-        2 halves the cost of every layer but the first fourfold; for slow machines and small data.
+        2 divides the cost of all layers but the first by four; for slow machines and small data.
+    input_crop, input_size : int, optional
+        Take the middle `input_crop` pixels of the 112x112 image, resized to `input_size`, which divides the cost again.
     **kwargs
         As `gluonfr.nn.FrBase`.
     """
@@ -74,6 +76,8 @@ class LResNet(FrBase):
         dropout=0.4,
         se=False,
         stem_stride=1,
+        input_crop=None,
+        input_size=None,
         **kwargs,
     ):
         super().__init__(classes, embedding_size, **kwargs)
@@ -81,6 +85,8 @@ class LResNet(FrBase):
             raise GluonFRError(f"channels names the first convolution and {len(units)} stages, got {len(channels)} numbers.")
         with self.name_scope():
             body = self.features
+            if input_crop or input_size:
+                body.add(CropResize(input_crop or 112, input_size or input_crop))
             body.add(nn.Conv2D(channels[0], 3, stem_stride, 1, use_bias=False, in_channels=3), _norm(), PReLU(channels[0]))
             for before, wide, count in zip(channels, channels[1:], units):
                 body.add(_Unit(wide, before, 2, se))

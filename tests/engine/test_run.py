@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_network_is_refused(small_options):
         ({"val": ["blobs"]}, "training set|verification"),
         ({"val": ["nothing"]}, "more"),
         ({"batch_size": 3, "cpus": 2}, "batch of 3 images cannot be split over 2 devices"),
-        ({"network": "mobilefacenet", "network_args": {}}, "cannot take images of 32x32"),
+        ({"network": "mobilefacenet", "network_args": {}}, "cannot take the images of 32x32"),
         ({"network": "resnet"}, "unknown network"),
         ({"loss": "triplett"}, "unknown loss"),
         ({"loss_args": {"margin": 1}}, "no argument 'margin'"),

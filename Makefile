@@ -1,0 +1,30 @@
+# Every target makes its own virtual environment, so that it works on a fresh machine.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: test test-full test-pythons lint demo clean
+
+$(VENV)/ready: setup.py
+	$(PYTHON) tools/make_venv.py $(VENV) cpu,test
+	touch $@
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m "not full" $(ARGS)
+
+test-full: lint
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q $(ARGS)
+
+# Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
+test-pythons:
+	$(PYTHON) tools/test_pythons.py
+
+demo: $(VENV)/ready
+	$(BIN)/gluonfr demo --out runs/demo
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

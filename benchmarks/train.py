@@ -1,0 +1,160 @@
+"""Training speed of MobileFaceNet on CPU, in one run, alternating:
+
+- ours: `gluonfr.engine.TrainStep`, hybridized, the depthwise form of PReLU;
+- operator: the same with MXNet's PReLU operator;
+- PyTorch: the same network, loss and optimizer, channels_last.
+
+Prints images/s of the forward pass, and of forward, backward and update. Every candidate runs in a process of its own.
+
+    python benchmarks/train.py [--batch-size 64] [--rounds 3]
+
+PyTorch is no dependency: `pip install torch==2.13.0`, or its rows are left out.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+CLASSES, SIZE = 293, 128
+
+
+def timed(step, batch_size, warmup, steps):
+    """Images/s over `steps` synchronised calls after `warmup`."""
+    for _ in range(warmup):
+        step()
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return batch_size * steps / (time.perf_counter() - start)
+
+
+def run_gluon(form, batch_size, warmup, steps):
+    """(forward, training) images/s of ours with one form of PReLU."""
+    import numpy as np
+
+    import gluonfr  # noqa: F401
+
+    # isort: split
+    import mxnet as mx
+
+    from gluonfr.engine import PlainHead, TrainStep
+    from gluonfr.loss import CosLoss
+    from gluonfr.model_zoo import get_model
+    from gluonfr.nn import prelu_form
+
+    rng = np.random.RandomState(0)
+    images = mx.nd.array(rng.randint(0, 256, (batch_size, 3, 112, 112)), dtype="uint8")
+    labels = mx.nd.array(rng.randint(0, CLASSES, batch_size))
+    with prelu_form(form):
+        net, head = get_model("mobilefacenet", embedding_size=SIZE), PlainHead(CosLoss(CLASSES, s=30), CLASSES, SIZE)
+        for block in (net, head):
+            block.initialize(mx.init.Xavier())
+            block.hybridize(static_alloc=True, static_shape=True)
+        unit = images.astype("float32") / 255
+        net(unit).wait_to_read()
+        forward = timed(lambda: net(unit).wait_to_read(), batch_size, warmup, steps)
+        step = TrainStep(net, head, [mx.cpu()], "nag", {"learning_rate": 0.01, "momentum": 0.9, "wd": 5e-4})
+
+        def train():
+            step(images, labels)
+            mx.nd.waitall()
+
+        return forward, timed(train, batch_size, warmup, steps)
+
+
+def torch_network():
+    """MobileFaceNet in y1's topology, in PyTorch."""
+    from torch import nn
+
+    def conv(i, o, k=1, s=1, p=0, g=1, act=True):
+        layers = [nn.Conv2d(i, o, k, s, p, groups=g, bias=False), nn.BatchNorm2d(o, eps=1e-3)]
+        return layers + ([nn.PReLU(o)] if act else [])
+
+    class Unit(nn.Module):
+        def __init__(self, i, middle, o, stride=1, residual=False):
+            super().__init__()
+            layers = conv(i, middle) + conv(middle, middle, 3, stride, 1, middle) + conv(middle, o, act=False)
+            self.body, self.residual = nn.Sequential(*layers), residual
+
+        def forward(self, x):
+            return x + self.body(x) if self.residual else self.body(x)
+
+    layers = conv(3, 64, 3, 2, 1) + conv(64, 64, 3, 1, 1, 64)
+    for i, middle, o, count, inner in ((64, 128, 64, 4, 128), (64, 256, 128, 6, 256), (128, 512, 128, 2, 256)):
+        layers += [Unit(i, middle, o, 2)] + [Unit(o, inner, o, residual=True) for _ in range(count)]
+    layers += conv(128, 512) + conv(512, 512, 7, g=512, act=False)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, SIZE), nn.BatchNorm1d(SIZE, eps=2e-5))
+
+
+def run_torch(batch_size, warmup, steps):
+    """(forward, training) images/s of PyTorch, channels_last."""
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    net = torch_network().to(memory_format=torch.channels_last)
+    weight = torch.nn.Parameter(torch.randn(CLASSES, SIZE) * 0.01)
+    optimizer = torch.optim.SGD([*net.parameters(), weight], 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    images = torch.randint(0, 256, (batch_size, 3, 112, 112), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, CLASSES, (batch_size,))
+    margin = functional.one_hot(labels, CLASSES) * 0.35
+
+    def prepared():
+        return images.float() / 255 * 2 - 1
+
+    def forward():
+        with torch.no_grad():
+            net(prepared())
+
+    def train():
+        cos = functional.linear(functional.normalize(net(prepared())), functional.normalize(weight))
+        loss = functional.cross_entropy(30 * (cos - margin), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    net.eval()
+    speed = timed(forward, batch_size, warmup, steps)
+    net.train()
+    return speed, timed(train, batch_size, warmup, steps)
+
+
+CANDIDATES = {
+    "ours": lambda *args: run_gluon("depthwise", *args),
+    "PReLU operator": lambda *args: run_gluon("operator", *args),
+    "PyTorch": run_torch,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--only", choices=CANDIDATES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        steps = max(2, options.steps // 3) if options.only == "PReLU operator" else options.steps
+        print(*CANDIDATES[options.only](options.batch_size, 2, steps))
+        return
+    speeds = {name: [] for name in CANDIDATES}
+    for _ in range(options.rounds):
+        for name in CANDIDATES:
+            arguments = [f"--{key.replace('_', '-')}={value}" for key, value in vars(options).items() if key != "only"]
+            done = subprocess.run([sys.executable, __file__, *arguments, "--only", name], capture_output=True, text=True)
+            if done.returncode:
+                print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            else:
+                speeds[name].append([float(each) for each in done.stdout.split()[-2:]])
+    medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in speeds.items() if rows}
+    print(f"MobileFaceNet-128, batch {options.batch_size}, median of {options.rounds} alternating runs, images/s (ours / it)")
+    print(f"{'':16}{'forward':>18}{'forward+backward+update':>28}")
+    for name, (forward, train) in medians.items():
+        ratios = [mine / its for mine, its in zip(medians["ours"], (forward, train))]
+        print(f"{name:16}{forward:10.1f} ({ratios[0]:4.2f}){train:20.1f} ({ratios[1]:4.2f})")
+
+
+if __name__ == "__main__":
+    main()
