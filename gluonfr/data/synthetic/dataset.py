@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+from contextlib import closing
 from itertools import cycle
 
 import cv2
@@ -27,8 +28,8 @@ _FILES = ("train.rec", "train.idx", "property", "val_data.bin")
 
 def make_dataset(
     folder,
-    identities=300,
-    images_per_identity=20,
+    identities=400,
+    images_per_identity=18,
     val_identities=200,
     val_pairs=1000,
     seed=0,
@@ -46,7 +47,7 @@ def make_dataset(
     ----------
     folder : str
         Created. A synthetic set that is there already is replaced; a folder that holds anything else is refused.
-    identities, images_per_identity : int, default 300 and 20
+    identities, images_per_identity : int, default 400 and 18
         At least 2 and 1.
     val_identities : int, default 200
         At least 20, two a fold.
@@ -80,8 +81,7 @@ def make_dataset(
     try:
         with whole_folder(folder) as written, tqdm(
             total=sum(count for _, count in tasks), desc="rendering faces", unit="image", disable=not progress
-        ) as bar:
-            rendered = _rendered(seed, tasks, workers)
+        ) as bar, closing(_rendered(seed, tasks, workers)) as rendered:
             with RecordWriter(written) as writer:
                 for label in range(identities):
                     for image in next(rendered):
