@@ -11,8 +11,10 @@ from gluonfr.core import GluonFRError, Registry, generator
 _BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 _LUMA = np.array([0.299, 0.587, 0.114])
 _GREY = np.tile(_LUMA, (3, 1))
+_CHROMA = np.eye(3) - _GREY
 _TO_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+# Turning the colours by an angle, with the luma kept, is _GREY + cos(angle) * _CHROMA + sin(angle) * _QUARTER_TURN.
+_QUARTER_TURN = np.linalg.inv(_TO_YIQ) @ np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ _TO_YIQ
 
 _PROBABILITIES = ("flip", "geometric", "crop", "colour", "grey", "blur", "low_resolution", "jpeg", "noise", "cutout")
 _STRENGTHS = {"rotation": 180, "scale": 0.9, "translation": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
@@ -99,6 +101,8 @@ class Augmentation:
             self._check(name, right and pair[0] <= pair[1], f"a pair (low, high) within {low} to {high}")
             object.__setattr__(self, name, tuple(pair))
         self._check("border", self.border in _BORDERS, "one of " + ", ".join(map(repr, _BORDERS)))
+        object.__setattr__(self, "_resamples", any((self.rotation, self.scale, self.translation, self.crop)))
+        object.__setattr__(self, "_recolours", any((self.brightness, self.contrast, self.saturation, self.hue, self.grey)))
 
     def _check(self, name, right, wanted):
         if not right:
@@ -114,10 +118,12 @@ class Augmentation:
         draws = rng.random(35).tolist()
         if draws[0] < self.flip:
             image = cv2.flip(image, 1)
-        image = self._resample(image, draws[1:10])
+        if self._resamples:
+            image = self._resample(image, draws[1:10])
         if draws[10] < self.cutout:
             image = self._cut(image, draws[11:18])
-        image = self._recolour(image, draws[18:24])
+        if self._recolours:
+            image = self._recolour(image, draws[18:24])
         if draws[24] < self.blur:
             image = _blurred(image, _between(self.blur_sigma, draws[25]))
         if draws[26] < self.low_resolution:
@@ -173,12 +179,14 @@ class Augmentation:
             saturation = 0.0
         if gain == 1 and contrast == 1 and saturation == 1 and hue == 0:
             return image
-        turned = _hue_matrix(hue) if hue else np.eye(3)
-        mean = float(_LUMA @ cv2.mean(image)[:3]) if contrast != 1 else 0.0
-        matrix = np.empty((3, 4))
-        # The hue matrix keeps the luma, so that saturation may be applied to the luma of the original.
-        matrix[:, :3] = gain * contrast * (saturation * turned + (1 - saturation) * _GREY)
-        matrix[:, 3] = gain * (1 - contrast) * mean
+        matrix = np.zeros((3, 4))
+        matrix[:, :3] = _GREY + saturation * cos(2 * pi * hue) * _CHROMA
+        if hue:
+            matrix[:, :3] += saturation * sin(2 * pi * hue) * _QUARTER_TURN
+        matrix *= gain * contrast
+        if contrast != 1:
+            red, green, blue, _ = cv2.mean(image)
+            matrix[:, 3] = gain * (1 - contrast) * (0.299 * red + 0.587 * green + 0.114 * blue)
         return cv2.transform(image, matrix)
 
     def _coarsen(self, image, draws):
@@ -204,11 +212,6 @@ def _around(strength, draw):
 
 def _between(pair, draw):
     return pair[0] + (pair[1] - pair[0]) * draw
-
-
-def _hue_matrix(fraction):
-    c, s = cos(2 * pi * fraction), sin(2 * pi * fraction)
-    return _FROM_YIQ @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ _TO_YIQ
 
 
 def _blurred(image, sigma):

@@ -165,10 +165,11 @@ class RecordLoader:
     def _fill(self, planes, labels, epoch, indices, seeds):
         """Read, decode and augment the images `indices` into `planes`, a part of a batch, uint8 (n, 3, H, W)."""
         shape = planes.shape[2:] + (3,)
+        streams = _Streams(self.seed, _AUGMENT, epoch)
         for row, (index, seed) in enumerate(zip(indices, seeds)):
             image, labels[row] = self.dataset.read(index)
             if self._augment is not None:
-                image = self._augment(image, generator(self.seed, _AUGMENT, epoch, seed))
+                image = self._augment(image, streams.at(seed))
                 if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:
                     raise GluonFRError(
                         f"augment={self._augment!r} of a loader must return an array {shape} of uint8, as it was given, "
@@ -176,6 +177,21 @@ class RecordLoader:
                     )
             # Writes into the planes themselves, eight times as fast as copying a transposed view.
             cv2.split(image, [planes[row, 0], planes[row, 1], planes[row, 2]])
+
+
+class _Streams:
+    """``at(number)`` is ``generator(*position, number)``, in a tenth of the time: one generator that is set to the start of
+    each stream, and so is good until the next call."""
+
+    def __init__(self, *position):
+        self._generator = generator(*position)
+        self._start = self._generator.bit_generator.state
+        self._counter = self._start["state"]["counter"]
+
+    def at(self, number):
+        self._counter[3] = number
+        self._generator.bit_generator.state = self._start
+        return self._generator
 
 
 class _Batch:

@@ -3,6 +3,43 @@ from contextlib import contextmanager
 from mxnet import nd
 
 
+def _mean(parameter):
+    """Mean over the devices, on the first one."""
+    first, *others = parameter.list_data()
+    if not others:
+        return first
+    return sum((each.as_in_context(first.context) for each in others), first) / (1 + len(others))
+
+
+@contextmanager
+def replaced(parameters, values):
+    """The parameters have these values on all devices inside the block, their own again after it."""
+    # Running statistics are written without the engine's knowledge, so the devices must be idle when they are touched.
+    nd.waitall()
+    own = [[each.copy() for each in parameter.list_data()] for parameter in parameters]
+    for parameter, value in zip(parameters, values):
+        parameter.set_data(value)
+    nd.waitall()
+    try:
+        yield
+    finally:
+        nd.waitall()
+        for copies, parameter in zip(own, parameters):
+            for copy, data in zip(copies, parameter.list_data()):
+                copy.copyto(data)
+        nd.waitall()
+
+
+def shared_statistics(net):
+    """Context manager: every device has the mean of all devices' running statistics, which is what a file of it holds.
+
+    Without it, a network that trained on several devices is another network on each.
+    """
+    statistics = [p for p in net.collect_params().values() if p.grad_req == "null"]
+    nd.waitall()
+    return replaced(statistics, [_mean(p) for p in statistics])
+
+
 class WeightAverage:
     """Exponential moving average of a network's parameters and running statistics.
 
@@ -24,15 +61,15 @@ class WeightAverage:
         self.decay = decay
         self.steps = self._statistics_steps = 0
 
-    def _blend(self, parameters, share):
+    def _blend(self, parameters, value, share):
         for parameter in parameters:
             average = self._average[parameter.name]
-            average += share * (parameter.list_data()[0] - average)
+            average += share * (value(parameter) - average)
 
     def update(self):
         """Take the weights of the first device into the average; once per training step."""
         self.steps += 1
-        self._blend(self._weights, 1 - self._decay_at(self.steps))
+        self._blend(self._weights, lambda p: p.list_data()[0], 1 - self._decay_at(self.steps))
 
     def update_statistics(self):
         """Take the running statistics in, for all steps since the last time; only while the devices are idle.
@@ -40,29 +77,16 @@ class WeightAverage:
         A hybridized network writes them without the engine's knowledge, so that reading them earlier would be a race.
         """
         past = self._decay_at(self.steps) ** (self.steps - self._statistics_steps)
-        self._blend(self._statistics, 1 - past)
+        self._blend(self._statistics, _mean, 1 - past)
         self._statistics_steps = self.steps
 
     def _decay_at(self, steps):
         return min(self.decay, (1 + steps) / (10 + steps))
 
-    @contextmanager
     def applied(self):
-        """The network has the averaged parameters inside the block, its own again after it."""
+        """Context manager: the network has the averaged parameters inside, its own again after it."""
         parameters = self._weights + self._statistics
-        nd.waitall()
-        own = [[each.copy() for each in p.list_data()] for p in parameters]
-        for parameter in parameters:
-            parameter.set_data(self._average[parameter.name])
-        nd.waitall()
-        try:
-            yield
-        finally:
-            nd.waitall()
-            for copies, parameter in zip(own, parameters):
-                for copy, data in zip(copies, parameter.list_data()):
-                    copy.copyto(data)
-            nd.waitall()
+        return replaced(parameters, [self._average[p.name] for p in parameters])
 
     def save(self, path):
         """Write the average; `load` takes it back."""

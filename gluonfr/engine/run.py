@@ -16,7 +16,7 @@ from gluonfr import viz
 from gluonfr.core import GluonFRError, whole_file, whole_folder
 from gluonfr.data.loader import RecordLoader
 from gluonfr.deploy import save_network
-from gluonfr.engine.average import WeightAverage
+from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gluonfr.engine.heads import PlainHead
 from gluonfr.engine.history import LOG, History
@@ -239,10 +239,11 @@ class Run:
         )
 
     def _validate(self):
-        if self.average is None:
+        with self._as_saved():
             return self._validated()
-        with self.average.applied():
-            return self._validated()
+
+    def _as_saved(self):
+        return shared_statistics(self.net) if self.average is None else self.average.applied()
 
     def _validated(self):
         results = validate(self.net, self.sets, self.contexts, progress=self.options.progress)
@@ -275,11 +276,8 @@ class Run:
 
     def _finish(self, meter, validation):
         out = self.options.out
-        if self.average is None:
+        with self._as_saved():
             self._save_network("last", validation)
-        else:
-            with self.average.applied():
-                self._save_network("last", validation)
         self.history.close()
         pictures = _draw(out, self.history.rows, validation)
         with whole_file(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ import pytest
 
 from gluonfr.core import GluonFRError, generator
 from gluonfr.data import FRTrainRecordDataset, RecordWriter
-from gluonfr.data.augment import Augmentation
+from gluonfr.data.augment import Augmentation, get_augmentation
 from gluonfr.data.loader import RecordLoader
 
 COUNT, CLASSES, SIZE = 50, 5, (16, 12)
@@ -129,6 +129,14 @@ def test_an_image_s_augmentation_depends_on_seed_epoch_and_image_alone(dataset):
     assert differing(dict(enumerate(in_order))) == 0
     assert differing(by_picture(RecordLoader(dataset, 16, "strong", seed=5), 3)) == COUNT
     assert differing(by_picture(RecordLoader(dataset, 16, "strong", seed=6), 2)) == COUNT
+
+
+def test_augmentations_are_drawn_from_the_keyed_generator(dataset):
+    strong = get_augmentation("strong")
+    images = np.concatenate([images for images, _ in arrays(RecordLoader(dataset, 20, strong, 5, shuffle=False).epoch(2))])
+    purpose = int.from_bytes(b"augment", "big")
+    for i in range(COUNT):
+        assert (images[i].transpose(1, 2, 0) == strong(picture(i), generator(5, purpose, 2, i))).all()
 
 
 def test_flip_mirrors_about_half_and_never_all_alike(dataset):

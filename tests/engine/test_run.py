@@ -16,11 +16,12 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset
 from gluonfr.deploy import load_network
-from gluonfr.engine import TrainOptions, read_history, train, validate
+from gluonfr.engine import read_history, train, validate
 
 
-def test_a_run_learns_and_leaves_what_it_promises(small_options):
-    result = train(**dict(small_options, epochs=12, val_every=4, cpus=2, average=0.9, clip_norm=5, warmup=1))
+@pytest.mark.parametrize("average", [0, 0.9])
+def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
+    result = train(**dict(small_options, epochs=12, val_every=4, cpus=2, average=average, clip_norm=5, warmup=1))
     out = result.folder
     rows = read_history(os.path.join(out, "log.jsonl"))
     losses = [row["loss"] for row in rows if "loss" in row]
@@ -34,11 +35,12 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options):
     assert sorted(map(os.path.basename, result.pictures)) == ["curves.png", "roc.png", "scores_val_data.png"]
     with open(os.path.join(out, "results.json")) as file:
         assert json.load(file)["val_data"]["accuracy"] == accuracies[-1]
-    # The saved network is the one that was validated: its averaged weights, without the classifier.
+    # The saved network is the one that was validated: averaged weights, the devices' statistics together, no classifier.
     net, card = load_network(os.path.join(out, "last"))
     assert card["network"] == "lresnet10e_ir" and card["image_size"] == [32, 32]
     pairs = FRValDataset("blobs/val_data", root=small_options["root"])
-    assert validate(net, pairs, progress=False).accuracy == accuracies[-1]
+    again = validate(net, pairs, progress=False)
+    assert again.accuracy == accuracies[-1] and again.auc == result.validation["val_data"].auc
 
 
 def test_validation_is_the_flip_sum_of_the_networks_own_outputs(small_options):

@@ -22,8 +22,7 @@ def build(contexts, loss=None, **kwargs):
     for block in (net, head):
         block.initialize(mx.init.Xavier(), ctx=contexts)
         block.hybridize(static_alloc=True, static_shape=True)
-    step = TrainStep(net, head, contexts, "nag", {"learning_rate": 0.2, "momentum": 0.9, "wd": 1e-3}, **kwargs)
-    return step
+    return TrainStep(net, head, contexts, "nag", {"learning_rate": 0.2, "momentum": 0.9, "wd": 1e-3}, **kwargs)
 
 
 def weights(step):

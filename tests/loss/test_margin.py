@@ -31,10 +31,12 @@ MARGINS = {
     "combined": (lambda c: CombinedMargin(c, 1, 0.3, 0.2, s=64), lambda x: arc(x, 0.3) - 0.2, 64),
     "combined m1": (
         lambda c: CombinedMargin(c, 1.2, 0.3, 0.1, s=20),
-        lambda x: np.where(
-            1.2 * np.arccos(x) + 0.3 < math.pi, np.cos(1.2 * np.arccos(x) + 0.3), x - (math.cos((math.pi - 0.3) / 1.2) + 1)
-        )
-        - 0.1,
+        lambda x: (
+            np.where(
+                1.2 * np.arccos(x) + 0.3 < math.pi, np.cos(1.2 * np.arccos(x) + 0.3), x - (math.cos((math.pi - 0.3) / 1.2) + 1)
+            )
+            - 0.1
+        ),
         20,
     ),
 }
@@ -103,8 +105,7 @@ def test_hybridized_and_exported_as_imperative_at_any_batch_size(name, tmp_path)
             np.testing.assert_allclose(got[0], wanted[0], rtol=1e-6)
             np.testing.assert_allclose(got[1], wanted[1], rtol=1e-5, atol=1e-6)
     fresh.export(str(tmp_path / "loss"))
-    inputs = [each for each in ("data0", "data1")]
-    symbol = mx.gluon.SymbolBlock.imports(str(tmp_path / "loss-symbol.json"), inputs)
+    symbol = mx.gluon.SymbolBlock.imports(str(tmp_path / "loss-symbol.json"), ["data0", "data1"])
     for batch in (5, 3):
         cos, y = cosines(batch, classes, batch)
         np.testing.assert_allclose(symbol(nd.array(cos), nd.array(y)).asnumpy(), run(loss, cos, y, "float32")[0], rtol=1e-6)

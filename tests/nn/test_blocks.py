@@ -4,7 +4,7 @@ import pytest
 from mxnet import autograd, nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.nn import FR_Base, FrBase, FRBase, NormDense, PReLU, SELayer, basic_blocks, prelu_form
+from gluonfr.nn import FR_Base, FRBase, FrBase, NormDense, PReLU, SELayer, basic_blocks, prelu_form
 
 
 def prelu_with_slopes(channels=5):

@@ -80,7 +80,7 @@ def make_dataset(
     tasks = [(number, images_per_identity) for number in range(identities)] + counts
     try:
         with whole_folder(folder) as written, tqdm(
-            total=sum(count for _, count in tasks), desc="rendering faces", unit="image", disable=not progress
+            total=sum(count for _, count in tasks), desc="rendering faces", unit="image", disable=None if progress else True
         ) as bar, closing(_rendered(seed, tasks, workers)) as rendered:
             with RecordWriter(written) as writer:
                 for label in range(identities):

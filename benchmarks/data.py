@@ -1,0 +1,209 @@
+"""Images a second from a `.rec` file to training batches of 128, each way in its own process, alternating.
+
+    python benchmarks/data.py [--records train.rec] [--rounds 3]
+
+The file is --records, else celeb/train.rec of the folder that GLUONFR_TEST_DATA names, else synthetic faces made on the spot
+(whose JPEGs decode at another speed). MXNet's own readers stop at header records, so they get a copy without.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from statistics import median
+
+import psutil
+
+BATCH = 128
+# As it was before this process imported gluonfr: OMP_NUM_THREADS above 1 would slow MXNet's forked workers down 40-fold.
+ENVIRONMENT = dict(os.environ)
+
+
+def own(augment, as_float=False):
+    def make(records, plain, threads):
+        import numpy as np
+
+        from gluonfr.data import FRTrainRecordDataset
+        from gluonfr.data.loader import RecordLoader
+
+        root, name = os.path.split(os.path.dirname(os.path.abspath(records)))
+        loader = RecordLoader(FRTrainRecordDataset(name, root=root), BATCH, augment, threads=threads)
+
+        def epoch():
+            for images, _ in loader:
+                yield images.astype(np.float32) / 255 if as_float else images
+
+        return epoch
+
+    return make
+
+
+def iterator(kind, **normalise):
+    def make(records, plain, threads):
+        import mxnet as mx
+
+        batches = getattr(mx.io, kind)(
+            path_imgrec=plain + ".rec",
+            path_imgidx=plain + ".idx",
+            data_shape=(3, 112, 112),
+            batch_size=BATCH,
+            shuffle=True,
+            rand_mirror=True,
+            preprocess_threads=threads,
+            round_batch=False,
+            **normalise,
+        )
+
+        def epoch():
+            batches.reset()
+            for batch in batches:
+                yield batch.data[0]
+
+        return epoch
+
+    return make
+
+
+def plain_gluon(records, plain, threads):
+    from mxnet import gluon
+    from mxnet.gluon.data.vision import transforms
+
+    transform = transforms.Compose([transforms.RandomFlipLeftRight(), transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
+    dataset = gluon.data.vision.ImageRecordDataset(plain + ".rec").transform_first(transform)
+    loader = gluon.data.DataLoader(dataset, BATCH, shuffle=True, num_workers=threads)
+
+    def epoch():
+        for images, _ in loader:
+            yield images
+
+    return epoch
+
+
+FLOAT = {"mean_r": 127.5, "mean_g": 127.5, "mean_b": 127.5, "scale": 1 / 128}
+WAYS = {
+    "RecordLoader, flip": own("flip"),
+    "RecordLoader, flip, then float32": own("flip", as_float=True),
+    "RecordLoader, standard": own("standard"),
+    "RecordLoader, strong": own("strong"),
+    "ImageRecordIter (float32), flip": iterator("ImageRecordIter", **FLOAT),
+    "ImageRecordUInt8Iter, flip": iterator("ImageRecordUInt8Iter"),
+    "ImageRecordDataset, DataLoader": plain_gluon,
+}
+FAST, SLOW = "RecordLoader, flip", "ImageRecordDataset, DataLoader"
+REFERENCE = "ImageRecordIter (float32), flip"
+
+
+def measure(epoch):
+    """Images a second, and microseconds of processor time an image with all threads and workers, over one epoch."""
+    count, busy, begin = 0, processor_time(), time.perf_counter()
+    for images in epoch():
+        images.wait_to_read()
+        count += images.shape[0]
+    return count / (time.perf_counter() - begin), (processor_time() - busy) / count * 1e6
+
+
+def processor_time():
+    here = psutil.Process()
+    return sum(sum(process.cpu_times()[:2]) for process in [here, *here.children(recursive=True)])
+
+
+def copy_without_headers(records, plain):
+    import mxnet as mx
+
+    from gluonfr.data.records import RecordFile
+
+    source = RecordFile(records)
+    writer = mx.recordio.MXIndexedRecordIO(plain + ".idx", plain + ".rec", "w")
+    for i in range(len(source)):
+        label, payload = source.read(i)
+        writer.write_idx(i, mx.recordio.pack(mx.recordio.IRHeader(0, label, i, 0), payload))
+    writer.close()
+    return len(source)
+
+
+def find_records(folder):
+    faces = os.environ.get("GLUONFR_TEST_DATA")
+    if faces:
+        return os.path.join(faces, "celeb", "train.rec")
+    from gluonfr.data.synthetic import make_dataset
+
+    make_dataset(folder)
+    return os.path.join(folder, "train.rec")
+
+
+class Candidate:
+    """A process that makes one epoch each time it is asked, and is idle between."""
+
+    def __init__(self, *arguments):
+        command = [sys.executable, "-W", "ignore", os.path.abspath(__file__), "--way", *arguments]
+        self._process = subprocess.Popen(
+            command,
+            env=ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+        )
+
+    def measure(self):
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve(way, records, plain, threads):
+    epoch = WAYS[way](records, plain, int(threads))
+    for _ in sys.stdin:
+        print(json.dumps(measure(epoch)), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Images a second from a .rec file to training batches.")
+    parser.add_argument("--records", help="a train.rec with 112x112 faces and its property file beside it")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.way:
+        serve(*arguments.way)
+        return
+    threads = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        records = arguments.records or find_records(os.path.join(folder, "synthetic"))
+        plain = os.path.join(folder, "plain")
+        print(f"{records}: {copy_without_headers(records, plain)} images, batches of {BATCH}, {threads} threads", flush=True)
+        results = {way: [] for way in WAYS}
+        candidates = {way: Candidate(way, records, plain, str(threads)) for way in WAYS}
+        for number in range(arguments.rounds + 1):
+            for way, candidate in candidates.items():
+                result = candidate.measure()
+                if number:  # the first epoch warms up
+                    results[way].append(result)
+        for candidate in candidates.values():
+            candidate.close()
+    report(results)
+
+
+def report(results):
+    speed = {way: median(each[0] for each in pairs) for way, pairs in results.items()}
+    work = {way: median(each[1] for each in pairs) for way, pairs in results.items()}
+    print(f"{'':34} {'images/s':>9} {'range':>13} {'speed ratio':>12} {'CPU us/image':>13} {'work ratio':>11}")
+    for way, pairs in results.items():
+        values = [each[0] for each in pairs]
+        print(
+            f"{way:34} {speed[way]:9.0f} {f'{min(values):.0f}-{max(values):.0f}':>13} {speed[way] / speed[REFERENCE]:11.2f}x"
+            f" {work[way]:13.0f} {work[way] / work[REFERENCE]:10.2f}x"
+        )
+    print(f"Ratios are to {REFERENCE}; {FAST} to {SLOW}: {speed[FAST] / speed[SLOW]:.1f}x the speed.")
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()

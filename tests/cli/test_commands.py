@@ -1,0 +1,95 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from gluonfr import __version__
+from gluonfr.cli import COMMANDS, main
+from gluonfr.cli.arguments import keywords, names, numbers, print_table
+
+
+def gluonfr(*arguments):
+    return subprocess.run([sys.executable, "-m", "gluonfr", *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_help_of_every_command(capsys):
+    for arguments in ([], *([name] for name, _, _ in COMMANDS)):
+        with pytest.raises(SystemExit) as stopped:
+            main([*arguments, "--help"])
+        assert stopped.value.code == 0
+        text = capsys.readouterr().out
+        if not arguments:
+            assert all(name in text for name, _, _ in COMMANDS)
+    assert "--gpus" in gluonfr("train", "--help").stdout
+    assert gluonfr("--version").stdout.strip() == f"gluonfr {__version__}"
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("train", "--dataset", "none", "--root", "NOWHERE"), "missing"),
+        (("verify", "--model", "NOWHERE", "--data", "x.bin"), "no data set 'x'"),
+        (("synthesize", "OUT", "--identities", "1"), "identities"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(tmp_path, arguments, words):
+    arguments = [str(tmp_path / "missing") if each in ("NOWHERE", "OUT") else each for each in arguments]
+    done = gluonfr(*arguments)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"gluonfr {arguments[0]}: ") and "Traceback" not in done.stderr
+    assert words in last
+    assert not (tmp_path / "missing").exists()
+
+
+def test_no_command_and_an_unknown_one():
+    assert gluonfr().returncode == 2
+    done = gluonfr("trian")
+    assert done.returncode == 2 and "train" in done.stderr
+
+
+def test_lists_and_keywords():
+    assert names("lfw, cfp_fp,") == ["lfw", "cfp_fp"]
+    assert numbers(int)("0,1") == [0, 1]
+    assert keywords("s=30,units=(1,2),name=arc,flag=True,x=-0.5,t='a b'") == {
+        "s": 30,
+        "units": (1, 2),
+        "name": "arc",
+        "flag": True,
+        "x": -0.5,
+        "t": "a b",
+    }
+    assert keywords("") == {}
+    for bad in ("s", "3", "s=", "__import__('os')", "s=open('x')", "**{}", "a b"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            keywords(bad)
+    with pytest.raises(argparse.ArgumentTypeError):
+        numbers(int)("a,b")
+
+
+def test_table_is_aligned(capsys):
+    print_table([["a", 1], ["long", 22]], ["set", "n"])
+    assert capsys.readouterr().out == "set    n\na      1\nlong  22\n"
+
+
+def test_synthetic_set_trains_and_verifies(tmp_path):
+    data = tmp_path / "data"
+    done = gluonfr("synthesize", data / "people", "--identities", 12, "--images", 6, "--pairs", 40)
+    assert done.returncode == 0, done.stderr
+    network = "units=(1,1),channels=(8,8,16),embedding_size=16,input_size=32,input_crop=96"
+    run = tmp_path / "run"
+    common = ["--root", data]
+    done = gluonfr(
+        *("train", *common, "--dataset", "people", "--val", "val_data", "--network", "lresnet10e_ir"),
+        *("--network-args", network, "--loss", "softmax", "--epochs", 2, "--batch-size", 24, "--cpus", 2, "--out", run),
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("curves.png", "roc.png", "scores_val_data.png"):
+        assert str(run / name) in done.stdout
+    assert "val_data     40" in done.stdout
+    trained = done.stdout.splitlines()[1].split()
+    done = gluonfr("verify", "--model", run / "last", "--data", data / "people" / "val_data.bin", "--json", tmp_path / "r.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split() == trained
+    assert (tmp_path / "r.json").exists()

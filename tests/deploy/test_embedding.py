@@ -1,0 +1,133 @@
+import json
+import os
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import nd
+from mxnet.gluon import nn
+
+from gluonfr.core import GluonFRError
+from gluonfr.data import FRValDataset, write_pairs
+from gluonfr.data.images import encode
+from gluonfr.deploy import RawPixels, embed, embed_pairs, load_network, save_network
+from gluonfr.model_zoo import get_model
+
+
+def pictures(count, size=16, seed=0):
+    rng = np.random.RandomState(seed)
+    return [rng.randint(0, 256, (size, size, 3)).astype(np.uint8) for _ in range(count)]
+
+
+def network(contexts=None):
+    """Not symmetric under mirroring, so that a forgotten or doubled flip shows."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3, in_channels=3), nn.Flatten(), nn.Dense(5, in_units=4 * 14 * 14))
+    net.initialize(mx.init.Normal(0.1), ctx=contexts or mx.cpu())
+    return net
+
+
+def by_hand(net, image, flip):
+    x = image.transpose(2, 0, 1)[None].astype("float32") / 255
+    e = net(nd.array(x)).asnumpy()[0]
+    if flip:
+        e = e + net(nd.array(np.ascontiguousarray(x[..., ::-1]))).asnumpy()[0]
+    return e / np.linalg.norm(e)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("devices, batch_size", [(1, 4), (2, 4), (2, 3), (1, 64), (3, 5)])
+def test_embeddings_are_those_of_single_images_whatever_the_batches(devices, batch_size, flip):
+    contexts = [mx.cpu(i) for i in range(devices)]
+    net = network(contexts)
+    images = pictures(11)
+    wanted = np.stack([by_hand(net, image, flip) for image in images])
+    for hybrid in (False, True):
+        if hybrid:
+            net.hybridize(static_alloc=True, static_shape=True)
+        got = embed(net, images, contexts, batch_size, flip)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_encoded_images_and_arrays_are_the_same():
+    net, images = network(), pictures(3)
+    encoded = [encode(image) for image in images]
+    from gluonfr.data.images import decode
+
+    np.testing.assert_array_equal(embed(net, encoded), embed(net, [decode(each, "") for each in encoded]))
+
+
+def test_pairs_that_share_images_embed_each_once(tmp_path):
+    a, b, c = (encode(image) for image in pictures(3))
+    write_pairs(str(tmp_path / "v.bin"), [a, b, a, a, c, a, b, c], [True, True, False, False])
+    pairs = FRValDataset("v", root=str(tmp_path))
+    seen = []
+
+    class Counting(nn.HybridBlock):
+        def hybrid_forward(self, F, x):
+            seen.append(x.shape[0])
+            return F.flatten(x)
+
+    first, second = embed_pairs(Counting(), pairs, batch_size=3, flip=False)
+    assert seen == [3]
+    every = embed(RawPixels(), [pairs.image(k) for k in range(8)], flip=False)
+    np.testing.assert_allclose(first, every[0::2], rtol=1e-6)
+    np.testing.assert_allclose(second, every[1::2], rtol=1e-6)
+
+
+def test_a_network_with_classifier_embeds_by_its_embedding():
+    net = get_model("lresnet10e_ir", units=(1,), channels=(8, 8), embedding_size=6, classes=3)
+    net.initialize()
+    assert embed(net, pictures(2)).shape == (2, 6)
+
+
+def test_bad_images_and_bad_networks_are_named():
+    net = network()
+    good = pictures(3)
+    with pytest.raises(GluonFRError, match="image 2 does not decode"):
+        embed(net, good[:2] + [b"no image"])
+    with pytest.raises(GluonFRError, match="differ in size"):
+        embed(net, good + pictures(1, size=20))
+    with pytest.raises(GluonFRError, match="image 1 must be uint8"):
+        embed(net, [good[0], good[1].astype("float32")])
+    net[2].weight.set_data(nd.zeros((5, 784)))
+    net[2].bias.set_data(nd.zeros((5,)))
+    with pytest.raises(GluonFRError, match="zero as the embedding of image 0 .3 images"):
+        embed(net, good)
+    net[2].bias.set_data(nd.array([np.nan] * 5))
+    with pytest.raises(GluonFRError, match="NaN or infinity"):
+        embed(net, good)
+    assert embed(net, []).shape[0] == 0
+
+
+def test_a_network_comes_back_from_its_folder(tmp_path):
+    arguments = {"units": [1, 1], "channels": [8, 8, 16], "embedding_size": 6}
+    net = get_model("lresnet10e_ir", **arguments)
+    net.initialize(mx.init.Xavier())
+    images = pictures(4, size=32)
+    wanted = embed(net, images)
+    save_network(net, str(tmp_path), {"network": "lresnet10e_ir", "arguments": arguments})
+    again, card = load_network(str(tmp_path))
+    np.testing.assert_allclose(embed(again, images), wanted, rtol=1e-5, atol=1e-6)
+    assert card["arguments"] == arguments
+
+
+def test_folders_that_hold_no_network_say_so(tmp_path):
+    with pytest.raises(GluonFRError, match="card.json is missing"):
+        load_network(str(tmp_path))
+    net = get_model("lresnet10e_ir", units=(1,), channels=(8, 8), embedding_size=6)
+    net.initialize()
+    net(nd.zeros((1, 3, 16, 16)))
+    save_network(net, str(tmp_path), {"network": "lresnet10e_ir", "arguments": {"embedding_size": 6}})
+    with pytest.raises(GluonFRError, match="does not fit lresnet10e_ir"):
+        load_network(str(tmp_path))
+    (tmp_path / "card.json").write_text(json.dumps({"arguments": {}}))
+    with pytest.raises(GluonFRError, match="no network's card"):
+        load_network(str(tmp_path))
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(GluonFRError, match="no network's card"):
+        load_network(str(tmp_path))
+    os.unlink(tmp_path / "network.params")
+    with pytest.raises(GluonFRError, match="network.params is missing"):
+        load_network(str(tmp_path))
