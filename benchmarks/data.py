@@ -5,7 +5,7 @@
 The file is --records, else celeb/train.rec of the folder that GLUONFR_TEST_DATA names, else synthetic faces made on the spot
 (whose JPEGs decode at another speed). MXNet's own readers stop at header records, so they get a copy without.
 
-Measured 2026-11 on 5,967 real faces, 5 rounds, 2 cores, AVX-512, no GPU, shared (little else ran in most rounds):
+Measured 2026-11 on 5,967 real faces, 5 rounds, 2 cores, AVX-512, no GPU, shared: how much else ran shows in the ranges.
 
                                         images/s         range  speed ratio  CPU us/image  work ratio
     RecordLoader, flip                     18474   11575-21480        1.92x            90       0.82x
@@ -17,7 +17,7 @@ Measured 2026-11 on 5,967 real faces, 5 rounds, 2 cores, AVX-512, no GPU, shared
     ImageRecordDataset, DataLoader          3247     2072-3371        0.34x           592       5.39x
 
 While other work took one of the two cores throughout, the first row had 1.36x the speed, "strong" 0.56x, and the first was
-4.9x as fast as the last; the work ratios were the same.
+4.9x as fast as the last; their work ratios were within a tenth of these.
 
 RecordLoader gives uint8, which the device converts; the row "then float32" converts on the processor instead.
 ImageRecordIter decodes in at most max(1, cores / 2 - 1) threads, so in one here, while RecordLoader uses two: the speed ratios
