@@ -14,10 +14,10 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 
 test: lint
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m "not full" $(ARGS)
+	$(BIN)/python -m pytest -q -m "not full" $(ARGS)
 
 test-full: lint
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q $(ARGS)
 
 # Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
 test-pythons:

@@ -59,7 +59,7 @@ steps = options.steps or options.epochs * len(train_data)
 schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
 # Running statistics are left to the network: only what has a gradient is trained.
 parameters = [each for each in net.collect_params().values() if each.grad_req != "null"]
-trainer = gluon.Trainer(parameters, "nag", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
+trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
 
 step = 0
 while step < steps:

@@ -25,7 +25,7 @@ def add_arguments(parser):
     course.add_argument("--warmup", type=float, default=0, help="epochs of linear warm-up")
     course.add_argument("--drops", type=numbers(float), default=(), help="epochs at which 'step' divides the rate by ten")
     course.add_argument("--final-lr", type=float, default=0, help="where cosine and poly end, as a fraction of --lr")
-    course.add_argument("--optimizer", default="nag", help="an optimizer of MXNet")
+    course.add_argument("--optimizer", default="sgd", help="an optimizer of MXNet")
     course.add_argument("--momentum", type=float, default=0.9, help="of sgd and nag")
     course.add_argument("--wd", type=float, default=5e-4, help="weight decay; scales, shifts, biases and slopes have none")
     course.add_argument("--classifier-wd-mult", type=float, default=1, help="multiplies the classifier's weight decay")
@@ -57,7 +57,8 @@ def report(result):
     if result.validation:
         print_results(result.validation)
     if result.best:
-        print(f"best by the first set: accuracy {result.best['accuracy']:.5f} at step {result.best['step']}")
+        accuracies = ", ".join(f"{name} {accuracy:.5f}" for name, accuracy in result.best["accuracy"].items())
+        print(f"best by the AUC of the first set: step {result.best['step']}, accuracy {accuracies}")
     if result.seconds:
         print(
             f"{result.steps} steps, {result.images} images in {result.seconds:.0f} s of training: "

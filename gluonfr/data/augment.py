@@ -263,21 +263,21 @@ _presets.register("strong")(
     partial(
         Augmentation,
         flip=0.5,
-        rotation=12,
-        scale=0.12,
+        rotation=14,
+        scale=0.15,
         translation=0.05,
         crop=0.2,
         colour=0.8,
-        brightness=0.35,
-        contrast=0.35,
+        brightness=0.4,
+        contrast=0.4,
         saturation=0.4,
         hue=0.03,
-        grey=0.1,
+        grey=0.15,
         blur=0.2,
-        low_resolution=0.25,
+        low_resolution=0.3,
         noise=0.2,
         jpeg=0.2,
-        cutout=0.3,
+        cutout=0.5,
     )
 )
 

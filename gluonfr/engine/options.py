@@ -36,7 +36,8 @@ class TrainOptions:
         Rate after warm-up, kind of schedule, and in epochs: length of the warm-up, drops of 'step' by 0.1. `final_lr` is
         where 'cosine' ends, as a fraction of `lr`.
     optimizer, momentum, wd, classifier_wd_mult, clip_norm
-        `wd` is applied to weights only, not to scales, shifts, biases and slopes.
+        `wd` is applied to weights only, not to scales, shifts, biases and slopes. 'nag' does not repeat a run bit for bit:
+        MXNet's kernel takes the weight decay of the momentum from the old or the new weight, whichever lies in memory.
     augment : str
         A name of `gluonfr.data.get_augmentation`.
     average : float, default 0
@@ -70,7 +71,7 @@ class TrainOptions:
     warmup: float = 0
     drops: Sequence[float] = ()
     final_lr: float = 0.0
-    optimizer: str = "nag"
+    optimizer: str = "sgd"
     momentum: float = 0.9
     wd: float = 5e-4
     classifier_wd_mult: float = 1.0

@@ -47,7 +47,8 @@ class TrainResult:
     validation : dict of name to VerificationResult
         At the end.
     best : dict
-        `step` and `accuracy` of the best network by the first verification set; empty without one.
+        `step` of the network with the largest area under the ROC of the first verification set, that `auc`, and its
+        `accuracy` on every set by name; empty without a set that has both kinds of pairs.
     peak_memory : float
         GB of this process.
     pictures : list of str
@@ -254,9 +255,10 @@ class Run:
             logger.info(
                 "step %d %s: accuracy %.5f +- %.5f, AUC %.5f", number, name, result.accuracy, result.accuracy_std, result.auc
             )
-        accuracy = next(iter(results.values())).accuracy
-        if accuracy > self.best.get("accuracy", -1):
-            self.best = {"step": number, "accuracy": accuracy}
+        first = next(iter(results.values()))
+        # The area under the ROC is steadier than the accuracy, which hangs on ten thresholds. NaN is never better.
+        if first.auc > self.best.get("auc", -1):
+            self.best = {"step": number, "auc": first.auc, "accuracy": {name: each.accuracy for name, each in results.items()}}
             self._save_network("best", results)
         return results
 

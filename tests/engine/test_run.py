@@ -29,7 +29,9 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
     assert result.steps == 36 and result.images == 12 * 42
     accuracies = [row["val_data/accuracy"] for row in rows if "val_data/accuracy" in row]
     assert len(accuracies) == 3 and result.validation["val_data"].accuracy == accuracies[-1] > 0.8
-    assert result.best["accuracy"] == max(accuracies)
+    aucs = [row["val_data/auc"] for row in rows if "val_data/auc" in row]
+    assert result.best["auc"] == max(aucs)
+    assert result.best["accuracy"] == {"val_data": accuracies[aucs.index(max(aucs))]}
     for picture in result.pictures:
         assert cv2.imread(picture).shape[0] > 200
     assert sorted(map(os.path.basename, result.pictures)) == ["curves.png", "roc.png", "scores_val_data.png"]
