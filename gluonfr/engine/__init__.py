@@ -2,7 +2,6 @@
 
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.heads import PlainHead
-from gluonfr.engine.history import read_history
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import Run, TrainResult, train
 from gluonfr.engine.schedule import make_schedule
@@ -17,7 +16,6 @@ __all__ = [
     "TrainStep",
     "WeightAverage",
     "make_schedule",
-    "read_history",
     "recipe_multipliers",
     "train",
     "validate",

@@ -70,7 +70,7 @@ def run_demo(out, seed=0, steps=None, progress=True):
     rendering = time.perf_counter() - start
     pairs = FRValDataset("synthetic/val_data", root=os.path.join(out, "data"))
     baseline = validate(RawPixels(), pairs, progress=False)
-    recipe = dict(RECIPE, seed=seed, val_every=0, checkpoint_every=0)
+    recipe = dict(RECIPE, seed=seed, val_every=1, checkpoint_every=0)
     if steps is not None:
         recipe["steps"] = steps
     trained = train(

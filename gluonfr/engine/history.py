@@ -2,6 +2,7 @@ import json
 import os
 
 from gluonfr.core import whole_file
+from gluonfr.viz import read_log
 
 LOG = "log.jsonl"
 
@@ -19,7 +20,7 @@ class History:
 
     def __init__(self, folder, last_step=0):
         self.path = os.path.join(folder, LOG)
-        self.rows = [row for row in read_history(self.path) if row["step"] <= last_step] if os.path.exists(self.path) else []
+        self.rows = [row for row in read_log(self.path) if row["step"] <= last_step] if os.path.exists(self.path) else []
         with whole_file(self.path, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in self.rows)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
@@ -39,18 +40,6 @@ class History:
         self._file.close()
         if self._board is not None:
             self._board(None, None)
-
-
-def read_history(path):
-    """Rows of a `log.jsonl`; a last line that was cut off by a crash is left out."""
-    rows = []
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return rows
 
 
 def _board(folder):

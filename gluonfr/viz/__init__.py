@@ -1,7 +1,7 @@
 """Pictures: ROC curves, score histograms and training curves, as Matplotlib figures and PNG files."""
 
-from gluonfr.viz.curves import plot_training_curves
+from gluonfr.viz.curves import plot_training_curves, read_log
 from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.roc import plot_roc
 
-__all__ = ["plot_roc", "plot_score_histogram", "plot_training_curves"]
+__all__ = ["plot_roc", "plot_score_histogram", "plot_training_curves", "read_log"]

@@ -34,7 +34,7 @@ def plot_training_curves(history, path=None, title=None):
     source = "the history"
     if isinstance(history, (str, os.PathLike)):
         source = os.fspath(history)
-        history = _read(source)
+        history = read_log(source)
     series = _series(history, source)
     panels = [key for key in _PANELS if key in series]
     sets = [key[: -len(_ACCURACY)] for key in series if key.endswith(_ACCURACY)]
@@ -56,13 +56,14 @@ def plot_training_curves(history, path=None, title=None):
     room = 0.03 * (last - first) or 1
     for each in axes.flat:
         each.set_xlim(first - room, last + room)
-    epochs = series["epoch"][1][-1] - series["epoch"][1][0] + 1 if "epoch" in series else 0
+    epochs = series["epoch"][1][-1] if "epoch" in series else 0
     figure.supxlabel(f"step ({epochs:g} epochs)" if epochs > 1 else "step", fontsize=10)
     figure.suptitle(title or "Training")
     return save(figure, path)
 
 
-def _read(path):
+def read_log(path):
+    """Rows of a JSON-lines file; a last line that was cut off by a crash is left out, any other damage raises GluonFRError."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().split("\n")

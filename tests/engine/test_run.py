@@ -16,14 +16,15 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset
 from gluonfr.deploy import load_network
-from gluonfr.engine import read_history, train, validate
+from gluonfr.engine import train, validate
+from gluonfr.viz import read_log
 
 
 @pytest.mark.parametrize("average", [0, 0.9])
 def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
     result = train(**dict(small_options, epochs=12, val_every=4, cpus=2, average=average, clip_norm=5, warmup=1))
     out = result.folder
-    rows = read_history(os.path.join(out, "log.jsonl"))
+    rows = read_log(os.path.join(out, "log.jsonl"))
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < 0.5 * losses[0]
     assert result.steps == 36 and result.images == 12 * 42
@@ -86,7 +87,7 @@ def parameters(out):
 
 
 def losses(out):
-    return {row["step"]: row["loss"] for row in read_history(os.path.join(out, "log.jsonl")) if "loss" in row}
+    return {row["step"]: row["loss"] for row in read_log(os.path.join(out, "log.jsonl")) if "loss" in row}
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

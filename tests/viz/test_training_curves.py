@@ -12,7 +12,7 @@ def rows(steps=range(10, 1010, 10)):
     history = []
     for step in steps:
         history.append(
-            {"step": step, "epoch": step // 100, "loss": 1000 / step, "lr": 0.1 / step, "images_per_second": 40 + step % 7}
+            {"step": step, "epoch": step / 100, "loss": 1000 / step, "lr": 0.1 / step, "images_per_second": 40 + step % 7}
         )
         if step % 200 == 0:
             history.append({"step": step, "lfw/accuracy": step / 2000, "lfw/accuracy_std": 0.01, "lfw/auc": 0.9, "note": "x"})
@@ -36,7 +36,7 @@ def test_every_panel_draws_its_rows():
     np.testing.assert_allclose(accuracy.get_ydata(), [10, 20, 30, 40, 50])
     assert accuracy.get_label() == "lfw: 50.00 %"
     assert "images / s" in panel(figure, "throughput").get_ylabel()
-    assert "step (11 epochs)" in [text.get_text() for text in figure.texts]
+    assert "step (10 epochs)" in [text.get_text() for text in figure.texts]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
 
 
