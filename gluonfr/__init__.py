@@ -4,8 +4,8 @@ Importing the package makes MXNet importable beside the installed NumPy, so writ
 ``import mxnet`` where NumPy is 1.24 or newer.
 """
 
-from gluonfr.core.compat import require_mxnet as _require_mxnet
+from gluonfr.core.compat import prepare_mxnet as _prepare_mxnet
 
-_require_mxnet()
+_prepare_mxnet()
 
 __version__ = "2.0.0.dev0"

@@ -1,4 +1,5 @@
 from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers, print_results
+from gluonfr.core.compat import share_cores
 
 
 def add_arguments(parser):
@@ -43,6 +44,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    if not arguments.gpus:
+        share_cores(arguments.cpus)
     from gluonfr.engine import TrainOptions, train
 
     fields = {name: value for name, value in vars(arguments).items() if name != "command"}

@@ -1,9 +1,14 @@
+import importlib.util
 import os
+import sys
 
 import numpy as np
 
 # MXNet 1.9.1 reads these aliases, which NumPy removed in 1.24.
 _REMOVED_FROM_NUMPY = {"bool": bool, "int": int, "float": float, "object": object, "complex": complex, "str": str}
+
+_THREADS = "MXNET_OMP_MAX_THREADS"
+_threads_are_ours = False
 
 
 def _restore_numpy_names():
@@ -14,24 +19,44 @@ def _restore_numpy_names():
             setattr(np, name, value)
 
 
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _use_all_cores():
     # By itself MXNet takes half the cores, for hyperthreads that virtual machines do not have. OMP_NUM_THREADS would mend
     # that too, but reach the forked workers of a DataLoader, which then crawl.
-    if "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(cores))
+    global _threads_are_ours
+    if "OMP_NUM_THREADS" not in os.environ and _THREADS not in os.environ:
+        os.environ[_THREADS] = str(_cores())
+        _threads_are_ours = True
 
 
-def require_mxnet():
-    """Make ``import mxnet`` work beside the installed NumPy; raise ImportError with the cure when it is not installed."""
+def share_cores(devices):
+    """Give each of several CPU contexts its part of the cores, unless the user decided; before MXNet is imported.
+
+    Two contexts with a thread each train faster than two that compete with two threads each, and than one with two.
+    """
+    if _threads_are_ours and "mxnet" not in sys.modules:
+        os.environ[_THREADS] = str(max(1, _cores() // max(1, devices)))
+
+
+def _has_mxnet():
+    try:
+        return importlib.util.find_spec("mxnet") is not None
+    except (ModuleNotFoundError, ValueError):
+        return "mxnet" in sys.modules
+
+
+def prepare_mxnet():
+    """Make ``import mxnet`` work beside the installed NumPy; raise ImportError with the cure when it is not installed.
+
+    MXNet itself is not imported here: that takes a second, which `gluonfr --help` need not wait for.
+    """
     _restore_numpy_names()
     _use_all_cores()
-    try:
-        import mxnet  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "mxnet":
-            raise
+    if not _has_mxnet():
         raise ImportError(
             'gluonfr needs MXNet and finds none: install it with `pip install "gluonfr[cpu]"`, '
             'or on a machine with CUDA 11.2 with `pip install "gluonfr[cu112]"`.'
-        ) from None
+        )

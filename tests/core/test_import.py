@@ -50,3 +50,16 @@ def test_all_cores_are_used_unless_the_user_says_otherwise():
     assert threads == cores
     assert run(code, OMP_NUM_THREADS="7").stdout.split()[0] == "None"
     assert run(code, MXNET_OMP_MAX_THREADS="3").stdout.split()[0] == "3"
+
+
+def test_contexts_of_a_training_share_the_cores():
+    code = """
+        import os, sys, gluonfr
+        from gluonfr.core.compat import share_cores
+        share_cores(2)
+        print(os.environ.get("MXNET_OMP_MAX_THREADS"), len(os.sched_getaffinity(0)), "mxnet" in sys.modules)
+    """
+    threads, cores, imported = run(code).stdout.split()
+    assert int(threads) == max(1, int(cores) // 2) and imported == "False"
+    assert run(code, MXNET_OMP_MAX_THREADS="5").stdout.split()[0] == "5"
+    assert run(code, OMP_NUM_THREADS="5").stdout.split()[0] == "None"
