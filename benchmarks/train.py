@@ -1,7 +1,9 @@
 """Training speed of MobileFaceNet on CPU, in one run, alternating:
 
-- ours: `gluonfr.engine.TrainStep`, hybridized, the depthwise form of PReLU;
-- operator: the same with MXNet's PReLU operator;
+- ours: `gluonfr.engine.TrainStep`, hybridized, the depthwise form of PReLU, a context with one thread on each core
+  (`gluonfr train --cpus 2`);
+- ours, 1 context: the same on one context with a thread on each core;
+- PReLU operator: that with MXNet's PReLU operator;
 - PyTorch: the same network, loss and optimizer, channels_last.
 
 Prints images/s of the forward pass, and of forward, backward and update. Every candidate runs in a process of its own.
@@ -30,13 +32,13 @@ def timed(step, batch_size, warmup, steps):
     return batch_size * steps / (time.perf_counter() - start)
 
 
-def run_gluon(form, batch_size, warmup, steps):
-    """(forward, training) images/s of ours with one form of PReLU."""
+def run_gluon(form, devices, batch_size, warmup, steps):
+    """(forward, training) images/s of ours on `devices` contexts with one form of PReLU."""
     import numpy as np
 
-    import gluonfr  # noqa: F401
+    from gluonfr.core.compat import share_cores
 
-    # isort: split
+    share_cores(devices)
     import mxnet as mx
 
     from gluonfr.engine import PlainHead, TrainStep
@@ -45,23 +47,29 @@ def run_gluon(form, batch_size, warmup, steps):
     from gluonfr.nn import prelu_form
 
     rng = np.random.RandomState(0)
+    contexts = [mx.cpu(i) for i in range(devices)]
     images = mx.nd.array(rng.randint(0, 256, (batch_size, 3, 112, 112)), dtype="uint8")
     labels = mx.nd.array(rng.randint(0, CLASSES, batch_size))
     with prelu_form(form):
         net, head = get_model("mobilefacenet", embedding_size=SIZE), PlainHead(CosLoss(CLASSES, s=30), CLASSES, SIZE)
         for block in (net, head):
-            block.initialize(mx.init.Xavier())
+            block.initialize(mx.init.Xavier(), ctx=contexts)
             block.hybridize(static_alloc=True, static_shape=True)
-        unit = images.astype("float32") / 255
-        net(unit).wait_to_read()
-        forward = timed(lambda: net(unit).wait_to_read(), batch_size, warmup, steps)
-        step = TrainStep(net, head, [mx.cpu()], "nag", {"learning_rate": 0.01, "momentum": 0.9, "wd": 5e-4})
+        parts = mx.gluon.utils.split_and_load(images.astype("float32") / 255, contexts, even_split=False)
+
+        def forward():
+            for part in parts:
+                net(part)
+            mx.nd.waitall()
+
+        speed = timed(forward, batch_size, warmup, steps)
+        step = TrainStep(net, head, contexts, "sgd", {"learning_rate": 0.01, "momentum": 0.9, "wd": 5e-4})
 
         def train():
             step(images, labels)
             mx.nd.waitall()
 
-        return forward, timed(train, batch_size, warmup, steps)
+        return speed, timed(train, batch_size, warmup, steps)
 
 
 def torch_network():
@@ -96,7 +104,7 @@ def run_torch(batch_size, warmup, steps):
     torch.manual_seed(0)
     net = torch_network().to(memory_format=torch.channels_last)
     weight = torch.nn.Parameter(torch.randn(CLASSES, SIZE) * 0.01)
-    optimizer = torch.optim.SGD([*net.parameters(), weight], 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD([*net.parameters(), weight], 0.01, momentum=0.9, weight_decay=5e-4)
     images = torch.randint(0, 256, (batch_size, 3, 112, 112), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (batch_size,))
     margin = functional.one_hot(labels, CLASSES) * 0.35
@@ -122,8 +130,9 @@ def run_torch(batch_size, warmup, steps):
 
 
 CANDIDATES = {
-    "ours": lambda *args: run_gluon("depthwise", *args),
-    "PReLU operator": lambda *args: run_gluon("operator", *args),
+    "ours": lambda *args: run_gluon("depthwise", 2, *args),
+    "ours, 1 context": lambda *args: run_gluon("depthwise", 1, *args),
+    "PReLU operator": lambda *args: run_gluon("operator", 1, *args),
     "PyTorch": run_torch,
 }
 
