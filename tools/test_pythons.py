@@ -52,11 +52,17 @@ def main():
     failed = []
     for version, path in pythons().items():
         name = "%d.%d" % version
-        good = tried(path) if usable(version) else refused(path)
+        try:
+            good = tried(path) if usable(version) else refused(path)
+        except subprocess.CalledProcessError as error:
+            print(error)
+            good = False
         print(f"Python {name}: {('works' if usable(version) else 'refused with a reason') if good else 'FAILED'}", flush=True)
         if not good:
             failed.append(name)
-    return 1 if failed else 0
+    if not pythons():
+        print("no Python from 3.8 on was found")
+    return 1 if failed or not pythons() else 0
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ net.hybridize(static_alloc=True)
 loss = ArcLoss(train_set.num_classes, s=options.s, m=options.m)
 loss.hybridize()
 
+if not len(train_data) or options.batch_size < len(contexts):
+    raise SystemExit(f"{len(train_set)} images make no batch of {options.batch_size} on {len(contexts)} devices")
 steps = options.steps or options.epochs * len(train_data)
 schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
 # Running statistics are left to the network: only what has a gradient is trained.
@@ -63,7 +65,7 @@ trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "moment
 
 step = 0
 while step < steps:
-    total, images, start = 0.0, 0, time.time()
+    images, start = 0, time.time()
     for data, label in train_data:
         parts = gluon.utils.split_and_load(data, contexts, even_split=False)
         labels = gluon.utils.split_and_load(label, contexts, even_split=False)

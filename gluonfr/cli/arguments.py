@@ -27,7 +27,8 @@ def keywords(text):
     """'s=30,units=(1,1,1,1),name=x' -> dict; values are Python literals, anything else is text."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        if call.args or any(each.arg is None for each in call.keywords):
+        one_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args
+        if not one_call or any(each.arg is None for each in call.keywords):
             raise SyntaxError
         return {each.arg: _literal(each.value) for each in call.keywords}
     except SyntaxError:

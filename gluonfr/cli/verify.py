@@ -12,28 +12,35 @@ def add_arguments(parser):
 
 def run(arguments):
     import json
-    import os
 
     from gluonfr.core import whole_file
-    from gluonfr.data import get_recognition_dataset
     from gluonfr.deploy import load_network
     from gluonfr.engine import TrainOptions, validate
 
-    sets = {}
-    for name in arguments.data:
-        root, inside = (
-            (os.path.dirname(os.path.abspath(name)), os.path.basename(name)[:-4])
-            if name.endswith(".bin")
-            else (
-                arguments.root,
-                name,
-            )
-        )
-        sets[inside] = get_recognition_dataset(inside, root=root)
     contexts = TrainOptions(dataset="", out=".", gpus=arguments.gpus, cpus=arguments.cpus).contexts()
-    net, _ = load_network(arguments.model, contexts)
-    results = validate(net, sets, contexts, arguments.batch_size)
+    net, card = load_network(arguments.model, contexts)
+    sets = _sets(arguments, card)
+    results = validate(net, sets, contexts, arguments.batch_size, image_size=card.get("image_size"))
     print_results(results)
     if arguments.json:
         with whole_file(arguments.json, "w", encoding="utf-8") as file:
             json.dump({name: result.to_dict() for name, result in results.items()}, file)
+
+
+def _sets(arguments, card):
+    import os
+
+    from gluonfr.core import GluonFRError
+    from gluonfr.engine.sets import find_pairs
+
+    sets = {}
+    for name in arguments.data:
+        if name.endswith(".bin"):
+            folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
+            pairs = find_pairs(file[: -len(".bin")], folder)
+        else:
+            pairs = find_pairs(name, arguments.root, card.get("trained_on"))
+        sets[name] = pairs
+    if not sets:
+        raise GluonFRError("--data names no verification set.")
+    return sets

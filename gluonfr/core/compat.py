@@ -35,7 +35,7 @@ def _use_all_cores():
 def share_cores(devices):
     """Give each of several CPU contexts its part of the cores, unless the user decided; before MXNet is imported.
 
-    Two contexts with a thread each train faster than two that compete with two threads each, and than one with two.
+    With more threads than cores, each waits for threads that do not run: on a busy machine that is several times slower.
     """
     if _threads_are_ours and "mxnet" not in sys.modules:
         os.environ[_THREADS] = str(max(1, _cores() // max(1, devices)))

@@ -75,7 +75,7 @@ def whole_folder(path):
     parent, name = os.path.split(path)
     os.makedirs(parent, exist_ok=True)
     written = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
-    os.chmod(written, _mode_of_new_files() | 0o111)
+    os.chmod(written, _mode_of_new_files() | (_mode_of_new_files() >> 2 & 0o111))
     try:
         yield written
         for folder, _, names in os.walk(written):

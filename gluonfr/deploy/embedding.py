@@ -1,3 +1,4 @@
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
@@ -6,7 +7,7 @@ from mxnet import gluon, nd
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.images import as_rgb, decode
+from gluonfr.data.images import as_rgb, decode, fit
 
 
 def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
@@ -36,13 +37,14 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
         An image does not decode or differs in size from the first, or the network gives NaN or zero for one.
     """
     contexts = list(contexts or [mx.cpu()])
+    if batch_size < len(contexts):
+        raise GluonFRError(f"batch_size must be at least 1 for each of {len(contexts)} devices, got {batch_size}.")
     rows, waiting = [], []
     starts = range(0, len(images), batch_size)
     with ThreadPoolExecutor(2) as pool, tqdm(
         total=len(images), desc=progress, unit="image", disable=None if progress else True, leave=False
     ) as bar:
-        batches = pool.map(lambda start: _batch(images, start, batch_size), starts)
-        for batch in batches:
+        for batch in _ahead(pool, starts, lambda start: _batch(images, start, batch_size)):
             waiting.append((len(batch), _forward(net, batch, contexts, batch_size, flip)))
             # One batch is on the devices while the next is handed over.
             if len(waiting) > 1:
@@ -52,7 +54,7 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
     return _normalised(np.concatenate(rows)) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None):
+def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None, image_size=None):
     """Embeddings of a verification set's pairs; an image that stands in several pairs is embedded once.
 
     Parameters
@@ -61,27 +63,45 @@ def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=
         As `embed`.
     dataset : FRValDataset
         Its own transform is not used.
+    image_size : (H, W), optional
+        What the network takes: images of another size are resized to it, images of another shape refused.
 
     Returns
     -------
     (embeddings0, embeddings1) : float32 (pairs, D), rows of norm 1.
     """
     first, place = dataset.distinct()
-    embeddings = embed(net, _Images(dataset, first), contexts, batch_size, flip, progress)
+    embeddings = embed(net, _Images(dataset, first, image_size), contexts, batch_size, flip, progress)
     return embeddings[place[0::2]], embeddings[place[1::2]]
 
 
 class _Images:
     """Some of a verification set's images, decoded when they are asked for."""
 
-    def __init__(self, dataset, numbers):
-        self._dataset, self._numbers = dataset, numbers
+    def __init__(self, dataset, numbers, image_size):
+        self._dataset, self._numbers, self._size = dataset, numbers, tuple(image_size or dataset.image_size)
 
     def __len__(self):
         return len(self._numbers)
 
     def __getitem__(self, i):
-        return self._dataset.image(self._numbers[i])
+        image = self._dataset.image(self._numbers[i])
+        return fit(image, self._size, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
+
+
+def _ahead(pool, starts, make):
+    """Results of `make`, in order; a few are made ahead, not all, because a large set does not fit into memory."""
+    made = deque()
+    try:
+        for start in starts:
+            made.append(pool.submit(make, start))
+            if len(made) > 3:
+                yield made.popleft().result()
+        while made:
+            yield made.popleft().result()
+    finally:
+        for each in made:
+            each.cancel()
 
 
 def _batch(images, start, batch_size):

@@ -1,10 +1,12 @@
 import glob
 import json
 import os
+import pickle
 import re
 import shutil
 
 from mxnet import nd
+from mxnet.base import MXNetError
 
 from gluonfr.core import GluonFRError, whole_folder
 
@@ -47,22 +49,34 @@ def newest_checkpoint(folder):
     return os.path.join(folder, f"step_{steps[-1]:08d}") if steps else None
 
 
-def load_checkpoint(path, step, average=None):
+def load_checkpoint(path, step, average=None, options=None):
     """Put a run back to where it was when the checkpoint at `path` was written; returns its `meta`.
+
+    `options` (name -> value) must equal the `options` of the `meta` that was saved.
 
     Raises
     ------
     GluonFRError
-        The checkpoint is of another network, class count, loss, number of devices, or its averaging differs.
+        The checkpoint is damaged, of another network or class count, or was written with other options.
     """
-    with open(os.path.join(path, _META), encoding="utf-8") as file:
-        meta = json.load(file)
+    try:
+        with open(os.path.join(path, _META), encoding="utf-8") as file:
+            meta = json.load(file)
+        stored = nd.load(os.path.join(path, _PARAMETERS))
+    except (OSError, ValueError, MXNetError) as error:
+        raise _damaged(path, error) from error
+    changed = [name for name, value in (options or {}).items() if meta.get("options", {}).get(name) != value]
+    if changed:
+        before = meta.get("options", {}).get(changed[0])
+        raise GluonFRError(
+            f"{path} was written with {changed[0]} {before!r}, not {options[changed[0]]!r}; resume with the same options, or "
+            "start a new run with another --out."
+        )
     if meta["devices"] != len(step.contexts) or meta["average"] != (average is not None):
         raise GluonFRError(
             f"{path} was written on {meta['devices']} devices {'with' if meta['average'] else 'without'} weight averaging; "
             "resume with the same options."
         )
-    stored = nd.load(os.path.join(path, _PARAMETERS))
     here = dict(_arrays(step))
     different = [name for name in sorted(set(stored) | set(here)) if name not in stored or name not in here]
     different += [name for name in here if name in stored and here[name].shape != stored[name].shape]
@@ -74,11 +88,19 @@ def load_checkpoint(path, step, average=None):
                 stored[f"{name}|{device}"].copyto(array)
         else:
             parameter.set_data(stored[f"{name}|0"])
-    step.trainer.load_states(os.path.join(path, _STATES))
+    try:
+        step.trainer.load_states(os.path.join(path, _STATES))
+        if average is not None:
+            average.load(os.path.join(path, _AVERAGE))
+    except (OSError, ValueError, EOFError, pickle.UnpicklingError, MXNetError) as error:
+        raise _damaged(path, error) from error
     step.step_number = meta["step"]
-    if average is not None:
-        average.load(os.path.join(path, _AVERAGE))
     return meta
+
+
+def _damaged(path, error):
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return GluonFRError(f"{path} cannot be read ({line}); remove it to go on from the checkpoint before it.")
 
 
 def _steps(folder):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, synthetic
 from gluonfr.deploy import RawPixels
+from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import TrainResult, train
 from gluonfr.engine.validate import validate
 from gluonfr.metrics.result import VerificationResult
@@ -64,16 +65,17 @@ def run_demo(out, seed=0, steps=None, progress=True):
     run_folder = os.path.join(out, "run")
     if os.path.isdir(out) and set(os.listdir(out)) - {"data", "run"}:
         raise GluonFRError(f"{out} holds other files than a demo's; give an empty folder or a new one with --out.")
-    shutil.rmtree(run_folder, ignore_errors=True)
-    start = time.perf_counter()
-    synthetic.make_dataset(os.path.join(out, "data", "synthetic"), seed=seed, progress=progress)
-    rendering = time.perf_counter() - start
-    pairs = FRValDataset("synthetic/val_data", root=os.path.join(out, "data"))
-    baseline = validate(RawPixels(), pairs, progress=False)
     recipe = dict(RECIPE, seed=seed, val_every=1, checkpoint_every=0)
     if steps is not None:
         recipe["steps"] = steps
-    trained = train(
-        dataset="synthetic", root=os.path.join(out, "data"), val=["val_data"], out=run_folder, progress=progress, **recipe
-    )
-    return Demo(baseline, trained, rendering)
+    data = os.path.join(out, "data")
+    options = TrainOptions(dataset="synthetic", root=data, val=["val_data"], out=run_folder, progress=progress, **recipe)
+    if os.path.isdir(run_folder) and not os.path.exists(os.path.join(run_folder, "options.json")):
+        raise GluonFRError(f"{run_folder} is no demo's; give an empty folder or a new one with --out.")
+    shutil.rmtree(run_folder, ignore_errors=True)
+    start = time.perf_counter()
+    synthetic.make_dataset(os.path.join(data, "synthetic"), seed=seed, progress=progress)
+    rendering = time.perf_counter() - start
+    pairs = FRValDataset("synthetic/val_data", root=data)
+    baseline = validate(RawPixels(), pairs, progress=False)
+    return Demo(baseline, train(options), rendering)

@@ -47,7 +47,8 @@ def _board(folder):
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except ImportError:
+    except (ImportError, TypeError):
+        # TypeError is what a protobuf of another version raises.
         return None
     import time
 

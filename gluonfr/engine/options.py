@@ -1,3 +1,5 @@
+import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from typing import Dict, Optional, Sequence
@@ -91,13 +93,15 @@ class TrainOptions:
         self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
         for name in ("batch_size", "log_every"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        self._check("epochs", self.epochs > 0, "positive")
+        self._check("epochs", 0 < self.epochs < math.inf, "positive and finite")
         self._check("steps", self.steps is None or self.steps >= 1, "at least 1")
-        self._check("lr", self.lr > 0, "positive")
+        self._check("lr", 0 < self.lr < math.inf, "positive and finite")
         self._check("average", 0 <= self.average < 1, "a decay below 1, or 0 for none")
         self._check("clip_norm", self.clip_norm is None or self.clip_norm > 0, "positive")
         for name in ("warmup", "wd", "val_every", "checkpoint_every", "momentum", "final_lr"):
-            self._check(name, getattr(self, name) >= 0, "not negative")
+            self._check(name, 0 <= getattr(self, name) < math.inf, "not negative, and finite")
+        for name in ("network_args", "loss_args"):
+            self._check(name, "classes" not in getattr(self, name), "without classes, which the training set decides")
         self._check("seed", 0 <= self.seed < 2**31, "between 0 and 2**31 - 1")
 
     def _check(self, name, right, wanted):
@@ -115,6 +119,16 @@ class TrainOptions:
             found = "this MXNet sees no GPU" if not there else f"this machine has GPUs 0 to {there - 1}"
             raise GluonFRError(f"gpus: {missing[0]} is not there, {found}; use cpus instead, or install gluonfr[cu112].")
         return [mx.gpu(i) for i in self.gpus]
+
+    def decisive(self):
+        """The options that a resumed run must share with the one it goes on with, as plain Python."""
+        free = {"out", "root", "resume", "progress", "threads", "val", "log_every", "val_every", "checkpoint_every"}
+        every = json.loads(json.dumps(self.to_dict()))
+        kept = {name: value for name, value in every.items() if name not in free}
+        if self.average:
+            # The averaged statistics are taken in whenever the devices are waited for.
+            kept.update((name, every[name]) for name in ("log_every", "val_every", "checkpoint_every"))
+        return kept
 
     def to_dict(self):
         """Plain Python, for JSON."""

@@ -77,25 +77,22 @@ class Run:
         self.contexts = options.contexts()
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
-        self._claim_folder()
+        self._check_folder()
         self.loader = self._loader()
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         self._build()
         self.first_step, self.best = 0, {}
         self._resume()
+        # Written last, so that a run that is refused leaves nothing and changes nothing.
+        with whole_file(os.path.join(options.out, "options.json"), "w", encoding="utf-8") as file:
+            json.dump(options.to_dict(), file, indent=1)
         self.history = History(options.out, self.step.step_number)
 
-    def _claim_folder(self):
+    def _check_folder(self):
         out = self.options.out
         if os.path.exists(os.path.join(out, LOG)) and not self.options.resume:
             raise GluonFRError(f"{out} holds a run already: add --resume to go on with it, or give another folder with --out.")
-        try:
-            os.makedirs(out, exist_ok=True)
-            with whole_file(os.path.join(out, "options.json"), "w", encoding="utf-8") as file:
-                json.dump(self.options.to_dict(), file, indent=1)
-        except OSError as error:
-            raise GluonFRError(f"{out} cannot be written ({error.strerror}); give another folder with --out.") from error
 
     def _loader(self):
         options, devices = self.options, len(self.contexts)
@@ -119,8 +116,14 @@ class Run:
     def _build(self):
         options, classes = self.options, self.dataset.num_classes
         mx.random.seed(options.seed)
-        self.net = get_model(options.network, **options.network_args)
-        loss = get_loss(options.loss, classes=classes, embedding_size=self.net.embedding_size, **options.loss_args)
+        resized = {"input_crop", "input_size"} & set(options.network_args)
+        if resized and tuple(self.dataset.image_size) != (112, 112):
+            raise GluonFRError(f"{sorted(resized)[0]} takes images of 112x112, {self.dataset.records.path} holds others.")
+        try:
+            self.net = get_model(options.network, **options.network_args)
+            loss = get_loss(options.loss, classes=classes, embedding_size=self.net.embedding_size, **options.loss_args)
+        except TypeError as error:
+            raise GluonFRError(f"an argument of the network or the loss is of the wrong kind ({error}); correct it.") from error
         self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
         self.head = PlainHead(loss, classes, self.net.embedding_size)
         self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
@@ -155,7 +158,12 @@ class Run:
         }
         if options.optimizer in ("sgd", "nag"):
             settings["momentum"] = options.momentum
-        self.step = TrainStep(self.net, self.head, self.contexts, options.optimizer, settings, options.clip_norm, options.seed)
+        try:
+            self.step = TrainStep(
+                self.net, self.head, self.contexts, options.optimizer, settings, options.clip_norm, options.seed
+            )
+        except (TypeError, ValueError) as error:
+            raise GluonFRError(f"optimizer {options.optimizer!r}: {str(error).splitlines()[0]}") from error
         self.average = WeightAverage(self.net, options.average) if options.average else None
         self.val_steps, self.checkpoint_steps = (
             max(1, in_steps(each)) if each else self.total_steps for each in (options.val_every, options.checkpoint_every)
@@ -165,7 +173,7 @@ class Run:
         self.checkpoints = os.path.join(self.options.out, "checkpoints")
         path = newest_checkpoint(self.checkpoints) if self.options.resume else None
         if path:
-            self.best = load_checkpoint(path, self.step, self.average)["best"]
+            self.best = load_checkpoint(path, self.step, self.average, self.options.decisive())["best"]
             self.first_step = self.step.step_number
             logger.info("going on from %s, step %d of %d", path, self.first_step, self.total_steps)
 
@@ -205,13 +213,16 @@ class Run:
                 if validating:
                     validation = self._validate()
                 if saving or stopping:
-                    save_checkpoint(self.checkpoints, self.step, self.average, {"best": self.best})
+                    save_checkpoint(self.checkpoints, self.step, self.average, self._meta())
                 meter.resume()
                 if stopping:
                     raise GluonFRError(f"stopped after step {number} and saved; go on with the same command and --resume.")
         if validation is None and self.sets:
             validation = self._validate()
         return self._finish(meter, validation or {})
+
+    def _meta(self):
+        return {"best": self.best, "options": self.options.decisive()}
 
     def _batches(self):
         while self.step.step_number < self.total_steps:
@@ -247,7 +258,9 @@ class Run:
         return shared_statistics(self.net) if self.average is None else self.average.applied()
 
     def _validated(self):
-        results = validate(self.net, self.sets, self.contexts, progress=self.options.progress)
+        results = validate(
+            self.net, self.sets, self.contexts, image_size=self.dataset.image_size, progress=self.options.progress
+        )
         number = self.step.step_number
         values = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
         self.history.add(number, epoch=round(number / self.steps_per_epoch, 4), **values)
@@ -281,9 +294,9 @@ class Run:
         with self._as_saved():
             self._save_network("last", validation)
         self.history.close()
-        pictures = _draw(out, self.history.rows, validation)
         with whole_file(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
             json.dump({name: result.to_dict() for name, result in validation.items()}, file)
+        pictures = _draw(out, self.history.rows, validation)
         # Linux counts in KB, macOS in bytes.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform.startswith("linux") else 1e9)
         return TrainResult(
@@ -294,9 +307,10 @@ class Run:
 def _draw(out, rows, validation):
     pictures = [os.path.join(out, "curves.png")]
     viz.plot_training_curves(rows, path=pictures[0])
-    if validation:
+    both_kinds = {name: result for name, result in validation.items() if result.genuine and result.impostors}
+    if both_kinds:
         pictures.append(os.path.join(out, "roc.png"))
-        viz.plot_roc(validation, path=pictures[-1])
+        viz.plot_roc(both_kinds, path=pictures[-1])
     for name, result in validation.items():
         pictures.append(os.path.join(out, f"scores_{name.replace('/', '_')}.png"))
         viz.plot_score_histogram(result, path=pictures[-1])

@@ -32,7 +32,9 @@ def make_schedule(kind, lr, steps, warmup_steps=0, drops=(), factor=0.1, final_l
         return lr_scheduler.CosineScheduler(steps, final_lr=final_lr, **common)
     if kind == "poly":
         return lr_scheduler.PolyScheduler(steps, pwr=1, final_lr=final_lr, **common)
-    drops = sorted(drops) if kind == "step" else ()
+    drops = sorted(set(drops)) if kind == "step" else ()
+    if drops and drops[0] < 1:
+        raise GluonFRError(f"the rate cannot drop at step {drops[0]}; the first step is 1.")
     if kind == "step" and not drops:
         raise GluonFRError("schedule 'step' needs the steps at which the rate drops (drops=[...]).")
     # One drop that is never reached makes a constant rate with warm-up.

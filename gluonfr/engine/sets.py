@@ -12,17 +12,21 @@ def training_set(options):
     return dataset
 
 
+def find_pairs(name, root, training_set=None):
+    """The verification set `name` of `root`, or else of the training set's folder there, as InsightFace lays them out."""
+    root = os.path.abspath(os.path.expanduser(root))
+    inside = os.path.join(root, training_set or "", name + ".bin")
+    if training_set and not os.path.exists(os.path.join(root, name + ".bin")) and os.path.isfile(inside):
+        name = f"{training_set}/{name}"
+    pairs = FRValDataset(name, root=root)
+    if len(pairs) < 10:
+        raise GluonFRError(f"{pairs.path}: {len(pairs)} pairs are too few for the 10 folds of the protocol; use a larger set.")
+    return pairs
+
+
 def verification_sets(options):
     """name -> FRValDataset of `options.val`, looked for under the root, then inside the training set's folder."""
     sets = {}
     for name in options.val:
-        try:
-            sets[name] = get_recognition_dataset(name, root=options.root)
-        except GluonFRError:
-            inside = os.path.join(options.root, options.dataset, name + ".bin")
-            if not os.path.isfile(inside):
-                raise
-            sets[name] = get_recognition_dataset(f"{options.dataset}/{name}", root=options.root)
-        if not isinstance(sets[name], FRValDataset):
-            raise GluonFRError(f"{name} is a training set; --val takes verification sets (NAME.bin).")
+        sets[name] = find_pairs(name, options.root, options.dataset)
     return sets

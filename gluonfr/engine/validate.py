@@ -4,7 +4,7 @@ from gluonfr.metrics import FaceVerification
 FAR_TARGETS = (1e-1, 1e-2, 1e-3)
 
 
-def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_TARGETS, progress=True):
+def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_TARGETS, image_size=None, progress=True):
     """1:1 verification of a network on one or several sets, by the protocol of `FaceVerification`.
 
     Parameters
@@ -17,6 +17,8 @@ def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_
     flip : bool, default True
         Embedding = f(x) + f(mirrored x), as the protocol has it.
     far_target : float or list of float, default 0.1, 0.01, 0.001
+    image_size : (H, W), optional
+        What the network takes; the sets' images of another size are resized to it, or refused. Their own size otherwise.
     progress : bool, default True
         Show a progress bar on a terminal.
 
@@ -25,10 +27,10 @@ def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_
     VerificationResult, or dict of name to VerificationResult
     """
     if not isinstance(sets, dict):
-        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, progress)["pairs"]
+        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, image_size, progress)["pairs"]
     results = {}
     for name, dataset in sets.items():
-        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, name if progress else None)
+        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, name if progress else None, image_size)
         metric = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
         metric.update(dataset.issame, first, second)
         results[name] = metric.result()

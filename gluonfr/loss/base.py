@@ -43,6 +43,10 @@ class FRLoss(HybridBlock):
     needs_embedding = False
 
     def __init__(self, classes, dtype="float32", weight=None, **kwargs):
+        # Arguments that gluon-face's losses inherit from Gluon's: accepted where they say what is done anyway.
+        for name, only in (("axis", -1), ("sparse_label", True), ("from_logits", False), ("batch_axis", 0)):
+            if kwargs.pop(name, only) != only:
+                raise GluonFRError(f"{type(self).__name__}: {name} can only be {only!r} here.")
         super().__init__(**kwargs)
         if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2:
             raise GluonFRError(f"classes is a whole number of at least 2, got {classes!r}.")

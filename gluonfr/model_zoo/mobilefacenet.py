@@ -78,6 +78,6 @@ def mobilefacenet(**kwargs):
     return MobileFaceNet(**kwargs)
 
 
-def get_mobile_facenet(**kwargs):
+def get_mobile_facenet(classes=None, **kwargs):
     """gluon-face's name of `mobilefacenet`."""
-    return mobilefacenet(**kwargs)
+    return mobilefacenet(classes=classes, **kwargs)

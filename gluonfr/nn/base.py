@@ -1,3 +1,5 @@
+from numbers import Integral
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
@@ -49,7 +51,7 @@ class FrBase(HybridBlock):
 
 
 def _is_count(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 FRBase = FrBase

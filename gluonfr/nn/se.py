@@ -1,5 +1,6 @@
 from mxnet.gluon import HybridBlock, nn
 
+from gluonfr.core import GluonFRError
 from gluonfr.nn.prelu import PReLU
 
 
@@ -8,8 +9,10 @@ class SELayer(HybridBlock):
 
     Parameters
     ----------
-    channels : int
+    channel : int
         Number of channels C of input and output.
+    in_channel : int, optional
+        The same, as gluon-face asks for it; another number is refused.
     reduction : int, default 16
         C / reduction channels in the middle.
 
@@ -19,15 +22,18 @@ class SELayer(HybridBlock):
         - **out**: same shape, every channel multiplied by a number in (0, 1).
     """
 
-    def __init__(self, channels, reduction=16, **kwargs):
+    def __init__(self, channel, in_channel=None, reduction=16, **kwargs):
         super().__init__(**kwargs)
+        if in_channel not in (None, channel):
+            raise GluonFRError(f"SELayer keeps the number of channels: in_channel is {channel}, got {in_channel!r}.")
+        middle = max(1, channel // reduction)
         with self.name_scope():
             self.gate = nn.HybridSequential(prefix="")
             self.gate.add(
                 nn.GlobalAvgPool2D(),
-                nn.Conv2D(channels // reduction, 1, in_channels=channels),
-                PReLU(channels // reduction),
-                nn.Conv2D(channels, 1, in_channels=channels // reduction),
+                nn.Conv2D(middle, 1, in_channels=channel),
+                PReLU(middle),
+                nn.Conv2D(channel, 1, in_channels=middle),
                 nn.Activation("sigmoid"),
             )
 

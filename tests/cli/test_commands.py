@@ -29,7 +29,7 @@ def test_help_of_every_command(capsys):
     "arguments, words",
     [
         (("train", "--dataset", "none", "--root", "NOWHERE"), "missing"),
-        (("verify", "--model", "NOWHERE", "--data", "x.bin"), "no data set 'x'"),
+        (("verify", "--model", "NOWHERE", "--data", "x.bin"), "card.json is missing"),
         (("synthesize", "OUT", "--identities", "1"), "identities"),
     ],
 )
@@ -61,7 +61,7 @@ def test_lists_and_keywords():
         "t": "a b",
     }
     assert keywords("") == {}
-    for bad in ("s", "3", "s=", "__import__('os')", "s=open('x')", "**{}", "a b"):
+    for bad in ("s", "3", "s=1)+(2", "s=", "__import__('os')", "s=open('x')", "**{}", "a b"):
         with pytest.raises(argparse.ArgumentTypeError):
             keywords(bad)
     with pytest.raises(argparse.ArgumentTypeError):
@@ -91,5 +91,10 @@ def test_synthetic_set_trains_and_verifies(tmp_path):
     trained = done.stdout.splitlines()[1].split()
     done = gluonfr("verify", "--model", run / "last", "--data", data / "people" / "val_data.bin", "--json", tmp_path / "r.json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1].split() == trained
+    assert done.stdout.splitlines()[1].split()[1:] == trained[1:]
     assert (tmp_path / "r.json").exists()
+    # InsightFace lays test sets beside the records: the network's card says which folder that is.
+    done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "val_data")
+    assert done.stdout.splitlines()[1].split()[1:] == trained[1:], done.stderr
+    done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "nothing")
+    assert done.returncode == 2 and "no data set 'nothing'" in done.stderr and "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.data import FRValDataset
-from gluonfr.deploy import load_network
+from gluonfr.data import FRValDataset, write_pairs
+from gluonfr.data.images import encode
+from gluonfr.deploy import embed, embed_pairs, load_network
 from gluonfr.engine import train, validate
 from gluonfr.viz import read_log
 
@@ -119,13 +121,67 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_try(small_opti
     assert not os.path.exists(os.path.join(small_options["out"], "last"))
 
 
-def test_a_checkpoint_of_another_network_is_refused(small_options):
-    train(**dict(small_options, epochs=1, val=[]))
+def test_resuming_with_other_options_or_from_damage_is_refused_and_changes_nothing(small_options):
+    train(**dict(small_options, epochs=2, val=[]))
+    again = dict(small_options, epochs=2, val=[], resume=True)
+    assert train(**again).steps == 0
+    with open(os.path.join(small_options["out"], "options.json")) as file:
+        before = file.read()
     other = dict(small_options["network_args"], embedding_size=24)
-    with pytest.raises(GluonFRError, match="another network or class count"):
-        train(**dict(small_options, epochs=2, val=[], network_args=other, resume=True))
-    with pytest.raises(GluonFRError, match="1 devices without weight averaging"):
-        train(**dict(small_options, epochs=2, val=[], cpus=2, resume=True))
+    changes = [
+        {"network_args": other},
+        {"cpus": 2},
+        {"lr": 0.01},
+        {"epochs": 3},
+        {"seed": 1},
+        {"average": 0.5},
+        {"loss": "arc"},
+    ]
+    for change in changes:
+        with pytest.raises(GluonFRError, match=f"step_00000006 was written with {next(iter(change))} .* not "):
+            train(**{**again, **change})
+    path = os.path.join(small_options["out"], "checkpoints", "step_00000006", "parameters.nd")
+    with open(path, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(GluonFRError, match="step_00000006 cannot be read .* checkpoint before it"):
+        train(**again)
+    with open(os.path.join(small_options["out"], "options.json")) as file:
+        assert file.read() == before
+    shutil.rmtree(os.path.dirname(path))
+    assert train(**again).steps == 3
+
+
+def pairs_of(path, count, size, same):
+    rng = np.random.RandomState(0)
+    images = [encode(rng.randint(0, 256, (size, size, 3)).astype(np.uint8)) for _ in range(2 * count)]
+    write_pairs(str(path), images, [same(i) for i in range(count)])
+
+
+def test_pairs_of_one_kind_do_not_cost_the_run_and_too_few_are_refused_at_once(small_options, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(small_options["root"], root)
+    options = dict(small_options, root=str(root), epochs=1, val=["one", "val_data"])
+    pairs_of(root / "one.bin", 12, 32, lambda i: True)
+    result = train(**options)
+    assert np.isnan(result.validation["one"].auc) and os.path.exists(os.path.join(result.folder, "results.json"))
+    assert len(result.pictures) == 4
+    pairs_of(root / "few.bin", 9, 32, lambda i: i % 2 == 0)
+    with pytest.raises(GluonFRError, match="few.bin: 9 pairs are too few"):
+        train(**dict(options, val=["few"], out=str(tmp_path / "other")))
+
+
+def test_pairs_of_another_size_are_brought_to_the_networks(small_options, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(small_options["root"], root)
+    pairs_of(root / "large.bin", 10, 64, lambda i: i % 2 == 0)
+    result = train(**dict(small_options, root=str(root), epochs=1, val=["large"]))
+    net, _ = load_network(os.path.join(result.folder, "last"))
+    large = FRValDataset("large", root=str(root))
+    again = validate(net, large, image_size=(32, 32), progress=False)
+    assert again.accuracy == result.validation["large"].accuracy
+    small = [cv2.resize(large.image(k), (32, 32), interpolation=cv2.INTER_AREA) for k in range(20)]
+    wanted = embed(net, small)
+    np.testing.assert_allclose(np.stack(embed_pairs(net, large, image_size=(32, 32)), 1).reshape(20, -1), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +190,6 @@ def test_a_checkpoint_of_another_network_is_refused(small_options):
         ({"gpus": [0]}, "gpus: 0 is not there, this MXNet sees no GPU"),
         ({"dataset": "more"}, "verification set|training set"),
         ({"dataset": "nothing"}, "blobs"),
-        ({"val": ["blobs"]}, "training set|verification"),
         ({"val": ["nothing"]}, "more"),
         ({"batch_size": 3, "cpus": 2}, "batch of 3 images cannot be split over 2 devices"),
         ({"network": "mobilefacenet", "network_args": {}}, "cannot take the images of 32x32"),
@@ -146,13 +201,18 @@ def test_a_checkpoint_of_another_network_is_refused(small_options):
         ({"average": 1}, "average must be"),
         ({"augment": "much"}, "unknown augmentation"),
         ({"warmup": 30}, "warm-up"),
+        ({"optimizer": "admw"}, "optimizer 'admw'"),
+        ({"schedule": "step", "drops": [0]}, "cannot drop at step 0"),
+        ({"loss_args": {"m": "x"}}, "wrong kind"),
+        ({"network_args": {"classes": 5}}, "without classes"),
+        ({"epochs": float("inf")}, "epochs must be"),
     ],
 )
 def test_bad_options_are_one_sentence_and_nothing_is_written(small_options, changes, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         train(**{**small_options, "epochs": 1, **changes})
     assert "\n" not in str(caught.value)
-    assert not os.path.exists(os.path.join(small_options["out"], "log.jsonl"))
+    assert not os.path.exists(small_options["out"])
 
 
 def test_a_last_batch_too_small_for_the_devices_is_left_out(small_options):

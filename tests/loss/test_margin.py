@@ -246,6 +246,7 @@ def test_bad_input_is_refused(name, output, label, words):
         (lambda: get_loss("arcc", classes=5), "ArcLoss"),
         (lambda: get_loss("arc", classes=5, margin=1), "no argument 'margin'"),
         (lambda: get_loss("arc"), "needs classes"),
+        (lambda: ArcLoss(5, sparse_label=False), "sparse_label can only be True"),
     ],
 )
 def test_bad_arguments_are_refused(make, words):

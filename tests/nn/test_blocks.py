@@ -77,7 +77,9 @@ def test_norm_dense_of_a_zero_embedding_is_finite():
 
 
 def test_squeeze_and_excitation_scales_channels():
-    block = SELayer(32)
+    with pytest.raises(GluonFRError, match="in_channel"):
+        SELayer(32, 16)
+    block = SELayer(32, 32)
     block.initialize(mx.init.Xavier())
     x = np.random.RandomState(0).rand(2, 32, 5, 5).astype("float32")
     out = block(nd.array(x)).asnumpy()
