@@ -1,0 +1,41 @@
+"""The example scripts run as their docstrings say, on a small synthetic set."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mxnet import nd
+
+from gluonfr.data import synthetic
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "face_recognition"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    synthetic.make_dataset(
+        str(folder / "people"), identities=6, images_per_identity=4, val_identities=20, val_pairs=20, progress=False
+    )
+    return folder
+
+
+def run(script, *arguments):
+    return subprocess.run([sys.executable, EXAMPLES / script, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_train_arcloss(root, tmp_path):
+    saved = tmp_path / "arc.params"
+    common = ["--root", root, "--dataset", "people", "--val", "people/val_data", "--cpus", 2, "--workers", 1, "--save", saved]
+    done = run("train_arcloss.py", *common, "--batch-size", 8, "--steps", 2, "--s", 16, "--m", 0.1)
+    assert done.returncode == 0, done.stderr
+    assert "step 2/2 loss" in done.stdout and "people/val_data: accuracy" in done.stdout
+    assert any(name.endswith("output.weight") and array.shape == (6, 128) for name, array in nd.load(str(saved)).items())
+    done = run("train_arcloss.py", *common, "--batch-size", 64, "--steps", 2)
+    assert done.returncode == 1 and "24 images make no batch of 64" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_examples_are_short():
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
