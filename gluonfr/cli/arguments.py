@@ -3,7 +3,7 @@
 import argparse
 import ast
 
-DEFAULT_ROOT = "~/.mxnet/datasets/face"
+from gluonfr.core import DEFAULT_ROOT
 
 
 def names(text):

@@ -15,9 +15,9 @@ def run(arguments):
 
     from gluonfr.core import whole_file
     from gluonfr.deploy import load_network
-    from gluonfr.engine import TrainOptions, validate
+    from gluonfr.engine import devices, validate
 
-    contexts = TrainOptions(dataset="", out=".", gpus=arguments.gpus, cpus=arguments.cpus).contexts()
+    contexts = devices(arguments.gpus, arguments.cpus)
     net, card = load_network(arguments.model, contexts)
     sets = _sets(arguments, card)
     results = validate(net, sets, contexts, arguments.batch_size, image_size=card.get("image_size"))

@@ -4,6 +4,8 @@ import sys
 
 import numpy as np
 
+from gluonfr.core.machine import cores
+
 # MXNet 1.9.1 reads these aliases, which NumPy removed in 1.24.
 _REMOVED_FROM_NUMPY = {"bool": bool, "int": int, "float": float, "object": object, "complex": complex, "str": str}
 
@@ -19,16 +21,12 @@ def _restore_numpy_names():
             setattr(np, name, value)
 
 
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _use_all_cores():
     # By itself MXNet takes half the cores, for hyperthreads that virtual machines do not have. OMP_NUM_THREADS would mend
     # that too, but reach the forked workers of a DataLoader, which then crawl.
     global _threads_are_ours
     if "OMP_NUM_THREADS" not in os.environ and _THREADS not in os.environ:
-        os.environ[_THREADS] = str(_cores())
+        os.environ[_THREADS] = str(cores())
         _threads_are_ours = True
 
 
@@ -38,7 +36,7 @@ def share_cores(devices):
     With more threads than cores, each waits for threads that do not run: on a busy machine that is several times slower.
     """
     if _threads_are_ours and "mxnet" not in sys.modules:
-        os.environ[_THREADS] = str(max(1, _cores() // max(1, devices)))
+        os.environ[_THREADS] = str(max(1, cores() // max(1, devices)))
 
 
 def _has_mxnet():

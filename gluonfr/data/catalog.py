@@ -2,9 +2,7 @@
 
 import os
 
-from gluonfr.core import GluonFRError
-
-DEFAULT_ROOT = os.path.join("~", ".mxnet", "datasets", "face")
+from gluonfr.core import DEFAULT_ROOT, GluonFRError
 
 _NAMES_SHOWN = 40
 

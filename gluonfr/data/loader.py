@@ -1,5 +1,4 @@
 import ctypes
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -9,7 +8,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.base import _LIB, check_call
 
-from gluonfr.core import GluonFRError, generator
+from gluonfr.core import GluonFRError, cores, generator
 from gluonfr.data.augment import Augmentation, describe, get_augmentation
 
 _SHUFFLE = int.from_bytes(b"shuffle", "big")
@@ -75,7 +74,7 @@ class RecordLoader:
         num_ranks=1,
         sampler=None,
     ):
-        threads = _cores() if threads is None else threads
+        threads = cores() if threads is None else threads
         counts = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch, "num_ranks": num_ranks}
         for name, count in counts.items():
             if not _is_integer(count, 1):
@@ -246,7 +245,3 @@ def _times_before(order):
 def _is_integer(value, low, high=None):
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return integer and low <= value and (high is None or value <= high)
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

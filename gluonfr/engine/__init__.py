@@ -1,6 +1,7 @@
 """One training run: step over devices, schedule, validation, checkpoints, log."""
 
 from gluonfr.engine.average import WeightAverage
+from gluonfr.engine.contexts import devices
 from gluonfr.engine.heads import PlainHead
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import Run, TrainResult, train
@@ -15,6 +16,7 @@ __all__ = [
     "TrainResult",
     "TrainStep",
     "WeightAverage",
+    "devices",
     "make_schedule",
     "recipe_multipliers",
     "train",

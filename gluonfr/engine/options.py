@@ -4,9 +4,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Dict, Optional, Sequence
 
-import mxnet as mx
-
-from gluonfr.core import GluonFRError
+from gluonfr.core import DEFAULT_ROOT, GluonFRError
+from gluonfr.engine.contexts import devices
 from gluonfr.engine.schedule import SCHEDULES
 
 
@@ -57,7 +56,7 @@ class TrainOptions:
 
     dataset: str
     out: str
-    root: str = "~/.mxnet/datasets/face"
+    root: str = DEFAULT_ROOT
     val: Sequence[str] = ()
     network: str = "mobilefacenet"
     network_args: Dict = field(default_factory=dict)
@@ -110,15 +109,7 @@ class TrainOptions:
 
     def contexts(self):
         """The devices, checked to exist; raises GluonFRError where a GPU is asked for that is not there."""
-        if not self.gpus:
-            self._check("cpus", self.cpus >= 1, "at least 1")
-            return [mx.cpu(i) for i in range(self.cpus)]
-        there = mx.context.num_gpus()
-        missing = [number for number in self.gpus if not 0 <= number < there]
-        if missing:
-            found = "this MXNet sees no GPU" if not there else f"this machine has GPUs 0 to {there - 1}"
-            raise GluonFRError(f"gpus: {missing[0]} is not there, {found}; use cpus instead, or install gluonfr[cu112].")
-        return [mx.gpu(i) for i in self.gpus]
+        return devices(self.gpus, self.cpus)
 
     def decisive(self):
         """The options that a resumed run must share with the one it goes on with, as plain Python."""

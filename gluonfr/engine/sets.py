@@ -26,7 +26,4 @@ def find_pairs(name, root, training_set=None):
 
 def verification_sets(options):
     """name -> FRValDataset of `options.val`, looked for under the root, then inside the training set's folder."""
-    sets = {}
-    for name in options.val:
-        sets[name] = find_pairs(name, options.root, options.dataset)
-    return sets
+    return {name: find_pairs(name, options.root, options.dataset) for name in options.val}

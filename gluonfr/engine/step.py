@@ -1,18 +1,8 @@
 import mxnet as mx
-import numpy as np
 from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
-
-
-def to_unit(images):
-    """uint8 images (N, 3, H, W) as the float32 in [0, 1] that networks take, on the device where they lie."""
-    if images.dtype != np.uint8:
-        return images
-    unit = images.astype("float32")
-    # In place: another copy of the batch costs more than the multiplication.
-    unit *= 1 / 255
-    return unit
+from gluonfr.deploy import to_unit
 
 
 def split(array, contexts):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, generator, whole_folder
+from gluonfr.core import GluonFRError, cores, generator, whole_folder
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.records import RecordWriter
 from gluonfr.data.synthetic import conditions
@@ -74,7 +74,7 @@ def make_dataset(
             f"val_pairs is a multiple of {2 * _FOLDS}, 10 folds with as many same as different, got {val_pairs}."
         )
     seed = whole_number("seed", seed, 0)
-    workers = _cores() if workers is None else whole_number("workers", workers, 1)
+    workers = cores() if workers is None else whole_number("workers", workers, 1)
     folder = _free_folder(folder)
     pairs, issame, counts = _pair_plan(seed, identities, val_identities, val_pairs)
     tasks = [(number, images_per_identity) for number in range(identities)] + counts
@@ -102,10 +102,6 @@ def make_dataset(
         val_pairs,
         val_identities,
     )
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_folder(folder):
