@@ -13,7 +13,12 @@ NUMPY = [
     'numpy>=1.26,<2; python_version >= "3.12"',
     'setuptools; python_version >= "3.12"',
 ]
-TEST = ["pytest>=7", "ruff==0.17.6", "psutil", "protobuf<7"]
+# protobuf 3.20.3 is pure Python and slow; opencv-python, which gluoncv asks for, ships the same folder as the headless wheel.
+ONNX = ["onnx", "onnxruntime", "protobuf>=4,<7"]
+# Weights of the MTCNN detector (MIT). Its own code is not used: that needs TensorFlow.
+ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= "3.10"']
+GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
+TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *ONNX, *ALIGN]
 
 setup(
     name="gluonfr",
@@ -28,9 +33,9 @@ setup(
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],
-        "gluoncv": ["gluoncv==0.10.5.post0"],
-        "onnx": ["onnx", "onnxruntime"],
-        "align": [],
+        "gluoncv": GLUONCV,
+        "onnx": ONNX,
+        "align": ALIGN,
         "test": TEST,
         "docs": ["nbconvert", "ipykernel"],
     },

@@ -20,7 +20,7 @@ def run(arguments):
     contexts = devices(arguments.gpus, arguments.cpus)
     net, card = load_network(arguments.model, contexts)
     sets = _sets(arguments, card)
-    results = validate(net, sets, contexts, arguments.batch_size, image_size=card.get("image_size"))
+    results = validate(net, sets, contexts, arguments.batch_size, image_size=card.image_size)
     print_results(results)
     if arguments.json:
         with whole_file(arguments.json, "w", encoding="utf-8") as file:
@@ -39,7 +39,7 @@ def _sets(arguments, card):
             folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
             pairs = find_pairs(file[: -len(".bin")], folder)
         else:
-            pairs = find_pairs(name, arguments.root, card.get("trained_on"))
+            pairs = find_pairs(name, arguments.root, card.trained_on or None)
         sets[name] = pairs
     if not sets:
         raise GluonFRError("--data names no verification set.")

@@ -1,9 +1,23 @@
-"""The ground floor: whole-or-nothing files, errors, stateless seeds, registries."""
+"""The ground floor: whole-or-nothing files, errors, stateless seeds, registries, model cards."""
 
+from gluonfr.core.card import Card
 from gluonfr.core.errors import GluonFRError
-from gluonfr.core.files import whole_file, whole_files, whole_folder
-from gluonfr.core.machine import DEFAULT_ROOT, cores
+from gluonfr.core.files import file_sha256, need_file, whole_file, whole_files, whole_folder
+from gluonfr.core.machine import DEFAULT_MODELS, DEFAULT_ROOT, cores
 from gluonfr.core.registry import Registry
 from gluonfr.core.seeds import generator
 
-__all__ = ["DEFAULT_ROOT", "GluonFRError", "Registry", "cores", "generator", "whole_file", "whole_files", "whole_folder"]
+__all__ = [
+    "DEFAULT_MODELS",
+    "DEFAULT_ROOT",
+    "Card",
+    "GluonFRError",
+    "Registry",
+    "cores",
+    "file_sha256",
+    "generator",
+    "need_file",
+    "whole_file",
+    "whole_files",
+    "whole_folder",
+]

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import shutil
 import tempfile
@@ -93,3 +94,43 @@ def whole_folder(path):
         _sync_folder(parent)
     finally:
         shutil.rmtree(written, ignore_errors=True)
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def need_file(path, what="file"):
+    """The absolute path of a file that exists, holds something and is no stand-in.
+
+    Raises
+    ------
+    GluonFRError
+        It is missing, a folder, unreadable or empty, or a git-LFS pointer: the 130 bytes that git leaves where the real
+        file was not fetched.
+    """
+    path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_POINTER))
+    except FileNotFoundError as error:
+        raise GluonFRError(f"{path} is missing: give the path of a {what}.") from error
+    except IsADirectoryError as error:
+        raise GluonFRError(f"{path} is a folder: give the path of a {what}.") from error
+    except OSError as error:
+        raise GluonFRError(f"{path} cannot be read ({error.strerror}).") from error
+    if not start:
+        raise GluonFRError(f"{path} is empty; fetch it again.")
+    if start == _POINTER:
+        raise GluonFRError(
+            f"{path} is a git-LFS pointer, not the {what} itself: run `git lfs pull` in its repository, or download the file."
+        )
+    return path
+
+
+def file_sha256(path):
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

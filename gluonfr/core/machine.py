@@ -2,6 +2,8 @@ import os
 
 # Where gluon-face and InsightFace's users keep their sets, unless a command or a call says otherwise.
 DEFAULT_ROOT = "~/.mxnet/datasets/face"
+# Where trained and converted networks are kept, a folder each.
+DEFAULT_MODELS = "~/.mxnet/models/face"
 
 
 def cores():

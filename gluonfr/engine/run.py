@@ -281,7 +281,6 @@ class Run:
             "arguments": self.options.network_args,
             "image_size": list(self.dataset.image_size),
             "embedding_size": self.net.embedding_size,
-            "distance": "squared Euclidean of L2-normalised embeddings",
             "trained_on": self.options.dataset,
             "step": self.step.step_number,
             "verification": {each: dict(result.name_values()) for each, result in results.items()},

@@ -17,6 +17,7 @@ from gluonfr.model_zoo.lresnet import (
 )
 from gluonfr.model_zoo.mobilefacenet import MobileFaceNet, get_mobile_facenet, mobilefacenet
 from gluonfr.model_zoo.registry import get_model, get_model_list
+from gluonfr.model_zoo.saved import load_network, save_network
 
 __all__ = [
     "LResNet",
@@ -24,6 +25,7 @@ __all__ = [
     "get_mobile_facenet",
     "get_model",
     "get_model_list",
+    "load_network",
     "lresnet100e_ir",
     "lresnet10e_ir",
     "lresnet152e_ir",
@@ -37,4 +39,5 @@ __all__ = [
     "lseresnet34e_ir",
     "lseresnet50e_ir",
     "mobilefacenet",
+    "save_network",
 ]

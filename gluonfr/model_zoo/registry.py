@@ -1,15 +1,24 @@
-from gluonfr.core import GluonFRError, Registry
+from gluonfr.core import DEFAULT_MODELS, GluonFRError, Registry
 
 NETWORKS = Registry("network")
 
 
-def get_model(name, **kwargs):
+def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
     """A network by its name.
 
     Parameters
     ----------
     name : str
-        One of `get_model_list()`; case, dashes and underscores do not matter.
+        One of `get_model_list()`; case, dashes and underscores do not matter. Or an image network as backbone:
+        "gluon:NAME" from MXNet's own zoo, "gluoncv:NAME" from gluoncv's, as `gluonfr.model_zoo.adapter` says.
+    pretrained : str or bool, optional
+        Weights: the name of a stored model (True: the one called `name`), or the path of a saved network's folder, of
+        `.params`, of an InsightFace checkpoint's `-symbol.json` or of a PyTorch `.pt`, as `load_weights` says. A classifier
+        is left as it is.
+    ctx : Context or list of Context, optional
+        Where pretrained weights are put; default CPU.
+    root : str, default '~/.mxnet/models/face'
+        Where stored models are kept.
     classes : int, optional
         Identities of the training set; without it the network returns embeddings alone.
     embedding_size : int, optional
@@ -24,13 +33,27 @@ def get_model(name, **kwargs):
     Returns
     -------
     gluonfr.nn.FrBase
-        Not initialised.
+        Not initialised, unless `pretrained`; then only a classifier is left to initialise.
 
     Raises
     ------
     GluonFRError
-        For an unknown name (the known ones are listed) or an argument that the network does not have.
+        For an unknown name (the known ones are listed), an argument that the network does not have, or weights that are not
+        the network's (the first layer that differs is named).
     """
+    net = _make(name, kwargs)
+    if pretrained:
+        from gluonfr.model_zoo.weights import load_weights
+
+        load_weights(net, name if pretrained is True else pretrained, ctx=ctx, root=root)
+    return net
+
+
+def _make(name, kwargs):
+    if isinstance(name, str) and ":" in name:
+        from gluonfr.model_zoo.adapter import from_zoo
+
+        return from_zoo(*name.split(":", 1), **kwargs)
     maker = NETWORKS.get(name)
     try:
         return maker(**kwargs)

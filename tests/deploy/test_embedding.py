@@ -110,7 +110,7 @@ def test_a_network_comes_back_from_its_folder(tmp_path):
     save_network(net, str(tmp_path), {"network": "lresnet10e_ir", "arguments": arguments})
     again, card = load_network(str(tmp_path))
     np.testing.assert_allclose(embed(again, images), wanted, rtol=1e-5, atol=1e-6)
-    assert card["arguments"] == arguments
+    assert card.arguments == arguments and card.embedding_size == 6
 
 
 def test_folders_that_hold_no_network_say_so(tmp_path):

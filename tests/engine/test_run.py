@@ -42,7 +42,7 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
         assert json.load(file)["val_data"]["accuracy"] == accuracies[-1]
     # The saved network is the one that was validated: averaged weights, the devices' statistics together, no classifier.
     net, card = load_network(os.path.join(out, "last"))
-    assert card["network"] == "lresnet10e_ir" and card["image_size"] == [32, 32]
+    assert card.network == "lresnet10e_ir" and card.image_size == (32, 32)
     pairs = FRValDataset("blobs/val_data", root=small_options["root"])
     again = validate(net, pairs, progress=False)
     assert again.accuracy == accuracies[-1] and again.auc == result.validation["val_data"].auc
