@@ -1,5 +1,6 @@
 """Networks. `get_model(name, classes=..., embedding_size=...)` builds one, `get_model_list()` names them."""
 
+from gluonfr.model_zoo.complexity import complexity
 from gluonfr.model_zoo.lresnet import (
     LResNet,
     lresnet10e_ir,
@@ -22,6 +23,7 @@ from gluonfr.model_zoo.saved import load_network, save_network
 __all__ = [
     "LResNet",
     "MobileFaceNet",
+    "complexity",
     "get_mobile_facenet",
     "get_model",
     "get_model_list",
