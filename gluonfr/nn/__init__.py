@@ -2,8 +2,20 @@
 
 from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense
+from gluonfr.nn.embedding import HEADS, embedding_head
 from gluonfr.nn.prelu import PReLU, prelu_form
 from gluonfr.nn.resize import CropResize
 from gluonfr.nn.se import SELayer
 
-__all__ = ["CropResize", "FRBase", "FR_Base", "FrBase", "NormDense", "PReLU", "SELayer", "prelu_form"]
+__all__ = [
+    "HEADS",
+    "CropResize",
+    "FRBase",
+    "FR_Base",
+    "FrBase",
+    "NormDense",
+    "PReLU",
+    "SELayer",
+    "embedding_head",
+    "prelu_form",
+]
