@@ -154,9 +154,11 @@ def test_crop_without_shrinking_is_opencv_s():
     photo = smooth(200, 180).astype(np.uint8)
     landmarks = moved(ARCFACE, -12, 1.1, (30, 20))
     expected = cv2.warpAffine(photo, similarity_transform(landmarks), (112, 112))
-    assert np.abs(align_face(photo, landmarks).astype(int) - expected).max() <= 2
+    # The last bits differ where a 32nd of a pixel is rounded the other way; at the black border that is 255 / 32.
+    difference = np.abs(align_face(photo, landmarks).astype(int) - expected)
+    assert difference.max() <= 8 and difference.mean() < 0.2
     narrow = align_face(photo, landmarks, "arcface_96x112")
-    assert narrow.shape == (112, 96, 3) and np.abs(narrow.astype(int) - expected[:, 8:104]).max() <= 2
+    assert narrow.shape == (112, 96, 3) and np.abs(narrow.astype(int) - expected[:, 8:104]).max() <= 8
 
 
 @pytest.mark.parametrize("degrees, scale", [(0, 4), (33, 4), (33, 18), (0, 18), (0, 60), (33, 40)])
