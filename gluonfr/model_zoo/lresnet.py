@@ -2,7 +2,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
 from gluonfr.model_zoo.registry import NETWORKS
-from gluonfr.nn import CropResize, FrBase, PReLU, SELayer
+from gluonfr.nn import CropResize, FrBase, PReLU, SELayer, embedding_head
 
 _EPSILON = 2e-5
 _UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
@@ -55,8 +55,10 @@ class LResNet(FrBase):
     channels : sequence of int, default (64, 64, 128, 256, 512)
         Of the first convolution and of each stage.
     embedding_size : int, default 512
-    dropout : float, default 0.4
-        In the head.
+    dropout : float, optional
+        In the head; unless given, that of the head (0.4 with "E").
+    head : {'E', 'GDC', 'GAP', 'FC'}
+        As `gluonfr.nn.embedding_head`.
     se : bool, default False
         Squeeze-and-excitation, reduction 16, in every unit.
     stem_stride : int, default 1
@@ -73,11 +75,12 @@ class LResNet(FrBase):
         channels=(64, 64, 128, 256, 512),
         classes=None,
         embedding_size=512,
-        dropout=0.4,
+        dropout=None,
         se=False,
         stem_stride=1,
         input_crop=None,
         input_size=None,
+        head="E",
         **kwargs,
     ):
         super().__init__(classes, embedding_size, **kwargs)
@@ -92,7 +95,13 @@ class LResNet(FrBase):
                 body.add(_Unit(wide, before, 2, se))
                 for _ in range(count - 1):
                     body.add(_Unit(wide, wide, 1, se))
-            body.add(_norm(), nn.Dropout(dropout), nn.Flatten(), nn.Dense(embedding_size), _norm(scale=False))
+            size = _halved(-(-(input_size or input_crop or 112) // stem_stride), len(units))
+            body.add(*embedding_head(head, embedding_size, channels[-1], dropout, size, _EPSILON))
+
+
+def _halved(size, times):
+    """Side of a feature map after so many convolutions of stride 2 with padding."""
+    return size if times == 0 else _halved(-(-size // 2), times - 1)
 
 
 def _register(depth, se):
