@@ -1,5 +1,15 @@
 """Networks. `get_model(name, classes=..., embedding_size=...)` builds one, `get_model_list()` names them."""
 
+from gluonfr.model_zoo.attention import (
+    AttentionFaceNet,
+    attentionfacenet56,
+    attentionfacenet92,
+    attentionfacenet128,
+    attentionfacenet164,
+    attentionfacenet236,
+    attentionfacenet452,
+    get_attention_face,
+)
 from gluonfr.model_zoo.complexity import complexity
 from gluonfr.model_zoo.lresnet import (
     LResNet,
@@ -17,16 +27,38 @@ from gluonfr.model_zoo.lresnet import (
     lseresnet152e_ir,
 )
 from gluonfr.model_zoo.mobilefacenet import MobileFaceNet, get_mobile_facenet, mobilefacenet
+from gluonfr.model_zoo.mobilefacenet_re import MobileFaceNetRe, get_mobile_facenet_re, mobilefacenet_re
 from gluonfr.model_zoo.registry import get_model, get_model_list
 from gluonfr.model_zoo.saved import load_network, save_network
+from gluonfr.model_zoo.seresnet import (
+    SEResNetV2,
+    get_se_resnet,
+    se_resnet18_v2,
+    se_resnet34_v2,
+    se_resnet50_v2,
+    se_resnet101_v2,
+    se_resnet152_v2,
+)
 
 __all__ = [
+    "AttentionFaceNet",
     "LResNet",
     "MobileFaceNet",
+    "MobileFaceNetRe",
+    "SEResNetV2",
+    "attentionfacenet128",
+    "attentionfacenet164",
+    "attentionfacenet236",
+    "attentionfacenet452",
+    "attentionfacenet56",
+    "attentionfacenet92",
     "complexity",
+    "get_attention_face",
     "get_mobile_facenet",
+    "get_mobile_facenet_re",
     "get_model",
     "get_model_list",
+    "get_se_resnet",
     "load_network",
     "lresnet100e_ir",
     "lresnet10e_ir",
@@ -41,5 +73,11 @@ __all__ = [
     "lseresnet34e_ir",
     "lseresnet50e_ir",
     "mobilefacenet",
+    "mobilefacenet_re",
     "save_network",
+    "se_resnet101_v2",
+    "se_resnet152_v2",
+    "se_resnet18_v2",
+    "se_resnet34_v2",
+    "se_resnet50_v2",
 ]
