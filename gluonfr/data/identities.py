@@ -1,0 +1,52 @@
+"""`identities.csv`: whose label is whose, beside a `train.rec` or in a folder of people."""
+
+import csv
+import os
+
+from gluonfr.core import GluonFRError, whole_file
+
+FILE_NAME = "identities.csv"
+_HEADER = ["label", "name", "images"]
+
+
+def write_identities(folder, rows):
+    """Write FOLDER/identities.csv.
+
+    Parameters
+    ----------
+    folder : str
+    rows : iterable of (label, name, images)
+        Names are written as UTF-8; bytes of a file name that are none are written as they are.
+    """
+    path = os.path.join(folder, FILE_NAME)
+    with whole_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_HEADER)
+        writer.writerows(rows)
+
+
+def read_identities(folder):
+    """Read FOLDER/identities.csv.
+
+    Returns
+    -------
+    dict
+        label -> name, both as written; None when the folder has no such file.
+    """
+    path = os.path.join(folder, FILE_NAME)
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError:
+        return None
+    except (OSError, csv.Error) as error:
+        raise GluonFRError(f"{path}: cannot be read ({error}); correct or delete it.") from error
+    names = {}
+    for number, row in enumerate(rows[1:], 2):
+        # isdecimal alone admits digits of other scripts, which int() reads too.
+        if len(row) < 2 or not (row[0].isascii() and row[0].isdecimal()) or int(row[0]) in names:
+            raise GluonFRError(f"{path}: line {number} is not label,name,images with a label of its own; correct or delete it.")
+        names[int(row[0])] = row[1]
+    if not rows or rows[0][:2] != _HEADER[:2]:
+        raise GluonFRError(f"{path}: the first line is not {','.join(_HEADER)}; correct or delete it.")
+    return names
