@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from gluonfr.align.images import need_rgb
+from gluonfr.align.photo import need_rgb
 from gluonfr.align.templates import get_template, similarity_transform
 
 # A face that shrinks more than this is halved and so on before it is turned, which bounds memory.

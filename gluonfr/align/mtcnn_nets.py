@@ -1,0 +1,112 @@
+"""The three networks of MTCNN (https://arxiv.org/abs/1604.02878). All take RGB pixels 0..255 as float32."""
+
+from mxnet.gluon import HybridBlock, nn
+
+from gluonfr.nn import PReLU
+
+# How the networks were trained: pixels 0..255 are brought to about -1..1.
+_SHIFT, _SCALE = 127.5, 0.0078125
+
+
+class _Net(HybridBlock):
+    """Convolutions `conv1 .. convN`, each with a `preluN` and perhaps a pooling.
+
+    Parameters
+    ----------
+    layers : list of (in_channels, channels, kernel, pool)
+        `pool` is the size of a maximum pooling of stride 2, whose last window may stick out; None without.
+    """
+
+    def __init__(self, layers, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.body = nn.HybridSequential(prefix="")
+            for number, (in_channels, channels, kernel, pool) in enumerate(layers, 1):
+                convolution, prelu = nn.Conv2D(channels, kernel, in_channels=in_channels), PReLU(channels)
+                self.body.add(convolution, prelu)
+                setattr(self, f"conv{number}", convolution)
+                setattr(self, f"prelu{number}", prelu)
+                if pool:
+                    self.body.add(nn.MaxPool2D(pool, 2, ceil_mode=True))
+
+    def _features(self, x):
+        return self.body((x - _SHIFT) * _SCALE)
+
+
+class PNet(_Net):
+    """Proposals: is there a face in each window of 12x12 pixels?
+
+    Inputs:
+        - **x**: (N, 3, H, W), H and W at least 12.
+    Outputs:
+        - **scores**: (N, 1, h, w), of the window whose first pixel is (2 row, 2 column).
+        - **shifts**: (N, 4, h, w), of x0, y0, x1, y1 as parts of the window's side.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__([(3, 10, 3, 2), (10, 16, 3, None), (16, 32, 3, None)], **kwargs)
+        with self.name_scope():
+            self.score = nn.Conv2D(2, 1, in_channels=32)
+            self.shift = nn.Conv2D(4, 1, in_channels=32)
+
+    def hybrid_forward(self, F, x):
+        x = self._features(x)
+        return F.slice_axis(F.softmax(self.score(x), axis=1), axis=1, begin=1, end=2), self.shift(x)
+
+
+class _Crops(_Net):
+    """A network on crops of one size: after the convolutions a dense layer of `units`, then one for each output."""
+
+    def __init__(self, layers, flat, units, **kwargs):
+        super().__init__(layers, **kwargs)
+        with self.name_scope():
+            self.dense = nn.Dense(units, in_units=flat)
+            # PReLU takes images: the vector is one of 1x1.
+            self.prelu = PReLU(units)
+            self.score = nn.Dense(2, in_units=units)
+            self.shift = nn.Dense(4, in_units=units)
+
+    def _vector(self, F, x):
+        return F.flatten(self.prelu(F.reshape(self.dense(self._features(x)), shape=(0, 0, 1, 1))))
+
+    def _score(self, F, x):
+        return F.slice_axis(F.softmax(self.score(x)), axis=1, begin=1, end=2)
+
+
+class RNet(_Crops):
+    """Refinement: is this a face, and where in the crop?
+
+    Inputs:
+        - **x**: (N, 3, 24, 24).
+    Outputs:
+        - **scores**: (N, 1).
+        - **shifts**: (N, 4), of x0, y0, x1, y1 as parts of the crop's side.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__([(3, 28, 3, 3), (28, 48, 3, 3), (48, 64, 2, None)], 576, 128, **kwargs)
+
+    def hybrid_forward(self, F, x):
+        x = self._vector(F, x)
+        return self._score(F, x), self.shift(x)
+
+
+class ONet(_Crops):
+    """Output: is this a face, where in the crop, and where are its landmarks?
+
+    Inputs:
+        - **x**: (N, 3, 48, 48).
+    Outputs:
+        - **scores**: (N, 1).
+        - **shifts**: (N, 4), of x0, y0, x1, y1 as parts of the crop's side.
+        - **landmarks**: (N, 10), five x, then five y, from the crop's upper left corner, as parts of its side.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__([(3, 32, 3, 3), (32, 64, 3, 3), (64, 64, 3, 2), (64, 128, 2, None)], 1152, 256, **kwargs)
+        with self.name_scope():
+            self.landmark = nn.Dense(10, in_units=256)
+
+    def hybrid_forward(self, F, x):
+        x = self._vector(F, x)
+        return self._score(F, x), self.shift(x), self.landmark(x)
