@@ -58,7 +58,8 @@ def embedding_head(
         raise GluonFRError(f"head is one of {', '.join(HEADS)}, got {kind!r}.")
     if dropout is not None and not 0 <= dropout < 1:
         raise GluonFRError(f"dropout is at least 0 and below 1, got {dropout!r}.")
-    inner = nn.BatchNorm(epsilon=epsilon if inner_epsilon is None else inner_epsilon, in_channels=channels)
+    make = point_norm if kind == "GDC" else nn.BatchNorm
+    inner = make(epsilon=epsilon if inner_epsilon is None else inner_epsilon, in_channels=channels)
     # No prefix and no scope of its own: added to a network layer by layer, it must not change how parameters are called.
     head = nn.HybridSequential(prefix="")
     head.add(*layers(inner, channels, size, dropout))
@@ -66,6 +67,16 @@ def embedding_head(
         nn.Dense(embedding_size, use_bias=use_bias), nn.BatchNorm(epsilon=epsilon, scale=scale, in_channels=embedding_size)
     )
     return head
+
+
+def point_norm(epsilon, in_channels):
+    """BatchNorm for maps of one pixel, (N, C, 1, 1), with an epsilon that is larger by a hundred-thousandth.
+
+    On CPU, MXNet 1.9.1 keeps one BatchNorm routine per (N, C, epsilon), and takes the one made for a map of one pixel, whose
+    memory is laid out in blocks, for a later (N, C) as well: the process dies. An epsilon of its own keeps the two apart, in
+    one network and between networks; values change by less than float32 can tell.
+    """
+    return nn.BatchNorm(epsilon=epsilon * (1 + 1e-5), in_channels=in_channels)
 
 
 def _all_positions(norm, channels, size, dropout):
