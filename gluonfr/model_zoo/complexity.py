@@ -50,6 +50,8 @@ class Graph:
     ----------
     nodes : list of dict
         Operators and variables from input to output, as in a symbol's JSON: `op`, `name`, `attrs`, `inputs`.
+    version : dict
+        The JSON's own `attrs`: which MXNet wrote it.
     outputs : list of tuple
         Shapes of the network's outputs.
     shapes : dict
@@ -65,19 +67,20 @@ class Graph:
                 out = net(mx.sym.var("data"))
                 symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out
                 inside = symbol.get_internals()
-                shapes = inside.infer_shape(data=shape)[1]
-                arguments, self.outputs, _ = symbol.infer_shape(data=shape)
+                # As `infer_shape`, which prints its failures.
+                shapes = inside.infer_shape_partial(data=shape)[1]
+                arguments, self.outputs, _ = symbol.infer_shape_partial(data=shape)
         except Exception as error:  # Tracing runs the network's own code, which may fail in any way.
             lines = str(error).splitlines()
             reason = " ".join(" ".join([line for line in lines if "Error" in line] or lines).split())
             raise GluonFRError(f"{type(net).__name__} cannot be traced with an input of shape {shape}: {reason}") from error
-        if shapes is None:
+        if any(not each or 0 in each for each in shapes):
             raise GluonFRError(
                 f"{type(net).__name__} leaves shapes open with an input of shape {shape}; give its layers their input sizes."
             )
         # The heads of all internals are their outputs in order. Names would not do: a block that is called twice repeats them.
         graph = json.loads(inside.tojson())
-        self.nodes = graph["nodes"]
+        self.nodes, self.version = graph["nodes"], graph["attrs"]
         self._places = {id(node): place for place, node in enumerate(self.nodes)}
         self.shapes = {(node, index): each for (node, index, *_), each in zip(graph["heads"], shapes)}
         self.arguments = {name: each for name, each in zip(symbol.list_arguments(), arguments) if name != "data"}

@@ -1,0 +1,227 @@
+"""Image networks as backbones: what is cut off and left out, against the zoo's own layers, and what is refused."""
+
+import re
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from mxnet.gluon.model_zoo import vision
+
+from gluonfr.core import GluonFRError
+from gluonfr.model_zoo import complexity, get_model
+from gluonfr.model_zoo.complexity import Graph
+
+# Channels, height and width of the last map of a 112x112 image.
+GLUON = {
+    "mobilenet0.25": (256, 7, 7),
+    "mobilenetv2_0.25": (1280, 7, 7),
+    "resnet18_v1": (512, 7, 7),
+    "resnet50_v2": (2048, 7, 7),
+    "densenet121": (1024, 7, 7),
+    "squeezenet1.1": (512, 13, 13),
+    "vgg11_bn": (512, 7, 7),
+    "alexnet": (256, 12, 12),
+    "inceptionv3": (2048, 12, 12),
+}
+
+
+def map_of(net, image_size=(112, 112)):
+    return Graph(net.features[0], (1, 3, *image_size)).outputs[0][1:]
+
+
+@pytest.mark.parametrize("name", GLUON)
+def test_last_map_of_every_family(name):
+    net = get_model(f"gluon:{name}", embedding_size=96, classes=5)
+    assert map_of(net) == GLUON[name]
+    assert Graph(net, (2, 3, 112, 112)).outputs == [(2, 96), (2, 5)]
+
+
+def fill(net, numbers=None):
+    """Random parameters, or those of another network whose parameters end in the same names."""
+    rng = np.random.RandomState(0)
+    filled = {}
+    for name, parameter in net.collect_params().items():
+        key = re.sub(r"^(zoonetwork\d+_)?[a-z0-9]*?\d+_", "", name, count=1)
+        if numbers is None:
+            low = 0.5 if key.endswith(("gamma", "var")) else -0.1
+            filled[key] = rng.uniform(low, 1.5 if low > 0 else 0.1, parameter.shape).astype("float32")
+        if numbers is None or key in numbers:
+            parameter.set_data(nd.array((filled if numbers is None else numbers)[key]))
+    return filled
+
+
+def compare(name, size, layers):
+    """The adapted backbone against `layers`, a function of MXNet's own network that gives its layers to be run."""
+    theirs = getattr(vision, re.sub(r"\.", "_", name))()
+    theirs.initialize()
+    natural = theirs(nd.zeros((1, 3, 224, 224)))
+    assert natural.shape == (1, 1000)
+    numbers = fill(theirs)
+    net = get_model(f"gluon:{name}", embedding_size=8, image_size=(size, size))
+    net.initialize()
+    backbone = net.features[0]
+    fill(backbone, numbers)
+    x = nd.random.uniform(-1, 1, shape=(2, 3, size, size))
+    got, out = backbone(x), x
+    for layer in layers(theirs):
+        out = layer(out)
+    assert got.shape == out.shape and got.abs().max().asscalar() > 0
+    np.testing.assert_allclose(got.asnumpy(), out.asnumpy(), rtol=1e-4, atol=1e-4 * np.abs(out.asnumpy()).max())
+
+
+def test_nothing_is_left_out_where_the_image_is_large_enough():
+    compare("resnet18_v1", 224, lambda net: net.features[:-1])
+
+
+def test_a_convolutions_stride_is_left_out():
+    def layers(net):
+        net.features[0]._kwargs["stride"] = (1, 1)
+        return net.features[:-1]
+
+    compare("resnet18_v1", 112, layers)
+
+
+def test_stride_and_pooling_are_left_out():
+    def layers(net):
+        net.features[0]._kwargs["stride"] = (1, 1)
+        return [each for place, each in enumerate(net.features) if place != 3][:-1]
+
+    compare("resnet18_v1", 56, layers)
+
+
+def test_without_a_strided_convolution_the_first_pool_goes():
+    net = get_model("gluon:vgg11")
+    pools = [each for each in Graph(net.features[0], (1, 3, 112, 112)).nodes if each["op"] == "Pooling"]
+    assert len(pools) == 4
+    assert map_of(get_model("gluon:vgg11", image_size=(224, 224)), (224, 224)) == (512, 7, 7)
+    # The dense layers of 4096 do not belong to the map.
+    assert complexity(net).parameters < 20e6
+
+
+def test_squeezenets_classifier_is_a_convolution_and_goes_too():
+    assert max(each[0] for each in Graph(get_model("gluon:squeezenet1.1"), (1, 3, 112, 112)).arguments.values()) == 512
+
+
+@pytest.mark.parametrize("head", ["E", "GDC", "GAP", "FC"])
+def test_heads_and_image_sizes(head):
+    net = get_model("gluon:mobilenet0.25", head=head, embedding_size=24, image_size=(128, 112), dropout=0.1)
+    net.initialize(mx.init.Xavier())
+    assert map_of(net, (128, 112)) == (256, 8, 7)
+    assert net(nd.random.uniform(shape=(3, 3, 128, 112))).shape == (3, 24)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network after some steps, and its losses."""
+    mx.random.seed(1)
+    net = get_model("gluon:mobilenetv2_0.25", embedding_size=16, classes=4)
+    net.initialize(mx.init.Xavier())
+    net.hybridize(static_alloc=True, static_shape=True)
+    x, y = nd.random.uniform(shape=(8, 3, 112, 112)), nd.array(np.arange(8) % 4)
+    trainer = gluon.Trainer(net.collect_params(), "adam", {"learning_rate": 0.005})
+    loss, values = gluon.loss.SoftmaxCrossEntropyLoss(), []
+    for _ in range(10):
+        with autograd.record():
+            value = loss(net(x)[1], y)
+        value.backward()
+        trainer.step(8)
+        values.append(value.mean().asscalar())
+    return net, values
+
+
+def test_training_lowers_the_loss(trained):
+    net, values = trained
+    assert values[-1] < 0.7 * values[0]
+    gradients = [each.grad() for each in net.collect_params().values() if each.grad_req != "null"]
+    assert all(np.isfinite(each.asnumpy()).all() for each in gradients)
+
+
+def test_parameters_come_back_and_export_agrees(trained, tmp_path):
+    net, _ = trained
+    x = nd.random.uniform(shape=(3, 3, 112, 112))
+    wanted = net(x)[0].asnumpy()
+    path = str(tmp_path / "net.params")
+    net.save_parameters(path)
+    get_model("gluon:resnet18_v1")
+    other = get_model("gluon:mobilenetv2_0.25", embedding_size=16, classes=4)
+    assert list(other._collect_params_with_prefix()) == list(net._collect_params_with_prefix())
+    other.load_parameters(path)
+    np.testing.assert_allclose(other(x)[0].asnumpy(), wanted, rtol=1e-4, atol=1e-5)
+    net.export(str(tmp_path / "net"))
+    back = gluon.SymbolBlock.imports(str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params"))
+    np.testing.assert_allclose(back(x)[0].asnumpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_arguments_reach_the_zoo():
+    # A thumbnail's first convolution is 3x3 without stride, padding and pooling: 110, 55, 28, 14.
+    assert map_of(get_model("gluon:resnet18_v1", thumbnail=True)) == (512, 14, 14)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("gluon:resnet18v1", {}, "gluon has no network 'resnet18v1'; near names are resnet18_v1"),
+        ("timm:resnet18", {}, "timm:resnet18 names no zoo: before the colon stands one of gluon, gluoncv"),
+        ("gluon:mobilenet1.0", {"image_size": (64, 64)}, "less than 7x7 of images of 64x64"),
+        ("gluon:mobilenet1.0", {"with": 3}, "gluon:mobilenet1.0 cannot be built: .*with"),
+        ("gluon:mobilenet1.0", {"head": "X"}, "head is one of"),
+    ],
+)
+def test_what_is_wrong_is_said(name, arguments, message):
+    with pytest.raises(GluonFRError, match=message) as caught:
+        get_model(name, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_gluoncv_is_asked_for_when_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gluoncv", None)
+    monkeypatch.setitem(sys.modules, "gluoncv.model_zoo", None)
+    with pytest.raises(GluonFRError, match=r"gluonfr\[gluoncv\]"):
+        get_model("gluoncv:resnet18_v1b")
+
+
+GLUONCV = {
+    "mobilenetv3_small": (576, 7, 7),
+    "resnet18_v1b": (512, 7, 7),
+    "resnet50_v1d": (2048, 7, 7),
+    "resnest14": (2048, 7, 7),
+    "se_resnet18_v1": (512, 7, 7),
+    "shufflenet_v2": (1024, 7, 7),
+    "googlenet": (1024, 7, 7),
+    "hrnet_w18_small_v1_c": (2048, 7, 7),
+    "nasnet_4_1056": (1056, 7, 7),
+    "xception": (2048, 7, 7),
+}
+
+
+@pytest.mark.parametrize("name", GLUONCV)
+def test_gluoncvs_networks(name):
+    pytest.importorskip("gluoncv")
+    net = get_model(f"gluoncv:{name}", embedding_size=32, classes=3)
+    assert map_of(net) == GLUONCV[name]
+    net.initialize(mx.init.Xavier())
+    x = nd.random.uniform(shape=(2, 3, 112, 112))
+    with autograd.record():
+        embedding, output = net(x)
+    output.backward()
+    assert embedding.shape == (2, 32) and output.shape == (2, 3) and np.isfinite(embedding.asnumpy()).all()
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("ssd_300_vgg16_atrous_voc", "does not classify images"),
+        ("faster_rcnn_resnet50_v1b_voc", "does not classify images"),
+        ("fcn_resnet50_voc", "does not classify images"),
+        ("simple_pose_resnet18_v1b", "does not classify images"),
+        ("dla34", "no feature map that all of its output comes from"),
+        ("c3d_kinetics400", "no image network that can be adapted"),
+        ("resnet18_v3", "near names are resnet18_v"),
+    ],
+)
+def test_gluoncvs_other_networks_are_refused(name, message):
+    pytest.importorskip("gluoncv")
+    with pytest.raises(GluonFRError, match=message):
+        get_model(f"gluoncv:{name}")
