@@ -11,6 +11,7 @@ from gluonfr.model_zoo.attention import (
     get_attention_face,
 )
 from gluonfr.model_zoo.complexity import complexity
+from gluonfr.model_zoo.ghostfacenet import GhostFaceNet, ghostfacenetv1, ghostfacenetv2
 from gluonfr.model_zoo.lresnet import (
     LResNet,
     lresnet10e_ir,
@@ -26,7 +27,14 @@ from gluonfr.model_zoo.lresnet import (
     lseresnet100e_ir,
     lseresnet152e_ir,
 )
-from gluonfr.model_zoo.mobilefacenet import MobileFaceNet, get_mobile_facenet, mobilefacenet
+from gluonfr.model_zoo.mobilefacenet import (
+    MobileFaceNet,
+    get_mobile_facenet,
+    mbf,
+    mbf_large,
+    mobilefacenet,
+    mobilefacenet_y2,
+)
 from gluonfr.model_zoo.mobilefacenet_re import MobileFaceNetRe, get_mobile_facenet_re, mobilefacenet_re
 from gluonfr.model_zoo.registry import get_model, get_model_list
 from gluonfr.model_zoo.saved import load_network, save_network
@@ -39,13 +47,16 @@ from gluonfr.model_zoo.seresnet import (
     se_resnet101_v2,
     se_resnet152_v2,
 )
+from gluonfr.model_zoo.vargfacenet import VarGFaceNet, vargfacenet
 
 __all__ = [
     "AttentionFaceNet",
+    "GhostFaceNet",
     "LResNet",
     "MobileFaceNet",
     "MobileFaceNetRe",
     "SEResNetV2",
+    "VarGFaceNet",
     "attentionfacenet128",
     "attentionfacenet164",
     "attentionfacenet236",
@@ -59,6 +70,8 @@ __all__ = [
     "get_model",
     "get_model_list",
     "get_se_resnet",
+    "ghostfacenetv1",
+    "ghostfacenetv2",
     "load_network",
     "lresnet100e_ir",
     "lresnet10e_ir",
@@ -72,12 +85,16 @@ __all__ = [
     "lseresnet18e_ir",
     "lseresnet34e_ir",
     "lseresnet50e_ir",
+    "mbf",
+    "mbf_large",
     "mobilefacenet",
     "mobilefacenet_re",
+    "mobilefacenet_y2",
     "save_network",
     "se_resnet101_v2",
     "se_resnet152_v2",
     "se_resnet18_v2",
     "se_resnet34_v2",
     "se_resnet50_v2",
+    "vargfacenet",
 ]
