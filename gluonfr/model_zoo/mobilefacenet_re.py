@@ -2,6 +2,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, SELayer
+from gluonfr.nn.embedding import embedding_head
 
 # (output channels, stride of the first unit, units)
 _STAGES = ((24, 2, 1), (32, 2, 2), (64, 1, 3), (96, 2, 2), (160, 1, 2))
@@ -40,8 +41,8 @@ class MobileFaceNetRe(FrBase):
     """gluon-face's smaller relative of MobileFaceNet, 160-d: narrower and shallower, a quarter of the work.
 
     Input 112x112. 3x3 convolution with stride 2; ten units that widen three times inside, in stages of 24, 32, 64, 96 and 160
-    channels with strides 2, 2, 1, 2, 1; 1x1 convolution to 320, global depthwise 7x7, 1x1 convolution to the embedding and
-    BatchNorm with fixed scale and shift. Unlike in gluon-face, every channel has a PReLU slope of its own.
+    channels with strides 2, 2, 1, 2, 1; 1x1 convolution to 320, global depthwise 7x7, a dense layer without bias and BatchNorm
+    with fixed scale. Unlike in gluon-face, every channel has a PReLU slope of its own, and the last BatchNorm learns a shift.
     Parameters without running statistics, and multiply-adds: 539,688, 0.051 G.
 
     Parameters
@@ -64,12 +65,7 @@ class MobileFaceNetRe(FrBase):
                     body.add(_Unit(channels, before, 1 if number else stride, use_se))
                     before = channels
             _conv(body, 320, before)
-            _conv(body, 320, 320, 7, groups=320, activate=False)
-            body.add(
-                nn.Conv2D(embedding_size, 1, use_bias=False, in_channels=320),
-                nn.BatchNorm(scale=False, center=False, in_channels=embedding_size),
-                nn.Flatten(),
-            )
+            body.add(*embedding_head("GDC", embedding_size, 320, epsilon=1e-5, use_bias=False))
 
 
 @NETWORKS.register("mobilefacenet_re", "mobile_facenet_re")

@@ -192,7 +192,6 @@ GLUONCV = {
     "googlenet": (1024, 7, 7),
     "hrnet_w18_small_v1_c": (2048, 7, 7),
     "nasnet_4_1056": (1056, 7, 7),
-    "xception": (2048, 7, 7),
 }
 
 
