@@ -13,6 +13,8 @@ COMMANDS = (
     ("train", "train", "train a network on records and verify it"),
     ("verify", "verify", "1:1 verification of a trained network"),
     ("synthesize", "synthesize", "render a synthetic training and verification set"),
+    ("pack", "pack", "make a training set of a folder of photos"),
+    ("models", "models", "the networks of the zoo and the stored models; store and remove models"),
     ("demo", "demo", "synthetic faces, a trained network, its metrics and pictures, in minutes"),
 )
 
