@@ -1,6 +1,7 @@
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
+from gluonfr.model_zoo.arguments import need_width
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, embedding_head
 
@@ -222,8 +223,7 @@ class GhostFaceNet(FrBase):
             raise GluonFRError(f"version is 1 or 2, got {version!r}.")
         if stride not in (1, 2):
             raise GluonFRError(f"stride is 1 or 2, got {stride!r}.")
-        if not width > 0:
-            raise GluonFRError(f"width is a positive number, got {width!r}.")
+        need_width(width)
         last = _round(_LAST[version] * width)
         with self.name_scope():
             body = self.features

@@ -1,8 +1,7 @@
-from numbers import Integral
-
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
+from gluonfr.model_zoo.arguments import is_count, need_width
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, embedding_head
 
@@ -89,12 +88,11 @@ class MobileFaceNet(FrBase):
         **kwargs,
     ):
         super().__init__(classes, embedding_size, **kwargs)
-        if not isinstance(blocks, (list, tuple)) or len(blocks) != 4 or not all(_is_count(each) for each in blocks):
+        if not isinstance(blocks, (list, tuple)) or len(blocks) != 4 or not all(is_count(each) for each in blocks):
             raise GluonFRError(f"blocks is four positive whole numbers, got {blocks!r}.")
-        if not _is_count(scale):
+        if not is_count(scale):
             raise GluonFRError(f"scale is a positive whole number, got {scale!r}.")
-        if not width > 0:
-            raise GluonFRError(f"width is a positive number, got {width!r}.")
+        need_width(width)
         if flavour not in _FLAVOURS:
             raise GluonFRError(f"flavour is one of {', '.join(_FLAVOURS)}, got {flavour!r}.")
         epsilon, opening = _FLAVOURS[flavour]["epsilon"], _FLAVOURS[flavour]["opening"]
@@ -118,10 +116,6 @@ class MobileFaceNet(FrBase):
                     body.add(_Unit(wide(channels) * scale, wide(middle), residual=True, epsilon=epsilon))
             _conv(body, wide(512), epsilon=epsilon)
             body.add(*embedding_head(head, embedding_size, wide(512), dropout, **_FLAVOURS[flavour]["head"]))
-
-
-def _is_count(value):
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 @NETWORKS.register("mobilefacenet", "mobile_facenet", "mobilefacenet_y1")

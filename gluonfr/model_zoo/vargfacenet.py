@@ -1,6 +1,6 @@
 from mxnet.gluon import HybridBlock, nn
 
-from gluonfr.core import GluonFRError
+from gluonfr.model_zoo.arguments import need_width
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, SELayer
 from gluonfr.nn.embedding import point_norm
@@ -101,8 +101,7 @@ class VarGFaceNet(FrBase):
 
     def __init__(self, classes=None, embedding_size=512, width=1.25, **kwargs):
         super().__init__(classes, embedding_size, **kwargs)
-        if not width > 0:
-            raise GluonFRError(f"width is a positive number, got {width!r}.")
+        need_width(width)
         channels = [max(_GROUP, int(each * width / _GROUP + 0.5) * _GROUP) for each in _CHANNELS]
         with self.name_scope():
             body = self.features
