@@ -15,6 +15,13 @@ COMMANDS = (
     ("synthesize", "synthesize", "render a synthetic training and verification set"),
     ("pack", "pack", "make a training set of a folder of photos"),
     ("models", "models", "the networks of the zoo and the stored models; store and remove models"),
+    ("pairs", "pairs", "make a verification set of listed pairs of photos, or draw one from a set"),
+    ("unpack", "records", "write the images of a set as files, a folder a person"),
+    ("inspect", "records", "say what a training or verification set holds"),
+    ("shuffle", "records", "write the records of a training set in random order"),
+    ("merge", "records", "write several training sets as one"),
+    ("split", "records", "write a training set as two that share no person"),
+    ("fetch", "fetch", "make a .bin of a public benchmark"),
     ("demo", "demo", "synthetic faces, a trained network, its metrics and pictures, in minutes"),
 )
 

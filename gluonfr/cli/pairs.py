@@ -1,0 +1,50 @@
+from gluonfr.cli.pack import size
+
+
+def add_arguments(parser):
+    parser.add_argument("out", help="the .bin to write")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--list", help="list of pairs: CSV lines first,second,issame, or the format of LFW's pairs.txt")
+    source.add_argument("--draw", metavar="SET", help="draw pairs from this .rec, or folder with train.rec")
+    listed = parser.add_argument_group("with --list")
+    listed.add_argument("--photos", help="where the listed photos lie (default: the list's folder)")
+    listed.add_argument("--template", default="arcface", help="where the landmarks lie: arcface, arcface_96x112, dlib")
+    listed.add_argument("--detector", help="finds the faces: mtcnn (the default) or retinaface")
+    listed.add_argument("--min-face", type=int, default=0, help="shorter side of the smallest face taken, in pixels")
+    listed.add_argument("--aligned", action="store_true", help="the images are crops already: nothing is detected")
+    listed.add_argument("--image-size", type=size, help="H,W of aligned images (default: the template's)")
+    listed.add_argument("--workers", type=int, default=1, help="processes")
+    drawn = parser.add_argument_group("with --draw")
+    drawn.add_argument("--count", type=int, default=6000, help="pairs, a multiple of 20")
+    drawn.add_argument("--seed", type=int, default=0, help="another seed, other pairs")
+
+
+def run(arguments):
+    return draw(arguments) if arguments.draw else listed(arguments)
+
+
+def draw(arguments):
+    from gluonfr.data.drawing import draw_pairs
+
+    drawn = draw_pairs(arguments.draw, arguments.out, arguments.count, arguments.seed)
+    people = "no person stands in two" if drawn.disjoint else "people stand in several: there are too few to deal them out"
+    print(f"{drawn.pairs} pairs, half of them of one person, in ten folds ({people}): {arguments.out}")
+    return 0
+
+
+def listed(arguments):
+    import os
+
+    from gluonfr.data.packing import reasons
+    from gluonfr.data.pairing import make_pairs
+
+    names = ("template", "detector", "min_face", "aligned", "image_size", "workers")
+    photos = arguments.photos or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))
+    made = make_pairs(arguments.list, photos, arguments.out, **{name: getattr(arguments, name) for name in names})
+    print(f"{made.pairs} pairs, {made.same} of them of one person: {arguments.out}")
+    if made.ambiguous:
+        print(f"{len(made.ambiguous)} photos show another face that could be meant, such as {ascii(made.ambiguous[0])}")
+    if made.left_out:
+        why = reasons([row[1:] for row in made.left_out])
+        print(f"{len({row[0] for row in made.left_out})} pairs left out ({why}): {made.path[:-4]}.left_out.csv names each")
+    return 1 if made.left_out else 0
