@@ -1,0 +1,435 @@
+"""Mobile networks: sizes as published, blocks against NumPy, topologies against PyTorch, and that a step trains them."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import SymbolBlock
+
+from gluonfr.core import GluonFRError
+from gluonfr.model_zoo import complexity, get_model
+from gluonfr.model_zoo.ghostfacenet import GhostModule, GhostUnit, HardGate, LongRangeAttention
+from gluonfr.model_zoo.vargfacenet import VariableGroupUnit
+from gluonfr.nn import HEADS, prelu_form
+
+# Without running statistics, with fixed scales. Of these only version 2 is published to the last digit; the others are sums
+# over the published topologies, which the comparisons below hold.
+PARAMETERS = {
+    "mobilefacenet": 1_003_264,
+    "mobilefacenet_y2": 1_996_288,
+    "mbf": 2_059_520,
+    "mbf_large": 6_314_880,
+    "vargfacenet": 5_198_292,
+    "ghostfacenetv1": 4_059_748,
+    "ghostfacenetv2": 6_795_720,
+}
+STATISTICS = ("running_mean", "running_var")
+SMALL = {
+    "mobilefacenet_y2": {"width": 0.125, "blocks": (2, 1, 1, 1)},
+    "mbf": {"width": 0.125},
+    "vargfacenet": {"width": 0.25},
+    "ghostfacenetv1": {"width": 0.25, "stride": 2},
+    "ghostfacenetv2": {"width": 0.25, "stride": 2},
+}
+
+
+def running_statistics(net):
+    symbol = net(mx.sym.var("data"))
+    return sum(int(np.prod(shape)) for shape in symbol.infer_shape(data=(1, 3, 112, 112))[2])
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_are_as_many_as_published(name):
+    assert complexity(get_model(name)).parameters == PARAMETERS[name]
+
+
+def test_published_sizes_with_running_statistics():
+    size = {name: PARAMETERS[name] + running_statistics(get_model(name)) for name in PARAMETERS}
+    assert size["ghostfacenetv2"] == 6_880_288
+    assert round(size["ghostfacenetv1"] / 1e6, 2) == 4.09
+    # The challenge allowed 20 MB.
+    assert round(size["vargfacenet"] * 4 / 2**20, 1) == 20.0
+    assert size["vargfacenet"] * 4 < 20 * 2**20
+
+
+# The last column is how much more the publications count than convolutions and dense layers: see the docstrings.
+@pytest.mark.parametrize(
+    "name, arguments, millions, more",
+    [
+        ("mobilefacenet", {}, 221, 0.0),
+        ("mbf", {}, 450, 0.03),
+        ("vargfacenet", {}, 1022 / 2, -0.003),
+        ("ghostfacenetv1", {}, 215.7, 0.018),
+        ("ghostfacenetv1", {"stride": 2}, 60.3, 0.017),
+        ("ghostfacenetv2", {}, 272.105, 0.0186),
+    ],
+)
+def test_multiply_adds_are_as_published(name, arguments, millions, more):
+    assert millions * 1e6 / complexity(get_model(name, **arguments)).multiply_adds == pytest.approx(1 + more, abs=0.003)
+
+
+def test_published_cost_of_mbf_counts_normalisation_and_slopes():
+    with prelu_form("operator"):
+        inside = get_model("mbf")(mx.sym.var("data")).get_internals()
+    extra = 0
+    for name, shape in zip(inside.list_outputs(), inside.infer_shape(data=(1, 3, 112, 112))[1]):
+        each = 2 if "batchnorm" in name else 1 if "prelu" in name else 0
+        extra += each * int(np.prod(shape)) * name.endswith("fwd_output")
+    assert f"{(complexity(get_model('mbf')).multiply_adds + extra) / 1e9:.2f}G" == "0.45G"
+
+
+# Blocks against NumPy ------------------------------------------------------------------------------------------------
+
+
+def randomise(block, seed=0):
+    """Parameters and running statistics that are all different, and sensible."""
+    rng = np.random.RandomState(seed)
+    for parameter in block.collect_params().values():
+        name, shape = parameter.name, parameter.shape
+        if name.endswith(("gamma", "running_var", "alpha")):
+            value = rng.uniform(0.3, 1.5, shape)
+        elif name.endswith("weight"):
+            value = rng.randn(*shape) / np.sqrt(max(1, np.prod(shape[1:])))
+        else:
+            value = rng.randn(*shape) * 0.3
+        parameter.set_data(nd.array(value))
+
+
+def ready(block, *shape):
+    x = np.random.RandomState(7).randn(*shape).astype("float32")
+    block.initialize()
+    block(nd.array(x)).wait_to_read()
+    randomise(block)
+    return x
+
+
+def conv(x, layer):
+    """Convolution written out: one output channel and one tap at a time."""
+    weight, said = layer.weight.data().asnumpy(), layer._kwargs
+    (up, left), (down, right), groups = said["pad"], said["stride"], said["num_group"]
+    x = np.pad(x, ((0, 0), (0, 0), (up, up), (left, left)))
+    count, inputs, tall, wide = weight.shape
+    height, width = (x.shape[2] - tall) // down + 1, (x.shape[3] - wide) // right + 1
+    out = np.zeros((len(x), count, height, width))
+    for c in range(count):
+        first = c // (count // groups) * inputs
+        for i in range(tall):
+            for j in range(wide):
+                patch = x[:, first : first + inputs, i : i + down * height : down, j : j + right * width : right]
+                out[:, c] += np.tensordot(patch, weight[c, :, i, j], axes=(1, 0))
+    return out if layer.bias is None else out + layer.bias.data().asnumpy().reshape(1, -1, 1, 1)
+
+
+def norm(x, layer, epsilon):
+    values = [each.data().asnumpy() for each in (layer.gamma, layer.beta, layer.running_mean, layer.running_var)]
+    gamma, beta, mean, var = (each.reshape(1, -1, 1, 1) for each in values)
+    return (x - mean) / np.sqrt(var + epsilon) * gamma + beta
+
+
+def prelu(x, layer):
+    return np.where(x > 0, x, layer.alpha.data().asnumpy().reshape(1, -1, 1, 1) * x)
+
+
+def same(block, x, wanted):
+    np.testing.assert_allclose(block(nd.array(x)).asnumpy(), wanted, rtol=1e-4, atol=1e-4)
+    block.hybridize(static_alloc=True, static_shape=True)
+    for count in (len(x), 1):
+        np.testing.assert_allclose(block(nd.array(x[:count])).asnumpy(), wanted[:count], rtol=1e-4, atol=1e-4)
+
+
+def ghost(x, block, activate):
+    def half(x, layers):
+        out = norm(conv(x, layers[0]), layers[1], 1e-5)
+        return prelu(out, layers[2]) if activate else out
+
+    primary = half(x, block.primary)
+    return np.concatenate([primary, half(primary, block.cheap)], axis=1)
+
+
+@pytest.mark.parametrize("activate", [True, False])
+def test_ghost_module(activate):
+    block = GhostModule(10, 4, activate)
+    x = ready(block, 3, 4, 6, 5)
+    assert [part[0].weight.shape for part in (block.primary, block.cheap)] == [(5, 4, 1, 1), (5, 1, 3, 3)]
+    same(block, x, ghost(x, block, activate))
+
+
+def bilinear(length, size):
+    """(size, length): pixel centres at halves, nothing beyond the outermost ones."""
+    at = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(length)))
+
+
+def attention(x, block):
+    body = block.body
+    height, width = x.shape[2] // 2, x.shape[3] // 2
+    out = x[:, :, : 2 * height, : 2 * width].reshape(*x.shape[:2], height, 2, width, 2).mean(axis=(3, 5))
+    for i in (1, 3, 5):
+        out = norm(conv(out, body[i]), body[i + 1], 1e-5)
+    out = 1 / (1 + np.exp(-out))
+    return np.einsum("yh,xw,nchw->ncyx", bilinear(height, x.shape[2]), bilinear(width, x.shape[3]), out)
+
+
+def test_long_range_attention():
+    block = LongRangeAttention(5, 3)
+    x = ready(block, 2, 3, 7, 10)
+    assert [block.body[i].weight.shape for i in (1, 3, 5)] == [(5, 3, 1, 1), (5, 1, 1, 5), (5, 1, 5, 1)]
+    same(block, x, attention(x, block))
+
+
+def gated(x, block, slope):
+    out = conv(prelu(conv(x.mean(axis=(2, 3), keepdims=True), block.body[1]), block.body[2]), block.body[3])
+    return x * np.clip(slope * out + 0.5, 0, 1)
+
+
+def test_hard_gate_is_clipped():
+    block = HardGate(24, 0.2)
+    x = ready(block, 4, 24, 3, 5)
+    assert block.body[1].weight.shape[0] == 8  # A quarter is 6, which rounds to 8.
+    bias = block.body[3].bias
+    bias.set_data(bias.data() * 10)
+    wanted = gated(x, block, 0.2)
+    ratio = wanted / x
+    assert (ratio == 0).any() and np.isclose(ratio, 1).any() and ((ratio > 0.1) & (ratio < 0.9)).any()
+    same(block, x, wanted)
+
+
+@pytest.mark.parametrize("stride, channels, gate, far", [(2, 6, 0.2, False), (1, 4, None, True), (1, 6, 1 / 6, True)])
+def test_ghost_unit(stride, channels, gate, far):
+    block = GhostUnit(channels, 16, 4, 5, stride, gate, far)
+    x = ready(block, 2, 4, 7, 9)
+    out = ghost(x, block.first, True)
+    if far:
+        out = out * attention(x, block.attention)
+    rest = list(block.second)
+    if stride == 2:
+        out = norm(conv(out, rest.pop(0)), rest.pop(0), 1e-5)
+    if gate is not None:
+        out = gated(out, rest.pop(0), gate)
+    (last,) = rest
+    out = ghost(out, last, False)
+    if block.shortcut is None:
+        assert stride == 1 and channels == 4
+        same(block, x, out + x)
+        return
+    wide, first, narrow, second = block.shortcut
+    assert wide.weight.shape == (4, 1, 5, 5) and wide._kwargs["stride"] == (stride, stride)
+    same(block, x, out + norm(conv(norm(conv(x, wide), first, 1e-5), narrow), second, 1e-5))
+
+
+def separable(x, layers):
+    first, norm0, slopes, second, norm1 = layers
+    return norm(conv(prelu(norm(conv(x, first), norm0, 2e-5), slopes), second), norm1, 2e-5)
+
+
+@pytest.mark.parametrize(
+    "channels, stride, factor, branches, se", [(24, 2, 2, 2, False), (16, 1, 2, 1, True), (16, 2, 1, 1, True)]
+)
+def test_variable_group_unit(channels, stride, factor, branches, se):
+    block = VariableGroupUnit(channels, 16, stride, factor, branches, se)
+    x = ready(block, 2, 16, 7, 5)
+    first = block.first[0][0]
+    assert first.weight.shape == (16 * factor, 8, 3, 3) and len(block.first) == branches
+    slopes, *second = list(block.second)
+    out = separable(prelu(sum(separable(x, branch) for branch in block.first), slopes), second[:5])
+    if se:
+        gate = second[5].gate
+        assert gate[1].weight.shape == (channels // 4, channels, 1, 1)
+        hidden = conv(prelu(conv(out.mean(axis=(2, 3), keepdims=True), gate[1]), gate[2]), gate[3])
+        out = out / (1 + np.exp(-hidden))
+    assert len(second) == 5 + se
+    assert (block.shortcut is None) == (stride == 1 and channels == 16)
+    shortcut = x if block.shortcut is None else separable(x, block.shortcut)
+    same(block, x, prelu(out + shortcut, block.last))
+
+
+# Topologies ----------------------------------------------------------------------------------------------------------
+
+
+def torch_mbf(torch, blocks, scale):
+    """arcface_torch's mbf as a list of layers, residual units nested; 16-d."""
+    nn = torch.nn
+
+    class Plus(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            self.body = body
+
+        def forward(self, x):
+            return x + self.body(x)
+
+    def layer(before, after, kernel=1, stride=1, groups=1, active=True, padding=None):
+        padding = kernel // 2 if padding is None else padding
+        parts = [nn.Conv2d(before, after, kernel, stride, padding, groups=groups, bias=False), nn.BatchNorm2d(after)]
+        return nn.Sequential(*parts, *([nn.PReLU(after)] if active else []))
+
+    def unit(before, after, middle, stride):
+        return nn.Sequential(
+            layer(before, middle), layer(middle, middle, 3, stride, middle), layer(middle, after, active=False)
+        )
+
+    near, far = 64 * scale, 128 * scale
+    body = [layer(3, near, 3, 2)]
+    body += [layer(near, near, 3, groups=64)] if blocks[0] == 1 else [Plus(unit(near, near, 128, 1)) for _ in range(blocks[0])]
+    for before, after, first, middle, count in (
+        (near, near, 128, 128, blocks[1]),
+        (near, far, 256, 256, blocks[2]),
+        (far, far, 512, 256, blocks[3]),
+    ):
+        body += [unit(before, after, first, 2)] + [Plus(unit(after, after, middle, 1)) for _ in range(count)]
+    body += [layer(far, 512), layer(512, 512, 7, groups=512, active=False, padding=0), nn.Flatten()]
+    return nn.Sequential(*body, nn.Linear(512, 16, bias=False), nn.BatchNorm1d(16)).eval()
+
+
+@pytest.mark.parametrize("name, blocks, scale", [("mbf", (1, 1, 2, 1), 2), ("mbf_large", (2, 1, 1, 1), 4)])
+def test_mbf_is_arcface_torchs(name, blocks, scale):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    reference = torch_mbf(torch, blocks, scale)
+    net = get_model(name, blocks=blocks, embedding_size=16)
+    net.initialize()
+    x = np.random.RandomState(0).rand(2, 3, 112, 112).astype("float32")
+    net(nd.array(x)).wait_to_read()
+    values = {key: value for key, value in reference.state_dict().items() if not key.endswith("num_batches_tracked")}
+    ours = net._collect_params_with_prefix()
+    assert len(ours) == len(values)
+    for (key, value), parameter in zip(values.items(), ours.values()):
+        if value.ndim == 1:
+            # Small variances, so that a wrong epsilon would show.
+            value.uniform_(*((1e-4, 1e-2) if key.endswith("running_var") else (0.01, 0.1)))
+        assert tuple(value.shape) == parameter.shape
+        parameter.set_data(nd.array(value.numpy()))
+    with torch.no_grad():
+        wanted = reference(torch.tensor(x * 2 - 1)).numpy()
+    assert wanted.std() > 0.01
+    np.testing.assert_allclose(net(nd.array(x)).asnumpy(), wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_y2_is_y1_with_more_units():
+    # 64 channels inside the units at 56x56 in place of one depthwise layer, and 4, 10 and 2 units more after that.
+    def unit(channels, middle):
+        return 2 * channels * middle + 9 * middle + 2 * (2 * middle + channels) + 2 * middle
+
+    more = 2 * unit(64, 64) - (9 * 64 + 3 * 64) + 4 * unit(64, 128) + 10 * unit(128, 256) + 2 * unit(128, 256)
+    y1, y2 = (complexity(get_model(f"mobilefacenet_{name}", embedding_size=256)).parameters for name in ("y1", "y2"))
+    assert y2 - y1 == more
+
+
+def test_saved_networks_keep_their_keys():
+    keys = list(get_model("mobilefacenet", dropout=0.1, classes=3)._collect_params_with_prefix())
+    assert keys[:2] == ["features.0.weight", "features.1.gamma"] and "features.6.body.0.weight" in keys
+    # Units 6 to 20, three layers to 512, then depthwise, BatchNorm, flatten, dropout, dense, BatchNorm.
+    weights = [key for key in keys if key.endswith("weight")]
+    assert weights[-3:] == ["features.24.weight", "features.28.weight", "output.weight"]
+    assert keys[-6:-1] == ["features.28.bias", *(f"features.29.{each}" for each in ("gamma", "beta", *STATISTICS))]
+    keys = list(get_model("lresnet18e_ir")._collect_params_with_prefix())
+    tail = ["11.gamma", "11.beta", "11.running_mean", "11.running_var", "14.weight", "14.bias", "15.gamma", "15.beta"]
+    assert keys[-10:-2] == [f"features.{each}" for each in tail]
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("mobilefacenet", {}),
+        ("mbf", {}),
+        ("ghostfacenetv2", {"stride": 2}),
+        ("lresnet18e_ir", {"stem_stride": 2, "input_crop": 96, "input_size": 72}),
+    ],
+)
+def test_every_head_fits_every_network(name, arguments, head):
+    net = get_model(name, head=head, embedding_size=24, **arguments)
+    assert net(mx.sym.var("data")).infer_shape(data=(5, 3, 112, 112))[1] == [(5, 24)]
+
+
+# At work -------------------------------------------------------------------------------------------------------------
+
+
+def small(name, **kwargs):
+    net = get_model(name, embedding_size=16, **dict(SMALL[name], **kwargs))
+    net.initialize(mx.init.Xavier())
+    return net
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_hybridized_and_exported_it_computes_the_same(name, tmp_path):
+    mx.random.seed(1)
+    net = small(name)
+    x = nd.random.uniform(shape=(3, 3, 112, 112))
+    net(x).wait_to_read()
+    randomise(net)
+    wanted = net(x).asnumpy()
+    rounding = {"rtol": 1e-3, "atol": 1e-5 * np.abs(wanted).max()}
+    assert wanted.std(axis=0).min() > 1e-3 * np.abs(wanted).max()
+    net.hybridize(static_alloc=True, static_shape=True)
+    for count in (3, 1, 2):
+        np.testing.assert_allclose(net(x[:count]).asnumpy(), wanted[:count], **rounding)
+    with prelu_form("operator"):
+        net.hybridize()
+        net(x).wait_to_read()
+        net.export(str(tmp_path / "net"))
+    block = SymbolBlock.imports(str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params"))
+    np.testing.assert_allclose(block(x[:2]).asnumpy(), wanted[:2], **rounding)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_reach_every_parameter(name):
+    mx.random.seed(1)
+    net = small(name, classes=4, weight_norm=True, feature_norm=True)
+    x = nd.random.uniform(shape=(6, 3, 112, 112))
+    net(x)[0].wait_to_read()
+    randomise(net)
+    net.hybridize(static_alloc=True, static_shape=True)
+    with autograd.record():
+        loss = gluon.loss.SoftmaxCrossEntropyLoss()(8 * net(x)[1], nd.array([0, 1, 2, 3, 0, 1]))
+    loss.backward()
+    # Shifts are left out: many are taken away by the BatchNorm that follows, and where a scale arrives its shift does.
+    learned = [each for each in net.collect_params().values() if each.grad_req != "null"]
+    scales = [each for each in learned if not each.name.endswith(("beta", "dense0_bias"))]
+    assert len(scales) > len(learned) / 2
+    assert not [each.name for each in scales if not np.abs(each.grad().asnumpy()).max() > 1e-4]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_training_lowers_the_loss(name):
+    mx.random.seed(1)
+    np.random.seed(1)
+    net = small(name, classes=4, weight_norm=True, feature_norm=True)
+    net.hybridize(static_alloc=True, static_shape=True)
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    x, y = nd.random.uniform(shape=(8, 3, 112, 112)), nd.array(np.arange(8) % 4)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05, "momentum": 0.9})
+    values = []
+    for _ in range(12):
+        with autograd.record():
+            value = loss(8 * net(x)[1], y)
+        value.backward()
+        trainer.step(8)
+        values.append(value.mean().asscalar())
+    assert values[-1] < 0.5 * values[0]
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("mobilefacenet", {"head": "GNAP"}, "head is one of E, GDC, GAP, FC, got 'GNAP'"),
+        ("mobilefacenet", {"blocks": (1, 4, 6)}, "blocks is four"),
+        ("mobilefacenet", {"blocks": (1, 4, 6, 0)}, "blocks is four"),
+        ("mobilefacenet", {"blocks": 4}, "blocks is four"),
+        ("mbf", {"scale": 1.5}, "scale is a positive whole number"),
+        ("mbf", {"flavour": "keras"}, "flavour is one of mxnet, torch"),
+        ("mbf", {"width": 0}, "width is a positive number"),
+        ("mbf", {"width": float("nan")}, "width is a positive number"),
+        ("mbf", {"width": "wide"}, "width is a positive number"),
+        ("vargfacenet", {"width": -1}, "width is a positive number"),
+        ("vargfacenet", {"head": "GDC"}, "unexpected keyword argument 'head'"),
+        ("ghostfacenetv1", {"stride": 3}, "stride is 1 or 2"),
+        ("ghostfacenetv2", {"width": 0}, "width is a positive number"),
+        ("ghostfacenetv2", {"head": None}, "head is one of"),
+        ("lresnet18e_ir", {"head": "F"}, "head is one of"),
+        ("lresnet18e_ir", {"dropout": 1.0}, "dropout is at least 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(name, arguments, message):
+    with pytest.raises(GluonFRError, match=message):
+        get_model(name, **arguments)
