@@ -7,7 +7,7 @@ from mxnet.gluon import SymbolBlock
 from mxnet.gluon.model_zoo import vision
 
 from gluonfr.core import GluonFRError
-from gluonfr.model_zoo.complexity import Graph
+from gluonfr.model_zoo.complexity import Graph, as_size
 from gluonfr.nn import FrBase
 from gluonfr.nn.embedding import embedding_head
 
@@ -128,7 +128,7 @@ class ZooNetwork(FrBase):
         # Within this scope parameters are called the same whatever else the process has built.
         with self.name_scope():
             net = build()
-            symbol, size = _strip(_feature_map(net, name), tuple(image_size), name)
+            symbol, size = _strip(_feature_map(net, name), as_size(image_size), name)
             backbone = SymbolBlock(symbol, mx.sym.var("data", dtype="float32"), net.collect_params())
             arguments, (shape,), states = symbol.infer_shape(data=size)
             known = zip(symbol.list_arguments() + symbol.list_auxiliary_states(), arguments + states)

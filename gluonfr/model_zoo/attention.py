@@ -2,6 +2,7 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision.resnet import BottleneckV2
 
 from gluonfr.core import GluonFRError
+from gluonfr.model_zoo.complexity import as_size
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase
 from gluonfr.nn.embedding import embedding_head
@@ -151,7 +152,7 @@ class AttentionFaceNet(FrBase):
         super().__init__(classes, embedding_size, **kwargs)
         if len(modules) != 3 or len(channels) != 5:
             raise GluonFRError(f"modules are 3 numbers and channels 5, got {tuple(modules)} and {tuple(channels)}.")
-        size = tuple(image_size)
+        size = as_size(image_size)
         with self.name_scope():
             body = self.features
             body.add(nn.Conv2D(channels[0], 3, 1, 1, use_bias=False, in_channels=3))
@@ -176,9 +177,14 @@ def get_attention_face(classes=None, num_layers=56, embedding_size=512, **kwargs
 
 
 def _register(depth):
-    @NETWORKS.register(f"attentionfacenet{depth}", f"attention_net{depth}")
+    aliases = [f"attention_net{depth}"]
+    if depth == 56:
+        # gluon-face's name that takes the number of layers as an argument.
+        aliases.append("attention_facenet")
+
+    @NETWORKS.register(f"attentionfacenet{depth}", *aliases)
     def make(**kwargs):
-        return get_attention_face(num_layers=depth, **kwargs)
+        return get_attention_face(**dict({"num_layers": depth}, **kwargs))
 
     modules, (p, t, r) = _DEPTHS[depth]
     make.__name__ = make.__qualname__ = f"attentionfacenet{depth}"

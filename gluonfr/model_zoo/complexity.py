@@ -33,14 +33,21 @@ def complexity(net, image_size=(112, 112)):
     GluonFRError
         The network cannot be traced as a graph, or does not take images of that size.
     """
+    graph = Graph(net, (1, 3, *as_size(image_size)))
+    constants = {each.name for each in net.collect_params().values() if isinstance(each, Constant)}
+    parameters = sum(_product(shape) for name, shape in graph.arguments.items() if name not in constants)
+    return Complexity(parameters, sum(_cost(node, graph) for node in graph.nodes))
+
+
+def as_size(image_size):
+    """`image_size` as two positive whole numbers (H, W); GluonFRError if it is not."""
     try:
         height, width = (int(each) for each in image_size)
     except (TypeError, ValueError) as error:
         raise GluonFRError(f"image_size is height and width, got {image_size!r}; give two whole numbers.") from error
-    graph = Graph(net, (1, 3, height, width))
-    constants = {each.name for each in net.collect_params().values() if isinstance(each, Constant)}
-    parameters = sum(_product(shape) for name, shape in graph.arguments.items() if name not in constants)
-    return Complexity(parameters, sum(_cost(node, graph) for node in graph.nodes))
+    if min(height, width) < 1:
+        raise GluonFRError(f"image_size is height and width, got {image_size!r}; give two positive numbers.")
+    return height, width
 
 
 class Graph:

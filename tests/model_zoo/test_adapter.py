@@ -165,6 +165,7 @@ def test_arguments_reach_the_zoo():
         ("gluon:resnet18v1", {}, "gluon has no network 'resnet18v1'; near names are resnet18_v1"),
         ("timm:resnet18", {}, "timm:resnet18 names no zoo: before the colon stands one of gluon, gluoncv"),
         ("gluon:mobilenet1.0", {"image_size": (64, 64)}, "less than 7x7 of images of 64x64"),
+        ("gluon:mobilenet1.0", {"image_size": 112}, "image_size is height and width"),
         ("gluon:mobilenet1.0", {"with": 3}, "gluon:mobilenet1.0 cannot be built: .*with"),
         ("gluon:mobilenet1.0", {"head": "X"}, "head is one of"),
     ],

@@ -112,5 +112,8 @@ def test_names_and_what_is_wrong():
     assert complexity(get_attention_face(num_layers=56)) == complexity(get_model("attentionfacenet56"))
     with pytest.raises(GluonFRError, match="num_layers is one of 56, 92, 128, 164, 236, 452, got 50"):
         get_attention_face(10, 50, 128)
+    assert complexity(get_model("attention_facenet", num_layers=92)) == complexity(attentionfacenet92())
+    with pytest.raises(GluonFRError, match="image_size"):
+        AttentionFaceNet((1, 1, 1), image_size=112)
     with pytest.raises(GluonFRError, match="modules are 3 numbers"):
         AttentionFaceNet((1, 1))

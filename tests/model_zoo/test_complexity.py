@@ -126,6 +126,8 @@ class Peeks(HybridBlock):
 def test_what_cannot_be_counted_is_refused():
     with pytest.raises(GluonFRError, match="image_size"):
         complexity(get_model("mobilefacenet"), 112)
+    with pytest.raises(GluonFRError, match="image_size"):
+        complexity(get_model("mobilefacenet"), (0, 112))
     with pytest.raises(GluonFRError, match="MobileFaceNet cannot be traced with an input of shape .1, 3, 16, 16."):
         complexity(get_model("mobilefacenet"), (16, 16))
     with pytest.raises(GluonFRError, match="Peeks cannot be traced"):
