@@ -217,6 +217,14 @@ def test_ghost_unit(stride, channels, gate, far):
     same(block, x, out + norm(conv(norm(conv(x, wide), first, 1e-5), narrow), second, 1e-5))
 
 
+@pytest.mark.parametrize("name, slope", [("ghostfacenetv1", 0.2), ("ghostfacenetv2", 1 / 6)])
+def test_versions_have_their_gates_where_published(name, slope):
+    units = [layer for layer in get_model(name).features if isinstance(layer, GhostUnit)]
+    gates = [[layer._slope for layer in unit.second if isinstance(layer, HardGate)] for unit in units]
+    assert [i for i, found in enumerate(gates) if found] == [3, 4, 9, 10, 11, 13, 15]
+    assert all(found in ([], [slope]) for found in gates)
+
+
 def separable(x, layers):
     first, norm0, slopes, second, norm1 = layers
     return norm(conv(prelu(norm(conv(x, first), norm0, 2e-5), slopes), second), norm1, 2e-5)
