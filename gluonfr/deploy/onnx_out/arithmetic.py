@@ -7,11 +7,9 @@ import numpy as np
 from gluonfr.deploy.onnx_out.writer import converts
 
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softrelu": "Softplus", "softsign": "Softsign"}
-_FUNCTIONS = {
-    **{name: _ACTIVATIONS[name] for name in ("relu", "sigmoid", "tanh", "softsign")},
-    **{"abs": "Abs", "negative": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal"},
-    **{"floor": "Floor", "ceil": "Ceil", "erf": "Erf", "sin": "Sin", "cos": "Cos"},
-}
+_FUNCTIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softsign": "Softsign", "abs": "Abs", "negative": "Neg"}
+_FUNCTIONS.update({"exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal", "floor": "Floor", "ceil": "Ceil"})
+_FUNCTIONS.update({"erf": "Erf", "sin": "Sin", "cos": "Cos"})
 # MXNet's name of the operation, between two arrays behind `elemwise_`, `broadcast_` or `_`.
 _PAIRS = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "power": "Pow", "maximum": "Max", "minimum": "Min"}
 # With a number it is `_NAME_scalar`, or `_rNAME_scalar` where the number comes first.

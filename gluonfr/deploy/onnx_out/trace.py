@@ -105,9 +105,8 @@ class Trace:
                     warnings.simplefilter("ignore")
                     shapes = inside.infer_shape(data=(batch, 3, *self.image_size))[1]
             except mx.base.MXNetError as error:
-                raise GluonFRError(
-                    f"{self.title} does not take {batch} images of {self.image_size[0]}x{self.image_size[1]}: {first_line(error)}"
-                ) from error
+                size = "{}x{}".format(*self.image_size)
+                raise GluonFRError(f"{self.title} does not take {batch} images of {size}: {first_line(error)}") from error
             if shapes is None:
                 raise GluonFRError(f"{self.title} leaves shapes open; give its layers their input sizes.")
             found.append(shapes)

@@ -1,0 +1,207 @@
+import json
+import os
+from dataclasses import replace
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+
+from gluonfr.core import Card, GluonFRError, file_sha256, generator, whole_files
+from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime
+from gluonfr.deploy.onnx_out import onnx_model
+from gluonfr.deploy.onnx_out.trace import Trace
+from gluonfr.deploy.quantise import as_float16, as_int8
+
+FORMATS = ("onnx", "symbol")
+DTYPES = ("float32", "float16", "int8")
+# Of an exported float32 network to its Gluon original: absolute, and of the largest number where that is above 1.
+TOLERANCE = 1e-4
+
+
+def export_network(net, card, out, format=None, dtype="float32", calibration=None):
+    """Export a network and compare what was written with the original; nothing is left behind when they differ.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Images (N, 3, H, W) in [0, 1] to embeddings, or to a tuple that begins with them; initialised.
+    card : Card
+        The network's; `image_size` is what it is exported for.
+    out : str
+        `X.onnx`, or the prefix X of `X-symbol.json` and `X-0000.params`. `X.card.json` is written beside them.
+    format : {'onnx', 'symbol'}, optional
+        By default what `out` ends in decides.
+    dtype : {'float32', 'float16', 'int8'}, default 'float32'
+        Of the weights in the file; the last two with ONNX only, see `export_onnx`.
+    calibration : sequence of uint8 (H, W, 3), optional
+        For int8: aligned faces, some hundred.
+
+    Returns
+    -------
+    float or None
+        The largest difference between the embeddings of the file and of `net`, on random images (with `calibration`, on
+        those); absolute, or of the largest number in them where that is above 1. None: onnxruntime is not installed, so
+        that nothing could be compared.
+
+    Raises
+    ------
+    GluonFRError
+        An argument is wrong, an operator cannot be exported, the folder cannot be written, or a float32 file differs from
+        the network by more than 1e-4.
+    """
+    format = _format(out, format, dtype)
+    images = _check_images(calibration, card.image_size)
+    wanted = _embeddings(net, images)
+    found = []
+
+    def check(path):
+        if format == "onnx" and not has_onnxruntime():
+            return
+        found.append(difference(_run(format, path, images, card.image_size), wanted))
+        if dtype == "float32" and not found[0] <= TOLERANCE:
+            raise GluonFRError(
+                f"{out}: the exported network differs from the original by {found[0]:.3g}, more than {TOLERANCE:g}; "
+                "nothing was written, please report the network's name."
+            )
+
+    if format == "onnx":
+        export_onnx(net, out, card.image_size, card, dtype, calibration, check)
+    else:
+        export_symbol(net, out, card.image_size, card, check)
+    return found[0] if found else None
+
+
+def export_onnx(net, path, image_size=(112, 112), card=None, dtype="float32", calibration=None, check=None):
+    """Write a network as ONNX (opset 13): `data` (N, 3, H, W) float32 RGB in [0, 1] to `embedding` (N, D), for any N.
+
+    The network's card goes into the model's metadata, and beside it as `X.card.json`. A classifier is left out.
+
+    Parameters
+    ----------
+    net : HybridBlock
+    path : str
+        `X.onnx`.
+    image_size : (H, W), default (112, 112)
+    card : Card, optional
+    dtype : {'float32', 'float16', 'int8'}, default 'float32'
+        float16: weights are stored in half the bytes and computed with in float32. int8: weights and what flows between
+        the layers are 8-bit, by ranges measured on `calibration`; `docs/export.md` says what that costs.
+    calibration : sequence of uint8 (H, W, 3), optional
+        Needed for int8.
+    check : callable, optional
+        Gets the path of the written file before it takes its name; when it raises, nothing is left behind.
+
+    Returns
+    -------
+    Card
+        The one beside the file.
+    """
+    if dtype == "int8" and calibration is None:
+        raise GluonFRError("dtype int8 needs aligned faces from which to learn the ranges of its numbers; give calibration.")
+    _need_name(path)
+    card = _card(net, card, image_size, "embedding", dtype)
+    model = onnx_model(net, image_size, card)
+    if dtype == "float16":
+        model = as_float16(model)
+    elif dtype == "int8":
+        model = as_int8(model, _unit(calibration))
+    with whole_files(_beside(path), path) as (card_file, model_file):
+        model_file.write(model.SerializeToString())
+        _finish(card, card_file, model_file, lambda: check and check(model_file.name))
+    return card
+
+
+def export_symbol(net, prefix, image_size=(112, 112), card=None, check=None):
+    """Write a network as MXNet's own pair of files, `PREFIX-symbol.json` and `PREFIX-0000.params`, for MXNet's C++, Java and
+    other interfaces, `mx.mod.Module` and `SymbolBlock.imports`. Input `data`, output `embedding_output`.
+
+    Parameters, result and errors are those of `export_onnx`; `check` gets the two paths.
+    """
+    _need_name(prefix)
+    trace = Trace(net, image_size)
+    symbol = mx.sym.identity(trace.symbol, name="embedding")
+    card = _card(net, card, image_size, "embedding_output", "float32")
+    auxiliary = set(symbol.list_auxiliary_states())
+    arrays = {f"{'aux' if name in auxiliary else 'arg'}:{name}": nd.array(each) for name, each in trace.parameters.items()}
+    paths = [f"{prefix}.card.json", f"{prefix}-0000.params", f"{prefix}-symbol.json"]
+    with whole_files(*paths) as (card_file, params_file, symbol_file):
+        nd.save(params_file.name, arrays)
+        symbol_file.write(symbol.tojson().encode("utf-8"))
+        _finish(card, card_file, params_file, lambda: check and check((_flushed(symbol_file), params_file.name)))
+    return card
+
+
+def difference(embeddings, wanted):
+    """The largest difference of two (N, D), absolute, or of the largest number where that is above 1."""
+    return float(np.abs(embeddings - wanted).max() / max(1.0, np.abs(wanted).max()))
+
+
+def _format(out, format, dtype):
+    out = os.fspath(out)
+    format = format or ("onnx" if out.endswith(".onnx") else "symbol")
+    if format not in FORMATS:
+        raise GluonFRError(f"format is one of {', '.join(FORMATS)}, got {format!r}.")
+    if (format == "onnx") != out.endswith(".onnx"):
+        raise GluonFRError(f"{out}: the file of the format onnx, and no other, ends in .onnx; give another name.")
+    if dtype not in DTYPES:
+        raise GluonFRError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}.")
+    if format == "symbol" and dtype != "float32":
+        raise GluonFRError(f"{out}: the format symbol holds float32, not {dtype}; export to a file that ends in .onnx.")
+    return format
+
+
+def _need_name(path):
+    path = os.path.expanduser(os.fspath(path))
+    if os.path.isdir(path) or not os.path.basename(path):
+        raise GluonFRError(f"{path} is a folder; give the name of the file to write in it.")
+
+
+def _beside(path):
+    return os.path.splitext(os.fspath(path))[0] + ".card.json"
+
+
+def _card(net, card, image_size, output, dtype):
+    """The network's card, as true of the exported graph."""
+    card = card or Card(image_size=tuple(image_size))
+    extra = {name: value for name, value in card.extra.items() if name != "dtype"}
+    if dtype != "float32":
+        extra["dtype"] = dtype
+    size = card.embedding_size or getattr(net, "embedding_size", 0)
+    plain = {"colour": "RGB", "mean": 0.0, "std": 255.0, "output": output, "sha256": ""}
+    return replace(card, image_size=tuple(image_size), embedding_size=size, extra=extra, **plain)
+
+
+def _finish(card, card_file, parameters_file, check):
+    _flushed(parameters_file)
+    check()
+    card.sha256 = file_sha256(parameters_file.name)
+    card_file.write((json.dumps(card.to_dict(), indent=1) + "\n").encode("utf-8"))
+
+
+def _flushed(file):
+    file.flush()
+    return file.name
+
+
+def _check_images(calibration, image_size):
+    if calibration is not None:
+        return _unit(calibration[:8])
+    return generator(0).uniform(0, 1, (2, 3, *image_size)).astype(np.float32)
+
+
+def _unit(images):
+    return np.stack([np.asarray(each).transpose(2, 0, 1) for each in images]).astype(np.float32) / np.float32(255)
+
+
+def _embeddings(net, images):
+    contexts = {context for each in net.collect_params().values() for context in each.list_ctx()}
+    context = mx.cpu() if not contexts or mx.cpu() in contexts else sorted(contexts, key=str)[0]
+    out = net(nd.array(images, ctx=context))
+    return (out[0] if isinstance(out, (list, tuple)) else out).asnumpy()
+
+
+def _run(format, path, images, image_size):
+    if format == "onnx":
+        return OnnxNetwork(path, Card(image_size=tuple(image_size))).run(images)
+    symbol, parameters = path
+    return mx.gluon.SymbolBlock.imports(symbol, ["data"], parameters)(nd.array(images)).asnumpy()
