@@ -11,7 +11,9 @@ from gluonfr.core import GluonFRError
 # Name, module, one line of help. A module has `add_arguments(parser)` and `run(arguments) -> exit status`.
 COMMANDS = (
     ("train", "train", "train a network on records and verify it"),
-    ("verify", "verify", "1:1 verification of a trained network"),
+    ("verify", "verify", "1:1 verification of a network"),
+    ("compare", "compare", "say how alike two faces are"),
+    ("embed", "embed", "embeddings of images, in a file"),
     ("synthesize", "synthesize", "render a synthetic training and verification set"),
     ("pack", "pack", "make a training set of a folder of photos"),
     ("models", "models", "the networks of the zoo and the stored models; store and remove models"),

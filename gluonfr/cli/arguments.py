@@ -3,7 +3,7 @@
 import argparse
 import ast
 
-from gluonfr.core import DEFAULT_ROOT
+from gluonfr.core import DEFAULT_MODELS, DEFAULT_ROOT
 
 
 def names(text):
@@ -53,6 +53,33 @@ def add_devices(parser):
 def add_root(parser):
     """--root."""
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
+
+
+def add_model(parser):
+    """--model, --models, --backend and --no-flip."""
+    parser.add_argument(
+        "--model",
+        help="a stored model's name, a folder that a training wrote (RUN/best), -symbol.json, .onnx or .pt "
+        "(default: the only stored model)",
+    )
+    parser.add_argument("--models", default=DEFAULT_MODELS, help="folder of the stored models")
+    parser.add_argument("--backend", default="gluon", choices=("gluon", "onnxruntime"), help="what runs the network")
+    parser.add_argument("--no-flip", action="store_true", help="leave the mirrored image out")
+
+
+def make_embedder(arguments, **options):
+    """The Embedder that the arguments of `add_model` and `add_devices` describe."""
+    from gluonfr.deploy import Embedder
+    from gluonfr.engine import devices
+
+    return Embedder(
+        arguments.model,
+        contexts=devices(arguments.gpus, arguments.cpus),
+        flip=not arguments.no_flip,
+        backend=arguments.backend,
+        root=arguments.models,
+        **options,
+    )
 
 
 def print_table(rows, header):

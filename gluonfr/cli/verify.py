@@ -1,8 +1,8 @@
-from gluonfr.cli.arguments import add_devices, add_root, names, print_results
+from gluonfr.cli.arguments import add_devices, add_model, add_root, make_embedder, names, print_results
 
 
 def add_arguments(parser):
-    parser.add_argument("--model", required=True, help="a network that a training wrote, such as RUN/best")
+    add_model(parser)
     parser.add_argument("--data", type=names, required=True, help="verification sets under the root, or .bin files")
     add_root(parser)
     add_devices(parser)
@@ -14,13 +14,18 @@ def run(arguments):
     import json
 
     from gluonfr.core import whole_file
-    from gluonfr.deploy import load_network
     from gluonfr.engine import devices, validate
 
-    contexts = devices(arguments.gpus, arguments.cpus)
-    net, card = load_network(arguments.model, contexts)
-    sets = _sets(arguments, card)
-    results = validate(net, sets, contexts, arguments.batch_size, image_size=card.image_size)
+    embedder = make_embedder(arguments)
+    sets = _sets(arguments, embedder.card)
+    results = validate(
+        embedder.net,
+        sets,
+        devices(arguments.gpus, arguments.cpus),
+        arguments.batch_size,
+        flip=not arguments.no_flip,
+        image_size=embedder.card.image_size,
+    )
     print_results(results)
     if arguments.json:
         with whole_file(arguments.json, "w", encoding="utf-8") as file:

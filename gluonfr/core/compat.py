@@ -21,6 +21,14 @@ def _restore_numpy_names():
             setattr(np, name, value)
 
 
+def _wait_awake():
+    # libgomp puts threads to sleep after a hundred turns once several engine threads have teams of their own, and waking
+    # them costs more than most layers of a small network: a single image takes up to five times as long. Asked to wait
+    # actively it takes a thousand turns; the second number bounds what an idle thread burns otherwise.
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ.update({"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "10000"})
+
+
 def _use_all_cores():
     # By itself MXNet takes half the cores, for hyperthreads that virtual machines do not have. OMP_NUM_THREADS would mend
     # that too, but reach the forked workers of a DataLoader, which then crawl.
@@ -53,6 +61,7 @@ def prepare_mxnet():
     """
     _restore_numpy_names()
     _use_all_cores()
+    _wait_awake()
     if not _has_mxnet():
         raise ImportError(
             'gluonfr needs MXNet and finds none: install it with `pip install "gluonfr[cpu]"`, '

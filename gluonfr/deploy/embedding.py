@@ -127,7 +127,7 @@ def _image(image, number):
 
 
 def _forward(net, batch, contexts, batch_size, flip):
-    if len(batch) < batch_size:
+    if len(batch) < batch_size and not getattr(net, "any_batch", False):
         # A network that is hybridized with static shapes plans its memory anew for every other size.
         batch = np.concatenate([batch, np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)])
     parts = gluon.utils.split_data(nd.array(batch, dtype="uint8"), len(contexts), even_split=False)

@@ -1,0 +1,37 @@
+from gluonfr.cli.arguments import add_devices, add_model, make_embedder
+
+
+def add_arguments(parser):
+    parser.add_argument("images", nargs="+", help="image files, or folders, whose image files are taken")
+    parser.add_argument("--out", required=True, help=".npz to write: embeddings (N, D), files (N,), card")
+    add_model(parser)
+    add_aligned(parser)
+    add_devices(parser)
+
+
+def add_aligned(parser):
+    """--aligned, --photos and --detector."""
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--aligned", action="store_true", help="all images are crops already")
+    kind.add_argument("--photos", action="store_true", help="all images are photos, also those of the size of a crop")
+    parser.add_argument("--detector", help="finds the faces on photos: mtcnn (the default) or retinaface")
+
+
+def aligned(arguments):
+    """True, False, or None where each image's size decides."""
+    return True if arguments.aligned else False if arguments.photos else None
+
+
+def run(arguments):
+    import sys
+
+    from gluonfr.deploy.files import find_images, write_embeddings
+
+    paths = find_images(arguments.images)
+    embedder = make_embedder(arguments, detector=arguments.detector)
+    embeddings, kept, left_out = embedder.files(paths, aligned(arguments), progress="embed")
+    write_embeddings(arguments.out, embeddings, kept, embedder.card)
+    print(f"{len(kept)} embeddings of {embedder.embedding_size} numbers: {arguments.out}")
+    for reason in left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if left_out else 0

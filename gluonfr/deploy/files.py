@@ -1,0 +1,61 @@
+import json
+import os
+
+import numpy as np
+
+from gluonfr.core import Card, GluonFRError, need_file, whole_file
+
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
+
+
+def find_images(paths):
+    """The image files among `paths`: files as they are, folders by what lies in them at any depth, in order of name.
+
+    Raises
+    ------
+    GluonFRError
+        A path does not exist, or there is no image at all.
+    """
+    found = []
+    for path in map(os.fspath, paths):
+        if os.path.isdir(path):
+            for folder, inside, names in os.walk(path):
+                inside.sort()
+                found += [os.path.join(folder, name) for name in sorted(names) if name.lower().endswith(_ENDINGS)]
+        elif os.path.exists(path):
+            found.append(path)
+        else:
+            raise GluonFRError(f"{path} is missing: give image files or folders that hold some.")
+    if not found:
+        raise GluonFRError(f"{', '.join(map(os.fspath, paths))}: no image file there ({' '.join(_ENDINGS)}).")
+    return found
+
+
+def write_embeddings(path, embeddings, files, card):
+    """Write `.npz`: `embeddings` float32 (N, D), `files` (N,) text, `card` JSON. Whole or not at all, without pickles."""
+    with whole_file(path) as file:
+        np.savez(
+            file,
+            embeddings=np.asarray(embeddings, dtype=np.float32),
+            files=np.array([_text(each) for each in files], dtype=np.str_),
+            card=np.array(json.dumps(card.to_dict())),
+        )
+
+
+def read_embeddings(path):
+    """`(embeddings, files, card)` of what `write_embeddings` wrote; GluonFRError when it is something else."""
+    path = need_file(path, "file of embeddings")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            embeddings, files, card = stored["embeddings"], stored["files"], stored["card"]
+        card = Card.from_dict(json.loads(str(card)), path)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise GluonFRError(f"{path} holds no embeddings ({error}); make it again with `gluonfr embed`.") from error
+    if embeddings.ndim != 2 or files.shape != (len(embeddings),) or not np.isfinite(embeddings).all():
+        raise GluonFRError(f"{path}: embeddings and files do not belong together; make it again with `gluonfr embed`.")
+    return embeddings.astype(np.float32), files.tolist(), card
+
+
+def _text(path):
+    # File names need not be text; what is not is written as its escapes.
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,65 @@
+import os
+
+from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, need_file
+from gluonfr.deploy.graph_network import GraphNetwork
+from gluonfr.model_zoo import get_model_list, list_models
+from gluonfr.model_zoo.weights import load_any
+
+_SYMBOL = "-symbol.json"
+
+
+def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
+    """A network with its weights, wherever they come from: `(net, card)`.
+
+    Parameters
+    ----------
+    model : str, optional
+        Name of a stored model; folder of a saved network, such as RUN/best; `-symbol.json` or `.params` of an MXNet
+        checkpoint, whose network is recognised unless `X.card.json` lies beside it, as `gluonfr export` writes it; `.onnx`;
+        `.pt` or `.pth` of arcface_torch. None takes the only stored model.
+    contexts : list of Context, optional
+        Where the parameters are put; ONNX models run on the CPU.
+    root : str, default '~/.mxnet/models/face'
+        Where stored models are kept.
+
+    Returns
+    -------
+    net : Block
+        Images (N, 3, H, W), float32 RGB in [0, 1], to embeddings (N, D).
+    card : Card
+
+    Raises
+    ------
+    GluonFRError
+        Nothing of that name, or a file that is damaged or not recognised.
+    """
+    if model is None:
+        model = _only(root)
+    path = os.path.abspath(os.path.expanduser(os.fspath(model)))
+    if path.endswith(".onnx"):
+        from gluonfr.deploy.onnx_network import load_onnx
+
+        return load_onnx(path)
+    if path.endswith((_SYMBOL, ".params")) and os.path.isfile(_card_beside(path)):
+        card = Card.read(_card_beside(path))
+        need_file(path, "network")
+        return GraphNetwork(path, card, contexts), card
+    if str(model) in get_model_list() and not os.path.exists(path) and str(model) not in list_models(root):
+        raise GluonFRError(
+            f"{model} is a network without weights: give a folder or file with trained ones, or store some under that name "
+            "with `gluonfr models --add PATH --name NAME`."
+        )
+    return load_any(model, ctx=contexts, root=root)
+
+
+def _only(root):
+    stored = list(list_models(root))
+    if len(stored) == 1:
+        return stored[0]
+    known = f"{', '.join(stored)} are" if stored else "none is"
+    raise GluonFRError(f"no model is named and {known} stored under {root}; say which with --model.")
+
+
+def _card_beside(path):
+    prefix = path[: -len(_SYMBOL)] if path.endswith(_SYMBOL) else path[: -len("-0000.params")]
+    return prefix + ".card.json"
