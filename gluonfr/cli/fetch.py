@@ -12,11 +12,12 @@ def add_arguments(parser):
 
 def run(arguments):
     from gluonfr.data.fetch import fetch_lfw
+    from gluonfr.data.writing import shown
 
     made = fetch_lfw(
         *(arguments.root, arguments.name, arguments.data_home, arguments.workers, arguments.template, arguments.detector)
     )
-    print(f"{made.pairs} pairs, {made.same} of them of one person: {made.path}")
+    print(f"{made.pairs} pairs, {made.same} of them of one person: {shown(made.path)}")
     if made.ambiguous:
         print(f"{len(made.ambiguous)} photos show another face that could be meant; the large one in the middle was taken")
     if made.replaced:

@@ -23,13 +23,14 @@ def add_arguments(parser):
 def run(arguments):
     from gluonfr.core import GluonFRError
     from gluonfr.data.packing import pack, reasons
+    from gluonfr.data.writing import shown
 
     options = {name: value for name, value in vars(arguments).items() if name != "command"}
     try:
         packed = pack(options.pop("photos"), options.pop("out"), **options)
     except KeyboardInterrupt:
         raise GluonFRError("interrupted; what is done is kept, give the same command to go on.") from None
-    print(f"{packed.images} crops of {packed.identities} people in {packed.seconds:.1f} s: {arguments.out}")
+    print(f"{packed.images} crops of {packed.identities} people in {packed.seconds:.1f} s: {shown(packed.folder)}")
     if packed.done_before:
         print(f"{packed.done_before} photos were done by an earlier run")
     if packed.ambiguous:

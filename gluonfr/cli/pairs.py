@@ -25,10 +25,11 @@ def run(arguments):
 
 def draw(arguments):
     from gluonfr.data.drawing import draw_pairs
+    from gluonfr.data.writing import shown
 
     drawn = draw_pairs(arguments.draw, arguments.out, arguments.count, arguments.seed)
     people = "no person stands in two" if drawn.disjoint else "people stand in several: there are too few to deal them out"
-    print(f"{drawn.pairs} pairs, half of them of one person, in ten folds ({people}): {arguments.out}")
+    print(f"{drawn.pairs} pairs, half of them of one person, in ten folds ({people}): {shown(drawn.path)}")
     return 0
 
 
@@ -37,14 +38,17 @@ def listed(arguments):
 
     from gluonfr.data.packing import reasons
     from gluonfr.data.pairing import make_pairs
+    from gluonfr.data.writing import shown
 
     names = ("template", "detector", "min_face", "aligned", "image_size", "workers")
     photos = arguments.photos or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))
     made = make_pairs(arguments.list, photos, arguments.out, **{name: getattr(arguments, name) for name in names})
-    print(f"{made.pairs} pairs, {made.same} of them of one person: {arguments.out}")
+    print(f"{made.pairs} pairs, {made.same} of them of one person: {shown(made.path)}")
     if made.ambiguous:
         print(f"{len(made.ambiguous)} photos show another face that could be meant, such as {ascii(made.ambiguous[0])}")
     if made.left_out:
         why = reasons([row[1:] for row in made.left_out])
-        print(f"{len({row[0] for row in made.left_out})} pairs left out ({why}): {made.path[:-4]}.left_out.csv names each")
+        print(
+            f"{len({row[0] for row in made.left_out})} pairs left out ({why}): {shown(made.path[:-4])}.left_out.csv names each"
+        )
     return 1 if made.left_out else 0

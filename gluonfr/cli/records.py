@@ -62,7 +62,9 @@ def _split(arguments):
 
 
 def _done(left_out, out):
-    print(f"wrote {out}" + (f"; {len(left_out)} damaged images or pairs left out" if left_out else ""))
+    from gluonfr.data.writing import shown
+
+    print(f"wrote {shown(out)}" + (f"; {len(left_out)} damaged images or pairs left out" if left_out else ""))
     return 1 if left_out else 0
 
 
@@ -72,7 +74,7 @@ def _inspect(arguments):
     from gluonfr.cli.arguments import print_table
     from gluonfr.core import whole_file
     from gluonfr.data.inspection import inspect, sheet
-    from gluonfr.data.writing import disk_problems
+    from gluonfr.data.writing import disk_problems, shown
 
     found = inspect(arguments.set)
     if arguments.json:
@@ -84,9 +86,9 @@ def _inspect(arguments):
         picture = cv2.imencode(".png", sheet(arguments.set)[:, :, ::-1])[1].tobytes()
         with disk_problems(arguments.sheet), whole_file(arguments.sheet) as file:
             file.write(picture)
-    print_table(list(_rows(found)), [found.kind, found.path])
+    print_table(list(_rows(found)), [found.kind, shown(found.path)])
     for number in sorted(found.bad)[:20]:
-        print(f"damaged: {found.bad[number]}")
+        print(f"damaged: {shown(found.bad[number])}")
     if len(found.bad) > 20:
         print(f"damaged: {len(found.bad) - 20} more, see --json")
     return 1 if found.bad else 0

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 
@@ -126,13 +127,17 @@ def _pairs_of(rng, numbers, distinct):
 
 
 def _draw_different(rng, people, images_of, each, distinct):
-    if len(people) < 2:
-        return None
     sizes = np.array([len(images_of[label]) for label in people])
     possible = (sizes.sum() ** 2 - (sizes**2).sum()) // 2
-    # Rejection needs room; where half of all pairs are asked for there are too few people for a benchmark anyway.
     if 2 * each > possible:
-        return None
+        # Drawing until all are different would take long where most pairs are asked for.
+        pairs = [
+            pair
+            for one, other in combinations(people, 2)
+            for pair in product(images_of[one], images_of[other])
+            if distinct(*pair)
+        ]
+        return [pairs[i] for i in rng.permutation(len(pairs))[:each].tolist()] if len(pairs) >= each else None
     pairs = {}
     for _ in range(100 * each):
         labels = rng.choice(len(people), 2, replace=False)

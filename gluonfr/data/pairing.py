@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import os
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from gluonfr.data.packing.pool import Died, run_in_processes
 from gluonfr.data.packing.report import write_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.writing import disk_problems, shown
+
+logger = logging.getLogger(__name__)
 
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -197,9 +200,16 @@ def _write(out, pairs, cuts, folder, replaced):
         if not issame:
             raise GluonFRError(f"{shown(folder)}: not one pair can be made of these photos; {shown(table)} names what lacks.")
         write_pairs(out, payloads, issame)
+    _warn_of_folds(out, issame)
     ambiguous = [os.path.relpath(path, folder) for path, cut in cuts.items() if cut.ambiguous]
     relative = [os.path.relpath(path, folder) for path in replaced]
     return Paired(out, len(issame), sum(issame), left_out, sorted(ambiguous), relative)
+
+
+def _warn_of_folds(out, issame):
+    folds = np.array_split(np.array(issame), 10)
+    if any(len(fold) and (fold.all() or not fold.any()) for fold in folds):
+        logger.warning("%s: some of the protocol's ten folds hold pairs of one kind alone; mix the list", shown(out))
 
 
 def bin_path(out):

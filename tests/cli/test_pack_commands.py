@@ -1,0 +1,118 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from gluonfr.cli import main
+
+
+def crop(seed):
+    image = cv2.resize(np.random.RandomState(seed).randint(0, 256, (4, 4, 3), np.uint8), (112, 112))
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for label in range(4):
+        folder = tmp_path / "photos" / f"person {label} 张"
+        folder.mkdir(parents=True)
+        for i in range(5):
+            (folder / f"{i}.jpg").write_bytes(crop(10 * label + i))
+    return tmp_path / "photos"
+
+
+def run(*arguments):
+    return main([str(each) for each in arguments])
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_from_photos_to_sets_and_back(photos, tmp_path, capsys):
+    assert run("pack", photos, tmp_path / "a", "--aligned", "--workers", "0") == 0
+    assert "20 crops of 4 people" in capsys.readouterr().out
+    assert run("inspect", tmp_path / "a", "--sheet", tmp_path / "a.png", "--json", tmp_path / "a.json") == 0
+    out = capsys.readouterr().out
+    assert "header and identity records" in out and "5 to 5, median 5" in out
+    assert json.loads((tmp_path / "a.json").read_text())["identities"] == 4
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+    assert run("unpack", tmp_path / "a", tmp_path / "files") == 0
+    packed = {name: content for name, content in tree(tmp_path / "files").items() if name != "identities.csv"}
+    assert sorted(packed.values()) == sorted(tree(photos).values())
+    assert {os.path.dirname(name) for name in packed} == {path.name for path in photos.iterdir()}
+    assert run("shuffle", tmp_path / "a", tmp_path / "shuffled", "--seed", 3) == 0
+    assert run("split", tmp_path / "a", tmp_path / "b", tmp_path / "c", "--fraction", 0.5) == 0
+    assert run("merge", tmp_path / "b", tmp_path / "c", tmp_path / "d", "--by-name") == 0
+    assert run("pairs", tmp_path / "x.bin", "--draw", tmp_path / "d", "--count", 40) == 0
+    assert "there are too few" in capsys.readouterr().out
+    assert run("inspect", tmp_path / "x.bin") == 0
+    assert "2 2 2 2 2 2 2 2 2 2" in capsys.readouterr().out
+    assert run("unpack", tmp_path / "x.bin", tmp_path / "pairs") == 0
+    assert run("pairs", tmp_path / "y.bin", "--list", tmp_path / "pairs" / "pairs.csv", "--aligned", "--workers", 0) == 0
+    assert (tmp_path / "x.bin").read_bytes() == (tmp_path / "y.bin").read_bytes()
+
+
+def test_status_1_when_something_is_left_out(photos, tmp_path, capsys):
+    (photos / "person 0 张" / "x.jpg").write_bytes(b"nothing")
+    assert run("pack", photos, tmp_path / "a", "--aligned", "--workers", "0") == 1
+    assert "1 left out (1 no image)" in capsys.readouterr().out
+    list_ = tmp_path / "list.csv"
+    list_.write_text("person 0 张/0.jpg,person 0 张/1.jpg,1\nperson 0 张/x.jpg,person 0 张/1.jpg,1\n", encoding="utf-8")
+    assert run("pairs", tmp_path / "x.bin", "--list", list_, "--photos", photos, "--aligned", "--workers", 0) == 1
+    assert "1 pairs left out (1 no image)" in capsys.readouterr().out
+    raw = bytearray((tmp_path / "a" / "train.rec").read_bytes())
+    place = raw.find(crop(2))
+    raw[place : place + 400] = bytes(400)
+    (tmp_path / "a" / "train.rec").write_bytes(raw)
+    assert run("inspect", tmp_path / "a") == 1
+    assert "damaged: " in capsys.readouterr().out
+    assert run("unpack", tmp_path / "a", tmp_path / "files") == 2
+    assert not (tmp_path / "files").exists()
+    assert run("unpack", tmp_path / "a", tmp_path / "files", "--skip-damaged") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("pack", "NOWHERE", "OUT"), "No such file"),
+        (("pack", "PHOTOS", "OUT", "--template", "none"), "none"),
+        (("pack", "PHOTOS", "PHOTOS/out"), "lies in the folder of photos"),
+        (("pairs", "OUT.bin", "--list", "NOWHERE"), "missing"),
+        (("pairs", "OUT.bin", "--draw", "NOWHERE"), "cannot be read"),
+        (("inspect", "NOWHERE"), "cannot be read"),
+        (("inspect", "NOWHERE.bin"), "cannot be read"),
+        (("unpack", "NOWHERE", "OUT"), "cannot be read"),
+        (("shuffle", "NOWHERE", "OUT"), "cannot be read"),
+        (("merge", "NOWHERE", "OUT"), "two sets"),
+        (("split", "NOWHERE", "OUT", "OUT2", "--fraction", "0.5"), "cannot be read"),
+        (("fetch", "nothing"), "lfw_dev"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(photos, tmp_path, capsys, arguments, words):
+    places = {"NOWHERE": "nowhere", "OUT": "out", "PHOTOS": "photos"}
+    arguments = [
+        next((str(tmp_path / (to + each[len(name) :])) for name, to in places.items() if each.startswith(name)), each)
+        for each in arguments
+    ]
+    assert run(*arguments) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert errors[-1].startswith(f"gluonfr {arguments[0]}: ") and words in errors[-1]
+    assert sorted(os.listdir(tmp_path)) == ["photos"]
+
+
+def test_the_command_itself_with_processes(photos, tmp_path):
+    strange = os.fsdecode(b"\xff\xfe'\"")
+    (photos / strange).mkdir()
+    (photos / strange / "a b.jpg").write_bytes(crop(99))
+    command = [sys.executable, "-m", "gluonfr", "pack", str(photos), str(tmp_path / "out"), "--aligned", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "21 crops of 5 people" in done.stdout
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "--overwrite" in done.stderr and "Traceback" not in done.stderr
