@@ -1,13 +1,15 @@
-import cv2
 import mxnet as mx
 import numpy as np
 
 from gluonfr.align.boxes import as_batch, cut_boxes, shift_boxes, square_boxes, suppress
 from gluonfr.align.mtcnn_weights import load_nets
 from gluonfr.align.photo import check_between, in_photo, need_rgb, shrink_photo
+from gluonfr.align.pyramid import pyramid
 
 # What P-Net looks at: windows of 12 pixels, 2 apart.
 _WINDOW, _STRIDE = 12, 2
+# Fewer pixels of a face than this do not tell it from other things.
+_SMALLEST = 20
 # Windows that go on to the next network at most, the best ones; a photo of leaves has tens of thousands that resemble faces.
 _MOST = 1000
 _BATCH = 256
@@ -71,31 +73,34 @@ class MTCNN:
 
     def _scales(self, image, ratio):
         """Factors to shrink the image by, so that the faces looked for fill a window."""
-        height, width = image.shape[:2]
-        least = (height * width) ** 0.5 / 28 if self._min_size is None else self._min_size / max(ratio)
-        scale = _WINDOW / max(least, 20)
-        while min(height, width) * scale >= _WINDOW:
-            yield scale
-            scale *= self._factor
+        shorter = min(image.shape[:2])
+        least = np.sqrt(image.shape[0] * image.shape[1]) / 28 if self._min_size is None else self._min_size / max(ratio)
+        largest = _WINDOW / max(least, _SMALLEST)
+        count = np.floor(np.log(max(shorter * largest / _WINDOW, 1e-9)) / -np.log(self._factor)) + 1
+        return [largest * self._factor**number for number in range(int(max(count, 0)))]
 
     def _propose(self, image, ratio):
         """Squares (n, 4) that P-Net takes for faces."""
-        found = [np.empty((0, 5), np.float32)]
-        for scale in self._scales(image, ratio):
-            height, width = (int(np.ceil(length * scale)) for length in image.shape[:2])
-            level = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-            scores, shifts = self._run(self._nets[0], as_batch([level]))
-            scores, shifts = scores[0, 0], shifts[0]
-            rows, columns = np.nonzero(scores >= self._thresholds[0])
-            corners = np.stack([columns, rows], 1) * np.float32(_STRIDE)
-            real = np.array([image.shape[1] / width, image.shape[0] / height] * 2, np.float32)
-            boxes = np.hstack([corners, corners + _WINDOW]) * real
-            scores = scores[rows, columns]
-            keep = suppress(boxes, scores, 0.5)[:_MOST]
-            boxes = shift_boxes(boxes[keep], shifts[:, rows[keep], columns[keep]].T)
-            found.append(np.hstack([boxes, scores[keep, None]]))
-        found = np.concatenate(found)
+        scales = self._scales(image, ratio)
+        if not scales:
+            return np.empty((0, 4), np.float32)
+        canvas, places = pyramid(image, scales)
+        scores, shifts = self._run(self._nets[0], as_batch([canvas]))
+        found = np.concatenate([self._windows(image, scores[0, 0], shifts[0], *place) for place in places])
         return square_boxes(found[suppress(found[:, :4], found[:, 4], 0.7)[:_MOST], :4])
+
+    def _windows(self, image, scores, shifts, x, y, width, height):
+        """Boxes and scores (n, 5) from one size of the image on the canvas; windows that reach beyond it do not count."""
+        rows, columns = (
+            slice(at // _STRIDE, (at + length - _WINDOW) // _STRIDE + 1) for at, length in ((y, height), (x, width))
+        )
+        scores, shifts = scores[rows, columns], shifts[:, rows, columns]
+        row, column = np.nonzero(scores >= self._thresholds[0])
+        corners = np.stack([column, row], 1) * np.float32(_STRIDE)
+        ratio = np.array([image.shape[1] / width, image.shape[0] / height] * 2, np.float32)
+        boxes, scores = np.hstack([corners, corners + _WINDOW]) * ratio, scores[row, column]
+        keep = suppress(boxes, scores, 0.5)[:_MOST]
+        return np.hstack([shift_boxes(boxes[keep], shifts[:, row[keep], column[keep]].T), scores[keep, None]])
 
     def _look(self, net, image, boxes, side, threshold):
         """What a network says of the image in each box, without what it rejects; and those boxes."""

@@ -15,6 +15,12 @@ class _Net(HybridBlock):
     ----------
     layers : list of (in_channels, channels, kernel, pool)
         `pool` is the size of a maximum pooling of stride 2, whose last window may stick out; None without.
+
+    Attributes
+    ----------
+    first_channels : int
+        That the first convolution has as published. Here they are filled up to a multiple of 16 by channels of zeros: oneDNN
+        pools 16 channels ten times faster than 10.
     """
 
     def __init__(self, layers, **kwargs):
@@ -43,8 +49,10 @@ class PNet(_Net):
         - **shifts**: (N, 4, h, w), of x0, y0, x1, y1 as parts of the window's side.
     """
 
+    first_channels = 10
+
     def __init__(self, **kwargs):
-        super().__init__([(3, 10, 3, 2), (10, 16, 3, None), (16, 32, 3, None)], **kwargs)
+        super().__init__([(3, 16, 3, 2), (16, 16, 3, None), (16, 32, 3, None)], **kwargs)
         with self.name_scope():
             self.score = nn.Conv2D(2, 1, in_channels=32)
             self.shift = nn.Conv2D(4, 1, in_channels=32)
@@ -83,8 +91,10 @@ class RNet(_Crops):
         - **shifts**: (N, 4), of x0, y0, x1, y1 as parts of the crop's side.
     """
 
+    first_channels = 28
+
     def __init__(self, **kwargs):
-        super().__init__([(3, 28, 3, 3), (28, 48, 3, 3), (48, 64, 2, None)], 576, 128, **kwargs)
+        super().__init__([(3, 32, 3, 3), (32, 48, 3, 3), (48, 64, 2, None)], 576, 128, **kwargs)
 
     def hybrid_forward(self, F, x):
         x = self._vector(F, x)
@@ -101,6 +111,8 @@ class ONet(_Crops):
         - **shifts**: (N, 4), of x0, y0, x1, y1 as parts of the crop's side.
         - **landmarks**: (N, 10), five x, then five y, from the crop's upper left corner, as parts of its side.
     """
+
+    first_channels = 32
 
     def __init__(self, **kwargs):
         super().__init__([(3, 32, 3, 3), (32, 64, 3, 3), (64, 64, 3, 2), (64, 128, 2, None)], 1152, 256, **kwargs)

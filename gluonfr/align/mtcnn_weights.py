@@ -11,7 +11,7 @@ from gluonfr.align.mtcnn_nets import ONet, PNet, RNet
 from gluonfr.core import GluonFRError, need_file
 
 # The attribute of our network that each array belongs to, in the order of the package's files, and its name in the MXNet files.
-# Every `conv`, `dense` and output is a weight and a bias, every `prelu` the slopes.
+# Every `prelu` is its slopes, each of the others a weight and a bias.
 _LAYERS = {
     "pnet": ["conv1", "prelu1", "conv2", "prelu2", "conv3", "prelu3", "shift=conv4_2", "score=conv4_1"],
     "rnet": [
@@ -50,7 +50,6 @@ def load_nets(weights=None, ctx=None):
     for name, make in _NETS.items():
         path, values = _from_package(name) if weights is None else _from_folder(name, weights)
         net = make()
-        # Without the slopes' shapes MXNet would wait for the first batch.
         net.initialize(ctx=ctx or mx.cpu())
         for parameter, value in values.items():
             _set(net, parameter, value, path)
@@ -71,13 +70,20 @@ def _parameters(name):
 def _set(net, parameter, value, path):
     layer, kind = parameter.split(".")
     target = getattr(getattr(net, layer), kind)
-    if value.shape != target.shape:
+    shape = list(target.shape)
+    if layer in ("conv1", "prelu1"):
+        shape[0] = net.first_channels
+    elif parameter == "conv2.weight":
+        shape[1] = net.first_channels
+    if value.shape != tuple(shape):
         raise GluonFRError(
-            f"{path}: {parameter} has the shape {value.shape} where MTCNN has {target.shape}; fetch the weights of MTCNN."
+            f"{path}: {parameter} has the shape {value.shape} where MTCNN has {tuple(shape)}; fetch the weights of MTCNN."
         )
     if parameter == "conv1.weight":
         value = value[:, ::-1]  # MXNet's files were trained on BGR, our networks take RGB
-    target.set_data(mx.nd.array(np.ascontiguousarray(value)))
+    filled = np.zeros(target.shape, np.float32)
+    filled[tuple(map(slice, shape))] = value
+    target.set_data(mx.nd.array(filled))
 
 
 def _from_folder(name, folder):

@@ -77,7 +77,7 @@ class RetinaFace:
         return boxes[best] * np.tile(ratio, 2), scores[best], landmarks[best] * ratio
 
     def _decode(self, scores, shifts, marks, stride, sides):
-        """Faces in one part of the output: scores (4, h, w), of no face and then of a face; shifts (8, h, w); marks (20, h, w)."""
+        """Faces in one part of the output: scores (4, h, w), no face first; shifts (8, h, w); marks (20, h, w)."""
         anchor, row, column = np.nonzero(scores[2:] >= self._threshold)
         shifts = shifts.reshape(2, 4, *shifts.shape[1:])[anchor, :, row, column]
         marks = marks.reshape(2, 5, 2, *marks.shape[1:])[anchor, :, :, row, column]

@@ -1,0 +1,49 @@
+import cv2
+import numpy as np
+
+
+def pyramid(image, scales):
+    """The image in several sizes, all on one canvas, so that a network without padding sees them in one go.
+
+    Every size starts at an even row and column: what a network of stride 2 says of a window that lies within one size does not
+    depend on the rest of the canvas.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    scales : list of float
+        At most 1, falling; at least one.
+
+    Returns
+    -------
+    canvas : uint8 (h, w, 3)
+        Black between the sizes.
+    places : list of (x, y, width, height)
+        Of each size on the canvas.
+    """
+    sizes = [tuple(int(np.ceil(length * scale)) for length in image.shape[1::-1]) for scale in scales]
+    places, (width, height) = _shelves(sizes)
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    for number, (x, y, w, h) in enumerate(places):
+        source = image
+        if number >= 2:
+            # Averaging a size that is about twice as large costs less than averaging the image, and shows the same.
+            left, top, wide, high = places[number - 2]
+            source = canvas[top : top + high, left : left + wide]
+        cv2.resize(source, (w, h), dst=canvas[y : y + h, x : x + w], interpolation=cv2.INTER_AREA)
+    return canvas, places
+
+
+def _shelves(sizes):
+    """Places of rectangles, largest first, in rows as wide as the first: each goes into the first row that has room."""
+    room, places, height = [], [], 0
+    whole = sizes[0][0] + sizes[0][0] % 2
+    for w, h in sizes:
+        shelf = next((each for each in room if whole - each[0] >= w), None)
+        if shelf is None:
+            shelf = [0, height]
+            room.append(shelf)
+            height += h + h % 2
+        places.append((shelf[0], shelf[1], w, h))
+        shelf[0] += w + w % 2
+    return places, (whole, height)
