@@ -179,7 +179,8 @@ class GhostUnit(HybridBlock):
         out = self.first(x)
         if self.attention is not None:
             out = out * self.attention(x)
-        return self.second(out) + (x if self.shortcut is None else self.shortcut(x))
+        # The shortcut first: the other way round oneDNN's fusion of convolution and sum, at inference, mixes up parameters.
+        return (x if self.shortcut is None else self.shortcut(x)) + self.second(out)
 
 
 class GhostFaceNet(FrBase):

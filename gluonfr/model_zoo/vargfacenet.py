@@ -73,7 +73,8 @@ class VariableGroupUnit(HybridBlock):
     def hybrid_forward(self, F, x):
         first = sum(branch(x) for branch in self.first)
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return self.last(self.second(first) + shortcut)
+        # The shortcut first: the other way round oneDNN's fusion of convolution and sum, at inference, mixes up parameters.
+        return self.last(shortcut + self.second(first))
 
 
 class VarGFaceNet(FrBase):

@@ -378,6 +378,8 @@ def test_hybridized_and_exported_it_computes_the_same(name, tmp_path):
         net.export(str(tmp_path / "net"))
     block = SymbolBlock.imports(str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params"))
     np.testing.assert_allclose(block(x[:2]).asnumpy(), wanted[:2], **rounding)
+    net.optimize_for(x, backend="MKLDNN", static_alloc=True, static_shape=True)
+    np.testing.assert_allclose(net(x).asnumpy(), wanted, **rounding)
 
 
 @pytest.mark.parametrize("name", SMALL)
