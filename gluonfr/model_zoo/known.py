@@ -9,6 +9,12 @@ KNOWN = {
         "licence": _INSIGHTFACE,
         "trained_on": "MS1M",
         "published": {"LFW": 0.9950},
+        # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs.
+        "thresholds": [
+            {"far": 0.1, "similarity": 0.145, "measured_on": "lfw"},
+            {"far": 0.01, "similarity": 0.252, "measured_on": "lfw"},
+            {"far": 0.001, "similarity": 0.345, "measured_on": "lfw"},
+        ],
     },
 }
 
