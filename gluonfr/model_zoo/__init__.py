@@ -12,6 +12,7 @@ from gluonfr.model_zoo.attention import (
 )
 from gluonfr.model_zoo.complexity import complexity
 from gluonfr.model_zoo.ghostfacenet import GhostFaceNet, ghostfacenetv1, ghostfacenetv2
+from gluonfr.model_zoo.insightface import load_insightface
 from gluonfr.model_zoo.lresnet import (
     LResNet,
     lresnet10e_ir,
@@ -47,7 +48,10 @@ from gluonfr.model_zoo.seresnet import (
     se_resnet101_v2,
     se_resnet152_v2,
 )
+from gluonfr.model_zoo.store import add_model, fetch, find_model, list_models, remove_model
+from gluonfr.model_zoo.torch_state import load_torch
 from gluonfr.model_zoo.vargfacenet import VarGFaceNet, vargfacenet
+from gluonfr.model_zoo.weights import load_weights
 
 __all__ = [
     "AttentionFaceNet",
@@ -57,6 +61,7 @@ __all__ = [
     "MobileFaceNetRe",
     "SEResNetV2",
     "VarGFaceNet",
+    "add_model",
     "attentionfacenet128",
     "attentionfacenet164",
     "attentionfacenet236",
@@ -64,6 +69,8 @@ __all__ = [
     "attentionfacenet56",
     "attentionfacenet92",
     "complexity",
+    "fetch",
+    "find_model",
     "get_attention_face",
     "get_mobile_facenet",
     "get_mobile_facenet_re",
@@ -72,7 +79,11 @@ __all__ = [
     "get_se_resnet",
     "ghostfacenetv1",
     "ghostfacenetv2",
+    "list_models",
+    "load_insightface",
     "load_network",
+    "load_torch",
+    "load_weights",
     "lresnet100e_ir",
     "lresnet10e_ir",
     "lresnet152e_ir",
@@ -90,6 +101,7 @@ __all__ = [
     "mobilefacenet",
     "mobilefacenet_re",
     "mobilefacenet_y2",
+    "remove_model",
     "save_network",
     "se_resnet101_v2",
     "se_resnet152_v2",

@@ -1,10 +1,13 @@
 import os
 from dataclasses import replace
 
-import mxnet as mx
+import numpy as np
 
 from gluonfr.core import Card, GluonFRError, file_sha256, need_file
+from gluonfr.model_zoo.graph import layers_of_network
+from gluonfr.model_zoo.params_file import read_params
 from gluonfr.model_zoo.registry import get_model
+from gluonfr.model_zoo.transfer import set_values
 
 PARAMETERS, CARD = "network.params", "card.json"
 
@@ -36,6 +39,16 @@ def load_network(folder, contexts=None):
     GluonFRError
         The folder lacks a file, the parameters are not those that the card names, or belong to another network.
     """
+    card = read_card(folder)
+    folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+    net = network_of_card(card, os.path.join(folder, CARD))
+    set_values(net, saved_values(net, os.path.join(folder, PARAMETERS), card.network, card.image_size), contexts)
+    net.hybridize(static_alloc=True)
+    return net, card
+
+
+def read_card(folder):
+    """The card of a saved network, whose two files are there and whose parameters are those that the card names."""
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     paths = [os.path.join(folder, name) for name in (CARD, PARAMETERS)]
     for path in paths:
@@ -45,13 +58,39 @@ def load_network(folder, contexts=None):
     need_file(paths[1], "network's parameters")
     if card.sha256 and file_sha256(paths[1]) != card.sha256:
         raise GluonFRError(f"{paths[1]} is damaged: its SHA-256 is not the one in {paths[0]}; fetch or train it again.")
+    return card
+
+
+def network_of_card(card, where):
+    """The network that a card describes, not initialised and without classifier."""
     try:
-        net = get_model(card.network, **card.arguments)
+        return get_model(card.network, **card.arguments)
     except (GluonFRError, TypeError) as error:
-        raise GluonFRError(f"{paths[0]} is no network's card ({error}); train again or restore it.") from error
-    try:
-        net.load_parameters(paths[1], ctx=contexts or mx.cpu())
-    except (AssertionError, ValueError, mx.base.MXNetError) as error:
-        raise GluonFRError(f"{paths[1]} does not fit {card.network}: {str(error).splitlines()[0]}") from error
-    net.hybridize(static_alloc=True)
-    return net, card
+        raise GluonFRError(f"{where} is no network's card ({error}); train again or restore it.") from error
+
+
+def saved_values(net, path, name, image_size=None):
+    """Values for all of `net` but its classifier from a file of Gluon's `save_parameters`: dict of name -> float32 array.
+
+    A classifier in the file is left out too. GluonFRError names the first parameter that differs.
+    """
+    stored = {key: array for key, array in read_params(path).items() if not key.startswith("output.")}
+    shapes = {}
+    for layer in layers_of_network(net, image_size).layers:
+        shapes.update((each, layer.shapes[role]) for role, each in layer.parameters.items())
+    ours = {key: each for key, each in net._collect_params_with_prefix().items() if not key.startswith("output.")}
+    values = {}
+    for key, parameter in ours.items():
+        shape = shapes.get(parameter.name, parameter.shape)
+        if len(shape) == 2 and parameter.shape[1] == 0 and key in stored and stored[key].ndim == 2:
+            # As long as the last feature map is large, which the size of the images decides; a card need not tell that.
+            shape = (shape[0], stored[key].shape[1])
+        if key not in stored:
+            raise GluonFRError(f"{path} does not fit {name}: it lacks {key!r} of shape {shape}.")
+        array = stored.pop(key)
+        if array.shape != shape:
+            raise GluonFRError(f"{path} does not fit {name}: {key!r} is of shape {array.shape} instead of {shape}.")
+        values[parameter.name] = np.asarray(array, dtype=np.float32)
+    if stored:
+        raise GluonFRError(f"{path} does not fit {name}: {name} has no {next(iter(stored))!r}.")
+    return values
