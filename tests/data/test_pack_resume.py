@@ -1,6 +1,7 @@
 """Packing that is killed at any moment goes on, and ends with the bytes of a run that was not."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -213,6 +214,19 @@ def test_a_damaged_journal_loses_work_and_nothing_else(half_done, tmp_path, dama
     assert packed.done_before < 8
     pack(photos, tmp_path / "reference", aligned=True, workers=0)
     assert whole(out) == whole(tmp_path / "reference")
+
+
+def test_nothing_stays_behind_the_last_line_that_counts(half_done):
+    _, out = half_done
+    lines = out / ".pack" / "journal"
+    rows = lines.read_bytes().splitlines(keepends=True)
+    lines.write_bytes(b"".join([*rows[:3], b"\0\n", *rows[4:]]))
+    settings = json.loads(rows[0])["settings"]
+    opened = journal.Journal(str(out / ".pack"), settings)
+    opened.close()
+    assert len(opened) == 2 and lines.read_bytes() == b"".join(rows[:3])
+    kept = sum(json.loads(row).get("length", 0) for row in rows[1:3])
+    assert (out / ".pack" / "crops").stat().st_size == kept > 0
 
 
 def test_other_options_are_refused_or_begin_anew(half_done, tmp_path):

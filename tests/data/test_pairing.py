@@ -62,6 +62,7 @@ def test_wrong_lists_name_the_line(tmp_path, photos):
     assert "line 3" in wrong(tmp_path, "a,b,same\n0.jpg,1.jpg,1\n2.jpg,3.jpg,maybe\n")
     assert "line 2" in wrong(tmp_path, "0.jpg,1.jpg,1\n2.jpg,3.jpg\n")
     assert "line 2" in wrong(tmp_path, "a,b,same\n,3.jpg,1\n")
+    assert "line 2" in wrong(tmp_path, "a,b,same\n3.jpg,,1\n")
     assert "names no pairs" in wrong(tmp_path, "first,second,issame\n")
     assert "names no pairs" in wrong(tmp_path, "\n\n")
     assert "empty" in wrong(tmp_path, "")
