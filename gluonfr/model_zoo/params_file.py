@@ -97,6 +97,8 @@ def _array(reader):
     count = 1
     for size in shape:
         count *= size
+    if not count:
+        return np.zeros(0, dtype)
     start = reader.skip(count * dtype.itemsize)
     return np.frombuffer(reader.data, dtype, count, start).reshape(shape)
 
@@ -106,8 +108,6 @@ def _shape(reader, dimensions, layout):
         raise reader.damaged(f"array of {dimensions} dimensions")
     shape = tuple(reader.take(layout) for _ in range(max(0, dimensions)))
     if any(size < 0 for size in shape):
-        raise reader.damaged(f"array of shape {shape}")
-    if any(size == 0 for size in shape) and max(shape) >= 1 << 31:
         raise reader.damaged(f"array of shape {shape}")
     return shape
 
