@@ -14,6 +14,7 @@ COMMANDS = (
     ("verify", "verify", "1:1 verification of a network"),
     ("compare", "compare", "say how alike two faces are"),
     ("embed", "embed", "embeddings of images, in a file"),
+    ("export", "export", "write a network as ONNX or as MXNet's symbol and parameters, and check it"),
     ("synthesize", "synthesize", "render a synthetic training and verification set"),
     ("pack", "pack", "make a training set of a folder of photos"),
     ("models", "models", "the networks of the zoo and the stored models; store and remove models"),

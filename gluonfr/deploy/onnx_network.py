@@ -244,7 +244,7 @@ def _card_beside(path, session):
     missing = [name for name in _NEEDED if name not in said]
     if missing:
         raise GluonFRError(
-            f"{beside} lacks {', '.join(missing)}, which {os.path.basename(path)} does not say itself; add them, as in {_EXAMPLE}."
+            f"{beside} lacks {', '.join(missing)}, which the model does not say itself; add them, as in {_EXAMPLE}."
         )
     _check_sha256(path, card, beside)
     if "image_size" not in said:

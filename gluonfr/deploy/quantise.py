@@ -4,10 +4,18 @@ import warnings
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, generator
+from gluonfr.core import DEFAULT_ROOT, GluonFRError, generator
+from gluonfr.data import FRValDataset, get_recognition_dataset
 
 # Smaller constants stay float32: together they are nothing, and running statistics would lose what float16 cannot hold.
 _LEAST = 1024
+# Images that go through the network together while ranges are measured: the values of every layer are kept for them.
+_TOGETHER = 8
+# Faces beyond these do not change the ranges, fewer than the least do not give them.
+_MOST, _FEWEST = 256, 16
+# Of the values of a layer that its range covers. The few beyond are cut off: with the whole range, as well as with the one
+# that loses the least entropy, embeddings of MobileFaceNet turn away by 0.15 in cosine, with this one by 0.02.
+_PERCENTILE = 99.99
 
 
 def as_float16(model):
@@ -28,3 +36,99 @@ def as_float16(model):
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
+
+
+def open_calibration(name, root=DEFAULT_ROOT):
+    """Some hundred faces for the calibration of int8: uint8 (H, W, 3), drawn from a set.
+
+    Parameters
+    ----------
+    name : str
+        A training or verification set below `root`, or the path of a `.bin`.
+    root : str
+    """
+    if name.endswith(".bin"):
+        root, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
+        name = file[: -len(".bin")]
+    dataset = get_recognition_dataset(name, root=root)
+    pairs = isinstance(dataset, FRValDataset)
+    numbers = generator(0).permutation(len(dataset) * (2 if pairs else 1))[:_MOST].tolist()
+    return [dataset.image(i) if pairs else dataset.read(i)[0] for i in numbers]
+
+
+def as_int8(model, images):
+    """An ONNX model with 8-bit weights (per channel) and 8-bit numbers between the layers, written with QuantizeLinear and
+    DequantizeLinear. The first convolution and depthwise ones, which lose most, hold little and gain nothing, stay float32.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    images : float32 (N, 3, H, W) in [0, 1]
+        Aligned faces, 16 or more; the first 256 are used.
+    """
+    if len(images) < _FEWEST:
+        raise GluonFRError(f"calibration: {len(images)} faces say too little about the ranges of int8; give {_FEWEST} or more.")
+    try:
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise GluonFRError('dtype int8 needs the package onnxruntime: run `pip install "gluonfr[onnx]"`.') from error
+    import onnx
+
+    properties = {each.key: each.value for each in model.metadata_props}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain, folded, written = (os.path.join(folder, name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))
+        onnx.save(model, plain)
+        # BatchNorm goes into the convolutions before these are quantised.
+        quant_pre_process(plain, folded, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            folded,
+            written,
+            _reader(images[:_MOST]),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Gemm"],
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            nodes_to_exclude=_sensitive(onnx.load(folded)),
+            extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
+        )
+        quantised = onnx.load(written)
+    del quantised.metadata_props[:]
+    onnx.helper.set_model_props(quantised, properties)
+    quantised.doc_string = model.doc_string
+    return quantised
+
+
+def _sensitive(model):
+    """Names of the first convolution and of all depthwise ones."""
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    grouped = [node for node in convolutions if any(each.name == "group" and each.i > 1 for each in node.attribute)]
+    return sorted({node.name for node in convolutions[:1] + grouped})
+
+
+def _reader(images):
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        """A batch at a time, and a stretch of batches at a time, so that not all layers' values are held at once."""
+
+        def __init__(self):
+            self._next, self._end = 0, len(self)
+
+        def __len__(self):
+            return len(images) // _TOGETHER
+
+        def set_range(self, start_index, end_index):
+            self._next, self._end = start_index, end_index
+
+        def get_next(self):
+            if self._next >= self._end:
+                return None
+            start = self._next * _TOGETHER
+            self._next += 1
+            return {"data": images[start : start + _TOGETHER]}
+
+    return Reader()
