@@ -1,5 +1,7 @@
 """Published files of weights by the SHA-256 of the original, with what is known of them but does not stand in the file."""
 
+import copy
+
 _INSIGHTFACE = "InsightFace's terms: non-commercial research use only"
 
 KNOWN = {
@@ -24,6 +26,6 @@ def facts(sha256):
 
     `name` and `published` (accuracy by test set, as its authors state it) go into the card's `extra`.
     """
-    known = dict(KNOWN.get(sha256, {}))
+    known = copy.deepcopy(KNOWN.get(sha256, {}))
     extra = {key: known.pop(key) for key in ("name", "published") if key in known}
     return {**known, "extra": extra} if known else {}
