@@ -29,7 +29,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
     python_requires=">=3.8,<3.13",
-    install_requires=NUMPY + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7"],
+    install_requires=NUMPY + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow"],
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],

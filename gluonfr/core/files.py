@@ -43,7 +43,9 @@ def whole_files(*paths, mode="wb", **open_kwargs):
                     raise GluonFRError(f"{path}: cannot be written there ({error.strerror}); choose another folder.") from error
                 temporary.append(written)
                 os.fchmod(descriptor, _mode_of_new_files())
-                files.append(stack.enter_context(os.fdopen(descriptor, mode, **open_kwargs)))
+                os.close(descriptor)
+                # Opened by its path, so that the file's `name` is one.
+                files.append(stack.enter_context(open(written, mode, **open_kwargs)))
             yield files
             for file in files:
                 file.flush()

@@ -115,7 +115,7 @@ class Embedder:
         many = _listed(images)
         if many is None:
             return self([images], aligned)[0]
-        if not many:
+        if not len(many):
             return np.zeros((0, self.embedding_size), dtype=np.float32)
         return embed(self.net, _Crops(self, many, aligned), self._contexts, self._batch_size, self._flip, progress)
 

@@ -1,5 +1,6 @@
 import json
 import os
+import zipfile
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def read_embeddings(path):
         with np.load(path, allow_pickle=False) as stored:
             embeddings, files, card = stored["embeddings"], stored["files"], stored["card"]
         card = Card.from_dict(json.loads(str(card)), path)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise GluonFRError(f"{path} holds no embeddings ({error}); make it again with `gluonfr embed`.") from error
     if embeddings.ndim != 2 or files.shape != (len(embeddings),) or not np.isfinite(embeddings).all():
         raise GluonFRError(f"{path}: embeddings and files do not belong together; make it again with `gluonfr embed`.")

@@ -1,4 +1,5 @@
 import json
+import logging
 import threading
 import warnings
 
@@ -9,9 +10,12 @@ from mxnet.gluon import SymbolBlock
 
 from gluonfr.deploy.onnx_out.trace import Trace
 
+logger = logging.getLogger(__name__)
+
 # Images that go through the network together. More do not fit into the caches and are slower; single ones make up the rest,
 # because another shape costs more than several images: memory is planned anew.
 _TOGETHER = 8
+_SUMS, _FUSED = ("elemwise_add", "_plus", "_Plus", "broadcast_add"), ("Convolution", "BatchNorm")
 
 
 class InferenceNetwork:
@@ -76,7 +80,13 @@ class InferenceNetwork:
                 parameter.initialize(ctx=context)
                 parameter.set_data(nd.array(parameters[name]))
             example = nd.zeros((size, 3, *self._size), ctx=context)
-            block.optimize_for(example, backend="MKLDNN", static_alloc=True, static_shape=True)
+            try:
+                block.optimize_for(example, backend="MKLDNN", static_alloc=True, static_shape=True)
+                block(example).wait_to_read()
+            except mx.base.MXNetError as error:
+                # Fusing fails for some graphs; they run one operator after the other, more slowly.
+                logger.info("the network's layers cannot be fused: %s", str(error).splitlines()[0])
+                block.hybridize(static_alloc=True, static_shape=True)
         return block
 
 
@@ -120,6 +130,9 @@ def fast_prelu(trace):
         inputs = [[place[each[0]][0], each[1], 0] for each in node["inputs"]]
         slopes = _slopes(graph, node, traced, parameters)
         if slopes is None:
+            if node["op"] in _SUMS and nodes[inputs[0][0]]["op"] not in _FUSED:
+                # oneDNN takes the sum into the layer that comes first, and fails where that can only be the second.
+                inputs = inputs[::-1]
             place[old] = add(node["op"], node["name"], inputs, **node.get("attrs", {}))
         elif len(slopes) == 1:
             place[old] = add("LeakyReLU", node["name"], inputs[:1], act_type="leaky", slope=float(slopes[0]))

@@ -1,0 +1,141 @@
+import threading
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import nd
+from mxnet.gluon import HybridBlock, nn
+
+from gluonfr.deploy import InferenceNetwork
+from gluonfr.deploy.inference import fast_prelu
+from gluonfr.deploy.onnx_out.trace import Trace
+from gluonfr.model_zoo import get_model
+from gluonfr.nn import PReLU
+
+
+def shaken(net, size, seed=0):
+    """Initialised, with slopes on both sides of 0 and 1 and running statistics that a lost BatchNorm would show."""
+    net.initialize(mx.init.Xavier())
+    net(nd.zeros((1, 3, *size)))
+    rng = np.random.RandomState(seed)
+    ranges = {
+        "alpha": (-0.5, 2),
+        "running_var": (0.5, 2),
+        "running_mean": (-0.3, 0.3),
+        "beta": (-0.3, 0.3),
+        "gamma": (1, 3),
+    }
+    for name, parameter in net.collect_params().items():
+        for end, bounds in ranges.items():
+            if name.endswith(end):
+                parameter.set_data(nd.array(rng.uniform(*bounds, parameter.shape)))
+    return net
+
+
+def images(count, size, seed=1):
+    # Coarse patterns: white noise of the same strength looks all the same to a network.
+    rng = np.random.RandomState(seed)
+    coarse = rng.rand(count, 3, 4, 4) * rng.rand(count, 3, 1, 1)
+    return nd.array(np.kron(coarse, np.ones((size[0] // 4, size[1] // 4))))
+
+
+@pytest.mark.parametrize(
+    "name, arguments, size",
+    [
+        ("mobilefacenet", {"width": 0.25, "embedding_size": 16}, (112, 112)),
+        ("lresnet10e_ir", {"channels": (8, 8, 8, 16, 16), "embedding_size": 8, "stem_stride": 2}, (64, 64)),
+        (
+            "lseresnet10e_ir",
+            {"channels": (8, 16, 16, 16, 16), "embedding_size": 8, "input_size": 32, "input_crop": 96},
+            (112, 112),
+        ),
+    ],
+)
+def test_the_fast_form_gives_what_the_network_gives_at_any_batch(name, arguments, size):
+    net = shaken(get_model(name, **arguments), size)
+    fast = InferenceNetwork(net, size)
+    for count in (1, 8, 3, 19):
+        x = images(count, size)
+        wanted = net(x).asnumpy()
+        got = fast(x).asnumpy()
+        assert got.shape == wanted.shape
+        np.testing.assert_allclose(got, wanted, atol=1e-5 * np.abs(wanted).max())
+    # Rows must be of their own images, not of the last that went through.
+    assert np.abs(np.diff(wanted, axis=0)).max(1).min() > 1e-3 * np.abs(wanted).max()
+
+
+def test_only_the_embedding_comes_back_and_the_network_stays_as_it_is():
+    net = shaken(get_model("lresnet10e_ir", channels=(8, 8, 8, 8, 8), embedding_size=4, classes=5), (32, 32))
+    net.hybridize()
+    before = {name: each.data().asnumpy() for name, each in net.collect_params().items()}
+    got = InferenceNetwork(net, (32, 32))(images(2, (32, 32)))
+    embedding, output = net(images(2, (32, 32)))
+    np.testing.assert_allclose(got.asnumpy(), embedding.asnumpy(), rtol=1e-4)
+    assert output.shape == (2, 5)
+    for name, value in before.items():
+        np.testing.assert_array_equal(net.collect_params()[name].data().asnumpy(), value)
+
+
+def test_several_contexts_and_threads_do_not_mix():
+    size = (32, 32)
+    contexts = [mx.cpu(0), mx.cpu(1)]
+    net = get_model("lresnet10e_ir", channels=(8, 8, 8, 8, 8), embedding_size=4)
+    net.initialize(mx.init.Xavier(), ctx=contexts)
+    fast = InferenceNetwork(net, size)
+    parts = [images(5, size, seed) for seed in range(6)]
+    wanted = [net(x).asnumpy() for x in parts]
+    got = [None] * len(parts)
+
+    def work(i):
+        for _ in range(5):
+            out = fast(parts[i].as_in_context(contexts[i % 2]))
+            assert out.context == contexts[i % 2]
+            got[i] = out.asnumpy()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(parts))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for a, b in zip(got, wanted):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+class Slopes(HybridBlock):
+    """A slope a channel, one for all, and one a number of a vector."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.body = nn.HybridSequential(prefix="")
+            self.body.add(
+                PReLU(3), nn.Conv2D(4, 1, in_channels=3), nn.PReLU(), nn.Flatten(), nn.Dense(5, in_units=4 * 16), PReLU(5)
+            )
+
+    def hybrid_forward(self, F, x):
+        return self.body(x * 2 - 1)
+
+
+def test_every_kind_of_slope_keeps_its_value():
+    net = Slopes()
+    net.initialize(mx.init.Normal(1))
+    slopes = [-1.0, 1.0, 3.0]
+    net.body[0].alpha.set_data(nd.array(slopes))
+    net.body[2].alpha.set_data(nd.array([-0.7]))
+    x = images(3, (4, 4))
+
+    def prelu(value, alpha):
+        return np.where(value > 0, value, value * alpha)
+
+    y = prelu(x.asnumpy() * 2 - 1, np.array(slopes).reshape(1, 3, 1, 1))
+    weight = net.body[1].weight.data().asnumpy()[:, :, 0, 0]
+    y = prelu(np.einsum("nchw,oc->nohw", y, weight), -0.7).reshape(3, -1)
+    y = prelu(y @ net.body[4].weight.data().asnumpy().T, net.body[5].alpha.data().asnumpy())
+    np.testing.assert_allclose(InferenceNetwork(net, (4, 4))(x).asnumpy(), y, rtol=1e-4, atol=1e-5)
+
+
+def test_the_slow_operator_is_gone_from_maps():
+    net = shaken(get_model("mobilefacenet", width=0.125, embedding_size=4), (112, 112))
+    symbol, parameters = fast_prelu(Trace(net, (112, 112)))
+    assert '"prelu"' not in symbol.tojson()
+    assert set(parameters) == set(symbol.list_inputs()) - {"data"}
