@@ -24,8 +24,10 @@ class PlainHead(Block):
         with self.name_scope():
             self.classifier = NormDense(classes, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
             self.loss = loss
+        self._last = None, None
 
     def forward(self, embeddings, labels):
+        self._last = [each.detach() for each in embeddings], labels
         losses = []
         for embedding, label in zip(embeddings, labels):
             third = (embedding,) if self.loss.needs_embedding else ()
@@ -34,4 +36,4 @@ class PlainHead(Block):
 
     def step(self):
         """Advance the loss's own state; once per training step."""
-        self.loss.step()
+        self.loss.step(*self._last)

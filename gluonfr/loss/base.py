@@ -81,8 +81,14 @@ class FRLoss(HybridBlock):
             wrong = values.ravel()[~((values.ravel() >= 0) & (values.ravel() < self._classes))][0]
             raise GluonFRError(f"{name}: label {wrong:g} is outside 0..{self._classes - 1}; check the data and `classes`.")
 
-    def step(self):
-        """Advance the state that training moves, once per training step; most losses have none."""
+    def step(self, embeddings=None, labels=None):
+        """Advance the state that training moves, once per training step, after the parameters' update; most losses have none.
+
+        Parameters
+        ----------
+        embeddings, labels : list of NDArray, optional
+            What the loss was given in this step, one entry a device: (N_k, D) and (N_k,).
+        """
 
 
 def cross_entropy(F, logits, label):
