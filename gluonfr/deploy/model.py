@@ -6,6 +6,7 @@ from gluonfr.model_zoo import get_model_list, list_models
 from gluonfr.model_zoo.weights import load_any
 
 _SYMBOL = "-symbol.json"
+_FILES = (".onnx", ".params", ".pt", ".pth", _SYMBOL)
 
 
 def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
@@ -36,13 +37,14 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     if model is None:
         model = _only(root)
     path = os.path.abspath(os.path.expanduser(os.fspath(model)))
+    if path.endswith(_FILES):
+        need_file(path, "network")
     if path.endswith(".onnx"):
         from gluonfr.deploy.onnx_network import load_onnx
 
         return load_onnx(path)
     if path.endswith((_SYMBOL, ".params")) and os.path.isfile(_card_beside(path)):
         card = Card.read(_card_beside(path))
-        need_file(path, "network")
         return GraphNetwork(path, card, contexts), card
     if str(model) in get_model_list() and not os.path.exists(path) and str(model) not in list_models(root):
         raise GluonFRError(

@@ -1,12 +1,17 @@
 import argparse
+import json
+import os
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from gluonfr import __version__
 from gluonfr.cli import COMMANDS, main
 from gluonfr.cli.arguments import keywords, names, numbers, print_table
+from gluonfr.deploy.files import read_embeddings
 
 
 def gluonfr(*arguments):
@@ -25,11 +30,34 @@ def test_help_of_every_command(capsys):
     assert gluonfr("--version").stdout.strip() == f"gluonfr {__version__}"
 
 
+def test_real_weights_compare_and_embed_real_photos(faces, tmp_path):
+    pairs, model = os.path.join(faces, "photos", "pairs"), os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
+    with open(os.path.join(pairs, "pairs.csv"), encoding="utf-8") as file:
+        rows = [line.strip().split(",") for line in file][1:]
+    similarity = {}
+    for same in "10":
+        first, second = next(row[:2] for row in rows if row[2] == same)
+        photos = [os.path.join(pairs, each) for each in (first, second)]
+        done = gluonfr("compare", *photos, "--model", model, "--json", tmp_path / "verdict.json")
+        assert done.returncode == 0, done.stderr
+        verdict = json.loads((tmp_path / "verdict.json").read_text())
+        assert done.stdout.startswith(f"similarity {verdict['similarity']:.4f} (mobilefacenet-y1)")
+        assert [each["accepted"] for each in verdict["thresholds"]] == [same == "1"] * 3
+        similarity[same] = verdict["similarity"], photos
+    (tmp_path / "no face.png").write_bytes(cv2.imencode(".png", np.full((200, 200, 3), 90, np.uint8))[1].tobytes())
+    out = tmp_path / "embeddings.npz"
+    done = gluonfr("embed", *similarity["1"][1], tmp_path / "no face.png", "--model", model, "--out", out)
+    assert done.returncode == 1 and "no face.png shows no face" in done.stderr
+    embeddings, files, card = read_embeddings(str(out))
+    assert files == similarity["1"][1] and card.network == "mobilefacenet"
+    assert embeddings[0] @ embeddings[1] == pytest.approx(similarity["1"][0], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (("train", "--dataset", "none", "--root", "NOWHERE"), "missing"),
-        (("verify", "--model", "NOWHERE", "--data", "x.bin"), "card.json is missing"),
+        (("verify", "--model", "NOWHERE", "--data", "x.bin"), "is neither a stored model"),
         (("synthesize", "OUT", "--identities", "1"), "identities"),
     ],
 )
