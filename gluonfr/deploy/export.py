@@ -1,12 +1,15 @@
 import json
 import os
+import shutil
+import tempfile
+import warnings
 from dataclasses import replace
 
 import mxnet as mx
 import numpy as np
 from mxnet import nd
 
-from gluonfr.core import Card, GluonFRError, file_sha256, generator, whole_files
+from gluonfr.core import Card, GluonFRError, generator, whole_files
 from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime
 from gluonfr.deploy.onnx_out import onnx_model
 from gluonfr.deploy.onnx_out.trace import Trace
@@ -89,7 +92,7 @@ def export_onnx(net, path, image_size=(112, 112), card=None, dtype="float32", ca
     calibration : sequence of uint8 (H, W, 3), optional
         Needed for int8.
     check : callable, optional
-        Gets the path of the written file before it takes its name; when it raises, nothing is left behind.
+        Gets the path of the finished model before it is put in its place; when it raises, nothing is left behind.
 
     Returns
     -------
@@ -99,15 +102,19 @@ def export_onnx(net, path, image_size=(112, 112), card=None, dtype="float32", ca
     if dtype == "int8" and calibration is None:
         raise GluonFRError("dtype int8 needs aligned faces from which to learn the ranges of its numbers; give calibration.")
     _need_name(path)
-    card = _card(net, card, image_size, "embedding", dtype)
+    card = _card(net, card, image_size, dtype)
     model = onnx_model(net, image_size, card)
     if dtype == "float16":
         model = as_float16(model)
     elif dtype == "int8":
         model = as_int8(model, _unit(calibration))
-    with whole_files(_beside(path), path) as (card_file, model_file):
-        model_file.write(model.SerializeToString())
-        _finish(card, card_file, model_file, lambda: check and check(model_file.name))
+    with tempfile.TemporaryDirectory() as folder:
+        written = os.path.join(folder, "network.onnx")
+        with open(written, "wb") as file:
+            file.write(model.SerializeToString())
+        if check:
+            check(written)
+        _publish(card, _beside(path), {path: written})
     return card
 
 
@@ -115,19 +122,21 @@ def export_symbol(net, prefix, image_size=(112, 112), card=None, check=None):
     """Write a network as MXNet's own pair of files, `PREFIX-symbol.json` and `PREFIX-0000.params`, for MXNet's C++, Java and
     other interfaces, `mx.mod.Module` and `SymbolBlock.imports`. Input `data`, output `embedding_output`.
 
-    Parameters, result and errors are those of `export_onnx`; `check` gets the two paths.
+    Parameters, result and errors are those of `export_onnx`; `check` gets the paths of parameters and symbol.
     """
     _need_name(prefix)
     trace = Trace(net, image_size)
     symbol = mx.sym.identity(trace.symbol, name="embedding")
-    card = _card(net, card, image_size, "embedding_output", "float32")
+    card = _card(net, card, image_size, "float32")
     auxiliary = set(symbol.list_auxiliary_states())
     arrays = {f"{'aux' if name in auxiliary else 'arg'}:{name}": nd.array(each) for name, each in trace.parameters.items()}
-    paths = [f"{prefix}.card.json", f"{prefix}-0000.params", f"{prefix}-symbol.json"]
-    with whole_files(*paths) as (card_file, params_file, symbol_file):
-        nd.save(params_file.name, arrays)
-        symbol_file.write(symbol.tojson().encode("utf-8"))
-        _finish(card, card_file, params_file, lambda: check and check((_flushed(symbol_file), params_file.name)))
+    with tempfile.TemporaryDirectory() as folder:
+        written = [os.path.join(folder, name) for name in ("network-0000.params", "network-symbol.json")]
+        nd.save(written[0], arrays)
+        symbol.save(written[1])
+        if check:
+            check(written)
+        _publish(card, f"{prefix}.card.json", dict(zip((f"{prefix}-0000.params", f"{prefix}-symbol.json"), written)))
     return card
 
 
@@ -160,27 +169,25 @@ def _beside(path):
     return os.path.splitext(os.fspath(path))[0] + ".card.json"
 
 
-def _card(net, card, image_size, output, dtype):
+def _card(net, card, image_size, dtype):
     """The network's card, as true of the exported graph."""
     card = card or Card(image_size=tuple(image_size))
     extra = {name: value for name, value in card.extra.items() if name != "dtype"}
     if dtype != "float32":
         extra["dtype"] = dtype
+    # No hash: X.onnx and X-symbol.json share the card.
     size = card.embedding_size or getattr(net, "embedding_size", 0)
-    plain = {"colour": "RGB", "mean": 0.0, "std": 255.0, "output": output, "sha256": ""}
+    plain = {"colour": "RGB", "mean": 0.0, "std": 255.0, "output": "embedding", "sha256": ""}
     return replace(card, image_size=tuple(image_size), embedding_size=size, extra=extra, **plain)
 
 
-def _finish(card, card_file, parameters_file, check):
-    _flushed(parameters_file)
-    check()
-    card.sha256 = file_sha256(parameters_file.name)
-    card_file.write((json.dumps(card.to_dict(), indent=1) + "\n").encode("utf-8"))
-
-
-def _flushed(file):
-    file.flush()
-    return file.name
+def _publish(card, card_path, files):
+    """Write the card and copies of finished files, all or none; `files` is wanted path -> written path."""
+    with whole_files(card_path, *files) as (card_file, *others):
+        card_file.write((json.dumps(card.to_dict(), indent=1) + "\n").encode("utf-8"))
+        for source, target in zip(files.values(), others):
+            with open(source, "rb") as file:
+                shutil.copyfileobj(file, target)
 
 
 def _check_images(calibration, image_size):
@@ -203,5 +210,8 @@ def _embeddings(net, images):
 def _run(format, path, images, image_size):
     if format == "onnx":
         return OnnxNetwork(path, Card(image_size=tuple(image_size))).run(images)
-    symbol, parameters = path
-    return mx.gluon.SymbolBlock.imports(symbol, ["data"], parameters)(nd.array(images)).asnumpy()
+    parameters, symbol = path
+    with warnings.catch_warnings():
+        # MXNet warns that it cannot tell types it need not know.
+        warnings.simplefilter("ignore")
+        return mx.gluon.SymbolBlock.imports(symbol, ["data"], parameters)(nd.array(images)).asnumpy()

@@ -43,7 +43,7 @@ def load_onnx(path, card=None, threads=None):
     GluonFRError
         There is no card, or what `OnnxNetwork` raises.
     """
-    path = need_file(path, "ONNX model")
+    path = need_file(path, "network in ONNX")
     session = open_session(path, threads)
     card = card or _own_card(session, path) or _card_beside(path, session)
     net = OnnxNetwork(path, card, session=session)
@@ -83,7 +83,7 @@ class OnnxNetwork(Block):
 
     def __init__(self, path, card, threads=None, session=None):
         super().__init__()
-        self.path = need_file(path, "ONNX model")
+        self.path = need_file(path, "network in ONNX")
         self._session = session or open_session(self.path, threads)
         self._input, self._batch = self._check_input(card)
         self._half = self._input.type == "tensor(float16)"
@@ -220,15 +220,11 @@ def _own_card(session, path):
         return None
     where = f"{path}, {CARD_ENTRY} in its metadata"
     try:
-        card = Card.from_dict(json.loads(text), where)
+        return Card.from_dict(json.loads(text), where)
+    except GluonFRError:
+        raise
     except ValueError as error:
-        if isinstance(error, GluonFRError):
-            raise
         raise GluonFRError(f"{where} is no network's card ({error}); export it again.") from error
-    beside = _path_beside(path)
-    if os.path.isfile(beside):
-        _check_sha256(path, Card.read(beside), beside)
-    return card
 
 
 def _card_beside(path, session):
@@ -246,18 +242,14 @@ def _card_beside(path, session):
         raise GluonFRError(
             f"{beside} lacks {', '.join(missing)}, which the model does not say itself; add them, as in {_EXAMPLE}."
         )
-    _check_sha256(path, card, beside)
+    if card.sha256 and card.sha256 != file_sha256(path):
+        raise GluonFRError(f"{path} is damaged: its SHA-256 is not the one in {beside}; fetch or export it again.")
     if "image_size" not in said:
         shape = session.get_inputs()[0].shape if session.get_inputs() else ()
         if len(shape) != 4 or not all(isinstance(each, int) and each > 0 for each in shape[2:]):
             raise GluonFRError(f"{beside} lacks image_size, and the model takes any; add it, as in {_EXAMPLE}.")
         card = replace(card, image_size=tuple(shape[2:]))
     return card
-
-
-def _check_sha256(path, card, beside):
-    if card.sha256 and card.sha256 != file_sha256(path):
-        raise GluonFRError(f"{path} is damaged: its SHA-256 is not the one in {beside}; fetch or export it again.")
 
 
 def _path_beside(path):

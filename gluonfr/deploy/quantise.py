@@ -1,6 +1,8 @@
+import io
 import os
 import tempfile
 import warnings
+from contextlib import redirect_stdout
 
 import numpy as np
 
@@ -76,7 +78,8 @@ def as_int8(model, images):
     import onnx
 
     properties = {each.key: each.value for each in model.metadata_props}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    # It tells its progress by print.
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         plain, folded, written = (os.path.join(folder, name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))
         onnx.save(model, plain)

@@ -59,10 +59,6 @@ def leaky_relu(call):
         return call.add("PRelu", [call.inputs[0], _slopes(call)])
     if kind == "leaky":
         return call.add("LeakyRelu", alpha=slope)
-    if kind == "rrelu":
-        # Random while training, their mean afterwards.
-        low, high = call.attributes.value("lower_bound", 0.125), call.attributes.value("upper_bound", 0.334)
-        return call.add("LeakyRelu", alpha=(low + high) / 2)
     if kind == "elu":
         return call.add("Elu", alpha=slope)
     if kind == "selu":

@@ -31,19 +31,9 @@ def _convolution_attributes(call):
 def deconvolution(call):
     wanted = _convolution_attributes(call)
     count = len(wanted["kernel_shape"])
-    pad, extra = wanted["pads"][:count], call.attributes.lengths("adj", 0, count)
-    target = call.attributes.lengths("target_shape", 0, count)
-    if any(target):
-        # What is too much is cut off on both sides, and what was cut too much is added again at the end.
-        reach = [
-            stride * (length - 1) + dilation * (kernel - 1) + 1 - goal
-            for stride, length, dilation, kernel, goal in zip(
-                wanted["strides"], call.shape[2:], wanted["dilations"], wanted["kernel_shape"], target
-            )
-        ]
-        pad, extra = tuple((each + 1) // 2 for each in reach), tuple(each % 2 for each in reach)
-    wanted["pads"] = tuple(pad) * 2
-    return call.add("ConvTranspose", call.inputs, output_padding=extra, **wanted)
+    if any(call.attributes.lengths("target_shape", 0, count)):
+        raise call.refuse("a target_shape")
+    return call.add("ConvTranspose", call.inputs, output_padding=call.attributes.lengths("adj", 0, count), **wanted)
 
 
 @converts("FullyConnected")
