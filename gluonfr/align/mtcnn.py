@@ -5,6 +5,7 @@ from gluonfr.align.boxes import as_batch, cut_boxes, shift_boxes, square_boxes, 
 from gluonfr.align.mtcnn_weights import load_nets
 from gluonfr.align.photo import check_between, in_photo, need_rgb, shrink_photo
 from gluonfr.align.pyramid import pyramid
+from gluonfr.core import GluonFRError
 
 # What P-Net looks at: windows of 12 pixels, 2 apart.
 _WINDOW, _STRIDE = 12, 2
@@ -38,6 +39,8 @@ class MTCNN:
     """
 
     def __init__(self, weights=None, ctx=None, min_size=None, thresholds=(0.6, 0.7, 0.8), factor=0.709, max_pixels=1_500_000):
+        if not isinstance(thresholds, (list, tuple)) or len(thresholds) != 3:
+            raise GluonFRError(f"thresholds must be three numbers, one for each network, got {thresholds!r}.")
         self._thresholds = tuple(check_between("thresholds", each, 0, 1) for each in thresholds)
         self._factor = check_between("factor", factor, 0.1, 0.95)
         self._min_size = None if min_size is None else check_between("min_size", min_size, 1, 1e6)
@@ -69,7 +72,15 @@ class MTCNN:
         return in_photo(self._finish(small, self._refine(small, self._propose(small, ratio))), ratio)
 
     def _run(self, net, batch):
-        return [each.asnumpy() for each in net(mx.nd.array(batch, ctx=self._ctx))]
+        return [each.asnumpy() for each in net(mx.nd.from_numpy(batch).as_in_context(self._ctx))]
+
+    def _run_filled(self, net, batch):
+        """`_run` on a batch filled up to one of few sizes: oneDNN takes milliseconds to prepare for a new one."""
+        count = len(batch)
+        size = next(size for power in range(2, 64) for size in (2**power, 3 * 2 ** (power - 1)) if size >= count)
+        filled = np.zeros((size, *batch.shape[1:]), np.float32)
+        filled[:count] = batch
+        return [each[:count] for each in self._run(net, filled)]
 
     def _scales(self, image, ratio):
         """Factors to shrink the image by, so that the faces looked for fill a window."""
@@ -107,7 +118,7 @@ class MTCNN:
         parts = [np.empty((0, size), np.float32) for size in ((1, 4) if side == 24 else (1, 4, 10))]
         outputs = [parts]
         for start in range(0, len(boxes), _BATCH):
-            outputs.append(self._run(net, cut_boxes(image, boxes[start : start + _BATCH], side)))
+            outputs.append(self._run_filled(net, cut_boxes(image, boxes[start : start + _BATCH], side)))
         scores, *rest = (np.concatenate(each) for each in zip(*outputs))
         keep = scores[:, 0] >= threshold
         return (boxes[keep], scores[keep, 0], *(each[keep] for each in rest))

@@ -9,6 +9,7 @@ import numpy as np
 from gluonfr.align.joblib_arrays import read_arrays
 from gluonfr.align.mtcnn_nets import ONet, PNet, RNet
 from gluonfr.core import GluonFRError, need_file
+from gluonfr.model_zoo.params_file import read_params
 
 # The attribute of our network that each array belongs to, in the order of the package's files, and its name in the MXNet files.
 # Every `prelu` is its slopes, each of the others a weight and a bias.
@@ -87,11 +88,8 @@ def _set(net, parameter, value, path):
 
 
 def _from_folder(name, folder):
-    path = need_file(os.path.join(os.path.abspath(os.path.expanduser(os.fspath(folder))), _MXNET_FILES[name]), "MTCNN network")
-    try:
-        found = {key.split(":", 1)[-1]: value.asnumpy() for key, value in mx.nd.load(path).items()}
-    except (mx.MXNetError, AttributeError) as error:
-        raise GluonFRError(f"{path}: is no file of MXNet parameters; fetch it again.") from error
+    path = os.path.join(os.path.abspath(os.path.expanduser(os.fspath(folder))), _MXNET_FILES[name])
+    found = {key.split(":", 1)[-1]: value for key, value in read_params(path, "MTCNN network").items()}
     names = dict(_parameters(name))
     missing = sorted(set(names.values()) - set(found))
     if missing:
