@@ -72,37 +72,14 @@ def run_gluon(form, devices, batch_size, warmup, steps):
         return speed, timed(train, batch_size, warmup, steps)
 
 
-def torch_network():
-    """MobileFaceNet in y1's topology, in PyTorch."""
-    from torch import nn
-
-    def conv(i, o, k=1, s=1, p=0, g=1, act=True):
-        layers = [nn.Conv2d(i, o, k, s, p, groups=g, bias=False), nn.BatchNorm2d(o, eps=1e-3)]
-        return layers + ([nn.PReLU(o)] if act else [])
-
-    class Unit(nn.Module):
-        def __init__(self, i, middle, o, stride=1, residual=False):
-            super().__init__()
-            layers = conv(i, middle) + conv(middle, middle, 3, stride, 1, middle) + conv(middle, o, act=False)
-            self.body, self.residual = nn.Sequential(*layers), residual
-
-        def forward(self, x):
-            return x + self.body(x) if self.residual else self.body(x)
-
-    layers = conv(3, 64, 3, 2, 1) + conv(64, 64, 3, 1, 1, 64)
-    for i, middle, o, count, inner in ((64, 128, 64, 4, 128), (64, 256, 128, 6, 256), (128, 512, 128, 2, 256)):
-        layers += [Unit(i, middle, o, 2)] + [Unit(o, inner, o, residual=True) for _ in range(count)]
-    layers += conv(128, 512) + conv(512, 512, 7, g=512, act=False)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, SIZE), nn.BatchNorm1d(SIZE, eps=2e-5))
-
-
 def run_torch(batch_size, warmup, steps):
     """(forward, training) images/s of PyTorch, channels_last."""
     import torch
     from torch.nn import functional
+    from torch_networks import mobilefacenet
 
     torch.manual_seed(0)
-    net = torch_network().to(memory_format=torch.channels_last)
+    net = mobilefacenet(SIZE).to(memory_format=torch.channels_last)
     weight = torch.nn.Parameter(torch.randn(CLASSES, SIZE) * 0.01)
     optimizer = torch.optim.SGD([*net.parameters(), weight], 0.01, momentum=0.9, weight_decay=5e-4)
     images = torch.randint(0, 256, (batch_size, 3, 112, 112), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)

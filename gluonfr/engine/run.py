@@ -14,11 +14,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluonfr import viz
 from gluonfr.core import GluonFRError, whole_file, whole_folder
-from gluonfr.data.loader import RecordLoader
 from gluonfr.deploy import save_network
 from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from gluonfr.engine.heads import PlainHead
+from gluonfr.engine.batches import make_loader
+from gluonfr.engine.heads import make_head
 from gluonfr.engine.history import LOG, History
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
@@ -26,7 +26,7 @@ from gluonfr.engine.schedule import make_schedule
 from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
 from gluonfr.engine.step import TrainStep, recipe_multipliers
-from gluonfr.engine.validate import validate
+from gluonfr.engine.validate import card_thresholds, validate
 from gluonfr.loss import get_loss
 from gluonfr.model_zoo import get_model
 
@@ -78,10 +78,11 @@ class Run:
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
         self._check_folder()
-        self.loader = self._loader()
+        self.net, loss = self._network_and_loss()
+        self.loader = make_loader(options, self.dataset, len(self.contexts), loss)
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
-        self._build()
+        self._build(loss)
         self.first_step, self.best = 0, {}
         self._resume()
         # Written last, so that a run that is refused leaves nothing and changes nothing.
@@ -94,38 +95,22 @@ class Run:
         if os.path.exists(os.path.join(out, LOG)) and not self.options.resume:
             raise GluonFRError(f"{out} holds a run already: add --resume to go on with it, or give another folder with --out.")
 
-    def _loader(self):
-        options, devices = self.options, len(self.contexts)
-        # BatchNorm makes nothing of one image: a device gets two or more, and a last batch too small for that is left out.
-        least = 2 * devices
-        if min(options.batch_size, len(self.dataset)) < least:
-            raise GluonFRError(
-                f"a batch of {min(options.batch_size, len(self.dataset))} images cannot be split over {devices} devices: each "
-                "needs two or more; use a larger batch or fewer devices."
-            )
-        tail = len(self.dataset) % options.batch_size
-        return RecordLoader(
-            self.dataset,
-            options.batch_size,
-            augment=options.augment,
-            seed=options.seed,
-            threads=options.threads,
-            last_batch="discard" if 0 < tail < least else "keep",
-        )
-
-    def _build(self):
+    def _network_and_loss(self):
         options, classes = self.options, self.dataset.num_classes
         mx.random.seed(options.seed)
         resized = {"input_crop", "input_size"} & set(options.network_args)
         if resized and tuple(self.dataset.image_size) != (112, 112):
             raise GluonFRError(f"{sorted(resized)[0]} takes images of 112x112, {self.dataset.records.path} holds others.")
         try:
-            self.net = get_model(options.network, **options.network_args)
-            loss = get_loss(options.loss, classes=classes, embedding_size=self.net.embedding_size, **options.loss_args)
+            net = get_model(options.network, **options.network_args)
+            return net, get_loss(options.loss, classes=classes, embedding_size=net.embedding_size, **options.loss_args)
         except TypeError as error:
             raise GluonFRError(f"an argument of the network or the loss is of the wrong kind ({error}); correct it.") from error
+
+    def _build(self, loss):
+        options = self.options
         self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
-        self.head = PlainHead(loss, classes, self.net.embedding_size)
+        self.head = make_head(loss, self.dataset.num_classes, self.net.embedding_size)
         self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
         for block in (self.net, self.head):
             block.hybridize(static_alloc=True, static_shape=True)
@@ -138,8 +123,9 @@ class Run:
                 f"{options.network} cannot take the images of {size} pixels that {self.dataset.records.path} holds; align them "
                 "to 112x112."
             ) from error
-        parameters = self.net.collect_params()
-        recipe_multipliers(parameters, [self.head.classifier.weight], options.classifier_wd_mult)
+        # The loss's own parameters keep the multipliers that the loss gave them.
+        classifier = [] if self.head.classifier is None else [self.head.classifier.weight]
+        recipe_multipliers(self.net.collect_params(), classifier, options.classifier_wd_mult)
 
         def in_steps(epochs):
             return int(round(epochs * self.steps_per_epoch))
@@ -282,6 +268,7 @@ class Run:
             "image_size": list(self.dataset.image_size),
             "embedding_size": self.net.embedding_size,
             "trained_on": self.options.dataset,
+            "thresholds": card_thresholds(results),
             "step": self.step.step_number,
             "verification": {each: dict(result.name_values()) for each, result in results.items()},
         }

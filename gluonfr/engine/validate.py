@@ -35,3 +35,20 @@ def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_
         metric.update(dataset.issame, first, second)
         results[name] = metric.result()
     return results
+
+
+def card_thresholds(results):
+    """What a network's card says of thresholds: `far`, `similarity` and `measured_on` of every rate that a set resolves.
+
+    Parameters
+    ----------
+    results : dict of name to VerificationResult
+        Of squared distances between embeddings of norm 1.
+    """
+    return [
+        # |a - b|^2 = 2 - 2 cos
+        {"far": at.target, "similarity": round(1 - at.threshold / 2, 4), "measured_on": name}
+        for name, result in results.items()
+        for at in result.tar_at_far
+        if at.resolvable and result.impostors and result.genuine
+    ]

@@ -43,6 +43,12 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
     # The saved network is the one that was validated: averaged weights, the devices' statistics together, no classifier.
     net, card = load_network(os.path.join(out, "last"))
     assert card.network == "lresnet10e_ir" and card.image_size == (32, 32)
+    for each in card.thresholds:
+        at = next(at for at in result.validation["val_data"].tar_at_far if at.target == each["far"])
+        assert at.resolvable and each["measured_on"] == "val_data"
+        # A pair that just passes: two unit vectors at this squared distance.
+        assert each["similarity"] == pytest.approx(np.cos(2 * np.arcsin(np.sqrt(at.threshold) / 2)), abs=1e-4)
+    assert card.thresholds
     pairs = FRValDataset("blobs/val_data", root=small_options["root"])
     again = validate(net, pairs, progress=False)
     assert again.accuracy == accuracies[-1] and again.auc == result.validation["val_data"].auc
