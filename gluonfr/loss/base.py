@@ -1,8 +1,16 @@
+import collections
+import logging
+
 import numpy as np
-from mxnet import nd
+from mxnet import autograd, nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import GluonFRError
+
+logger = logging.getLogger(__name__)
+
+# So many training passes on one device without a step are not an accumulation of gradients: the loop forgets `step`.
+_PATIENCE = 20
 
 
 class FRLoss(HybridBlock):
@@ -12,7 +20,12 @@ class FRLoss(HybridBlock):
 
     - `eats`: 'cosine' (both norms of the classifier on), 'logits', or 'embedding';
     - `weight_norm`, `feature_norm`: the classifier's norms;
-    - `needs_embedding`: whether the third argument is used.
+    - `needs_embedding`: whether the third argument is used;
+    - `outputs`: how many rows the classifier has.
+
+    A loss with state that training moves overrides `step` (calling this one too) and keeps the state in Parameters with
+    `grad_req='null'`: so it is saved with the others, lies on every device and is read by hybridized graphs. What `step`
+    has to know of the batch, `observe` takes from each training pass.
 
     Parameters
     ----------
@@ -53,12 +66,24 @@ class FRLoss(HybridBlock):
         self._classes = int(classes)
         self._dtype = dtype
         self._weight = weight
+        self._advances = type(self).step is not FRLoss.step
+        self._seen = collections.deque(maxlen=64)
+        self._passes = collections.Counter()
+
+    @property
+    def outputs(self):
+        """Columns of the output that the loss wants, that is rows of the classifier."""
+        return self._classes
 
     def __call__(self, output, label, *args, sample_weight=None):
+        if self.needs_embedding and not args:
+            raise GluonFRError(f"{type(self).__name__} needs the embedding as its third argument.")
         if isinstance(output, nd.NDArray):
             self._check(output, label)
-            if np.dtype(output.dtype).itemsize < np.dtype(self._dtype).itemsize:
-                output = output.astype(self._dtype)
+            self._check_parameters(output.context)
+            output, *args = (self._precise(each) for each in (output, *args))
+            if self._advances and autograd.is_recording():
+                self._note(output, label, *args)
         loss = super().__call__(output, label, *args)
         if self._weight is not None:
             loss = loss * self._weight
@@ -66,8 +91,8 @@ class FRLoss(HybridBlock):
 
     def _check(self, output, label):
         name = type(self).__name__
-        if output.ndim != 2 or output.shape[1] != self._classes:
-            raise GluonFRError(f"{name}: output has shape {output.shape}, expected (batch, {self._classes}); check `classes`.")
+        if output.ndim != 2 or output.shape[1] != self.outputs:
+            raise GluonFRError(f"{name}: output has shape {output.shape}, expected (batch, {self.outputs}); check `classes`.")
         if np.dtype(output.dtype).kind != "f":
             raise GluonFRError(f"{name}: output is {np.dtype(output.dtype).name}, expected floating point.")
         if label.shape not in ((output.shape[0],), (output.shape[0], 1)):
@@ -81,14 +106,72 @@ class FRLoss(HybridBlock):
             wrong = values.ravel()[~((values.ravel() >= 0) & (values.ravel() < self._classes))][0]
             raise GluonFRError(f"{name}: label {wrong:g} is outside 0..{self._classes - 1}; check the data and `classes`.")
 
+    def _check_parameters(self, context):
+        for parameter in self._reg_params.values():
+            try:
+                contexts = parameter.list_ctx()
+            except RuntimeError:
+                contexts = []
+            if context not in contexts:
+                raise GluonFRError(
+                    f"{type(self).__name__}: its parameter {parameter.name} is not on {context}; call loss.initialize(ctx=...) "
+                    "with every device of the training first."
+                )
+
+    def _precise(self, array):
+        """Raised to the loss's dtype; where parameters take part, brought to it: MXNet does not mix."""
+        low = np.dtype(array.dtype).itemsize < np.dtype(self._dtype).itemsize
+        return array.astype(self._dtype, copy=False) if low or self._reg_params else array
+
+    def _note(self, *given):
+        with autograd.pause():
+            self._seen.append(self.observe(nd, *given))
+        self._passes[given[0].context] += 1
+        if self._passes[given[0].context] == _PATIENCE:
+            self._passes.clear()
+            if not self.__dict__.get("_warned"):
+                self._warned = True
+                logger.warning(
+                    "%s was trained on %d batches without a step(): call loss.step() once after every trainer.step(), or its "
+                    "state stays as it is.",
+                    type(self).__name__,
+                    _PATIENCE,
+                )
+
+    def observe(self, F, output, label, embedding=None):
+        """What `step` needs of a batch: a tuple of small arrays (N,), or nothing. Called at every training pass."""
+        return ()
+
+    def gather(self):
+        """What `observe` took since the last step, in order, each joined over all passes and devices: a list of (N,)."""
+        if not self._seen:
+            raise GluonFRError(
+                f"{type(self).__name__}.step() follows a training pass; call the loss on arrays under autograd.record() before."
+            )
+        context = self._seen[0][0].context
+        return [nd.concat(*(part.as_in_context(context) for part in parts), dim=0) for parts in zip(*self._seen)]
+
     def step(self, embeddings=None, labels=None):
         """Advance the state that training moves, once per training step, after the parameters' update; most losses have none.
 
         Parameters
         ----------
         embeddings, labels : list of NDArray, optional
-            What the loss was given in this step, one entry a device: (N_k, D) and (N_k,).
+            What the loss was given in this step, one entry a device: (N_k, D) and (N_k,). Only losses that move class
+            centres ask for them.
         """
+        self._seen.clear()
+        self._passes.clear()
+
+
+def move(parameter, value):
+    """Set a state parameter (1,) on all its devices; a value that is not finite, from a broken batch, is left out."""
+    parameter.set_data(nd.where(nd.contrib.isfinite(value), value, parameter.data(value.context)))
+
+
+def row_norm(F, x):
+    """Euclidean norms of the rows, (N, D) -> (N,), with a finite gradient at 0."""
+    return F.sqrt(F.maximum(F.sum(F.square(x), axis=1), 1e-12))
 
 
 def cross_entropy(F, logits, label):

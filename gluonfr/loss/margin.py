@@ -1,7 +1,7 @@
 import math
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import FRLoss, cross_entropy, replace_target
+from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm
 from gluonfr.loss.registry import LOSSES
 
 # The nearest that the cosine may come to +-1 before an angle is taken: there the derivative is infinite, and 0 * inf is NaN.
@@ -30,31 +30,61 @@ class MarginLoss(FRLoss):
 
     def __init__(self, classes, s=64.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        if not 0 < s < float("inf"):
-            raise GluonFRError(f"{type(self).__name__}: the scale s is positive and finite, got {s!r}.")
-        self.s = float(s)
+        self.s = check_scale(self, s)
 
-    def target(self, F, cos_y):
+    # `state` holds the loss's own parameters by name and, for the losses that need the embedding, its `norm` (N,).
+
+    def target(self, F, cos_y, **state):
         """The target's cosine (N,) after the margin."""
         raise NotImplementedError
 
-    def others(self, F, cos, cos_y):
+    def others(self, F, cos, cos_y, **state):
         """All cosines (N, C), reshaped by comparison with the target's (N,); most margins leave them."""
         return cos
 
-    def hybrid_forward(self, F, output, label, embedding=None):
+    def scale(self, F, **state):
+        """What multiplies the cosines: a number, or an array (1,) or (N,)."""
+        return self.s
+
+    def hybrid_forward(self, F, output, label, embedding=None, **state):
+        if self.needs_embedding:
+            state["norm"] = row_norm(F, embedding)
         label = F.reshape(label, shape=(-1,))
         cos_y = F.pick(output, label, axis=1)
-        logits = self.others(F, output, cos_y) * self.s
-        return cross_entropy(F, replace_target(F, logits, label, self.target(F, cos_y) * self.s, self._classes), label)
+        logits, target = self.others(F, output, cos_y, **state), self.target(F, cos_y, **state)
+        scale = self.scale(F, **state)
+        if isinstance(scale, float):
+            logits, target = logits * scale, target * scale
+        else:
+            logits = F.broadcast_mul(logits, F.reshape(scale, shape=(-1, 1)))
+            target = F.broadcast_mul(target, scale)
+        return cross_entropy(F, replace_target(F, logits, label, target, self._classes), label)
 
     def _check_margin(self, name, value, least, below):
         if not least <= value < below:
             raise GluonFRError(f"{type(self).__name__}: the margin {name} lies in [{least:g}, {below:.4g}), got {value!r}.")
 
 
-def _sine(F, cos):
-    return F.sqrt(1 - F.square(F.clip(cos, -1 + _EDGE, 1 - _EDGE)))
+def check_scale(loss, s):
+    """The scale as a float; what is not a positive finite number is refused."""
+    if not 0 < s < float("inf"):
+        raise GluonFRError(f"{type(loss).__name__}: the scale s is positive and finite, got {s!r}.")
+    return float(s)
+
+
+def inside(F, cos):
+    """Cosines clipped to where the angle has a derivative."""
+    return F.clip(cos, -1 + _EDGE, 1 - _EDGE)
+
+
+def add_angle(F, cos, m):
+    """cos(theta + m) from cos(theta); m in radians."""
+    return cos * math.cos(m) - F.sqrt(1 - F.square(inside(F, cos))) * math.sin(m)
+
+
+def arc_target(F, cos_y, m):
+    """ArcFace's target: cos(theta + m), and where theta + m > pi the cosine less m sin(m)."""
+    return F.where(cos_y > math.cos(math.pi - m), add_angle(F, cos_y, m), cos_y - m * math.sin(m))
 
 
 @LOSSES.register("CosLoss", "cos", "cosface", "AMSoftmax")
@@ -108,10 +138,9 @@ class ArcLoss(MarginLoss):
         self._easy = easy_margin
 
     def target(self, F, cos_y):
-        moved = cos_y * math.cos(self.m) - _sine(F, cos_y) * math.sin(self.m)
         if self._easy:
-            return F.where(cos_y > 0, moved, cos_y)
-        return F.where(cos_y > math.cos(math.pi - self.m), moved, cos_y - self.m * math.sin(self.m))
+            return F.where(cos_y > 0, add_angle(F, cos_y, self.m), cos_y)
+        return arc_target(F, cos_y, self.m)
 
 
 @LOSSES.register("CombinedMargin", "combined", "CombinedMarginLoss", "CombinedLoss")
@@ -143,11 +172,8 @@ class CombinedMargin(MarginLoss):
         self.m1, self.m2, self.m3 = float(m1), float(m2), float(m3)
 
     def target(self, F, cos_y):
-        last = math.cos((math.pi - self.m2) / self.m1)
         if self.m1 == 1:
-            moved = cos_y * math.cos(self.m2) - _sine(F, cos_y) * math.sin(self.m2)
-            beyond = cos_y - self.m2 * math.sin(self.m2)
-        else:
-            moved = F.cos(self.m1 * F.arccos(F.clip(cos_y, -1 + _EDGE, 1 - _EDGE)) + self.m2)
-            beyond = cos_y - (last + 1)
-        return F.where(cos_y > last, moved, beyond) - self.m3
+            return arc_target(F, cos_y, self.m2) - self.m3
+        last = math.cos((math.pi - self.m2) / self.m1)
+        moved = F.cos(self.m1 * F.arccos(inside(F, cos_y)) + self.m2)
+        return F.where(cos_y > last, moved, cos_y - (last + 1)) - self.m3

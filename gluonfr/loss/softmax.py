@@ -54,7 +54,5 @@ class L2Softmax(FRLoss):
 
     def hybrid_forward(self, F, output, label, embedding=None):
         if self.needs_embedding:
-            if embedding is None:
-                raise GluonFRError("L2Softmax(from_normx=False) needs the embedding as its third argument.")
             output = F.broadcast_div(output, F.norm(embedding, axis=1, keepdims=True) + 1e-12)
         return cross_entropy(F, output * self._alpha, F.reshape(label, shape=(-1,)))
