@@ -19,6 +19,10 @@ def add_arguments(parser):
     course = parser.add_argument_group("course")
     add_devices(course)
     course.add_argument("--batch-size", type=int, default=64, help="images a step, over all devices")
+    course.add_argument(
+        "--people", type=int, help="people a batch, for losses that compare the images of a batch (default: 16)"
+    )
+    course.add_argument("--images-per-person", type=int, help="images of each of them (default: what fills the batch)")
     course.add_argument("--epochs", type=float, default=20, help="passes over the training set")
     course.add_argument("--steps", type=int, help="length in steps, instead of --epochs")
     course.add_argument("--lr", type=float, default=0.1, help="learning rate after warm-up")

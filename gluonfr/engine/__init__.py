@@ -2,7 +2,7 @@
 
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.contexts import devices
-from gluonfr.engine.heads import PlainHead
+from gluonfr.engine.heads import GatheringHead, PlainHead, make_head
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import Run, TrainResult, train
 from gluonfr.engine.schedule import make_schedule
@@ -10,6 +10,7 @@ from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import validate
 
 __all__ = [
+    "GatheringHead",
     "PlainHead",
     "Run",
     "TrainOptions",
@@ -17,6 +18,7 @@ __all__ = [
     "TrainStep",
     "WeightAverage",
     "devices",
+    "make_head",
     "make_schedule",
     "recipe_multipliers",
     "train",

@@ -31,6 +31,9 @@ class TrainOptions:
         Number of CPU contexts when there are no GPUs; more than one is for trying out what several devices do.
     batch_size : int, default 64
         Of all devices together.
+    people, images_per_person : int, optional
+        Batches of so many people with so many images each (`gluonfr.data.samplers`). A loss that compares the images of a
+        batch gets them without asking: 16 people unless said otherwise, and as many images of each as fill the batch.
     epochs : float, default 20
         Passes over the training set; a fraction is allowed. `steps` overrides it.
     lr, schedule, warmup, drops, final_lr
@@ -65,6 +68,8 @@ class TrainOptions:
     gpus: Sequence[int] = ()
     cpus: int = 1
     batch_size: int = 64
+    people: Optional[int] = None
+    images_per_person: Optional[int] = None
     epochs: float = 20
     steps: Optional[int] = None
     lr: float = 0.1

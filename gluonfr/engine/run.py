@@ -16,8 +16,8 @@ from gluonfr import viz
 from gluonfr.core import GluonFRError, whole_file, whole_folder
 from gluonfr.deploy import save_network
 from gluonfr.engine.average import WeightAverage, shared_statistics
-from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gluonfr.engine.batches import make_loader
+from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from gluonfr.engine.heads import make_head
 from gluonfr.engine.history import LOG, History
 from gluonfr.engine.meter import Meter

@@ -1,0 +1,86 @@
+import logging
+
+from gluonfr.core import GluonFRError
+from gluonfr.data.loader import RecordLoader
+from gluonfr.data.samplers import IdentityBatchSampler
+
+logger = logging.getLogger(__name__)
+
+_PEOPLE = 16
+
+
+def make_loader(options, dataset, devices, loss):
+    """The batches of a run: all images in random order, or P people with K images each where the loss or the options ask
+    for them.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    dataset : FRTrainRecordDataset
+    devices : int
+        That share a batch.
+    loss : gluonfr.loss.FRLoss
+
+    Raises
+    ------
+    GluonFRError
+        A batch that cannot be shared, or that is no P x K of this set.
+    """
+    # BatchNorm makes nothing of one image: a device gets two or more, and a last batch too small for that is left out.
+    least = 2 * devices
+    size = min(options.batch_size, len(dataset))
+    if size < least:
+        raise GluonFRError(
+            f"a batch of {size} images cannot be split over {devices} devices: each needs two or more; use a larger batch or "
+            "fewer devices."
+        )
+    tail = len(dataset) % options.batch_size
+    return RecordLoader(
+        dataset,
+        options.batch_size,
+        augment=options.augment,
+        seed=options.seed,
+        threads=options.threads,
+        last_batch="discard" if 0 < tail < least else "keep",
+        sampler=_sampler(options, dataset, loss),
+    )
+
+
+def _sampler(options, dataset, loss):
+    grouped = getattr(loss, "needs_groups", False) or getattr(loss, "takes", None)
+    if not (grouped or options.people or options.images_per_person):
+        return None
+    people, images = people_and_images(options.batch_size, options.people, options.images_per_person)
+    here = sum(len(each) > 0 for each in dataset.identities)
+    if here < people:
+        raise GluonFRError(
+            f"{dataset.records.path}: batches of {people} people cannot be made of {here}; give --people {here} or fewer, "
+            "and a batch size that it divides."
+        )
+    logger.info("batches of %d people with %d images each", people, images)
+    return IdentityBatchSampler(dataset, people, images, options.seed)
+
+
+def people_and_images(batch_size, people=None, images=None):
+    """P and K of batches of P x K = `batch_size` images: what is not given follows from the rest, and P is 16 when neither is.
+
+    Raises
+    ------
+    GluonFRError
+        When they do not come out.
+    """
+    if people is None:
+        people = _PEOPLE if images is None else batch_size // images
+    if images is None:
+        images = batch_size // people
+    if people * images != batch_size:
+        raise GluonFRError(
+            f"a batch of {batch_size} images is not {people} people with {images} images each; choose --batch-size, --people "
+            "and --images-per-person so that it is their product."
+        )
+    if images < 2 or people < 2:
+        raise GluonFRError(
+            f"batches of {people} people with {images} images each hold no pairs to compare; both must be 2 or more: choose "
+            "--people and --batch-size accordingly."
+        )
+    return people, images
