@@ -55,27 +55,17 @@ class PlainHead(Block):
         self._last = None
 
     def forward(self, embeddings, labels):
-        outputs, losses = [], []
-        for embedding, label in zip(embeddings, labels):
-            output, loss = self._compute(embedding, label)
-            outputs.append(output)
-            losses.append(loss)
-        self._remember(embeddings, labels, outputs)
-        return losses
+        self._last = [each.detach() for each in embeddings], labels
+        return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
 
     def step(self):
         """Advance the loss's own state; once per training step."""
-        self.loss.step(*self._last[:2])
+        self.loss.step(*self._last)
 
     def _compute(self, embedding, label):
-        """What the loss eats, and the loss."""
         if self.classifier is None:
-            return embedding, self.loss(embedding, label)
-        output = self.classifier(embedding)
-        return output, self.loss(output, label, *((embedding,) if self.loss.needs_embedding else ()))
-
-    def _remember(self, embeddings, labels, outputs):
-        self._last = [each.detach() for each in embeddings], labels, [each.detach() for each in outputs]
+            return self.loss(embedding, label)
+        return self.loss(self.classifier(embedding), label, *((embedding,) if self.loss.needs_embedding else ()))
 
 
 class GatheringHead(PlainHead):
@@ -100,40 +90,31 @@ class GatheringHead(PlainHead):
         self._rows = {None: self._whole_batch, "pairs": self._pairs, "triplets": self._triplets}[takes]
 
     def forward(self, embeddings, labels):
-        outputs, losses, begin = [], [], 0
+        self._last = [each.detach() for each in embeddings], labels
+        losses, begin = [], 0
         for own in embeddings:
             everybody = nd.concat(*[each.as_in_context(own.context) for each in embeddings], dim=0)
             everyone = nd.concat(*[each.as_in_context(own.context) for each in labels], dim=0)
-            output, loss = self._rows(everybody, everyone, begin, begin + len(own))
-            outputs.append(output)
-            losses.append(loss)
+            losses.append(self._rows(everybody, everyone, slice(begin, begin + len(own))))
             begin += len(own)
-        self._remember(embeddings, labels, outputs)
         return losses
 
-    def _whole_batch(self, embeddings, labels, begin, end):
-        output, loss = self._compute(embeddings, labels)
-        return output[begin:end], loss[begin:end]
+    def _whole_batch(self, embeddings, labels, own):
+        return self._compute(embeddings, labels)[own]
 
-    def _triplets(self, embeddings, labels, begin, end):
-        positives, negatives, weights = form_triplets(labels.asnumpy())
-        anchors = embeddings[begin:end]
-        loss = self.loss(
-            nd.repeat(anchors, weights.shape[1], axis=0),
-            _pick(embeddings, positives[begin:end]),
-            _pick(embeddings, negatives[begin:end]),
-        )
-        return anchors, _weigh(loss, weights[begin:end])
+    def _triplets(self, embeddings, labels, own):
+        positives, negatives, weights = (each[own] for each in form_triplets(labels.asnumpy()))
+        others = [_pick(embeddings, places) for places in (positives, negatives)]
+        return _weigh(self.loss(_repeat(embeddings[own], weights), *others), weights)
 
-    def _pairs(self, embeddings, labels, begin, end):
-        others, issame, weights = form_pairs(labels.asnumpy())
-        anchors = embeddings[begin:end]
-        loss = self.loss(
-            nd.repeat(anchors, weights.shape[1], axis=0),
-            _pick(embeddings, others[begin:end]),
-            nd.array(issame[begin:end].ravel(), ctx=embeddings.context),
-        )
-        return anchors, _weigh(loss, weights[begin:end])
+    def _pairs(self, embeddings, labels, own):
+        others, issame, weights = (each[own] for each in form_pairs(labels.asnumpy()))
+        issame = nd.array(issame.ravel(), ctx=embeddings.context)
+        return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
+
+
+def _repeat(anchors, weights):
+    return nd.repeat(anchors, weights.shape[1], axis=0)
 
 
 def _pick(embeddings, places):
