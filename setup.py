@@ -17,6 +17,8 @@ NUMPY = [
 ONNX = ["onnx", "onnxruntime", "protobuf>=4,<7"]
 # Weights of the MTCNN detector (MIT). Its own code is not used: that needs TensorFlow.
 ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= "3.10"']
+# dlib's weights (CC0), 100 MB with others that are not used. Its code is not run.
+FREE = ["face-recognition-models==0.3.0"]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *ONNX, *ALIGN]
 
@@ -36,6 +38,7 @@ setup(
         "gluoncv": GLUONCV,
         "onnx": ONNX,
         "align": ALIGN,
+        "free": FREE,
         "test": TEST,
         "docs": ["nbconvert", "ipykernel"],
     },

@@ -11,6 +11,7 @@ from gluonfr.model_zoo.attention import (
     get_attention_face,
 )
 from gluonfr.model_zoo.complexity import complexity
+from gluonfr.model_zoo.dlib_resnet import DlibResNet, dlib_resnet29
 from gluonfr.model_zoo.ghostfacenet import GhostFaceNet, ghostfacenetv1, ghostfacenetv2
 from gluonfr.model_zoo.insightface import load_insightface
 from gluonfr.model_zoo.lresnet import (
@@ -55,6 +56,7 @@ from gluonfr.model_zoo.weights import load_weights
 
 __all__ = [
     "AttentionFaceNet",
+    "DlibResNet",
     "GhostFaceNet",
     "LResNet",
     "MobileFaceNet",
@@ -69,6 +71,7 @@ __all__ = [
     "attentionfacenet56",
     "attentionfacenet92",
     "complexity",
+    "dlib_resnet29",
     "fetch",
     "find_model",
     "get_attention_face",

