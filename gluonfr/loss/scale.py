@@ -1,0 +1,97 @@
+import math
+
+from mxnet import init, nd
+
+from gluonfr.core import GluonFRError
+from gluonfr.loss.base import FRLoss, cross_entropy, move, replace_target
+from gluonfr.loss.margin import check_scale
+from gluonfr.loss.registry import LOSSES
+
+
+class _ScaledCosines(FRLoss):
+    """Softmax cross-entropy of cosines times `s`, or times the parameter `scale` where a loss has one."""
+
+    eats = "cosine"
+    weight_norm = True
+    feature_norm = True
+
+    def hybrid_forward(self, F, output, label, embedding=None, scale=None):
+        logits = output * self.s if scale is None else F.broadcast_mul(output, F.reshape(scale, shape=(1, 1)))
+        return cross_entropy(F, logits, F.reshape(label, shape=(-1,)))
+
+
+@LOSSES.register("NormFace", "norm-softmax")
+class NormFace(_ScaledCosines):
+    r"""NormFace (https://arxiv.org/abs/1704.06369): softmax on cosines, with a scale that is learned.
+
+    .. math:: L = -\log \frac{e^{s \cos\theta_y}}{\sum_j e^{s \cos\theta_j}}
+
+    The plain softmax of the cosine world: no margin to tune, to compare margins with or to warm up for one.
+
+    Parameters
+    ----------
+    classes : int
+    s : float, default 16
+        Scale, or where learning it starts: there the smallest loss that the cosines allow is below 0.01 up to 80,000
+        classes (the paper's bound :math:`\log(1 + (C - 1) e^{-s C / (C - 1)})`).
+    learned : bool, default True
+        Whether s is a parameter of the loss (its weight is not decayed) or stays fixed.
+    dtype, weight
+        As `FRLoss`.
+    """
+
+    def __init__(self, classes, s=16.0, learned=True, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, dtype, weight, **kwargs)
+        self.s = check_scale(self, s)
+        if learned:
+            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=dtype, wd_mult=0.0)
+
+
+@LOSSES.register("AdaCos")
+class AdaCos(_ScaledCosines):
+    r"""AdaCos (https://arxiv.org/abs/1905.00292): softmax on cosines, with a scale that nobody has to tune.
+
+    .. math:: s_0 = \sqrt 2 \log(C - 1), \quad s_{t+1} = \frac{\log B_t}{\cos(\min(\pi / 4, \theta_{med}))}, \quad
+        B_t = \frac 1 N \sum_i \sum_{j \ne y_i} e^{s_t \cos\theta_{ij}}
+
+    :math:`\theta_{med}` is the median angle between the features of the batch and their own class. The scale is never below
+    1, which the formula gives for very few classes. It is computed by `loss.step()` from the batch just trained on, over all
+    devices, and serves the next one. For new data, before any scale is known to work.
+
+    Parameters
+    ----------
+    classes : int
+    dynamic : bool, default True
+        False keeps :math:`s_0`, the paper's fixed AdaCos.
+    dtype, weight
+        As `FRLoss`.
+    """
+
+    def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
+        super().__init__(classes, dtype, weight, **kwargs)
+        if dynamic not in (True, False):
+            raise GluonFRError(f"AdaCos: dynamic is True or False, got {dynamic!r}.")
+        self.s = max(1.0, math.sqrt(2) * math.log(max(classes - 1, 1)))
+        self._advances = dynamic
+        if dynamic:
+            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=dtype, grad_req="null")
+
+    def observe(self, F, output, label, embedding=None):
+        label = label.reshape((-1,))
+        logits = output * self.scale.data(output.context)
+        cos_y = F.pick(output, label, axis=1)
+        return _log_sum_exp(replace_target(F, logits, label, F.ones_like(cos_y) * -1e30, self._classes)), cos_y
+
+    def step(self, embeddings=None, labels=None):
+        if self._advances:
+            sums, cos_y = self.gather()
+            angles, count = nd.sort(nd.arccos(nd.clip(cos_y, -1, 1))), len(cos_y)
+            median = angles[(count - 1) // 2 : count // 2 + 1].mean()
+            log_b = _log_sum_exp(sums.reshape((1, -1))) - math.log(count)
+            move(self.scale, nd.maximum(log_b / nd.cos(nd.minimum(median, math.pi / 4)), 1))
+        super().step(embeddings, labels)
+
+
+def _log_sum_exp(x):
+    largest = x.max(axis=1, keepdims=True)
+    return nd.log(nd.exp(x - largest).sum(axis=1)) + largest.reshape((-1,))
