@@ -51,10 +51,8 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
         raise GluonFRError(f"batch_size must be at least 1 for each of {len(contexts)} devices, got {batch_size}.")
     rows, waiting = [], []
     starts = range(0, len(images), batch_size)
-    with ThreadPoolExecutor(2) as pool, tqdm(
-        total=len(images), desc=progress, unit="image", disable=None if progress else True, leave=False
-    ) as bar:
-        for batch in _ahead(pool, starts, lambda start: _batch(images, start, batch_size)):
+    with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True, leave=False) as bar:
+        for batch in _ahead(starts, lambda start: _batch(images, start, batch_size)):
             waiting.append((len(batch), _forward(net, batch, contexts, batch_size, flip)))
             # One batch is on the devices while the next is handed over.
             if len(waiting) > 1:
@@ -99,19 +97,24 @@ class _Images:
         return fit(image, self._size, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
 
 
-def _ahead(pool, starts, make):
+def _ahead(starts, make):
     """Results of `make`, in order; a few are made ahead, not all, because a large set does not fit into memory."""
+    if len(starts) == 1:
+        # Threads would take longer than the one batch.
+        yield make(starts[0])
+        return
     made = deque()
-    try:
-        for start in starts:
-            made.append(pool.submit(make, start))
-            if len(made) > 3:
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            for start in starts:
+                made.append(pool.submit(make, start))
+                if len(made) > 3:
+                    yield made.popleft().result()
+            while made:
                 yield made.popleft().result()
-        while made:
-            yield made.popleft().result()
-    finally:
-        for each in made:
-            each.cancel()
+        finally:
+            for each in made:
+                each.cancel()
 
 
 def _batch(images, start, batch_size):
