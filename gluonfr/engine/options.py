@@ -99,6 +99,8 @@ class TrainOptions:
             self._check(name, getattr(self, name) >= 1, "at least 1")
         self._check("epochs", 0 < self.epochs < math.inf, "positive and finite")
         self._check("steps", self.steps is None or self.steps >= 1, "at least 1")
+        for name in ("people", "images_per_person"):
+            self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
         self._check("lr", 0 < self.lr < math.inf, "positive and finite")
         self._check("average", 0 <= self.average < 1, "a decay below 1, or 0 for none")
         self._check("clip_norm", self.clip_norm is None or self.clip_norm > 0, "positive")
