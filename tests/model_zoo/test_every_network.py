@@ -36,7 +36,8 @@ class Case:
         self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2))
         # Running statistics are this batch's, so that what follows them is neither tiny nor constant.
         self.net.apply(lambda block: block._kwargs.update(momentum=0) if isinstance(block, nn.BatchNorm) else None)
-        self.x = nd.random.uniform(shape=(IMAGES, 3, 112, 112))
+        # Of different colours: a network without normalisation tells noise of one colour hardly apart.
+        self.x = nd.random.uniform(shape=(IMAGES, 3, 112, 112)) * nd.random.uniform(shape=(IMAGES, 3, 1, 1))
         with autograd.record():
             outputs = self.net(self.x)
             # Random weights: the plain sum of what BatchNorm gives is constant.
