@@ -32,7 +32,7 @@ class AnnealedMargin(MarginLoss):
     def __init__(self, classes, m, s, lambda_min, lambda_max, dtype, weight, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
         name = type(self).__name__
-        if isinstance(m, bool) or m != int(m) or not 1 <= m <= 10:
+        if isinstance(m, bool) or not 1 <= m <= 10 or m != int(m):
             raise GluonFRError(f"{name}: m multiplies the angle and is a whole number from 1 to 10, got {m!r}.")
         if not 0 <= lambda_min <= lambda_max < float("inf"):
             raise GluonFRError(f"{name}: 0 <= lambda_min <= lambda_max, got {lambda_min!r} and {lambda_max!r}.")

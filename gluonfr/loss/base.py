@@ -80,6 +80,11 @@ class FRLoss(HybridBlock):
             raise GluonFRError(f"{type(self).__name__} needs the embedding as its third argument.")
         if isinstance(output, nd.NDArray):
             self._check(output, label)
+            if self.needs_embedding and (args[0].ndim != 2 or args[0].shape[0] != output.shape[0]):
+                raise GluonFRError(
+                    f"{type(self).__name__}: embedding has shape {args[0].shape}, expected ({output.shape[0]}, size), "
+                    "one row a sample."
+                )
             self._check_parameters(output.context)
             output, *args = (self._precise(each) for each in (output, *args))
             if self._advances and autograd.is_recording():
