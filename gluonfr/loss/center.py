@@ -1,0 +1,57 @@
+from gluonfr.core import GluonFRError
+from gluonfr.loss.base import cross_entropy
+from gluonfr.loss.centers import ClassCenters
+from gluonfr.loss.embedding_base import SoftmaxAndEmbedding, number
+from gluonfr.loss.registry import LOSSES
+
+
+@LOSSES.register("CenterLoss", "center", "centre")
+class CenterLoss(ClassCenters, SoftmaxAndEmbedding):
+    r"""Softmax and centre loss (https://ydwen.github.io/papers/WenECCV16.pdf).
+
+    .. math:: L = L_{softmax} + \frac{\lambda}{2} \|x - c_y\|^2
+
+    The centres follow their classes by `step`, at a rate of their own; the number of samples of a class enters there alone.
+    Use it to draw each class together when a softmax classifier separates the classes already.
+
+    Parameters
+    ----------
+    classes, embedding_size : int
+        C and D.
+    lamda : float, default 0.003
+        Weight of the centre term; the paper's best on faces, for embeddings that are not normalised.
+    alpha : float, default 0.5
+        Rate of the centres, 0 <= alpha <= 1; the paper's.
+    weight_initializer : Initializer, default Xavier(magnitude=2.24)
+        Of the centres.
+
+    Inputs and outputs as `SoftmaxAndEmbedding`; call `step` after each `trainer.step`.
+    """
+
+    def __init__(
+        self,
+        classes,
+        embedding_size,
+        lamda=0.003,
+        alpha=0.5,
+        weight_initializer=None,
+        dtype="float32",
+        weight=None,
+        **kwargs,
+    ):
+        super().__init__(classes, embedding_size, dtype, weight, **kwargs)
+        self.lamda = number(self, "lamda", lamda)
+        self.alpha = rate(self, alpha)
+        self._add_centers(classes, embedding_size, weight_initializer, dtype)
+
+    def hybrid_forward(self, F, output, label, embedding, centers):
+        label = F.reshape(label, shape=(-1,))
+        apart = F.sum(F.square(embedding - F.take(centers, label, axis=0)), axis=1)
+        return cross_entropy(F, output, label) + 0.5 * self.lamda * apart
+
+
+def rate(loss, alpha):
+    """The centres' rate as a float."""
+    if not 0 <= alpha <= 1:
+        raise GluonFRError(f"{type(loss).__name__}: alpha, the centres' rate, lies in [0, 1], got {alpha!r}.")
+    return float(alpha)
