@@ -3,10 +3,11 @@ import os
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, need_file
 from gluonfr.deploy.graph_network import GraphNetwork
 from gluonfr.model_zoo import get_model_list, list_models
+from gluonfr.model_zoo.dlib_file import FREE, find_free
 from gluonfr.model_zoo.weights import load_any
 
 _SYMBOL = "-symbol.json"
-_FILES = (".onnx", ".params", ".pt", ".pth", _SYMBOL)
+_FILES = (".onnx", ".params", ".pt", ".pth", ".dat", _SYMBOL)
 
 
 def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
@@ -17,7 +18,8 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     model : str, optional
         Name of a stored model; folder of a saved network, such as RUN/best; `-symbol.json` or `.params` of an MXNet
         checkpoint, whose network is recognised unless `X.card.json` lies beside it, as `gluonfr export` writes it; `.onnx`;
-        `.pt` or `.pth` of arcface_torch. None takes the only stored model.
+        `.pt` or `.pth` of arcface_torch; dlib's `.dat`. None takes the only stored model; where there is none, the free
+        network `dlib_resnet29`.
     contexts : list of Context, optional
         Where the parameters are put; ONNX models run on the CPU.
     root : str, default '~/.mxnet/models/face'
@@ -46,7 +48,12 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     if path.endswith((_SYMBOL, ".params")) and os.path.isfile(_card_beside(path)):
         card = Card.read(_card_beside(path))
         return GraphNetwork(path, card, contexts), card
-    if str(model) in get_model_list() and not os.path.exists(path) and str(model) not in list_models(root):
+    if (
+        str(model) in get_model_list()
+        and str(model) != FREE
+        and not os.path.exists(path)
+        and str(model) not in list_models(root)
+    ):
         raise GluonFRError(
             f"{model} is a network without weights: give a folder or file with trained ones, or store some under that name "
             "with `gluonfr models --add PATH --name NAME`."
@@ -55,11 +62,19 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
 
 
 def _only(root):
+    """The stored model; the free network counts only where there is no other, because it may have been stored unasked."""
     stored = list(list_models(root))
-    if len(stored) == 1:
-        return stored[0]
-    known = f"{', '.join(stored)} are" if stored else "none is"
-    raise GluonFRError(f"no model is named and {known} stored under {root}; say which with --model.")
+    own = [name for name in stored if name != FREE]
+    if len(own) == 1:
+        return own[0]
+    if own:
+        raise GluonFRError(f"no model is named and {', '.join(stored)} are stored under {root}; say which with --model.")
+    if stored or find_free():
+        return FREE
+    raise GluonFRError(
+        f"no model is named and none is stored under {root}; say which with --model, "
+        'or run `pip install "gluonfr[free]"` for one that anybody may use.'
+    )
 
 
 def _card_beside(path):

@@ -1,0 +1,40 @@
+"""Write the fixture of tests/model_zoo/test_dlib.py: chips and what dlib itself makes of them.
+
+    python tools/make_dlib_vectors.py [dlib_face_recognition_resnet_model_v1.dat] [FIXTURE.npz]
+
+Needs `pip install dlib` (compiles for a quarter of an hour; cmake) beside the package with its extra `free`. Nobody in the
+chips exists: two are drawn people, one is a pattern.
+"""
+
+import os
+import sys
+
+import numpy as np
+
+from gluonfr.core import generator, whole_file
+from gluonfr.data.synthetic import render
+from gluonfr.model_zoo.dlib_file import find_free
+
+FIXTURE = os.path.join(os.path.dirname(__file__), "..", "tests", "model_zoo", "fixtures", "dlib_vectors.npz")
+SIZE = 150
+
+
+def pattern():
+    """Coarse squares of random colours: strong edges, reaching into every corner."""
+    squares = generator(29).integers(0, 256, (10, 10, 3)).astype(np.uint8)
+    return squares.repeat(SIZE // 10, 0).repeat(SIZE // 10, 1)
+
+
+def main(model=None, fixture=FIXTURE):
+    import dlib
+
+    chips = np.stack([render(0, 0, size=SIZE), render(1, 0, size=SIZE), pattern()])
+    network = dlib.face_recognition_model_v1(model or find_free())
+    # A chip of 150x150 is taken as it is, without landmarks or another cut.
+    vectors = np.array([network.compute_face_descriptor(chip) for chip in chips], dtype=np.float32)
+    with whole_file(fixture) as file:
+        np.savez_compressed(file, chips=chips, vectors=vectors)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
