@@ -1,3 +1,4 @@
+import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block
 
@@ -13,13 +14,14 @@ def make_head(loss, classes, embedding_size):
     Parameters
     ----------
     loss : gluonfr.loss.FRLoss
+        It says so by `whole_batch`, or by `needs_groups` or `takes`, which imply it.
     classes, embedding_size : int
 
     Returns
     -------
     PlainHead or GatheringHead
     """
-    gathers = loss.eats == "embedding" or getattr(loss, "needs_groups", False) or getattr(loss, "whole_batch", False)
+    gathers = any(getattr(loss, name, None) for name in ("whole_batch", "needs_groups", "takes"))
     return (GatheringHead if gathers else PlainHead)(loss, classes, embedding_size)
 
 
@@ -29,7 +31,8 @@ class PlainHead(Block):
     Parameters
     ----------
     loss : gluonfr.loss.FRLoss
-        Says by its attributes which norms the classifier needs, and by `outputs` how many rows if not one a class.
+        Says by its attributes what it eats, how many rows (`outputs`) and which norms the classifier has, or whether the
+        embeddings are normalised where there is none.
     classes, embedding_size : int
 
     Inputs:
@@ -49,18 +52,25 @@ class PlainHead(Block):
         with self.name_scope():
             self.classifier = None
             if loss.eats != "embedding":
-                rows = getattr(loss, "outputs", None) or classes
+                rows = getattr(loss, "outputs", classes)
                 self.classifier = NormDense(rows, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
             self.loss = loss
         self._last = None
 
     def forward(self, embeddings, labels):
-        self._last = [each.detach() for each in embeddings], labels
+        embeddings = self._take(embeddings, labels)
         return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
 
     def step(self):
         """Advance the loss's own state; once per training step."""
         self.loss.step(*self._last)
+
+    def _take(self, embeddings, labels):
+        """The embeddings as the loss wants them, which are what its `step` is shown, too."""
+        if self.classifier is None and self.loss.feature_norm:
+            embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
+        self._last = [each.detach() for each in embeddings], labels
+        return embeddings
 
     def _compute(self, embedding, label):
         if self.classifier is None:
@@ -69,12 +79,11 @@ class PlainHead(Block):
 
 
 class GatheringHead(PlainHead):
-    """For losses in which the images of a batch meet: every device sees the embeddings of all, so that several devices give
-    what one gives.
+    """For losses in which the images of a batch meet: the embeddings of all devices come together, so that several devices
+    give what one gives. Gradients flow back to the devices that the embeddings came from.
 
-    Each device computes the loss of the whole batch and answers for its own rows, whose gradients flow back to the devices
-    that the embeddings came from. That is as fast as one device alone computing it, and parameters of the loss get their
-    gradient as all others do, as a sum over devices.
+    The first device computes the loss for all. Where classifier or loss have something to train, every device computes it
+    and answers for its own rows, which takes no longer: so their gradients are sums over devices like all others.
 
     A loss that `takes` 'pairs' or 'triplets' is given those that `form_pairs` and `form_triplets` form of the batch, and a
     row is the mean over its anchor's.
@@ -90,14 +99,14 @@ class GatheringHead(PlainHead):
         self._rows = {None: self._whole_batch, "pairs": self._pairs, "triplets": self._triplets}[takes]
 
     def forward(self, embeddings, labels):
-        self._last = [each.detach() for each in embeddings], labels
-        losses, begin = [], 0
-        for own in embeddings:
-            everybody = nd.concat(*[each.as_in_context(own.context) for each in embeddings], dim=0)
-            everyone = nd.concat(*[each.as_in_context(own.context) for each in labels], dim=0)
-            losses.append(self._rows(everybody, everyone, slice(begin, begin + len(own))))
-            begin += len(own)
-        return losses
+        embeddings = self._take(embeddings, labels)
+        ends = np.cumsum([len(each) for each in embeddings]).tolist()
+        rows = [slice(begin, end) for begin, end in zip([0, *ends], ends)]
+        contexts = [each.context for each in embeddings]
+        if any(parameter.grad_req != "null" for parameter in self.collect_params().values()):
+            return [self._rows(*_gathered(context, embeddings, labels), own) for context, own in zip(contexts, rows)]
+        losses = self._rows(*_gathered(contexts[0], embeddings, labels), slice(0, ends[-1]))
+        return [losses[own].as_in_context(context) for context, own in zip(contexts, rows)]
 
     def _whole_batch(self, embeddings, labels, own):
         return self._compute(embeddings, labels)[own]
@@ -111,6 +120,11 @@ class GatheringHead(PlainHead):
         others, issame, weights = (each[own] for each in form_pairs(labels.asnumpy()))
         issame = nd.array(issame.ravel(), ctx=embeddings.context)
         return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
+
+
+def _gathered(context, *lists):
+    """Each list of arrays, one a device, joined on this one."""
+    return [nd.concat(*[part.as_in_context(context) for part in parts], dim=0) for parts in lists]
 
 
 def _repeat(anchors, weights):
