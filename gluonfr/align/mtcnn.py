@@ -72,7 +72,7 @@ class MTCNN:
         return in_photo(self._finish(small, self._refine(small, self._propose(small, ratio))), ratio)
 
     def _run(self, net, batch):
-        return [each.asnumpy() for each in net(mx.nd.from_numpy(batch).as_in_context(self._ctx))]
+        return [each.asnumpy() for each in net(mx.nd.array(batch, ctx=self._ctx))]
 
     def _run_filled(self, net, batch):
         """`_run` on a batch filled up to one of few sizes: oneDNN takes milliseconds to prepare for a new one."""
