@@ -1,5 +1,6 @@
 """The example scripts run as their docstrings say, on a small synthetic set."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,39 @@ def test_train_arcloss(root, tmp_path):
     assert any(name.endswith("output.weight") and array.shape == (6, 128) for name, array in nd.load(str(saved)).items())
     done = run("train_arcloss.py", *common, "--batch-size", 64, "--steps", 2)
     assert done.returncode == 1 and "24 images make no batch of 64" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_train_ringloss(root, tmp_path):
+    saved = tmp_path / "ring.params"
+    common = ["--root", root, "--dataset", "people", "--val", "people/val_data", "--cpus", 2, "--workers", 1, "--save", saved]
+    done = run("train_ringloss.py", *common, "--batch-size", 8, "--steps", 2)
+    assert done.returncode == 0, done.stderr
+    assert "people/val_data: accuracy" in done.stdout and saved.exists()
+    # The radius starts at the mean norm of the first batch, which is never 0.
+    assert float(re.search(r"step 2/2 loss [0-9.]+ radius ([0-9.]+)", done.stdout).group(1)) > 0.01
+
+
+def test_train_triplet(root, tmp_path):
+    saved = tmp_path / "triplet.params"
+    common = ["--root", root, "--dataset", "people", "--cpus", 2, "--workers", 1, "--save", saved]
+    done = run("train_triplet.py", *common, "--people", 4, "--images", 3, "--steps", 3)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"step 3/3 loss 0\.\d+ lr", done.stdout)
+    assert not any(name.endswith("output.weight") for name in nd.load(str(saved)))
+    done = run("train_triplet.py", *common, "--people", 3)
+    assert done.returncode == 1 and "3 people cannot be shared evenly by 2 devices" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_train_multibatch(root, tmp_path):
+    saved = tmp_path / "multibatch.params"
+    common = ["--root", root, "--dataset", "people", "--val", "people/val_data", "--cpus", 3, "--workers", 1, "--save", saved]
+    done = run("train_multibatch.py", *common, "--people", 4, "--images", 4, "--steps", 3, "--theta", 0.7)
+    assert done.returncode == 0, done.stderr
+    assert "people/val_data: accuracy" in done.stdout and saved.exists()
+    # The threshold is learned: it leaves its place.
+    theta = float(re.search(r"step 3/3 loss [0-9.]+ theta ([0-9.]+)", done.stdout).group(1))
+    assert theta != 0.7 and 0 < theta < 2
 
 
 def test_examples_are_short():
