@@ -21,7 +21,7 @@ class SoftmaxAndEmbedding(FRLoss):
 
     def __init__(self, classes, embedding_size=None, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        self._embedding_size = embedding_size and positive_size(self, embedding_size)
+        self._embedding_size = None if embedding_size is None else positive_size(self, embedding_size)
 
     def __call__(self, output, label, *args, sample_weight=None):
         if args and isinstance(output, nd.NDArray):
@@ -33,8 +33,8 @@ class EmbeddingLoss(FRLoss):
     """Base of the losses that take the embedding instead of a classifier's output.
 
     Class attributes beside those of `FRLoss`: `needs_groups` is True where the batch has to hold P people with K images each,
-    and `takes` is 'pairs' or 'triplets' where these are given. `feature_norm` is True where the paper normalises the embedding
-    beforehand: a training run gives such a loss unit vectors, a loop of one's own does it with `nd.L2Normalization`.
+    and `takes` is 'pairs' or 'triplets' where these are given. `feature_norm` is True where the loss is made for unit vectors,
+    that is for embeddings after `nd.L2Normalization`; it computes with what it gets.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class EmbeddingLoss(FRLoss):
         # Without classes of its own a loss takes any label; the base wants a number.
         super().__init__(2 if classes is None else classes, dtype, weight, **kwargs)
         self._any_label = classes is None
-        self._embedding_size = embedding_size and positive_size(self, embedding_size)
+        self._embedding_size = None if embedding_size is None else positive_size(self, embedding_size)
 
     def __call__(self, embedding, label, *args, sample_weight=None):
         if args:
