@@ -1,13 +1,12 @@
-import json
 import logging
 import threading
 import warnings
 
 import mxnet as mx
-import numpy as np
 from mxnet import nd
 from mxnet.gluon import SymbolBlock
 
+from gluonfr.deploy.fast_graph import fast_graph
 from gluonfr.deploy.onnx_out.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -15,15 +14,13 @@ logger = logging.getLogger(__name__)
 # Images that go through the network together. More do not fit into the caches and are slower; single ones make up the rest,
 # because another shape costs more than several images: memory is planned anew.
 _TOGETHER = 8
-_SUMS, _FUSED = ("elemwise_add", "_plus", "_Plus", "broadcast_add"), ("Convolution", "BatchNorm")
 
 
 class InferenceNetwork:
     """A network in the form that runs fastest where it is; what it gives differs from the network's by rounding only.
 
-    On CPU the graph is taken apart: BatchNorm goes into the convolutions, PReLU becomes two depthwise convolutions, one with
-    the ReLU and one with the sum inside (see `fast_prelu`), and oneDNN keeps its own memory layout in between. On GPU the
-    network itself runs. Calls from several threads take turns.
+    On CPU the graph is taken apart and put together as oneDNN runs it fastest (`fast_graph`). On GPU the network itself runs.
+    Calls from several threads take turns.
 
     Parameters
     ----------
@@ -65,7 +62,7 @@ class InferenceNetwork:
         key = (context, size)
         if key not in self._blocks:
             if self._trace is None:
-                self._trace = fast_prelu(Trace(self._net, self._size))
+                self._trace = fast_graph(Trace(self._net, self._size))
             self._blocks[key] = self._make(context, size)
         return self._blocks[key]
 
@@ -88,77 +85,3 @@ class InferenceNetwork:
                 logger.info("the network's layers cannot be fused: %s", str(error).splitlines()[0])
                 block.hybridize(static_alloc=True, static_shape=True)
         return block
-
-
-def fast_prelu(trace):
-    r"""The graph of a network with PReLU in the form that oneDNN does fastest: `(symbol, parameters)`.
-
-    .. math:: \mathrm{PReLU}(x) = x + s \max(0, -|1 - \alpha| x), \quad s = \mathrm{sign}(1 - \alpha)
-
-    Both products are depthwise 1x1 convolutions, into which oneDNN takes the ReLU and the sum: five passes over memory
-    where MXNet's operator leaves oneDNN's layout and loses far more. A slope that all channels share is a leaky ReLU, which
-    goes into the convolution before it.
-
-    Parameters
-    ----------
-    trace : Trace
-
-    Returns
-    -------
-    symbol : mx.sym.Symbol
-        Of one input, "data".
-    parameters : dict
-        Name -> float32 array.
-    """
-    graph = json.loads(trace.symbol.tojson())
-    parameters, nodes, place = dict(trace.parameters), [], {}
-
-    def add(op, name, inputs=(), **attributes):
-        nodes.append({"op": op, "name": name, "inputs": [list(each) for each in inputs]})
-        if attributes:
-            nodes[-1]["attrs"] = {key: str(value) for key, value in attributes.items()}
-        return [len(nodes) - 1, 0, 0]
-
-    def product(x, name, factors):
-        parameters[name] = factors.reshape(-1, 1, 1, 1).astype(np.float32)
-        weight = add("null", name)
-        channels = len(factors)
-        settings = {"kernel": (1, 1), "num_filter": channels, "num_group": channels, "no_bias": True}
-        return add("Convolution", name + "_product", [x, weight], **settings)
-
-    for old, (node, traced) in enumerate(zip(graph["nodes"], trace.nodes)):
-        inputs = [[place[each[0]][0], each[1], 0] for each in node["inputs"]]
-        slopes = _slopes(graph, node, traced, parameters)
-        if slopes is None:
-            if node["op"] in _SUMS and nodes[inputs[0][0]]["op"] not in _FUSED:
-                # oneDNN takes the sum into the layer that comes first, and fails where that can only be the second.
-                inputs = inputs[::-1]
-            place[old] = add(node["op"], node["name"], inputs, **node.get("attrs", {}))
-        elif len(slopes) == 1:
-            place[old] = add("LeakyReLU", node["name"], inputs[:1], act_type="leaky", slope=float(slopes[0]))
-        else:
-            x, name = inputs[0], node["name"]
-            part = product(x, name + "_below", -np.abs(1 - slopes))
-            part = add("Activation", name + "_relu", [part], act_type="relu")
-            part = product(part, name + "_sign", np.sign(1 - slopes))
-            place[old] = add("elemwise_add", name, [part, x])
-    heads = [[place[each[0]][0], each[1], 0] for each in graph["heads"]]
-    text = json.dumps(
-        {
-            "nodes": nodes,
-            "arg_nodes": [i for i, node in enumerate(nodes) if node["op"] == "null"],
-            "heads": heads,
-            "attrs": graph["attrs"],
-        }
-    )
-    symbol = mx.sym.load_json(text)
-    wanted = set(symbol.list_inputs())
-    return symbol, {name: value for name, value in parameters.items() if name in wanted}
-
-
-def _slopes(graph, node, traced, parameters):
-    """A PReLU's slopes (C,) where it works on maps, else None."""
-    if node["op"] != "LeakyReLU" or node.get("attrs", {}).get("act_type") != "prelu" or len(traced.shape) != 4:
-        return None
-    name = graph["nodes"][node["inputs"][1][0]]["name"]
-    return parameters[name].reshape(-1) if name in parameters else None

@@ -3,13 +3,13 @@ import threading
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import nd
+from mxnet import autograd, nd
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.deploy import InferenceNetwork
-from gluonfr.deploy.inference import fast_prelu
+from gluonfr.deploy.fast_graph import fast_graph
 from gluonfr.deploy.onnx_out.trace import Trace
-from gluonfr.model_zoo import get_model
+from gluonfr.model_zoo import get_model, get_model_list
 from gluonfr.nn import PReLU
 
 
@@ -17,6 +17,11 @@ def shaken(net, size, seed=0):
     """Initialised, with slopes on both sides of 0 and 1 and running statistics that a lost BatchNorm would show."""
     net.initialize(mx.init.Xavier())
     net(nd.zeros((1, 3, *size)))
+    shaken_values(net, seed)
+    return net
+
+
+def shaken_values(net, seed=0):
     rng = np.random.RandomState(seed)
     ranges = {
         "alpha": (-0.5, 2),
@@ -29,7 +34,23 @@ def shaken(net, size, seed=0):
         for end, bounds in ranges.items():
             if name.endswith(end):
                 parameter.set_data(nd.array(rng.uniform(*bounds, parameter.shape)))
-    return net
+
+
+def settled(net, x):
+    """Running statistics as after training: without them, numbers explode in a deep network, and rounding with them."""
+    net(x[:1])
+    for name, parameter in net.collect_params().items():
+        if name.endswith("alpha"):
+            parameter.set_data(nd.array(np.random.RandomState(0).uniform(-0.2, 1.2, parameter.shape)))
+
+    def at_once(block):
+        if isinstance(block, nn.BatchNorm):
+            block._kwargs["momentum"] = 0
+
+    net.apply(at_once)
+    with autograd.record():
+        net(x)
+    nd.waitall()
 
 
 def images(count, size, seed=1):
@@ -134,8 +155,58 @@ def test_every_kind_of_slope_keeps_its_value():
     np.testing.assert_allclose(InferenceNetwork(net, (4, 4))(x).asnumpy(), y, rtol=1e-4, atol=1e-5)
 
 
+class Norms(HybridBlock):
+    """BatchNorm behind layers with and without bias, with free and fixed scale, and where it must not be folded."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.conv = nn.Conv2D(4, 3, groups=2, in_channels=4)
+            self.bare = nn.Conv2D(4, 1, use_bias=False, in_channels=3)
+            self.norms = nn.HybridSequential(prefix="norms_")
+            for scale in (True, False, True, False):
+                self.norms.add(nn.BatchNorm(scale=scale, epsilon=0.1))
+            self.dense = nn.Dense(5, in_units=16)
+
+    def hybrid_forward(self, F, x):
+        x = self.norms[0](self.bare(x))
+        y = self.conv(x)
+        # The convolution's own output goes on besides the normalised one.
+        x = self.norms[1](y) + F.relu(y)
+        return self.norms[3](self.dense(self.norms[2](F.relu(x))))
+
+
+def test_norms_are_folded_where_nothing_else_sees_the_layer():
+    net = Norms()
+    net.initialize(mx.init.Normal(1))
+    x = images(3, (4, 4))
+    net(x)
+    shaken_values(net)
+    symbol, parameters = fast_graph(Trace(net, (4, 4)))
+    assert symbol.tojson().count('"op": "BatchNorm"') == 2
+    wanted = net(x).asnumpy()
+    np.testing.assert_allclose(InferenceNetwork(net, (4, 4))(x).asnumpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_the_slow_operator_is_gone_from_maps():
     net = shaken(get_model("mobilefacenet", width=0.125, embedding_size=4), (112, 112))
-    symbol, parameters = fast_prelu(Trace(net, (112, 112)))
+    symbol, parameters = fast_graph(Trace(net, (112, 112)))
     assert '"prelu"' not in symbol.tojson()
     assert set(parameters) == set(symbol.list_inputs()) - {"data"}
+
+
+QUICK = ("ghostfacenetv1", "mbf", "mobilefacenet_re", "vargfacenet", "l_se_resnet18v2")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in get_model_list()]
+)
+def test_every_network_has_a_fast_form(name):
+    net = get_model(name, embedding_size=16)
+    size = getattr(net, "image_size", (112, 112))
+    net.initialize(mx.init.Xavier())
+    x = images(9, size)
+    settled(net, x)
+    fast = InferenceNetwork(net, size)
+    wanted = net(x).asnumpy()
+    np.testing.assert_allclose(fast(x).asnumpy(), wanted, atol=1e-4 * np.abs(wanted).max())
