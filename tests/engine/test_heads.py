@@ -72,7 +72,7 @@ def by_hand_triplets(labels, i):
 @pytest.mark.parametrize("labels", [[3, 3, 1, 1, 2, 2], [0] * 4 + [7] * 4 + [2] * 4, [5, 1, 5, 1, 5, 1, 2, 2, 2], [4, 9, 4, 4]])
 def test_triplets_hold_every_positive_and_spread_negatives(labels):
     positives, negatives, weights = form_triplets(np.array(labels))
-    for i, label in enumerate(labels):
+    for i in range(len(labels)):
         own, others = by_hand_triplets(labels, i)
         assert set(positives[i]) == set(own) or not own
         if own:
@@ -232,18 +232,30 @@ def test_a_resumed_run_has_the_state_of_an_unbroken_one(options, tmp_path, name)
 
 
 def test_groups_are_said_recorded_and_must_be_the_same_when_resumed(options, caplog):
-    options = dict(options, loss="arc", steps=1, people=3)
+    options = dict(options, loss="arc", steps=1, people=3, seed=7)
     with caplog.at_level(logging.INFO):
         run = Run(TrainOptions(**options))
     assert "batches of 3 people with 4 images each" in caplog.text
-    assert isinstance(run.loader._sampler, IdentityBatchSampler)
-    for _, labels in run.loader.epoch(0):
-        assert (np.unique(labels.asnumpy(), return_counts=True)[1] == 4).all()
+    wanted = run.dataset.labels[IdentityBatchSampler(run.dataset, 3, 4, seed=7)(1)].tolist()
+    assert [each for _, labels in run.loader.epoch(1) for each in labels.asnumpy().tolist()] == wanted
     run.train()
     with open(os.path.join(options["out"], "options.json")) as file:
         assert json.load(file)["people"] == 3
     with pytest.raises(GluonFRError, match="was written with people 3, not 6"):
         train(**dict(options, people=6, resume=True))
+
+
+@pytest.mark.parametrize("name, rates", [("RingLoss", {"R": (1, 0)}), ("LGMLoss", {"mean": (1, 0), "log_var": (0.1, 0)})])
+def test_the_losss_own_parameters_keep_their_rates(options, name, rates):
+    run = Run(TrainOptions(**dict(options, loss=name, classifier_wd_mult=10)))
+    optimizer = run.step.trainer._optimizer
+    by_parameter = {p.name: (optimizer._get_lr(i), optimizer._get_wd(i)) for i, p in enumerate(run.step.parameters)}
+    lr, wd = run.options.lr, run.options.wd
+    for each, (lr_mult, wd_mult) in rates.items():
+        got = by_parameter[getattr(run.head.loss, each).name]
+        np.testing.assert_allclose(got, (lr_mult * lr, wd_mult * wd))
+    if run.head.classifier is not None:
+        np.testing.assert_allclose(by_parameter[run.head.classifier.weight.name], (lr, 10 * wd))
 
 
 def test_a_loss_on_single_images_keeps_the_shuffled_order(options):
