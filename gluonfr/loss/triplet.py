@@ -4,7 +4,6 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
 from gluonfr.loss.pairwise import (
-    any_in_row,
     as_mask,
     masks,
     only_where,
@@ -113,8 +112,8 @@ class BatchHardTriplet(EmbeddingLoss):
         if not self._squared:
             distance = safe_sqrt(F, distance)
         positives, negatives = masks(F, label, distance)
-        hinge = F.relu(row_max(F, distance, positives) - row_min(F, distance, negatives) + self.margin)
-        return only_where(F, any_in_row(F, positives) * any_in_row(F, negatives), hinge)
+        # Without a positive or a negative the difference is far below 0, and so is the hinge's gradient 0.
+        return F.relu(row_max(F, distance, positives) - row_min(F, distance, negatives) + self.margin)
 
 
 @LOSSES.register("SemiHardTriplet", "semihard", "facenet", "SemiHardTripletLoss")
