@@ -15,8 +15,8 @@ class RangeLoss(EmbeddingLoss):
 
     :math:`D_{c,j}` is the j-th largest squared distance within class c, :math:`D_{center}` the smallest between the centres,
     in this batch, of two classes. The mean over the samples of a batch is L: a sample bears its class's part, divided by the
-    class's size and multiplied by N. A class with fewer than k pairs takes those it has. Use it beside a softmax where most
-    people have few images: every class counts alike.
+    class's size and multiplied by N. A class with fewer than k pairs takes those it has. Use it added to a softmax loss, as
+    the paper does, where most people have few images: every class counts alike. Alone it parts two classes a step, and slowly.
 
     Parameters
     ----------

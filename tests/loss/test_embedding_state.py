@@ -201,3 +201,17 @@ def test_two_devices_give_the_gradients_of_one_for_the_centre_loss():
         loss = on(contexts, "CenterLoss", lamda=1)
         gradients.append([train(loss, contexts, each, True) for each in arrays])
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
+
+
+def test_centres_of_a_hundred_thousand_classes():
+    loss = get_loss("center", classes=100_000, embedding_size=2, lamda=2, alpha=1)
+    loss.initialize(mx.init.Zero())
+    loss.centers.set_data(nd.zeros((100_000, 2)))
+    label, x = nd.array([99_999, 65_505, 99_999]), nd.array([[3, 0], [0, 2], [0, 6]])
+    for _ in range(2):
+        with autograd.record():
+            value = loss(nd.zeros((3, 100_000)), label, x)
+        loss.step()
+    # The centres after one step: (3, 6) / 3 and (0, 2) / 2.
+    np.testing.assert_allclose(value.asnumpy() - np.log(1e5), [8, 1, 17], rtol=1e-4)
+    assert np.count_nonzero(loss.centers.data().asnumpy()) == 3
