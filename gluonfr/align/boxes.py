@@ -59,7 +59,6 @@ def cut_boxes(image, boxes, side):
     -------
     float32 (n, 3, side, side), 0..255
     """
-    height, width = image.shape[:2]
     crops = []
     for x0, y0, x1, y1 in np.round(boxes).astype(int).tolist():
         x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)

@@ -4,7 +4,7 @@ import numpy as np
 from gluonfr.align.boxes import as_batch, cut_boxes, shift_boxes, square_boxes, suppress
 from gluonfr.align.mtcnn_weights import load_nets
 from gluonfr.align.photo import check_between, in_photo, need_rgb, shrink_photo
-from gluonfr.align.pyramid import pyramid
+from gluonfr.align.pyramid import pyramid, windows
 from gluonfr.core import GluonFRError
 
 # What P-Net looks at: windows of 12 pixels, 2 apart.
@@ -13,6 +13,8 @@ _WINDOW, _STRIDE = 12, 2
 _SMALLEST = 20
 # Windows that go on to the next network at most, the best ones; a photo of leaves has tens of thousands that resemble faces.
 _MOST = 1000
+# Windows of one size that are compared with each other, before most are dropped because they show the same.
+_MOST_WINDOWS = 8000
 _BATCH = 256
 
 
@@ -97,18 +99,19 @@ class MTCNN:
             return np.empty((0, 4), np.float32)
         canvas, places = pyramid(image, scales)
         scores, shifts = self._run(self._nets[0], as_batch([canvas]))
-        found = np.concatenate([self._windows(image, scores[0, 0], shifts[0], *place) for place in places])
+        found = np.concatenate([self._windows(image, scores[0, 0], shifts[0], place) for place in places])
         return square_boxes(found[suppress(found[:, :4], found[:, 4], 0.7)[:_MOST], :4])
 
-    def _windows(self, image, scores, shifts, x, y, width, height):
+    def _windows(self, image, scores, shifts, place):
         """Boxes and scores (n, 5) from one size of the image on the canvas; windows that reach beyond it do not count."""
-        rows, columns = (
-            slice(at // _STRIDE, (at + length - _WINDOW) // _STRIDE + 1) for at, length in ((y, height), (x, width))
-        )
+        rows, columns = windows(place, _WINDOW, _STRIDE)
         scores, shifts = scores[rows, columns], shifts[:, rows, columns]
         row, column = np.nonzero(scores >= self._thresholds[0])
+        if len(row) > _MOST_WINDOWS:
+            best = np.argsort(-scores[row, column], kind="stable")[:_MOST_WINDOWS]
+            row, column = row[best], column[best]
         corners = np.stack([column, row], 1) * np.float32(_STRIDE)
-        ratio = np.array([image.shape[1] / width, image.shape[0] / height] * 2, np.float32)
+        ratio = np.array([image.shape[1] / place[2], image.shape[0] / place[3]] * 2, np.float32)
         boxes, scores = np.hstack([corners, corners + _WINDOW]) * ratio, scores[row, column]
         keep = suppress(boxes, scores, 0.5)[:_MOST]
         return np.hstack([shift_boxes(boxes[keep], shifts[:, row[keep], column[keep]].T), scores[keep, None]])

@@ -34,6 +34,20 @@ def pyramid(image, scales):
     return canvas, places
 
 
+def windows(place, side, stride):
+    """Rows and columns (slices) of a network's output on the canvas whose windows lie within one size.
+
+    Parameters
+    ----------
+    place : (x, y, width, height)
+        Of `pyramid`.
+    side, stride : int
+        Of the network's windows.
+    """
+    x, y, width, height = place
+    return tuple(slice(at // stride, (at + length - side) // stride + 1) for at, length in ((y, height), (x, width)))
+
+
 def _shelves(sizes):
     """Places of rectangles, largest first, in rows as wide as the first: each goes into the first row that has room."""
     room, places, height = [], [], 0

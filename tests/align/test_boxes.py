@@ -1,8 +1,10 @@
+import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonfr.align.boxes import cut_boxes, shift_boxes, square_boxes, suppress
-from gluonfr.align.pyramid import pyramid
+from gluonfr.align.boxes import as_batch, cut_boxes, shift_boxes, square_boxes, suppress
+from gluonfr.align.mtcnn_nets import PNet
+from gluonfr.align.pyramid import pyramid, windows
 
 
 def literal_suppress(boxes, scores, overlap, of_smaller):
@@ -82,3 +84,22 @@ def test_pyramid_holds_every_size_apart():
         assert np.abs(part[..., 0] - at_x * 0.6).max() < 2.5 and np.abs(part[..., 1] - at_y[:, None] * 0.8).max() < 2.5
     assert seen.max() == 1 and not canvas[seen == 0].any()
     assert (seen > 0).mean() > 0.7
+
+
+@pytest.mark.parametrize("height, width", [(150, 201), (97, 64), (40, 41)])
+def test_sizes_on_one_canvas_do_not_see_each_other(height, width):
+    mx.random.seed(0)
+    net = PNet()
+    net.initialize(mx.init.Xavier())
+    image = np.random.RandomState(0).randint(0, 256, (height, width, 3), dtype=np.uint8)
+    canvas, places = pyramid(image, [0.709**number for number in range(4) if min(height, width) * 0.709**number >= 12])
+    together = [each.asnumpy()[0] for each in net(mx.nd.array(as_batch([canvas])))]
+    for place in places:
+        x, y, w, h = place
+        rows, columns = windows(place, 12, 2)
+        # Alone, P-Net gives one more row or column where its pooling sticks out of an odd size.
+        alone = [each.asnumpy()[0] for each in net(mx.nd.array(as_batch([canvas[y : y + h, x : x + w]])))]
+        for mine, other in zip(together, alone):
+            part = mine[:, rows, columns]
+            assert part.shape[1:] == ((h - 12) // 2 + 1, (w - 12) // 2 + 1)
+            assert np.abs(part - other[:, : part.shape[1], : part.shape[2]]).max() < 1e-5
