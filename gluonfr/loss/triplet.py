@@ -132,7 +132,7 @@ class SemiHardTriplet(EmbeddingLoss):
         :math:`\alpha`, the paper's, for embeddings of unit length.
 
     Inputs and outputs as `EmbeddingLoss`. A sample without such a triplet has loss 0 and gradient 0. All triplets of a batch
-    are looked at, so that memory grows with N^3: about 0.3 GB at N = 256.
+    are looked at, so that time and memory grow with N^3: 0.2 GB and about half a second at N = 256 on one CPU core.
     """
 
     needs_groups = True
