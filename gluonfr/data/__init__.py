@@ -5,11 +5,13 @@ from gluonfr.data.dataset import FRTrainRecordDataset, FRValDataset, get_recogni
 from gluonfr.data.loader import RecordLoader
 from gluonfr.data.pairs import read_pairs, write_pairs
 from gluonfr.data.records import RecordFile, RecordWriter
+from gluonfr.data.samplers import IdentityBatchSampler
 
 __all__ = [
     "Augmentation",
     "FRTrainRecordDataset",
     "FRValDataset",
+    "IdentityBatchSampler",
     "RecordFile",
     "RecordLoader",
     "RecordWriter",

@@ -21,6 +21,8 @@ class FRLoss(HybridBlock):
     - `eats`: 'cosine' (both norms of the classifier on), 'logits', or 'embedding';
     - `weight_norm`, `feature_norm`: the classifier's norms;
     - `needs_embedding`: whether the third argument is used;
+    - `needs_groups`, `whole_batch`: batches of P people with K images each, and those of all devices together;
+    - `takes`: 'pairs' or 'triplets', for losses on given ones;
     - `outputs`: how many rows the classifier has.
 
     A loss with state that training moves overrides `step` (calling this one too) and keeps the state in Parameters with
