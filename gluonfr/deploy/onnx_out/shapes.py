@@ -189,6 +189,6 @@ def _resize(call, **attributes):
 def _scale(before, after):
     """A runtime takes the floor of length times scale, which rounding must not bring below the length that is meant."""
     scale = np.float32(after / before)
-    while np.float32(before) * scale < after:
+    while float(scale) * before < after:
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale
