@@ -2,11 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# More extras for the tests, such as `free`, whose 100 MB of weights some tests are skipped without.
+EXTRAS ?=
+comma := ,
 
 .PHONY: test test-full test-pythons lint demo clean
 
 $(VENV)/ready: setup.py
-	$(PYTHON) tools/make_venv.py $(VENV) cpu,test
+	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
 	touch $@
 
 lint: $(VENV)/ready
