@@ -8,7 +8,9 @@ def add_arguments(parser):
     parser.add_argument("--format", choices=("onnx", "symbol"), help="default: what --out ends in decides")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16", "int8"), help="of the weights in an .onnx")
     parser.add_argument(
-        "--calibrate", metavar="SET", help="for int8: a set under the root or a .bin file, whose faces say the ranges"
+        "--calibrate",
+        metavar="SET",
+        help="for int8: a set under the root, a folder with train.rec or a .bin, whose faces say the ranges",
     )
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
 
@@ -23,7 +25,8 @@ def run(arguments):
     faces = open_calibration(arguments.calibrate, arguments.root) if arguments.calibrate else None
     net, card = load_model(arguments.model, root=arguments.models)
     difference = export_network(net, card, arguments.out, arguments.format, arguments.dtype, faces)
-    size = os.path.getsize(arguments.out if arguments.out.endswith(".onnx") else f"{arguments.out}-0000.params") / 1e6
+    written = os.path.expanduser(arguments.out)
+    size = os.path.getsize(written if written.endswith(".onnx") else f"{written}-0000.params") / 1e6
     print(f"wrote {arguments.out} ({size:.2f} MB)")
     if difference is None:
         print("not checked: onnxruntime is not installed")

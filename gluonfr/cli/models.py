@@ -21,6 +21,8 @@ def run(arguments):
         raise GluonFRError("--add needs --name NAME, under which the model is stored.")
     if not arguments.add and (arguments.name or arguments.network):
         raise GluonFRError("--name and --network belong to --add PATH.")
+    if arguments.add and arguments.remove:
+        raise GluonFRError("--add and --remove are two commands: when the one failed, the other would be half of the work.")
     if arguments.remove:
         remove_model(arguments.remove, arguments.models)
     if arguments.add:

@@ -76,8 +76,11 @@ def whole_folder(path):
     """
     path = os.path.abspath(os.path.expanduser(os.fspath(path)))
     parent, name = os.path.split(path)
-    os.makedirs(parent, exist_ok=True)
-    written = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
+    try:
+        os.makedirs(parent, exist_ok=True)
+        written = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
+    except OSError as error:
+        raise GluonFRError(f"{path}: cannot be written there ({error.strerror}); choose another folder.") from error
     os.chmod(written, _mode_of_new_files() | (_mode_of_new_files() >> 2 & 0o111))
     try:
         yield written

@@ -1,6 +1,7 @@
 import os
 import tempfile
 import threading
+from collections.abc import Iterable
 
 import mxnet as mx
 import numpy as np
@@ -210,6 +211,8 @@ def _listed(images):
         return None
     if hasattr(images, "ndim"):
         return None if images.ndim == 3 else images
+    if not isinstance(images, Iterable):
+        raise GluonFRError(f"images: paths, bytes or arrays are needed, got {images!r}; give an image or a list of some.")
     return list(images)
 
 

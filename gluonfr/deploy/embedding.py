@@ -133,6 +133,8 @@ def _forward(net, batch, contexts, batch_size, flip):
     if len(batch) < batch_size and not getattr(net, "any_batch", False):
         # A network that is hybridized with static shapes plans its memory anew for every other size.
         batch = np.concatenate([batch, np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)])
+    # A last batch may hold fewer images than there are devices, and MXNet copies no empty array.
+    contexts = contexts[: len(batch)]
     parts = gluon.utils.split_data(nd.array(batch, dtype="uint8"), len(contexts), even_split=False)
     outputs = []
     for part, context in zip(parts, contexts):

@@ -47,10 +47,10 @@ class InferenceNetwork:
         self._lock = threading.Lock()
 
     def __call__(self, x):
-        if x.context.device_type != "cpu":
-            out = self._net(x)
-            return out[0] if isinstance(out, (list, tuple)) else out
         with self._lock:
+            if x.context.device_type != "cpu":
+                out = self._net(x)
+                return out[0] if isinstance(out, (list, tuple)) else out
             rows, start, count = [], 0, x.shape[0]
             while start < count:
                 size = _TOGETHER if count - start >= _TOGETHER else 1

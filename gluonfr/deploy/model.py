@@ -16,7 +16,7 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     Parameters
     ----------
     model : str, optional
-        Name of a stored model; folder of a saved network, such as RUN/best; `-symbol.json` or `.params` of an MXNet
+        Name of a stored model; folder of a saved network, such as RUN/best; `X-symbol.json`, `X-0000.params` or X of an MXNet
         checkpoint, whose network is recognised unless `X.card.json` lies beside it, as `gluonfr export` writes it; `.onnx`;
         `.pt` or `.pth` of arcface_torch; dlib's `.dat`. None takes the only stored model; where there is none, the free
         network `dlib_resnet29`.
@@ -39,6 +39,9 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     if model is None:
         model = _only(root)
     path = os.path.abspath(os.path.expanduser(os.fspath(model)))
+    if os.path.isfile(path + _SYMBOL):
+        # What `gluonfr export` was told to write.
+        model = path = path + _SYMBOL
     if path.endswith(_FILES):
         need_file(path, "network")
     if path.endswith(".onnx"):

@@ -46,12 +46,14 @@ def open_calibration(name, root=DEFAULT_ROOT):
     Parameters
     ----------
     name : str
-        A training or verification set below `root`, or the path of a `.bin`.
+        A training or verification set below `root`, or the path of a `.bin` or of a training set's folder.
     root : str
     """
+    path = os.path.abspath(os.path.expanduser(name))
     if name.endswith(".bin"):
-        root, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
-        name = file[: -len(".bin")]
+        root, name = os.path.split(path[: -len(".bin")])
+    elif os.path.isfile(os.path.join(path, "train.rec")):
+        root, name = os.path.split(path)
     dataset = get_recognition_dataset(name, root=root)
     pairs = isinstance(dataset, FRValDataset)
     numbers = generator(0).permutation(len(dataset) * (2 if pairs else 1))[:_MOST].tolist()

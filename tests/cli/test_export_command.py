@@ -46,3 +46,12 @@ def test_mistakes_leave_nothing_behind(tmp_path, model):
         last = done.stderr.strip().splitlines()[-1]
         assert last.startswith("gluonfr export: ") and words in last and "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == ["model"]
+
+
+def test_home_folder_and_prefix_name_files(tmp_path, model, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = export("--model", model, "--out", "~/out/x")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "x-symbol.json").is_file()
+    done = export("--model", tmp_path / "out" / "x", "--out", "~/out/again")
+    assert done.returncode == 0, done.stderr

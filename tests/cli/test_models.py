@@ -36,6 +36,7 @@ def test_mistakes_are_one_sentence(tmp_path, capsys):
         (["--add", "x"], "--name"),
         (["--name", "x"], "--add"),
         (["--remove", "x"], "no stored model 'x'"),
+        (["--remove", "x", "--add", "y", "--name", "x"], "two commands"),
         (["--add", str(tmp_path / "x.pt"), "--name", "x"], "missing"),
     ):
         assert main([*store, *arguments]) == 2

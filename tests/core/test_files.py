@@ -59,6 +59,12 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
+def test_folder_below_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(GluonFRError, match="file/new: cannot be written there"), whole_folder(tmp_path / "file" / "new"):
+        pass
+
+
 def test_killed_writer_leaves_no_file_of_that_name(tmp_path):
     code = """
         import os, signal, sys

@@ -144,6 +144,12 @@ def test_similarity_of_images_and_embeddings(embedder):
         embedder.similarity(e[0], np.zeros(6, np.float32))
 
 
+@pytest.mark.parametrize("nothing", [None, 3])
+def test_what_is_no_image_is_refused(embedder, nothing):
+    with pytest.raises(GluonFRError, match="paths, bytes or arrays"):
+        embedder(nothing)
+
+
 def test_wrong_arguments():
     with pytest.raises(GluonFRError, match="backend must be one of gluon, onnxruntime"):
         Embedder("x", backend="torch")

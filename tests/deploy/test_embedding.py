@@ -131,3 +131,23 @@ def test_folders_that_hold_no_network_say_so(tmp_path):
     os.unlink(tmp_path / "network.params")
     with pytest.raises(GluonFRError, match="network.params is missing"):
         load_network(str(tmp_path))
+
+
+def test_fewer_images_than_devices():
+    class AnyBatch:
+        """Takes the last batch as it is, as networks for inference do."""
+
+        any_batch = True
+
+        def __init__(self, net):
+            self._net = net
+
+        def __call__(self, x):
+            return self._net(x)
+
+    contexts = [mx.cpu(i) for i in range(3)]
+    net, images = network(contexts), pictures(7)
+    wanted = np.stack([by_hand(net, image, True) for image in images])
+    for count, batch_size in ((1, 64), (2, 3), (4, 3), (7, 3)):
+        got = embed(AnyBatch(net), images[:count], contexts, batch_size)
+        np.testing.assert_allclose(got, wanted[:count], rtol=1e-4, atol=1e-6)

@@ -172,7 +172,11 @@ def test_wrong_arguments_and_places(tmp_path, net, out, options, words):
 
 
 def test_faces_for_calibration_come_from_both_kinds_of_sets(faces):
-    for name in ("celeb", os.path.join(faces, "small_lfw.bin")):
-        drawn = open_calibration(name, faces)
+    for name, root in (
+        ("celeb", faces),
+        (os.path.join(faces, "celeb"), "none"),
+        (os.path.join(faces, "small_lfw.bin"), "none"),
+    ):
+        drawn = open_calibration(name, root)
         assert len(drawn) == (20 if name.endswith(".bin") else 256)
         assert drawn[0].shape == (112, 112, 3) and drawn[0].dtype == np.uint8

@@ -1,4 +1,7 @@
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -210,3 +213,20 @@ def test_every_network_has_a_fast_form(name):
     fast = InferenceNetwork(net, size)
     wanted = net(x).asnumpy()
     np.testing.assert_allclose(fast(x).asnumpy(), wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_threads_take_turns_on_gpu_too():
+    inside, most = [], []
+
+    def slow(x):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return x
+
+    image = SimpleNamespace(context=SimpleNamespace(device_type="gpu"))
+    net = InferenceNetwork(slow, (112, 112))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(net, [image] * 8))
+    assert most == [1] * 8
