@@ -89,6 +89,12 @@ def test_generator_depends_on_its_position_only():
     assert not set(a) & set(b)
 
 
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_generator_refuses_seeds_that_would_wrap(seed):
+    with pytest.raises(GluonFRError, match="seed must be"):
+        generator(seed)
+
+
 def test_registry_finds_by_any_spelling_and_names_the_known():
     registry = Registry("thing")
     registry.register("LResNet50E-IR", "r50")(int)
