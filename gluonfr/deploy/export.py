@@ -192,6 +192,13 @@ def _publish(card, card_path, files):
 
 def _check_images(calibration, image_size):
     if calibration is not None:
+        sizes = {np.shape(each)[:2] for each in calibration}
+        if sizes != {tuple(image_size)}:
+            shown = ", ".join(sorted("x".join(map(str, each)) for each in sizes)) or "none"
+            raise GluonFRError(
+                f"calibration: faces of {'x'.join(map(str, image_size))} (height x width) are needed, got {shown}; "
+                "give a set that is aligned for this network."
+            )
         return _unit(calibration[:8])
     return generator(0).uniform(0, 1, (2, 3, *image_size)).astype(np.float32)
 

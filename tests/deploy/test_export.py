@@ -180,3 +180,11 @@ def test_faces_for_calibration_come_from_both_kinds_of_sets(faces):
         drawn = open_calibration(name, root)
         assert len(drawn) == (20 if name.endswith(".bin") else 256)
         assert drawn[0].shape == (112, 112, 3) and drawn[0].dtype == np.uint8
+
+
+@pytest.mark.parametrize("sizes", [(), [(32, 24)] * 20, [(32, 32)] * 19 + [(32, 24)]])
+def test_faces_for_calibration_have_the_networks_size(tmp_path, net, sizes):
+    faces = [np.zeros((*size, 3), np.uint8) for size in sizes]
+    with pytest.raises(GluonFRError, match="calibration: faces of"):
+        export_network(net, CARD, str(tmp_path / "x.onnx"), dtype="int8", calibration=faces)
+    assert not os.listdir(tmp_path)
