@@ -4,6 +4,7 @@ import pytest
 
 from gluonfr.align.boxes import as_batch, cut_boxes, shift_boxes, square_boxes, suppress
 from gluonfr.align.mtcnn_nets import PNet
+from gluonfr.align.photo import in_photo, shrink_photo
 from gluonfr.align.pyramid import pyramid, windows
 
 
@@ -103,3 +104,16 @@ def test_sizes_on_one_canvas_do_not_see_each_other(height, width):
             part = mine[:, rows, columns]
             assert part.shape[1:] == ((h - 12) // 2 + 1, (w - 12) // 2 + 1)
             assert np.abs(part - other[:, : part.shape[1], : part.shape[2]]).max() < 1e-5
+
+
+def test_places_in_a_shrunk_photo_return_to_the_photo():
+    photo = np.zeros((300, 600, 3), np.uint8)
+    small, ratio = shrink_photo(photo, 20_000)
+    assert small.shape == (100, 200, 3) and ratio.tolist() == [3, 3]
+    # The first pixel of the small photo is the first three of the photo: edges 0 to 3, centre 1.
+    box, landmarks = np.array([[0, 0, 1, 1]], np.float32), np.full((1, 5, 2), 0.5, np.float32)
+    boxes, _, landmarks = in_photo((box, np.ones(1), landmarks), ratio)
+    assert boxes.tolist() == [[0, 0, 3, 3]] and (landmarks == 1).all()
+    assert shrink_photo(photo, 180_000)[0] is photo
+    wide, ratio = shrink_photo(np.zeros((2, 5000, 3), np.uint8), 100)
+    assert wide.shape == (1, 500, 3) and ratio.tolist() == [10, 2]
