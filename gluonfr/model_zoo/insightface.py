@@ -47,10 +47,21 @@ def load_insightface(path, network=None, epoch=None, ctx=None):
     set_values(net, pick, ctx)
     net.hybridize(static_alloc=True)
     sha256 = file_sha256(params)
-    card = {"network": name, "arguments": {"embedding_size": net.embedding_size}, "embedding_size": net.embedding_size}
-    card.update(facts(sha256))
-    card["extra"] = {**card.get("extra", {}), "converted_from": os.path.basename(params), "original_sha256": sha256}
-    return net, Card(**card)
+    card = checkpoint.card.to_dict() if checkpoint.card else {}
+    # The network takes what all of the zoo take, whatever the file's graph took.
+    card.update({"network": name, "arguments": {"embedding_size": net.embedding_size}, "embedding_size": net.embedding_size})
+    card.update({"colour": "RGB", "mean": 0.0, "std": 255.0, "output": "", "sha256": ""})
+    known = facts(sha256)
+    extra = known.pop("extra", {})
+    card = Card.from_dict({**card, **known, **extra})
+    card.extra.update(converted_from=os.path.basename(params), original_sha256=sha256)
+    return net, card
+
+
+def card_beside(symbol):
+    """The card beside `X-symbol.json`, `X.card.json`, as `gluonfr export` writes it; None where there is none."""
+    path = symbol[: -len(_SYMBOL)] + ".card.json"
+    return Card.read(path) if os.path.isfile(path) else None
 
 
 def find_checkpoint(path, epoch=None):
@@ -83,6 +94,7 @@ class Checkpoint:
 
     def __init__(self, symbol, params):
         self.path = params
+        self.card = card_beside(symbol)
         nodes, heads = _nodes(symbol)
         root = _embedding(nodes, heads, symbol)
         self.layers = layers_of_nodes(nodes, root, symbol)
@@ -145,7 +157,7 @@ class Checkpoint:
     def values(self, theirs, ours):
         """Values for our parameters, by name."""
         values = converted(pairs(theirs, ours), self._arrays, self.path)
-        scale_input(values, ours, theirs, self._arrays, self.path)
+        scale_input(values, ours, theirs, self._arrays, self.path, self.card)
         return values
 
 

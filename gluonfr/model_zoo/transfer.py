@@ -118,10 +118,11 @@ def _shape(shape):
     return "x".join(map(str, shape)) or "one number"
 
 
-def scale_input(values, ours, theirs, arrays, where):
+def scale_input(values, ours, theirs, arrays, where, card=None):
     """Change `values` so that our network, which takes [0, 1], does what the file's does with pixels 0..255.
 
-    Both shift and scale the input first; the quotient of the scales goes into the first convolution.
+    Both shift and scale the input first; the quotient of the scales goes into the first convolution. With a card, the file's
+    network takes (pixel - mean) / std in the card's order of colours instead of pixels.
 
     Raises
     ------
@@ -129,6 +130,11 @@ def scale_input(values, ours, theirs, arrays, where):
         The shifts do not agree: zeros that a convolution pads with would then stand for another grey.
     """
     scale, offset = _affine(theirs.preamble, arrays, where)
+    bgr = card is not None and card.colour == "BGR"
+    if card is not None:
+        # The card's numbers stand in the order in which the graph takes the channels.
+        mean, std = (np.broadcast_to(np.float64(each), 3) for each in (card.mean, card.std))
+        scale, offset = scale / std, offset - scale * mean / std
     our_scale, our_offset = _affine(ours.preamble, {}, where)
     ratio = scale * 255 / our_scale
     if not np.allclose(offset, ratio * our_offset, rtol=1e-5, atol=1e-6):
@@ -136,14 +142,15 @@ def scale_input(values, ours, theirs, arrays, where):
             f"{where} takes pixels times {_brief(scale)} plus {_brief(offset)}, which is not symmetric about 127.5: "
             "its first convolution pads with zeros, so the shift cannot go into the weights; use the file as it is."
         )
-    if np.all(ratio == 1):
+    if np.all(ratio == 1) and not bgr:
         return
     start = next(each for each in ours.layers if each.op == "Input")
     for layer in ours.takers(start):
         if layer.op != "Convolution" or dict(layer.settings)["groups"] != 1:
             raise GluonFRError(f"{where}: its input's scale cannot go into {layer.name}, which is no convolution.")
         name = layer.parameters["weight"]
-        values[name] = (values[name] * np.reshape(ratio, (1, -1, 1, 1))).astype(np.float32)
+        weight = values[name] * np.reshape(ratio, (1, -1, 1, 1))
+        values[name] = (weight[:, ::-1] if bgr else weight).astype(np.float32)
 
 
 def _brief(value):

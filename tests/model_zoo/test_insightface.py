@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from mxnet import nd
 
-from gluonfr.core import GluonFRError, generator
+from gluonfr.core import Card, GluonFRError, generator
 from gluonfr.data import FRValDataset
-from gluonfr.model_zoo import load_insightface
+from gluonfr.model_zoo import get_model, load_insightface
+from gluonfr.nn import prelu_form
 
 UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
 
@@ -271,3 +272,27 @@ def test_wrong_files_are_refused(tmp_path, small):
         (tmp_path / "model-0000.params").write_bytes(content)
         with pytest.raises(GluonFRError, match=words):
             load_insightface(prefix)
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+def test_a_card_beside_the_symbol_says_what_the_graph_takes(tmp_path, colour):
+    name, prefix = "lresnet10e_ir", str(tmp_path / "x")
+    net = get_model(name, embedding_size=6)
+    net.initialize(mx.init.Xavier())
+    x = mx.nd.random.uniform(shape=(2, 3, 112, 112))
+    wanted = net(x).asnumpy()
+    # The graph of a zoo network takes [0, 1]; a card that says otherwise makes it another function of the pixels.
+    with prelu_form("operator"):
+        symbol = net(mx.sym.var("data"))
+    symbol.save(prefix + "-symbol.json")
+    auxiliary = set(symbol.list_auxiliary_states())
+    arrays = {f"{'aux' if k in auxiliary else 'arg'}:{k}": v.data() for k, v in net.collect_params().items()}
+    mx.nd.save(prefix + "-0000.params", arrays)
+    Card(colour=colour, licence="mine", thresholds=[{"far": 0.1, "similarity": 0.5}]).write(prefix + ".card.json")
+    got, card = load_insightface(prefix + "-symbol.json", name)
+    turned = x if colour == "RGB" else mx.nd.flip(x, axis=1)
+    np.testing.assert_allclose(got(turned).asnumpy(), wanted, rtol=1e-3, atol=1e-4)
+    assert (card.licence, card.colour, card.std, card.network) == ("mine", "RGB", 255.0, name) and card.thresholds
+    Card(mean=10, colour=colour).write(prefix + ".card.json")
+    with pytest.raises(GluonFRError, match="not symmetric"):
+        load_insightface(prefix + "-symbol.json", name)
