@@ -49,6 +49,11 @@ def main(arguments=None):
     except GluonFRError as error:
         print(f"gluonfr {options.command}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        # A full disk, a file that vanished: what was being written is not there, thanks to temporary files.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"gluonfr {options.command}: {where}{error.strerror or error}; nothing was half-written.", file=sys.stderr)
+        return 2
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -1,5 +1,17 @@
 from gluonfr.cli.pack import size
 
+# Options of the one way and of the other, None where they are not given.
+_LISTED = {
+    "photos": None,
+    "template": "arcface",
+    "detector": None,
+    "min_face": 0,
+    "aligned": False,
+    "image_size": None,
+    "workers": 1,
+}
+_DRAWN = {"count": 6000, "seed": 0}
+
 
 def add_arguments(parser):
     parser.add_argument("out", help="the .bin to write")
@@ -8,18 +20,31 @@ def add_arguments(parser):
     source.add_argument("--draw", metavar="SET", help="draw pairs from this .rec, or folder with train.rec")
     listed = parser.add_argument_group("with --list")
     listed.add_argument("--photos", help="where the listed photos lie (default: the list's folder)")
-    listed.add_argument("--template", default="arcface", help="where the landmarks lie: arcface, arcface_96x112, dlib")
+    listed.add_argument("--template", help="where the landmarks lie: arcface (the default), arcface_96x112, dlib")
     listed.add_argument("--detector", help="finds the faces: mtcnn (the default) or retinaface")
-    listed.add_argument("--min-face", type=int, default=0, help="shorter side of the smallest face taken, in pixels")
-    listed.add_argument("--aligned", action="store_true", help="the images are crops already: nothing is detected")
+    listed.add_argument("--min-face", type=int, help="shorter side of the smallest face taken, in pixels (default: any)")
+    listed.add_argument(
+        "--aligned", action="store_true", default=None, help="the images are crops already: nothing is detected"
+    )
     listed.add_argument("--image-size", type=size, help="H,W of aligned images (default: the template's)")
-    listed.add_argument("--workers", type=int, default=1, help="processes")
+    listed.add_argument("--workers", type=int, help="processes (default: 1)")
     drawn = parser.add_argument_group("with --draw")
-    drawn.add_argument("--count", type=int, default=6000, help="pairs, a multiple of 20")
-    drawn.add_argument("--seed", type=int, default=0, help="another seed, other pairs")
+    drawn.add_argument("--count", type=int, help="pairs, a multiple of 20 (default: 6000)")
+    drawn.add_argument("--seed", type=int, help="another seed, other pairs (default: 0)")
 
 
 def run(arguments):
+    from gluonfr.core import GluonFRError
+
+    way, other, mine, others = ("--draw", "--list", _DRAWN, _LISTED)
+    if arguments.list:
+        way, other, mine, others = other, way, others, mine
+    for name in others:
+        if getattr(arguments, name) is not None:
+            raise GluonFRError(f"--{name.replace('_', '-')} belongs to {other} and does nothing with {way}; leave it out.")
+    for name, default in mine.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
     return draw(arguments) if arguments.draw else listed(arguments)
 
 

@@ -126,3 +126,16 @@ def test_synthetic_set_trains_and_verifies(tmp_path):
     assert done.stdout.splitlines()[1].split()[1:] == trained[1:], done.stderr
     done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "nothing")
     assert done.returncode == 2 and "no data set 'nothing'" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_is_one_sentence(monkeypatch, tmp_path, capsys):
+    from gluonfr.cli import embed
+
+    def full(*_):
+        with open("/dev/full", "w") as file:
+            file.write("x" * 100000)
+
+    monkeypatch.setattr(embed, "run", full)
+    assert main(["embed", "x.jpg", "--out", str(tmp_path / "e.npz")]) == 2
+    assert capsys.readouterr().err == "gluonfr embed: No space left on device; nothing was half-written.\n"

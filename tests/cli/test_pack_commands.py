@@ -116,3 +116,16 @@ def test_the_command_itself_with_processes(photos, tmp_path):
     assert "21 crops of 5 people" in done.stdout
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "--overwrite" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--draw", "set", "--aligned"), "--aligned belongs to --list"),
+        (("--draw", "set", "--min-face", "3"), "--min-face belongs to --list"),
+        (("--list", "pairs.csv", "--seed", "0"), "--seed belongs to --draw"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path, capsys, arguments, words):
+    assert main(["pairs", str(tmp_path / "x.bin"), *arguments]) == 2
+    assert words in capsys.readouterr().err
