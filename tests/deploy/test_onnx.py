@@ -110,6 +110,9 @@ OPERATORS = {
         dim=2,
     ),
     "split_at": lambda F, x: F.split_v2(x, (2, 5), axis=3)[1] * 3,
+    "filled": lambda F, x: F.broadcast_add(
+        x, F.concat(*(F.full((1, 1, 1, 1), each) for each in (0.5, -3.0)), F.ones((1, 1, 1, 1)), dim=1)
+    ),
     "stack": lambda F, x: F.stack(x, x * x, axis=2),
     "broadcast": lambda F, x: F.broadcast_axis(F.sum(x, axis=1, keepdims=True), axis=1, size=5) * 2,
     "broadcast_like": lambda F, x: F.broadcast_like(F.mean(x, axis=(2, 3), keepdims=True), x) + x,

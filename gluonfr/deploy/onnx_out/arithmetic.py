@@ -83,6 +83,12 @@ def between_two(call):
     return call.add(_PAIRS[call.node.operator.rsplit("_", 1)[1]], call.inputs)
 
 
+@converts("_full", "_zeros", "_ones")
+def filled(call):
+    value = {"_zeros": 0.0, "_ones": 1.0}.get(call.node.operator)
+    return call.constant(np.full(call.node.shape, call.attributes.value("value") if value is None else value))
+
+
 @converts("add_n")
 def add_all(call):
     return call.add("Sum", call.inputs)
