@@ -18,6 +18,7 @@ from gluonfr.nn import PReLU
 
 def shaken(net, size, seed=0):
     """Initialised, with slopes on both sides of 0 and 1 and running statistics that a lost BatchNorm would show."""
+    mx.random.seed(seed)
     net.initialize(mx.init.Xavier())
     net(nd.zeros((1, 3, *size)))
     shaken_values(net, seed)
@@ -83,7 +84,7 @@ def test_the_fast_form_gives_what_the_network_gives_at_any_batch(name, arguments
         wanted = net(x).asnumpy()
         got = fast(x).asnumpy()
         assert got.shape == wanted.shape
-        np.testing.assert_allclose(got, wanted, atol=1e-5 * np.abs(wanted).max())
+        np.testing.assert_allclose(got, wanted, atol=5e-5 * np.abs(wanted).max())
     # Rows must be of their own images, not of the last that went through.
     assert np.abs(np.diff(wanted, axis=0)).max(1).min() > 1e-3 * np.abs(wanted).max()
 
@@ -205,6 +206,7 @@ QUICK = ("ghostfacenetv1", "mbf", "mobilefacenet_re", "vargfacenet", "l_se_resne
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in get_model_list()]
 )
 def test_every_network_has_a_fast_form(name):
+    mx.random.seed(0)
     net = get_model(name, embedding_size=16)
     size = getattr(net, "image_size", (112, 112))
     net.initialize(mx.init.Xavier())
