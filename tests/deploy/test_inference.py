@@ -214,7 +214,9 @@ def test_every_network_has_a_fast_form(name):
     settled(net, x)
     fast = InferenceNetwork(net, size)
     wanted = net(x).asnumpy()
-    np.testing.assert_allclose(fast(x).asnumpy(), wanted, atol=1e-4 * np.abs(wanted).max())
+    # Attention networks of hundreds of layers blow up rounding, with random weights: as much as they do the last digits of x.
+    rounding = np.abs(net(x * (1 + 1e-6)).asnumpy() - wanted).max()
+    np.testing.assert_allclose(fast(x).asnumpy(), wanted, atol=max(1e-4 * np.abs(wanted).max(), 10 * rounding))
 
 
 def test_threads_take_turns_on_gpu_too():
