@@ -12,7 +12,7 @@ from gluonfr.align import align_face, choose_face, get_detector
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError
 from gluonfr.data import images as codec
 from gluonfr.data.packing import Photo, Refused, read_file
-from gluonfr.deploy.embedding import embed, embed_pairs
+from gluonfr.deploy.embedding import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
 
@@ -119,10 +119,6 @@ class Embedder:
         if not len(many):
             return np.zeros((0, self.embedding_size), dtype=np.float32)
         return embed(self.net, _Crops(self, many, aligned), self._contexts, self._batch_size, self._flip, progress)
-
-    def pairs(self, dataset, progress=None):
-        """Embeddings of a verification set's pairs, `(embeddings0, embeddings1)`, float32 (pairs, D) each, of norm 1."""
-        return embed_pairs(self.net, dataset, self._contexts, self._batch_size, self._flip, progress, self.card.image_size)
 
     def files(self, paths, aligned=None, progress=None):
         """Embeddings of many files, some of which may be useless.

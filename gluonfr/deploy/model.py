@@ -1,9 +1,10 @@
 import os
 
-from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, need_file
+from gluonfr.core import DEFAULT_MODELS, GluonFRError, need_file
 from gluonfr.deploy.graph_network import GraphNetwork
 from gluonfr.model_zoo import get_model_list, list_models
 from gluonfr.model_zoo.dlib_file import FREE, find_free
+from gluonfr.model_zoo.insightface import card_beside
 from gluonfr.model_zoo.weights import load_any
 
 _SYMBOL = "-symbol.json"
@@ -48,8 +49,8 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
         from gluonfr.deploy.onnx_network import load_onnx
 
         return load_onnx(path)
-    if path.endswith((_SYMBOL, ".params")) and os.path.isfile(_card_beside(path)):
-        card = Card.read(_card_beside(path))
+    card = card_beside(path) if path.endswith((_SYMBOL, ".params")) else None
+    if card:
         return GraphNetwork(path, card, contexts), card
     if (
         str(model) in get_model_list()
@@ -78,8 +79,3 @@ def _only(root):
         f"no model is named and none is stored under {root}; say which with --model, "
         'or run `pip install "gluonfr[free]"` for one that anybody may use.'
     )
-
-
-def _card_beside(path):
-    prefix = path[: -len(_SYMBOL)] if path.endswith(_SYMBOL) else path[: -len("-0000.params")]
-    return prefix + ".card.json"

@@ -58,9 +58,10 @@ def load_insightface(path, network=None, epoch=None, ctx=None):
     return net, card
 
 
-def card_beside(symbol):
-    """The card beside `X-symbol.json`, `X.card.json`, as `gluonfr export` writes it; None where there is none."""
-    path = symbol[: -len(_SYMBOL)] + ".card.json"
+def card_beside(path):
+    """`X.card.json` beside `X-symbol.json` or `X-0000.params`, as `gluonfr export` writes it; None where there is none."""
+    prefix = path[: -len(_SYMBOL)] if path.endswith(_SYMBOL) else _EPOCH.sub("", path)
+    path = prefix + ".card.json"
     return Card.read(path) if os.path.isfile(path) else None
 
 

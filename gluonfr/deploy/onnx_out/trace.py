@@ -9,6 +9,7 @@ from mxnet.gluon import HybridBlock
 from mxnet.gluon.parameter import DeferredInitializationError
 
 from gluonfr.core import GluonFRError
+from gluonfr.model_zoo.complexity import as_size
 from gluonfr.nn import prelu_form
 
 # Shapes are inferred for both: a length that differs follows the batch and stays open in the exported graph.
@@ -43,7 +44,7 @@ class Trace:
 
     def __init__(self, net, image_size):
         self.title = type(net).__name__
-        self.image_size = _size(image_size)
+        self.image_size = as_size(image_size)
         if not isinstance(net, HybridBlock):
             raise GluonFRError(f"{self.title} is no Gluon graph, so there is nothing to export; give a HybridBlock.")
         every = _values(net, self.image_size)
@@ -169,16 +170,6 @@ class Attributes:
         if value is None or value == ():
             return (default,) * count
         return value if isinstance(value, tuple) else (value,) * count
-
-
-def _size(image_size):
-    try:
-        height, width = (int(each) for each in image_size)
-    except (TypeError, ValueError) as error:
-        raise GluonFRError(f"image_size is height and width, got {image_size!r}; give two whole numbers.") from error
-    if min(height, width) < 1:
-        raise GluonFRError(f"image_size is height and width, got {image_size!r}; give two positive numbers.")
-    return height, width
 
 
 def _values(net, image_size):
