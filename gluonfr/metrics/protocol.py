@@ -48,7 +48,7 @@ def verification(distances, issame, nfolds=10, thresholds=None, far_target=1e-3,
     name, accuracy_grid, tar_grid, targets = check_options(nfolds, thresholds, far_target, dist_type)
     distances, issame = _checked_pairs(distances, issame, nfolds)
     starts = fold_starts(len(distances), nfolds)
-    folds = np.repeat(np.arange(nfolds), np.diff(starts))
+    folds = fold_numbers(len(distances), nfolds)
     roc = roc_curve(distances, issame)
 
     accepted = _accepted(distances, issame, folds, nfolds, accuracy_grid)
@@ -79,7 +79,25 @@ def verification(distances, issame, nfolds=10, thresholds=None, far_target=1e-3,
         roc=roc,
         auc=roc.auc,
         eer=roc.eer,
+        dprime=dprime(distances, issame),
     )
+
+
+def dprime(distances, issame):
+    """Sensitivity d' = |mean of genuine - mean of impostor distances| / root of the mean of their two variances.
+
+    Inputs:
+        - **distances**: (N,) float; **issame**: (N,) bool.
+
+    Outputs:
+        - **dprime**: float; NaN when one kind of pair is missing, infinite when neither kind varies and the means differ.
+    """
+    genuine, impostors = distances[issame], distances[~issame]
+    if not (len(genuine) and len(impostors)):
+        return math.nan
+    gap = abs(np.mean(genuine, dtype=np.float64) - np.mean(impostors, dtype=np.float64))
+    spread = math.sqrt((np.var(genuine, dtype=np.float64) + np.var(impostors, dtype=np.float64)) / 2)
+    return float(gap / spread) if spread else (math.inf if gap else math.nan)
 
 
 def check_options(nfolds, thresholds, far_target, dist_type):
@@ -156,6 +174,11 @@ def fold_starts(pairs, nfolds):
     sizes = np.full(nfolds, pairs // nfolds)
     sizes[: pairs % nfolds] += 1
     return np.concatenate(([0], np.cumsum(sizes)))
+
+
+def fold_numbers(pairs, nfolds):
+    """(pairs,) int64, the fold of each pair."""
+    return np.repeat(np.arange(nfolds), np.diff(fold_starts(pairs, nfolds)))
 
 
 def _accepted(distances, issame, folds, nfolds, grid):

@@ -64,6 +64,8 @@ class VerificationResult:
         The exact curve of all pairs.
     auc, eer : float
         See :class:`ROC`; NaN when all pairs are genuine or all are impostors.
+    dprime : float
+        Sensitivity: how many standard deviations lie between genuine and impostor distances; NaN in the same cases.
     """
 
     distance: str
@@ -82,29 +84,31 @@ class VerificationResult:
     roc: ROC
     auc: float
     eer: float
+    dprime: float
 
     def name_values(self):
         """List of (name, float): accuracy, accuracy_std, threshold, then for each target F `tar@far=F`, `tar@far=F_std`
-        and `far@far=F` (measured), then auc and eer."""
+        and `far@far=F` (measured), then auc, eer and dprime."""
         pairs = [("accuracy", self.accuracy), ("accuracy_std", self.accuracy_std), ("threshold", self.threshold)]
         for at in self.tar_at_far:
             target = f"far={at.target:g}"
             pairs += [(f"tar@{target}", at.tar), (f"tar@{target}_std", at.tar_std), (f"far@{target}", at.far)]
-        return pairs + [("auc", self.auc), ("eer", self.eer)]
+        return pairs + [("auc", self.auc), ("eer", self.eer), ("dprime", self.dprime)]
 
     def to_dict(self):
         """Everything as plain Python for JSON: arrays become lists, NaN becomes None, the ROC is given by its corners."""
-        return _plain(self)
+        return plain(self)
 
 
-def _plain(value):
+def plain(value):
+    """A result as plain Python for JSON: arrays become lists, NaN and infinity None, a ROC its corners."""
     if isinstance(value, ROC):
         corners = value.corners()
         value = {"thresholds": corners.thresholds, "tar": corners.tar, "far": corners.far}
     elif hasattr(value, "__dataclass_fields__"):
         value = {name: getattr(value, name) for name in value.__dataclass_fields__}
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, (tuple, list, np.ndarray)):
-        return [_plain(each) for each in (value.tolist() if isinstance(value, np.ndarray) else value)]
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return [plain(each) for each in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

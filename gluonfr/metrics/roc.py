@@ -51,8 +51,8 @@ class ROC:
         if not (self.genuine and self.impostors):
             return float("nan")
         steps = np.diff(self.false_accepts)
-        twice = int(np.dot(steps, self.true_accepts[1:] + self.true_accepts[:-1]))
-        return twice / (2 * self.genuine * self.impostors)
+        twice = np.dot(steps, self.true_accepts[1:] + self.true_accepts[:-1])
+        return float(twice / (2 * self.true_accepts[-1] * self.false_accepts[-1]))
 
     @property
     def eer(self):
@@ -63,7 +63,7 @@ class ROC:
         if not (self.genuine and self.impostors):
             return float("nan")
         far, gap = self.far, self.far + self.tar - 1
-        # The gap rises strictly from -1 to 1, because every point accepts at least one pair more than the one before.
+        # The gap rises from -1 to 1, and the first point where it is not negative lies above the one before.
         after = max(int(np.searchsorted(gap, 0.0)), 1)
         part = -gap[after - 1] / (gap[after] - gap[after - 1])
         return float(far[after - 1] + part * (far[after] - far[after - 1]))

@@ -51,7 +51,7 @@ def test_a_list_of_targets_gives_arrays_and_names():
         *("accuracy", "accuracy_std", "threshold"),
         *("tar@far=0.1", "tar@far=0.1_std", "far@far=0.1"),
         *("tar@far=0.01", "tar@far=0.01_std", "far@far=0.01"),
-        *("auc", "eer"),
+        *("auc", "eer", "dprime"),
     ]
     assert (values["tar@far=0.01"], values["far@far=0.01"]) == (val[1], far[1])
     assert values["auc"] == metric.result().auc
