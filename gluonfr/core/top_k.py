@@ -1,0 +1,276 @@
+"""Blocked exact search by inner product: MegaFace, galleries, clusters and overlaps share it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from gluonfr.core.errors import GluonFRError
+
+# Bytes of working memory beside the vectors, unless a caller says otherwise.
+MEMORY = 256 << 20
+# A block of scores of this size is read again while it is still near the processor.
+_BLOCK = 32 << 20
+_QUERIES = 4096
+_FIRST = 256
+
+
+def top_k(queries, rows, k, memory=MEMORY, largest_norm=None, progress=None):
+    """The k rows with the largest inner product for each query, exactly.
+
+    Scores are screened as float32 matrix products, block by block; what rounding could change is worked out again in
+    float64, always in the same order of additions, so that equal rows have equal scores wherever they stand. The result is
+    that of a full search in float64 and does not depend on the size of the blocks.
+
+    Parameters
+    ----------
+    queries : array-like, (Q, D) float
+        Finite; used as float32.
+    rows : array-like, (N, D) float
+        Finite; used as float32, and never copied when they are float32 already, so that they may be memory-mapped.
+    k : int
+        At least 1. Where N < k, the missing places have score -inf and index -1.
+    memory : int, default 256 MiB
+        Bytes of working memory beside queries, rows and result.
+    largest_norm : float, optional
+        Of the rows, where it is known (1 for unit vectors); saves a pass over them.
+    progress : str, optional
+        Text of a progress bar.
+
+    Returns
+    -------
+    scores : (Q, k) float64, falling
+    indices : (Q, k) int64
+        Of rows; of equal scores the lower index first.
+
+    Raises
+    ------
+    GluonFRError
+        Arrays that are not two-dimensional, do not fit or hold NaN or infinity; k or memory too small.
+    """
+    found, _ = search(queries, rows, k, 0, memory, largest_norm, progress)
+    return found
+
+
+def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progress=None):
+    """`top_k` and, in the same pass, the largest scores of all pairs of a query and a row together.
+
+    Parameters
+    ----------
+    queries, rows, k, memory, largest_norm, progress
+        As :func:`top_k`; here k may be 0.
+    largest : int, default 0
+        How many of the largest scores of all.
+
+    Returns
+    -------
+    (scores, indices) : (Q, k) float64 and int64
+    largest : (min(largest, Q * N),) float64, falling
+    """
+    queries, rows, norm = _checked(queries, rows, k, memory, largest_norm)
+    scores = np.full((len(queries), k), -np.inf)
+    indices = np.full((len(queries), k), -1, dtype=np.int64)
+    total = len(queries) * len(rows)
+    everything = _Best(1, min(largest, total), queries, rows)
+    # What is kept for each query takes a part of the memory too.
+    step = max(1, min(_QUERIES, memory // (512 * max(k, 1))))
+    blocks = [slice(start, start + step) for start in range(0, len(queries), step)]
+    with tqdm(total=total, desc=progress, unit="pair", unit_scale=True, disable=None if progress else True, leave=False) as bar:
+        for block in blocks:
+            part = queries[block]
+            each = _Best(len(part), min(k, len(rows)), part, rows)
+            everything.queries = part
+            # The screen's error: of a sum of D products in float32, whatever its order, a factor of D * 2**-24 at most.
+            error = part.shape[1] * 2.0**-24 * 1.01 * np.linalg.norm(part.astype(np.float64), axis=1) * norm
+            for start, block_scores in _score_blocks(part, rows, memory):
+                _screen(start, block_scores, error, each, everything)
+                bar.update(block_scores.size)
+            # Later queries meet scores of these, which must be exact by then, because the queries are gone.
+            everything.settle()
+            scores[block, : len(rows)], indices[block, : len(rows)] = each.table()
+    return (scores, indices), everything.values()
+
+
+def exact_scores(queries, rows, query_numbers, row_numbers, memory=MEMORY):
+    """Inner products of chosen pairs in float64, added up in an order that depends on D alone.
+
+    Inputs:
+        - **queries**: (Q, D) float; **rows**: (N, D) float.
+        - **query_numbers**, **row_numbers**: (M,) int.
+
+    Outputs:
+        - **scores**: (M,) float64.
+    """
+    scores = np.empty(len(query_numbers))
+    step = max(1, memory // (32 * queries.shape[1]))
+    for start in range(0, len(scores), step):
+        part = slice(start, start + step)
+        products = queries[query_numbers[part]].astype(np.float64) * rows[row_numbers[part]]
+        scores[part] = products.sum(axis=1)
+    return scores
+
+
+def _checked(queries, rows, k, memory, largest_norm):
+    queries, rows = as_vectors(queries, "queries"), as_vectors(rows, "rows")
+    if queries.shape[1] != rows.shape[1]:
+        raise GluonFRError(
+            f"queries have {queries.shape[1]} dimensions and rows {rows.shape[1]}; compare embeddings of one network."
+        )
+    if k < 0 or memory < 1 << 20:
+        raise GluonFRError(f"k must not be negative and memory at least 1 MiB, got {k} and {memory}.")
+    if not np.isfinite(queries).all():
+        raise GluonFRError("queries hold NaN or infinity; check the network and its input.")
+    norm = largest_norm
+    if norm is None:
+        norm = max((_norm(rows[start : start + 4096]) for start in range(0, len(rows), 4096)), default=0.0)
+    if not np.isfinite(norm):
+        raise GluonFRError("rows hold NaN or infinity, or numbers too large; check the network and its input.")
+    return queries, rows, float(norm)
+
+
+def _norm(rows):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max()))
+
+
+def as_vectors(values, name):
+    """`values` as (N, D) float32, without a copy where they are that; GluonFRError where they are not two-dimensional."""
+    values = np.asarray(values)
+    if values.ndim != 2 or not values.shape[1] or values.dtype.kind not in "fiu":
+        raise GluonFRError(f"{name} {values.dtype} {values.shape}: an array (N, D) of real numbers is needed; give one a face.")
+    return values if values.dtype == np.float32 else values.astype(np.float32)
+
+
+def _score_blocks(queries, rows, memory):
+    """(first row, scores (Q, n) float32) for consecutive blocks of rows; the array is used again for the next block."""
+    # A quarter goes into scores, the rest into candidates and what sorts them.
+    most = max(1, min(_BLOCK, memory // 4) // (4 * len(queries))) if len(queries) else 1
+    start, size = 0, min(_FIRST, most)
+    space = np.empty(len(queries) * min(most, max(len(rows), 1)), dtype=np.float32)
+    while start < len(rows):
+        part = rows[start : start + size]
+        scores = space[: len(queries) * len(part)].reshape(len(queries), len(part))
+        np.matmul(queries, part.T, out=scores)
+        yield start, scores
+        start += len(part)
+        # Small at first, when nothing is known yet that a score must exceed.
+        size = min(2 * size, most)
+
+
+def _screen(start, scores, error, each, everything):
+    """Hand every score that may still count to whom it may count for."""
+    wanted = np.minimum(each.floors, everything.floors) - error
+    # Rounded down, so that the comparison in float32 lets nothing slip.
+    wanted = np.nextafter(wanted.astype(np.float32), np.float32(-np.inf))
+    hits = np.flatnonzero(scores.max(axis=1) >= wanted)
+    if not len(hits):
+        return
+    chosen = scores if len(hits) == len(scores) else scores[hits]
+    places = np.flatnonzero(chosen >= wanted[hits, None])
+    numbers, columns = np.divmod(places, scores.shape[1])
+    found = _Pairs(hits[numbers], start + columns, chosen.reshape(-1)[places].astype(np.float64), error[hits[numbers]])
+    each.add(found)
+    everything.add(found)
+
+
+@dataclass
+class _Pairs:
+    """Pairs of a query and a row: `score` is within `error` of the truth, and the truth itself where the error is 0."""
+
+    query: np.ndarray
+    row: np.ndarray
+    score: np.ndarray
+    error: np.ndarray
+
+    def __len__(self):
+        return len(self.query)
+
+    def take(self, chosen):
+        return _Pairs(self.query[chosen], self.row[chosen], self.score[chosen], self.error[chosen])
+
+    @staticmethod
+    def join(parts):
+        names = _Pairs.__dataclass_fields__
+        return _Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _no_pairs():
+    return _Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+
+
+class _Best:
+    """The k best pairs of each group (each query, or all together), and those that may turn out to be as good.
+
+    Attributes
+    ----------
+    floors : (groups,) float64
+        Below this no pair of the group counts any more.
+    """
+
+    def __init__(self, groups, k, queries, rows):
+        self.queries = queries
+        self.floors = np.full(groups, -np.inf if k else np.inf)
+        self._groups, self._k, self._rows = groups, k, rows
+        self._kept, self._new, self._waiting = _no_pairs(), [], 0
+        # So many new pairs are sorted in at a time, so that sorting stays cheap beside finding them.
+        self._patience = max(1 << 14, groups * k)
+
+    def add(self, pairs):
+        if not self._k:
+            return
+        pairs = pairs.take(pairs.score + pairs.error >= self.floors[self._group(pairs)])
+        self._new.append(pairs)
+        self._waiting += len(pairs)
+        if self._waiting >= self._patience or not np.isfinite(self.floors).all():
+            self._sort_in()
+
+    def _group(self, pairs):
+        return pairs.query if self._groups > 1 else np.zeros(len(pairs), dtype=np.int64)
+
+    def _sort_in(self):
+        self._merge(_Pairs.join([self._kept, *self._new]))
+        if len(self._kept) > 4 * self._patience:
+            # Almost all scores are alike: only exact ones tell which to keep.
+            self.settle()
+
+    def _merge(self, pairs):
+        self._new, self._waiting = [], 0
+        group, sure = self._group(pairs), pairs.score - pairs.error
+        order = np.lexsort((-sure, group))
+        counts = np.bincount(group, minlength=self._groups)
+        ends = np.cumsum(counts)
+        full = counts >= self._k
+        self.floors[full] = sure[order[(ends - counts + self._k - 1)[full]]]
+        self._kept = pairs.take(pairs.score + pairs.error >= self.floors[group])
+
+    def settle(self):
+        """Make all scores exact and keep exactly k of each group."""
+        if not self._k:
+            return
+        if self._new:
+            self._merge(_Pairs.join([self._kept, *self._new]))
+        kept = self._kept
+        rough = np.flatnonzero(kept.error)
+        kept.score[rough] = exact_scores(self.queries, self._rows, kept.query[rough], kept.row[rough])
+        kept.error[rough] = 0
+        group = self._group(kept)
+        order = np.lexsort((kept.row, -kept.score, group))
+        counts = np.bincount(group, minlength=self._groups)
+        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._merge(kept.take(order[place < self._k]))
+
+    def table(self):
+        """(groups, k) scores and rows, best first, filled up with -inf and -1."""
+        scores = np.full((self._groups, self._k), -np.inf)
+        rows = np.full((self._groups, self._k), -1, dtype=np.int64)
+        self.settle()
+        kept = self._kept
+        order = np.lexsort((kept.row, -kept.score, kept.query))
+        counts = np.bincount(kept.query, minlength=self._groups)
+        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        scores[kept.query[order], place], rows[kept.query[order], place] = kept.score[order], kept.row[order]
+        return scores, rows
+
+    def values(self):
+        """All scores kept, falling."""
+        return -np.sort(-self._kept.score)
