@@ -80,8 +80,7 @@ def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progre
             part = queries[block]
             each = _Best(len(part), min(k, len(rows)), part, rows)
             everything.queries = part
-            # The screen's error: of a sum of D products in float32, whatever its order, a factor of D * 2**-24 at most.
-            error = part.shape[1] * 2.0**-24 * 1.01 * np.linalg.norm(part.astype(np.float64), axis=1) * norm
+            error = screening_error(part, norm)
             for start, block_scores in _score_blocks(part, rows, memory):
                 _screen(start, block_scores, error, each, everything)
                 bar.update(block_scores.size)
@@ -108,6 +107,14 @@ def exact_scores(queries, rows, query_numbers, row_numbers, memory=MEMORY):
         products = queries[query_numbers[part]].astype(np.float64) * rows[row_numbers[part]]
         scores[part] = products.sum(axis=1)
     return scores
+
+
+def screening_error(queries, largest_norm):
+    """(Q,) float64: how far a float32 matrix product may be from the truth for any row of at most this norm.
+
+    A sum of D products, whatever its order, is off by no more than D * 2**-24 times the product of the two norms.
+    """
+    return queries.shape[1] * 2.0**-24 * 1.01 * np.linalg.norm(queries.astype(np.float64), axis=1) * largest_norm
 
 
 def _checked(queries, rows, k, memory, largest_norm):

@@ -1,0 +1,30 @@
+import numpy as np
+
+from gluonfr.core import GluonFRError
+from gluonfr.core.top_k import as_vectors
+
+_ROWS = 4096
+
+
+def unit_rows(embeddings, name):
+    """`embeddings` (N, D) as float32 rows of norm 1; NaN, zero or no rows raise GluonFRError with the first such row.
+
+    Rows that are unit already, to float32's precision, are kept as they are and not copied.
+    """
+    embeddings = as_vectors(embeddings, name)
+    if not len(embeddings):
+        raise GluonFRError(f"{name}: there are no embeddings; give at least one.")
+    squares = np.empty(len(embeddings))
+    for start in range(0, len(embeddings), _ROWS):
+        # Added up in an order that depends on D alone: equal rows stay equal.
+        block = embeddings[start : start + _ROWS].astype(np.float64)
+        squares[start : start + _ROWS] = (block * block).sum(axis=1)
+    wrong = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
+    if len(wrong):
+        what = "zero" if not embeddings[wrong[0]].any() else "NaN, infinite or too large or small"
+        raise GluonFRError(
+            f"{name}: row {wrong[0]} is {what}, {len(wrong)} rows in all are like that; leave them out or check the network."
+        )
+    if np.abs(squares - 1).max() < 1e-6:
+        return embeddings
+    return embeddings / np.sqrt(squares).astype(np.float32)[:, None]
