@@ -152,7 +152,7 @@ def megaface(
     away = None if noisy_distractors is None else _flags(noisy_distractors, len(distractors), "noisy_distractors")
     first, second = _pairs_of_one_person(person)
     mates = exact_scores(probes, probes, first, second, memory)
-    results, state = [], _State(len(probes), max(ranks), far_target)
+    results, state = [], _State(len(probes), max(ranks), len(distractors), far_target)
     start = 0
     for size in sorted({*(size for size in sizes if size < len(distractors)), len(distractors)}):
         part = slice(start, size)
@@ -179,18 +179,18 @@ def megaface(
 class _State:
     """The best distractors so far, of each probe and of all together."""
 
-    def __init__(self, probes, k, far_target):
+    def __init__(self, probes, k, distractors, far_target):
         self._scores = np.full((probes, k), -np.inf)
-        self._largest = np.empty(0)
-        self._far_target, self._impostors = far_target, 0
+        # As many as the last and largest gallery may accept, and the one that is too many.
+        self._count = 1 + max((_allowed(far, probes * distractors) for far in far_target), default=-1)
+        self._largest, self._impostors = np.empty(0), 0
 
     def add(self, probes, distractors, size, memory, progress):
         k = self._scores.shape[1]
         self._impostors = len(probes) * size
-        count = 1 + max((_allowed(far, self._impostors) for far in self._far_target), default=-1)
-        (scores, _), largest = search(probes, distractors, k, count, memory, 1.001, progress)
+        (scores, _), largest = search(probes, distractors, k, self._count, memory, 1.001, progress)
         self._scores = -np.sort(-np.concatenate([self._scores, scores], axis=1), axis=1)[:, :k]
-        self._largest = -np.sort(-np.concatenate([self._largest, largest]))[:count]
+        self._largest = -np.sort(-np.concatenate([self._largest, largest]))[: self._count]
 
     def cmc(self, probes, mates, ranks):
         above = np.count_nonzero(self._scores[probes] >= mates[:, None], axis=1)
