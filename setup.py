@@ -20,7 +20,9 @@ ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= 
 # dlib's weights (CC0), 100 MB with others that are not used. Its code is not run.
 FREE = ["face-recognition-models==0.3.0"]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
-TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *ONNX, *ALIGN]
+# What runs examples/notebooks without a browser.
+NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
+TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *NOTEBOOK, *ONNX, *ALIGN]
 
 setup(
     name="gluonfr",
@@ -40,7 +42,7 @@ setup(
         "align": ALIGN,
         "free": FREE,
         "test": TEST,
-        "docs": ["nbconvert", "ipykernel"],
+        "docs": ["nbconvert", *NOTEBOOK],
     },
     entry_points={"console_scripts": ["gluonfr = gluonfr.cli:main"]},
 )
