@@ -7,6 +7,7 @@ from itertools import combinations, product
 import numpy as np
 
 from gluonfr.core import GluonFRError, generator
+from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairing import bin_path
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.record_tools import Source
@@ -30,7 +31,8 @@ def draw_pairs(path, out, count, seed=0):
 
     Same and different pairs take turns, so that each of the protocol's ten folds has as many of both. Pairs of one person
     are spread evenly over the people; no pair comes twice, and none is of two images with the same bytes. Where the set
-    is large enough the people are dealt out to the folds, so that no person stands in two, as in LFW.
+    is large enough the people are dealt out to the folds, so that no person stands in two, as in LFW. `NAME.pairs.csv` beside
+    the set names the people of each pair.
 
     Parameters
     ----------
@@ -72,8 +74,11 @@ def draw_pairs(path, out, count, seed=0):
     pairs = [pair for fold in drawn for pair in fold]
     needed = sorted({number for pair in pairs for number in pair})
     payloads = dict(zip(needed, (payload for _, payload in source.read(needed))))
+    issame = [True, False] * (count // 2)
+    names = [[source.name(int(source.labels[pair[side]])) for pair in pairs] for side in (0, 1)]
     with disk_problems(out):
-        write_pairs(out, [payloads[number] for pair in pairs for number in pair], [True, False] * (count // 2))
+        write_pair_table(table_path(out), issame, dict(zip(PEOPLE, names)))
+        write_pairs(out, [payloads[number] for pair in pairs for number in pair], issame)
     return Drawn(out, count, disjoint)
 
 

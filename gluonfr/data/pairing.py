@@ -14,6 +14,7 @@ from gluonfr.data.packing.crops import Cut, make_cropper
 from gluonfr.data.packing.photos import Refused
 from gluonfr.data.packing.pool import Died, run_in_processes
 from gluonfr.data.packing.report import write_table
+from gluonfr.data.pair_table import listed_columns, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.writing import disk_problems, shown
 
@@ -56,8 +57,9 @@ def read_pair_list(path, folder):
     ----------
     path : str
         Either CSV, `first,second,issame` a line: two files in `folder` and 1 or 0 (or true, false); a first line with names
-        of columns is passed over. Or the format of LFW's `pairs.txt`, parted by tabs: `name, n, m` for two photos of a
-        person, `name, n, other, m` for photos of two; photo n of NAME is the file NAME/NAME_000n.jpg (or .png, ...).
+        of columns is passed over, and may name further columns, which `make_pairs` keeps. Or the format of LFW's `pairs.txt`,
+        parted by tabs: `name, n, m` for two photos of a person, `name, n, other, m` for photos of two; photo n of NAME is
+        the file NAME/NAME_000n.jpg (or .png, ...).
     folder : str
         Where the photos lie.
 
@@ -85,15 +87,16 @@ def read_pair_list(path, folder):
 
 
 def _read_csv(path, text, folder):
-    pairs, reader = [], csv.reader(io.StringIO(text, newline=""))
+    pairs, reader, columns = [], csv.reader(io.StringIO(text, newline="")), 3
     for row in reader:
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
-        flag = _FLAGS.get(cells[2].lower()) if len(cells) == 3 else None
+        flag = _FLAGS.get(cells[2].lower()) if len(cells) == columns else None
         if flag is None or not cells[0] or not cells[1]:
             # Names of columns, unless it is a pair with a flag that means nothing.
-            if not pairs and reader.line_num == 1 and len(cells) == 3 and not os.path.exists(os.path.join(folder, cells[0])):
+            if not pairs and reader.line_num == 1 and len(cells) >= 3 and not os.path.exists(os.path.join(folder, cells[0])):
+                columns = len(cells)
                 continue
             raise _wrong(path, reader.line_num, "first,second,issame with issame 1 or 0")
         pairs.append((reader.line_num, os.path.join(folder, cells[0]), os.path.join(folder, cells[1]), flag))
@@ -133,6 +136,7 @@ def make_pairs(pair_list, folder, out, workers=1, instead=None, **cropping):
 
     A pair of which a photo cannot be used is left out, and written to `OUT.left_out.csv` (line, file, reason, detail) where
     OUT is `out` without its .bin. The others keep their order, in which the protocol's ten folds lie one after the other.
+    What the list says of its pairs besides, people or groupings, is kept for those in `OUT.pairs.csv` (`data.pair_table`).
 
     Parameters
     ----------
@@ -177,12 +181,12 @@ def make_pairs(pair_list, folder, out, workers=1, instead=None, **cropping):
             except Refused as refused:
                 raise GluonFRError(f"{shown(path)}: {refused.reason} ({refused.detail}); fetch it again.") from refused
             replaced.append(path)
-    return _write(out, pairs, cuts, folder, replaced)
+    return _write(out, pairs, cuts, folder, replaced, listed_columns(pair_list))
 
 
-def _write(out, pairs, cuts, folder, replaced):
+def _write(out, pairs, cuts, folder, replaced, columns):
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    payloads, issame, left_out = [], [], []
+    payloads, issame, left_out, kept = [], [], [], []
     for line, first, second, same in pairs:
         lacking = [path for path in dict.fromkeys((first, second)) if cuts[path].payload is None]
         for path in lacking:
@@ -190,6 +194,7 @@ def _write(out, pairs, cuts, folder, replaced):
         if not lacking:
             payloads += [cuts[first].payload, cuts[second].payload]
             issame.append(same)
+            kept.append(line)
     table = out[: -len(".bin")] + ".left_out.csv"
     with disk_problems(out):
         os.makedirs(os.path.dirname(out), exist_ok=True)
@@ -199,11 +204,20 @@ def _write(out, pairs, cuts, folder, replaced):
             os.unlink(table)
         if not issame:
             raise GluonFRError(f"{shown(folder)}: not one pair can be made of these photos; {shown(table)} names what lacks.")
+        _write_columns(table_path(out), issame, kept, *columns)
         write_pairs(out, payloads, issame)
     _warn_of_folds(out, issame)
     ambiguous = [os.path.relpath(path, folder) for path, cut in cuts.items() if cut.ambiguous]
     relative = [os.path.relpath(path, folder) for path in replaced]
     return Paired(out, len(issame), sum(issame), left_out, sorted(ambiguous), relative)
+
+
+def _write_columns(path, issame, lines, names, rows):
+    if names:
+        write_pair_table(path, issame, {name: [rows[line][i] for line in lines] for i, name in enumerate(names)})
+    elif os.path.exists(path):
+        # Of an older set with this name.
+        os.unlink(path)
 
 
 def _warn_of_folds(out, issame):

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError, cores, generator, whole_folder
+from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.records import RecordWriter
 from gluonfr.data.synthetic import conditions
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _PURPOSE = 3
 _FOLDS = 10
-_FILES = ("train.rec", "train.idx", "property", "val_data.bin")
+_FILES = ("train.rec", "train.idx", "property", "val_data.bin", "val_data.pairs.csv")
 
 
 def make_dataset(
@@ -91,7 +92,10 @@ def make_dataset(
             for (number, count), images in zip(counts, rendered):
                 people[number] = images
                 bar.update(count)
-            write_pairs(os.path.join(written, "val_data.bin"), [people[number][image] for number, image in pairs], issame)
+            bin_path = os.path.join(written, "val_data.bin")
+            shown = [f"person {number}" for number, _ in pairs]
+            write_pair_table(table_path(bin_path), issame, dict(zip(PEOPLE, (shown[0::2], shown[1::2]))))
+            write_pairs(bin_path, [people[number][image] for number, image in pairs], issame)
     except OSError as error:
         raise GluonFRError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder.") from error
     logger.info(
