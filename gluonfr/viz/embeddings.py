@@ -55,8 +55,9 @@ def plot_embeddings(
     path : str, default None
         PNG file to write.
     title : str, default None
-    images : sequence of uint8 (H, W, 3) RGB arrays, default None
-        One an embedding. Each person then has one of theirs above the points, that at the middle; no other is read.
+    images : callable, default None
+        `images(i)` gives the uint8 (H, W, 3) RGB image of embedding i. Each person then has the one at the middle of their
+        points above them; no other is read.
 
     Returns
     -------
@@ -73,9 +74,8 @@ def plot_embeddings(
         raise GluonFRError(f"method must be 'tsne' or 'pca', got {method!r}.")
     seed = _whole("seed", seed, 0, 2**32)
     directions, labels = _directions(embeddings), _labels(labels)
-    for name, values in (("labels", labels), ("images", images)):
-        if values is not None and len(values) != len(directions):
-            raise GluonFRError(f"{len(values)} {name} came with {len(directions)} embeddings; give one each.")
+    if len(labels) != len(directions):
+        raise GluonFRError(f"{len(labels)} labels came with {len(directions)} embeddings; give one for each.")
     chosen = _people(labels, people)
     shown = _sample(labels, chosen, _whole("images_per_person", images_per_person, 1), seed)
     count = sum(map(len, shown))
@@ -99,7 +99,7 @@ def plot_embeddings(
         axes.scatter(*group.T, s=size, color=colour, marker=marker, alpha=0.85, edgecolors="white", linewidths=0.5, label=name)
         middle = _middle(group)
         if images is not None:
-            _add_face(axes, images[int(numbers[middle])], group, colour)
+            _add_face(axes, images(int(numbers[middle])), group, colour)
         if not legend:
             _write(axes, name, group[middle], colour)
     if images is not None:
@@ -237,7 +237,7 @@ def _middle(points):
 def _add_face(axes, image, group, colour):
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise GluonFRError(f"images: got {image.dtype} {image.shape}; give uint8 (H, W, 3) RGB arrays.")
+        raise GluonFRError(f"images gives {image.dtype} {image.shape}; it must give uint8 (H, W, 3) RGB.")
     picture = OffsetImage(image, zoom=_FACE / max(image.shape[:2]), interpolation="antialiased")
     axes.add_artist(
         AnnotationBbox(
