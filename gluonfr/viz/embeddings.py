@@ -116,7 +116,7 @@ def plot_embeddings(
     of = f" of {everyone:,}" if everyone > len(chosen) else ""
     axes.set_title(title or f"Embeddings: {count:,} images of {len(chosen):,}{of} people")
     if legend:
-        heading = "label" if names is None else None
+        heading = "label" if names is None and labels.dtype.kind != "U" else None
         figure.legend(loc="outside right upper", fontsize=9, frameon=False, title=heading, markerscale=(46 / area) ** 0.5)
     return save(figure, path)
 
