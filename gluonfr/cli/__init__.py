@@ -12,6 +12,11 @@ from gluonfr.core import GluonFRError
 COMMANDS = (
     ("train", "train", "train a network on records and verify it"),
     ("verify", "verify", "1:1 verification of a network"),
+    ("report", "report", "1:1 verification of one network or several as a page to look at"),
+    ("identification", "identification", "1:N identification of probes in a gallery: ranks, and false alarms of strangers"),
+    ("megaface", "megaface", "the MegaFace protocol on feature files"),
+    ("ijb", "ijb", "the protocols of IJB-B and IJB-C, 1:1 and 1:N"),
+    ("picture", "picture", "draw the embeddings of some people in two dimensions"),
     ("compare", "compare", "say how alike two faces are"),
     ("embed", "embed", "embeddings of images, in a file"),
     ("export", "export", "write a network as ONNX or as MXNet's symbol and parameters, and check it"),

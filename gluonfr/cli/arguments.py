@@ -55,12 +55,28 @@ def add_root(parser):
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
 
 
-def add_model(parser):
+def add_json(parser, what="all results"):
+    """--json."""
+    parser.add_argument("--json", help=f"write {what} to this file")
+
+
+def write_json(arguments, results):
+    """Write what `--json` asks for, if it does: whole or not at all."""
+    import json
+
+    from gluonfr.core import whole_file
+
+    if arguments.json:
+        with whole_file(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
+def add_model(parser, several=False):
     """--model, --models, --backend and --no-flip."""
     parser.add_argument(
         "--model",
         help="a stored model's name, a folder that a training wrote (RUN/best), -symbol.json, .onnx or .pt "
-        "(default: the only stored model)",
+        f"{'; or several, separated by commas ' if several else ''}(default: the only stored model)",
     )
     parser.add_argument("--models", default=DEFAULT_MODELS, help="folder of the stored models")
     parser.add_argument("--backend", default="gluon", choices=("gluon", "onnxruntime"), help="what runs the network")
@@ -80,31 +96,3 @@ def make_embedder(arguments, **options):
         root=arguments.models,
         **options,
     )
-
-
-def print_table(rows, header):
-    """Print rows under a header in columns of their own width, numbers to the right."""
-    table = [[str(each) for each in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
-        )
-        print("  ".join([first, *others]).rstrip())
-
-
-def print_results(results):
-    """A table of verification results: one row a set."""
-    far = sorted({at.target for result in results.values() for at in result.tar_at_far}, reverse=True)
-    header = ["set", "pairs", "accuracy", "+-", *(f"TAR@FAR={each:g}" for each in far), "AUC", "EER", "threshold"]
-    rows = []
-    for name, result in results.items():
-        tar = {at.target: at for at in result.tar_at_far}
-        cells = [f"{tar[each].tar:.4f}{'' if tar[each].resolvable else '*'}" for each in far]
-        rows.append(
-            [name, result.pairs, f"{result.accuracy:.5f}", f"{result.accuracy_std:.5f}", *cells]
-            + [f"{result.auc:.5f}", f"{result.eer:.4f}", f"{result.threshold:.3f}"]
-        )
-    print_table(rows, header)
-    if any(not at.resolvable for result in results.values() for at in result.tar_at_far):
-        print("* fewer impostor pairs than 1 / FAR: this rate cannot be resolved by the set")

@@ -1,4 +1,4 @@
-from gluonfr.cli.arguments import print_results
+from gluonfr.cli.tables import print_results
 
 
 def add_arguments(parser):

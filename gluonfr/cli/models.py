@@ -1,4 +1,5 @@
-from gluonfr.cli.arguments import print_table
+from gluonfr.cli.arguments import add_json, write_json
+from gluonfr.cli.tables import print_table
 from gluonfr.core import DEFAULT_MODELS
 
 
@@ -10,7 +11,7 @@ def add_arguments(parser):
     parser.add_argument("--remove", metavar="NAME", help="remove a stored model")
     parser.add_argument("--models", default=DEFAULT_MODELS, help="folder of the stored models")
     parser.add_argument("--complexity", action="store_true", help="count parameters and multiply-adds too; takes some seconds")
-    parser.add_argument("--json", help="write the list to this file")
+    add_json(parser, "the list")
 
 
 def run(arguments):
@@ -32,9 +33,6 @@ def run(arguments):
 
 
 def _list(arguments):
-    import json
-
-    from gluonfr.core import whole_file
     from gluonfr.model_zoo import get_model_list, list_models
 
     networks = {name: _counts(name) if arguments.complexity else {} for name in get_model_list()}
@@ -53,9 +51,7 @@ def _list(arguments):
         print_table(rows, ["stored model", "network", "embedding", "image", "trained on", "licence"])
     else:
         print(f"No model is stored under {arguments.models}.")
-    if arguments.json:
-        with whole_file(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"networks": networks, "stored": {name: card.to_dict() for name, card in stored.items()}}, file, indent=1)
+    write_json(arguments, {"networks": networks, "stored": {name: card.to_dict() for name, card in stored.items()}})
 
 
 def _counts(name):

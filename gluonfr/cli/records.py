@@ -1,5 +1,7 @@
 """`unpack`, `inspect`, `shuffle`, `merge` and `split`: sets made of sets, and what is in them."""
 
+from gluonfr.cli.arguments import add_json, write_json
+
 
 def add_arguments(parser):
     command = parser.prog.split()[-1]
@@ -23,7 +25,7 @@ def add_arguments(parser):
         parser.add_argument("--seed", type=int, default=0, help="another seed, another result")
     if command == "inspect":
         parser.add_argument("--sheet", metavar="PNG", help="write a contact sheet of a sample")
-        parser.add_argument("--json", help="write everything found to this file")
+        add_json(parser, "everything found")
     else:
         parser.add_argument("--skip-damaged", action="store_true", help="leave out damaged images instead of stopping")
 
@@ -69,17 +71,13 @@ def _done(left_out, out):
 
 
 def _inspect(arguments):
-    import json
-
-    from gluonfr.cli.arguments import print_table
+    from gluonfr.cli.tables import print_table
     from gluonfr.core import whole_file
     from gluonfr.data.inspection import inspect, sheet
     from gluonfr.data.writing import disk_problems, shown
 
     found = inspect(arguments.set)
-    if arguments.json:
-        with disk_problems(arguments.json), whole_file(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(found.to_dict(), file)
+    write_json(arguments, found.to_dict())
     if arguments.sheet:
         import cv2
 

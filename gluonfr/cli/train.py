@@ -1,4 +1,5 @@
-from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers, print_results
+from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers
+from gluonfr.cli.tables import print_results
 from gluonfr.core.compat import share_cores
 
 

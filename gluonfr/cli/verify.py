@@ -1,51 +1,63 @@
-from gluonfr.cli.arguments import add_devices, add_model, add_root, make_embedder, names, print_results
+from gluonfr.cli.arguments import add_devices, add_json, add_model, add_root, make_embedder, names, write_json
+from gluonfr.cli.tables import print_evaluation, print_results
 
 
 def add_arguments(parser):
     add_model(parser)
-    parser.add_argument("--data", type=names, required=True, help="verification sets under the root, or .bin files")
-    add_root(parser)
+    add_pairs(parser)
     add_devices(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images a batch")
-    parser.add_argument("--json", help="write all results to this file")
+    parser.add_argument("--save", metavar="FOLDER", help="write the embeddings of each set there, for --data SET.npz later")
+    add_json(parser)
+
+
+def add_pairs(parser):
+    """--data, --root, --table, --pairs, --far, --bootstrap and --seed."""
+    parser.add_argument(
+        "--data", type=names, required=True, help="verification sets under the root, .bin files, or .npz files of embeddings"
+    )
+    add_root(parser)
+    parser.add_argument(
+        "--table", help="CSV with a row a pair: identity0, identity1 and groupings (default: NAME.pairs.csv beside NAME.bin)"
+    )
+    parser.add_argument("--pairs", help="list of pairs of the files in an .npz that `gluonfr embed` wrote")
+    parser.add_argument("--far", type=float, default=1e-3, help="false accept rate wanted in an application")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="draws of people for intervals, 0: none")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
 
 
 def run(arguments):
-    import json
+    from gluonfr.engine.evaluation import pair_sources
 
-    from gluonfr.core import whole_file
-    from gluonfr.engine import devices, validate
-
-    embedder = make_embedder(arguments)
-    sets = _sets(arguments, embedder.card)
-    results = validate(
-        embedder.net,
-        sets,
-        devices(arguments.gpus, arguments.cpus),
-        arguments.batch_size,
-        flip=not arguments.no_flip,
-        image_size=embedder.card.image_size,
-    )
-    print_results(results)
-    if arguments.json:
-        with whole_file(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({name: result.to_dict() for name, result in results.items()}, file)
+    embedder = None if all(name.endswith(".npz") for name in arguments.data) else make_embedder(arguments)
+    trained_on = embedder.card.trained_on if embedder else None
+    sources = pair_sources(arguments.data, arguments.root, trained_on or None, arguments.table, arguments.pairs)
+    evaluations = evaluate_all(arguments, embedder, sources, arguments.save)
+    print_results({name: each.verification for name, each in evaluations.items()})
+    for name, each in evaluations.items():
+        print_evaluation(name, each)
+    write_json(arguments, {name: each.to_dict() for name, each in evaluations.items()})
 
 
-def _sets(arguments, card):
+def evaluate_all(arguments, embedder, sources, save=None):
+    """name -> PairEvaluation of a network, or of embeddings, on all sets."""
     import os
 
-    from gluonfr.core import GluonFRError
-    from gluonfr.engine.sets import find_pairs
+    from gluonfr.engine import devices
+    from gluonfr.engine.evaluation import evaluate
 
-    sets = {}
-    for name in arguments.data:
-        if name.endswith(".bin"):
-            folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
-            pairs = find_pairs(file[: -len(".bin")], folder)
-        else:
-            pairs = find_pairs(name, arguments.root, card.trained_on or None)
-        sets[name] = pairs
-    if not sets:
-        raise GluonFRError("--data names no verification set.")
-    return sets
+    return {
+        source.name: evaluate(
+            source,
+            embedder and embedder.net,
+            devices(arguments.gpus, arguments.cpus),
+            arguments.batch_size,
+            flip=not arguments.no_flip,
+            image_size=embedder and embedder.card.image_size,
+            save=save and os.path.join(save, source.name.replace(os.sep, "_") + ".npz"),
+            production_far=arguments.far,
+            replicates=arguments.bootstrap,
+            seed=arguments.seed,
+        )
+        for source in sources
+    }

@@ -89,7 +89,7 @@ class Embedder:
             self.card.embedding_size = self([blank], aligned=True).shape[1]
         return self.card.embedding_size
 
-    def __call__(self, images, aligned=None, progress=None):
+    def __call__(self, images, aligned=None, progress=None, normalise=True):
         """Embeddings of one image or many.
 
         Parameters
@@ -103,10 +103,12 @@ class Embedder:
             photos otherwise.
         progress : str, optional
             Text of a progress bar.
+        normalise : bool, default True
+            False keeps the lengths that the network gives.
 
         Returns
         -------
-        float32 (D,) for one image, (N, D) for many; of norm 1.
+        float32 (D,) for one image, (N, D) for many; of norm 1 unless `normalise` is False.
 
         Raises
         ------
@@ -115,10 +117,11 @@ class Embedder:
         """
         many = _listed(images)
         if many is None:
-            return self([images], aligned)[0]
+            return self([images], aligned, progress, normalise)[0]
         if not len(many):
             return np.zeros((0, self.embedding_size), dtype=np.float32)
-        return embed(self.net, _Crops(self, many, aligned), self._contexts, self._batch_size, self._flip, progress)
+        crops = _Crops(self, many, aligned)
+        return embed(self.net, crops, self._contexts, self._batch_size, self._flip, progress, normalise)
 
     def files(self, paths, aligned=None, progress=None):
         """Embeddings of many files, some of which may be useless.
@@ -207,6 +210,9 @@ def _listed(images):
         return None
     if hasattr(images, "ndim"):
         return None if images.ndim == 3 else images
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        # Perhaps made only when asked for.
+        return images
     if not isinstance(images, Iterable):
         raise GluonFRError(f"images: paths, bytes or arrays are needed, got {images!r}; give an image or a list of some.")
     return list(images)

@@ -20,7 +20,7 @@ def to_unit(images):
     return unit
 
 
-def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
+def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, normalise=True):
     """Embeddings of images, L2-normalised.
 
     Parameters
@@ -36,10 +36,12 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
         Add the embedding of the mirrored image before normalising (the flip sum of the verification protocol).
     progress : str, optional
         Text of a progress bar.
+    normalise : bool, default True
+        False keeps the lengths, which carry quality in some networks and count where images of a template are averaged.
 
     Returns
     -------
-    float32 (len(images), D), rows of norm 1.
+    float32 (len(images), D), rows of norm 1 unless `normalise` is False.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None):
                 rows.append(_collect(*waiting.pop(0)))
                 bar.update(len(rows[-1]))
         rows.extend(_collect(*each) for each in waiting)
-    return _normalised(np.concatenate(rows)) if rows else np.zeros((0, 0), dtype=np.float32)
+    return _checked(np.concatenate(rows), normalise) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
 def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None, image_size=None):
@@ -152,7 +154,7 @@ def _collect(count, outputs):
     return np.concatenate([output.asnumpy() for output in outputs])[:count]
 
 
-def _normalised(embeddings):
+def _checked(embeddings, normalise):
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
@@ -160,4 +162,4 @@ def _normalised(embeddings):
             f"the network gives {'zero' if norms[bad[0], 0] == 0 else 'NaN or infinity'} as the embedding of image {bad[0]} "
             f"({len(bad)} images in all); it is untrained or diverged."
         )
-    return (embeddings / norms).astype(np.float32)
+    return (embeddings / norms if normalise else embeddings).astype(np.float32)

@@ -91,7 +91,9 @@ class IdentificationResult:
         return plain({name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out})
 
 
-def identification(gallery, gallery_ids, probes, probe_ids, ranks=RANKS, fpir_target=FPIRS, memory=MEMORY, progress=None):
+def evaluate_identification(
+    gallery, gallery_ids, probes, probe_ids, ranks=RANKS, fpir_target=FPIRS, memory=MEMORY, progress=None
+):
     """1:N identification of probes in a gallery by cosine: closed set (CMC) and open set (DIR at FPIR).
 
     A person may have several images in the gallery; the best of them counts. The rank of a probe's mate is 1 + the number
@@ -184,7 +186,12 @@ def _mate_ranks(gallery, starts, probes, people, most, memory, progress):
     """-> exact score of each probe's mate, and its rank, at most `most` + 1."""
     scores, ranks = np.empty(len(probes)), np.empty(len(probes), dtype=np.int64)
     with tqdm(
-        total=len(probes) * len(gallery), desc=progress, unit="pair", unit_scale=True, leave=False, disable=not progress
+        total=len(probes) * len(gallery),
+        desc=progress,
+        unit="pair",
+        unit_scale=True,
+        leave=False,
+        disable=None if progress else True,
     ) as bar:
         for start in range(0, len(probes), _QUERIES):
             part = slice(start, start + _QUERIES)

@@ -80,7 +80,7 @@ class MegaFaceResult:
         return plain(self)
 
 
-def megaface(
+def evaluate_megaface(
     probes,
     probe_ids,
     distractors,

@@ -154,10 +154,7 @@ def explain(point, measured_on, wanted=None):
         f"On {measured_on} that took {point.false_accepts:,} of {point.impostors:,} pairs of different people for one "
         f"(FAR {point.far:.2g}, 95 % interval {low:.2g} to {high:.2g}) and recognised {point.true_accepts:,} of "
         f"{point.genuine:,} pairs of one person ({100 * point.tar:.2f} %).",
-        f"A stranger who is compared with 1,000 people is taken for one of them in about "
-        f"{100 * (1 - (1 - point.far) ** 1000):.2g} of 100 cases."
-        if point.far
-        else "",
+        f"Among 1,000 people a stranger would be taken for about {1000 * point.far:.2g} of them." if point.far else "",
         f"FAR {wanted:g} was wanted, for which {point.impostors:,} pairs of different people are too few."
         if wanted and wanted < point.target
         else "",

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
 from gluonfr.core.top_k import MEMORY, as_vectors
-from gluonfr.metrics.identification import IdentificationResult, identification
+from gluonfr.metrics.identification import IdentificationResult, evaluate_identification
 from gluonfr.metrics.operating import can_resolve
 from gluonfr.metrics.protocol import label_array
 from gluonfr.metrics.result import plain
@@ -138,7 +138,9 @@ def template_verification(templates, ids, pairs, issame, fars=FARS, memory=MEMOR
     places = _places(ids, len(templates), pairs.ravel()).reshape(-1, 2)
     distances = np.empty(len(issame), dtype=np.float32)
     step = max(1, memory // (16 * templates.shape[1]))
-    with tqdm(total=len(issame), desc=progress, unit="pair", unit_scale=True, leave=False, disable=not progress) as bar:
+    with tqdm(
+        total=len(issame), desc=progress, unit="pair", unit_scale=True, leave=False, disable=None if progress else True
+    ) as bar:
         for start in range(0, len(issame), step):
             part = slice(start, start + step)
             distances[part] = 1 - np.einsum("ij,ij->i", templates[places[part, 0]], templates[places[part, 1]])
@@ -212,7 +214,7 @@ def template_identification(templates, ids, galleries, probes, memory=MEMORY, pr
         Such as {"G1": ..., "G2": ...}; a subject may have several templates there.
     probes : (template ids, subject ids)
     memory, progress, **options
-        As :func:`gluonfr.metrics.identification.identification`.
+        As :func:`gluonfr.metrics.evaluate_identification`.
 
     Returns
     -------
@@ -221,7 +223,7 @@ def template_identification(templates, ids, galleries, probes, memory=MEMORY, pr
     Raises
     ------
     GluonFRError
-        A template that is not there, no galleries, and what `identification` refuses.
+        A template that is not there, no galleries, and what `evaluate_identification` refuses.
     """
     if not galleries:
         raise GluonFRError("galleries: there is none; give at least one.")
@@ -234,7 +236,7 @@ def template_identification(templates, ids, galleries, probes, memory=MEMORY, pr
     results = {}
     for name, listed in galleries.items():
         gallery, subjects = rows(listed, f"gallery {name}")
-        results[name] = identification(
+        results[name] = evaluate_identification(
             gallery,
             subjects,
             probe_templates,

@@ -10,7 +10,8 @@ import pytest
 
 from gluonfr import __version__
 from gluonfr.cli import COMMANDS, main
-from gluonfr.cli.arguments import keywords, names, numbers, print_table
+from gluonfr.cli.arguments import keywords, names, numbers
+from gluonfr.cli.tables import print_table
 from gluonfr.deploy.files import read_embeddings
 
 

@@ -1,0 +1,40 @@
+from gluonfr.cli.arguments import add_devices, add_model, make_embedder, names
+from gluonfr.cli.tables import print_results
+from gluonfr.cli.verify import add_pairs, evaluate_all
+
+
+def add_arguments(parser):
+    add_model(parser, several=True)
+    add_pairs(parser)
+    add_devices(parser)
+    parser.add_argument("--batch-size", type=int, default=64, help="images a batch")
+    parser.add_argument("--out", required=True, help="folder for report.html, report.json and the pictures")
+    parser.add_argument("--title", help="of the page")
+
+
+def run(arguments):
+    from gluonfr.engine.evaluation import pair_sources
+    from gluonfr.engine.reporting import facts_of, network_of_run
+    from gluonfr.viz import ReportEntry, write_report
+
+    stored = [name for name in arguments.data if name.endswith(".npz")]
+    with_images = [name for name in arguments.data if name not in stored]
+    entries, curves = [], None
+    for name in names(arguments.model or "") or [None] if with_images else []:
+        arguments.model, rows = network_of_run(name) if name else (None, None)
+        curves = curves or rows
+        embedder = make_embedder(arguments)
+        sources = pair_sources(with_images, arguments.root, embedder.card.trained_on or None, arguments.table, arguments.pairs)
+        facts = facts_of(embedder.card)
+        evaluations = evaluate_all(arguments, embedder, sources)
+        entries += [
+            ReportEntry(name or facts["network"], source.name, evaluations[source.name], source.images, facts)
+            for source in sources
+        ]
+        print(name or facts["network"])
+        print_results({key: each.verification for key, each in evaluations.items()})
+    if stored:
+        sources = pair_sources(stored, arguments.root, None, arguments.table, arguments.pairs)
+        evaluations = evaluate_all(arguments, None, sources)
+        entries += [ReportEntry("embeddings", source.name, evaluations[source.name], source.images, {}) for source in sources]
+    print(f"report: {write_report(arguments.out, entries, arguments.title, curves)}")
