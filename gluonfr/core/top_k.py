@@ -71,18 +71,18 @@ def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progre
     scores = np.full((len(queries), k), -np.inf)
     indices = np.full((len(queries), k), -1, dtype=np.int64)
     total = len(queries) * len(rows)
-    everything = _Best(1, min(largest, total), queries, rows)
+    everything = _Best(1, min(largest, total), queries, rows, memory // 4)
     # What is kept for each query takes a part of the memory too.
     step = max(1, min(_QUERIES, memory // (512 * max(k, 1))))
     blocks = [slice(start, start + step) for start in range(0, len(queries), step)]
     with tqdm(total=total, desc=progress, unit="pair", unit_scale=True, disable=None if progress else True, leave=False) as bar:
         for block in blocks:
             part = queries[block]
-            each = _Best(len(part), min(k, len(rows)), part, rows)
+            each = _Best(len(part), min(k, len(rows)), part, rows, memory // 4)
             everything.queries = part
             error = screening_error(part, norm)
             for start, block_scores in _score_blocks(part, rows, memory):
-                _screen(start, block_scores, error, each, everything)
+                _screen(start, block_scores, error, each, everything, memory)
                 bar.update(block_scores.size)
             # Later queries meet scores of these, which must be exact by then, because the queries are gone.
             everything.settle()
@@ -164,20 +164,22 @@ def _score_blocks(queries, rows, memory):
         size = min(2 * size, most)
 
 
-def _screen(start, scores, error, each, everything):
+def _screen(start, scores, error, each, everything, memory):
     """Hand every score that may still count to whom it may count for."""
     wanted = np.minimum(each.floors, everything.floors) - error
     # Rounded down, so that the comparison in float32 lets nothing slip.
     wanted = np.nextafter(wanted.astype(np.float32), np.float32(-np.inf))
     hits = np.flatnonzero(scores.max(axis=1) >= wanted)
-    if not len(hits):
-        return
-    chosen = scores if len(hits) == len(scores) else scores[hits]
-    places = np.flatnonzero(chosen >= wanted[hits, None])
-    numbers, columns = np.divmod(places, scores.shape[1])
-    found = _Pairs(hits[numbers], start + columns, chosen.reshape(-1)[places].astype(np.float64), error[hits[numbers]])
-    each.add(found)
-    everything.add(found)
+    # Few scores count as a rule, but where all are alike all may.
+    step = max(1, (memory >> 8) // scores.shape[1])
+    for first in range(0, len(hits), step):
+        part = hits[first : first + step]
+        chosen = scores if len(part) == len(scores) else scores[part]
+        places = np.flatnonzero(chosen >= wanted[part, None])
+        numbers, columns = np.divmod(places, scores.shape[1])
+        found = _Pairs(part[numbers], start + columns, chosen.reshape(-1)[places].astype(np.float64), error[part[numbers]])
+        each.add(found)
+        everything.add(found)
 
 
 @dataclass
@@ -214,10 +216,10 @@ class _Best:
         Below this no pair of the group counts any more.
     """
 
-    def __init__(self, groups, k, queries, rows):
+    def __init__(self, groups, k, queries, rows, memory):
         self.queries = queries
         self.floors = np.full(groups, -np.inf if k else np.inf)
-        self._groups, self._k, self._rows = groups, k, rows
+        self._groups, self._k, self._rows, self._memory = groups, k, rows, memory
         self._kept, self._new, self._waiting = _no_pairs(), [], 0
         # So many new pairs are sorted in at a time, so that sorting stays cheap beside finding them.
         self._patience = max(1 << 14, groups * k)
@@ -258,7 +260,7 @@ class _Best:
             self._merge(_Pairs.join([self._kept, *self._new]))
         kept = self._kept
         rough = np.flatnonzero(kept.error)
-        kept.score[rough] = exact_scores(self.queries, self._rows, kept.query[rough], kept.row[rough])
+        kept.score[rough] = exact_scores(self.queries, self._rows, kept.query[rough], kept.row[rough], self._memory)
         kept.error[rough] = 0
         group = self._group(kept)
         order = np.lexsort((kept.row, -kept.score, group))
