@@ -96,7 +96,8 @@ def _half_way(thresholds, place):
     last_accepted = float(thresholds[place - 1])
     middle = (last_accepted + first_rejected) / 2
     # Compared with float32 distances the threshold is rounded, which must not carry it down to the last one accepted.
-    return middle if np.float32(middle) > last_accepted else first_rejected
+    told_apart = middle > last_accepted and np.float32(middle) > np.float32(last_accepted)
+    return middle if told_apart else first_rejected
 
 
 def to_similarity(distance, dist_type=0):
