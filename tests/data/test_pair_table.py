@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from gluonfr.core import GluonFRError
+from gluonfr.data import RecordWriter, read_pairs
+from gluonfr.data.drawing import draw_pairs
+from gluonfr.data.images import encode
+from gluonfr.data.pair_table import read_pair_table, table_path, write_pair_table
+from gluonfr.data.pairing import make_pairs
+
+
+def test_written_and_read(tmp_path):
+    path = str(tmp_path / "a.pairs.csv")
+    columns = {"identity0": ["Anna, B.", "ben"], "identity1": ["Anna, B.", "çağrı"], "age gap": ["0-5", "20+"]}
+    write_pair_table(path, [True, False], columns)
+    table = read_pair_table(path, [True, False])
+    assert table.people.tolist() == [["Anna, B.", "Anna, B."], ["ben", "çağrı"]]
+    assert {name: column.tolist() for name, column in table.groups.items()} == {"age gap": ["0-5", "20+"]}
+    assert table_path("x/lfw.bin") == "x/lfw.pairs.csv"
+
+
+def test_lfws_own_list_names_the_people(tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text("1\t1\nAnna_B\t1\t4\nAnna_B\t1\tBen\t2\n")
+    table = read_pair_table(str(path), [True, False])
+    assert table.people.tolist() == [["Anna_B", "Anna_B"], ["Anna_B", "Ben"]] and not table.groups
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("identity0,identity1\na,a\n", "1 rows for 2 pairs"),
+        ("issame,age\n1,x\n1,y\n", "line 3 says issame 1, the set says 0"),
+        ("identity0\na\nb\n", "only one of the columns"),
+        ("age,age\n1,2\n1,2\n", "name each column once"),
+        ("a,b\n1,2\n1\n", "line 3 has not 2 columns"),
+        ("", "empty"),
+        ("\n\n", "no rows"),
+        ("a\tb\tc\td\te\n", "line 1"),
+    ],
+)
+def test_a_bad_table_is_one_sentence(tmp_path, text, words):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(GluonFRError, match=words) as caught:
+        read_pair_table(str(path), [True, False])
+    assert "bad.csv" in str(caught.value)
+
+
+def picture(number):
+    return np.full((32, 32, 3), number, dtype=np.uint8)
+
+
+def test_drawn_pairs_know_their_people(tmp_path):
+    with RecordWriter(str(tmp_path / "set"), image_size=(32, 32)) as writer:
+        for person in range(20):
+            for number in range(4):
+                writer.add(picture(10 * person + number), person)
+    draw_pairs(str(tmp_path / "set"), str(tmp_path / "drawn.bin"), 40)
+    images, issame = read_pairs(str(tmp_path / "drawn.bin"))
+    table = read_pair_table(str(tmp_path / "drawn.pairs.csv"), issame)
+    payload_of = {encode(picture(10 * person + number)): str(person) for person in range(20) for number in range(4)}
+    assert [payload_of[image] for image in images] == table.people.ravel().tolist()
+    assert ((table.people[:, 0] == table.people[:, 1]) == issame).all()
+
+
+def test_columns_of_a_list_go_along_with_the_pairs_that_are_kept(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(encode(picture(40 * number)))
+    (tmp_path / "3.png").write_bytes(b"no image")
+    rows = ["first,second,issame,identity0,identity1,light", "0.png,1.png,1,anna,anna,day", "1.png,3.png,0,anna,ben,night"]
+    rows += ["0.png,2.png,0,anna,carl,night"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    out = str(tmp_path / "mine.bin")
+    made = make_pairs(str(tmp_path / "list.csv"), str(tmp_path), out, aligned=True, image_size=(32, 32))
+    assert made.pairs == 2 and len(made.left_out) == 1
+    table = read_pair_table(table_path(out), [True, False])
+    assert table.people.tolist() == [["anna", "anna"], ["anna", "carl"]]
+    assert table.groups["light"].tolist() == ["day", "night"]
+    # A set made anew without columns does not keep the old one's.
+    (tmp_path / "list.csv").write_text("0.png,0.png,1\n0.png,2.png,0\n")
+    make_pairs(str(tmp_path / "list.csv"), str(tmp_path), out, aligned=True, image_size=(32, 32))
+    assert not (tmp_path / "mine.pairs.csv").exists()
