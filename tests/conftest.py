@@ -1,4 +1,6 @@
+import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,3 +14,12 @@ def faces():
     if not folder:
         pytest.skip("GLUONFR_TEST_DATA names no folder of real faces")
     return folder
+
+
+@pytest.fixture(scope="session")
+def literal():
+    """The 1:1 protocol written out step by step."""
+    spec = importlib.util.spec_from_file_location("literal", Path(__file__).parent / "metrics" / "literal.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,8 +1,7 @@
-import importlib.util
 import json
 import math
-from pathlib import Path
 
+import literal
 import numpy as np
 import pytest
 from sklearn.model_selection import KFold
@@ -10,10 +9,6 @@ from sklearn.model_selection import KFold
 from gluonfr.core import GluonFRError
 from gluonfr.metrics.protocol import fold_starts
 from gluonfr.metrics.verification import verification
-
-_SPEC = importlib.util.spec_from_file_location("literal", Path(__file__).parent / "literal.py")
-literal = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(literal)
 
 
 def assert_equal_to_literal(distances, issame, nfolds=10, thresholds=None, targets=(0.05,)):
