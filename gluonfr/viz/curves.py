@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.viz.figure import COLOURS, line_style, new_figure, save
+from gluonfr.viz.figure import COLOURS, line_style, new_figure, save, shown
 
 _PANELS = {"loss": "loss", "lr": "learning rate", "images_per_second": "throughput (images / s)"}
 _ACCURACY = "/accuracy"
@@ -121,7 +121,7 @@ def _draw_accuracy(axes, sets, series):
     for place, name in enumerate(sets):
         steps, values = series[name + _ACCURACY]
         style = line_style(place)
-        axes.plot(steps, 100 * values, label=f"{name}: {100 * values[-1]:.2f} %", marker="o", markersize=3.5, **style)
+        axes.plot(steps, 100 * values, label=f"{shown(name)}: {100 * values[-1]:.2f} %", marker="o", markersize=3.5, **style)
         spread_steps, spread = series.get(name + _ACCURACY + "_std", ((), ()))
         if np.array_equal(spread_steps, steps):
             axes.fill_between(steps, 100 * (values - spread), 100 * (values + spread), color=style["color"], alpha=0.12)

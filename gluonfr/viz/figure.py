@@ -1,6 +1,7 @@
 import os
 
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from gluonfr.core import GluonFRError, whole_file
 
@@ -31,8 +32,28 @@ def line_style(place):
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
 
 
+def shown(name, longest=44):
+    """A name as a picture shows it: on one line, cut in the middle when it is long, as paths are."""
+    name = printable(name)
+    if len(name) > longest:
+        half = (longest - 1) // 2
+        name = f"{name[:half]}…{name[-half:]}"
+    # Matplotlib leaves out of legends what begins with an underscore.
+    return f" {name}" if name.startswith("_") else name
+
+
+def printable(text):
+    """Text without what moves or breaks the text around it: line breaks, control characters, halves of surrogate pairs."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
+
+
 def save(figure, path):
-    """Write the figure as a PNG file, whole or not at all; None writes nothing. Returns the figure."""
+    """Write the figure as a PNG file, whole or not at all; None writes nothing. Returns the figure.
+
+    Its texts are names and numbers: a dollar sign in one begins no formula.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     if path is not None:
         if os.path.splitext(os.fspath(path))[1].lower() != ".png":
             raise GluonFRError(f"{path}: pictures are written as PNG; give a name that ends in .png.")

@@ -50,7 +50,7 @@ def plot_score_histogram(result, issame=None, threshold=None, path=None, title=N
     axes.set_ylim(bottom=0)
     axes.margins(y=0.1)
     axes.set_xlabel(f"{name} (accepted left of the threshold)")
-    axes.set_ylabel(f"share of pairs of its kind in a bin of {edges[1] - edges[0]:.2g} (%)")
+    axes.set_ylabel(f"share of each kind in a bin of {edges[1] - edges[0]:.2g} (%)")
     axes.set_title(title or "Verification: distances")
     figure.legend(loc="outside lower center", fontsize=9, frameon=False)
     return save(figure, path)

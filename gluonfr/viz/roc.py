@@ -1,7 +1,7 @@
 import math
 
 from gluonfr.core import GluonFRError
-from gluonfr.viz.figure import GREY, line_style, new_figure, save
+from gluonfr.viz.figure import GREY, line_style, new_figure, save, shown
 
 
 def plot_roc(results, path=None, title=None):
@@ -64,7 +64,7 @@ def plot_roc(results, path=None, title=None):
 
 def _label(name, result):
     numbers = f"AUC {result.auc:.4f}, accuracy {100 * result.accuracy:.2f} ± {100 * result.accuracy_std:.2f} %"
-    return f"{name}: {numbers}" if name else numbers
+    return f"{shown(name)}: {numbers}" if name else numbers
 
 
 def _chance(left):
