@@ -1,27 +1,32 @@
-"""The 1:1 metric against the protocol written out step by step, and a million pairs.
+"""Time and memory of the metrics: verification of 6,000 and 10 million pairs, MegaFace's million distractors, IJB-C's pairs.
 
-    python benchmarks/metrics.py [--runs 5]
+    python benchmarks/metrics.py [--parts verification,megaface,ijb] [--runs 3] [--distractors 1000000] [--slow-pairs 600000]
 
-The two alternate in one process on the same 6,000 pairs of 512-d float32 embeddings, and must agree; the table holds
-medians. Memory is the peak of what the metric allocates beside its input.
+The part `verification` runs the protocol written out (as facenet's evaluation does it, thresholds x folds x pairs) beside
+`FaceVerification` in one process, alternating, and both must agree; on more pairs it runs where it ends within minutes, and
+what it would take beyond that is computed from its growth and marked so. `megaface` searches 3,530 probes of 80 people
+among the distractors at 512 dimensions and states the share of the matrix-multiply peak, which is measured between the runs.
+`ijb` compares 15,658,489 pairs of 23,124 templates. Tables hold medians; memory is what the process's peak grows by, beside
+the input.
 
-Measured 2026-11 on 2 cores, AVX-512, no GPU, shared; three runs: literal 1303, 1235, 1309 ms, FaceVerification 8.0, 6.4,
-5.6 ms, so 164, 193, 232 x; a million distances 0.34, 0.33, 0.35 s with 61 MB.
+RESULTS
 """
 
 import argparse
 import importlib.util
+import resource
 import statistics
+import sys
 import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 
-from gluonfr.metrics import FaceVerification
+from gluonfr.metrics import FaceVerification, evaluate_megaface, evaluate_pairs, template_verification
 from gluonfr.metrics.verification import verification
 
 LITERAL = Path(__file__).resolve().parent.parent / "tests" / "metrics" / "literal.py"
+TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def literal_protocol():
@@ -31,19 +36,47 @@ def literal_protocol():
     return module
 
 
-def embeddings(pairs, size):
-    random = np.random.default_rng(0)
-    issame = np.arange(pairs) // 300 % 2 == 0
-    first = random.normal(size=(pairs, size)).astype(np.float32)
-    second = random.normal(size=(pairs, size)).astype(np.float32)
-    second[issame] += 0.15 * first[issame]
-    return issame, *(each / np.linalg.norm(each, axis=1, keepdims=True) for each in (first, second))
-
-
 def seconds(function):
     start = time.perf_counter()
     values = function()
     return time.perf_counter() - start, values
+
+
+def peak_mb():
+    """MB of this process's peak so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**10 if sys.platform.startswith("linux") else peak / 2**20
+
+
+def measured(function, runs):
+    """Median seconds, and by how many MB the process's peak grew."""
+    before = peak_mb()
+    times = [seconds(function)[0] for _ in range(runs)]
+    return statistics.median(times), peak_mb() - before
+
+
+def unit(random, rows, size):
+    """Unit rows, made in place, since a million of 512 numbers are 2 GB."""
+    values = random.standard_normal((rows, size), dtype=np.float32)
+    for start in range(0, rows, 50_000):
+        part = values[start : start + 50_000]
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return values
+
+
+def embeddings(pairs, size):
+    random = np.random.default_rng(0)
+    issame = np.arange(pairs) // 300 % 2 == 0
+    first, second = unit(random, pairs, size), unit(random, pairs, size)
+    second[issame] += 0.6 * first[issame]
+    second /= np.linalg.norm(second, axis=1, keepdims=True)
+    return issame, first, second
+
+
+def drawn_distances(pairs):
+    random = np.random.default_rng(0)
+    issame = random.random(pairs) < 0.01
+    return np.clip(random.normal(1.9 - 0.9 * issame, 0.15), 0, 4).astype(np.float32), issame
 
 
 def fast(issame, first, second):
@@ -52,43 +85,97 @@ def fast(issame, first, second):
     return metric.get()
 
 
-def compare(runs):
+def verification_part(runs, slow_pairs):
     literal, data = literal_protocol(), embeddings(6000, 512)
-    times = {"literal": [], "FaceVerification": []}
+    times = {"written out": [], "FaceVerification": []}
     for _ in range(runs):
         took, slow_values = seconds(lambda: literal.seven_values(literal.squared_distances(*data[1:]), data[0]))
-        times["literal"].append(took)
+        times["written out"].append(took)
         took, fast_values = seconds(lambda: fast(*data))
         times["FaceVerification"].append(took)
         if not all(np.array_equal(one, other) for one, other in zip(slow_values, fast_values)):
             raise SystemExit("the two give different values, so their times mean nothing")
-    return {name: statistics.median(each) for name, each in times.items()}
+    print("6,000 pairs of 512 dimensions, update and get")
+    for name, each in times.items():
+        print(f"  {name:<24}{1000 * statistics.median(each):>12.1f} ms")
+    print(f"  {'ratio':<24}{statistics.median(times['written out']) / statistics.median(times['FaceVerification']):>11.0f}x")
+
+    print("distances only, 10-fold accuracy and TAR at one FAR")
+    for pairs in (6_000, 60_000, slow_pairs):
+        distances, issame = drawn_distances(pairs)
+        slow, _ = seconds(lambda: literal.seven_values(distances, issame))
+        took, _ = seconds(lambda: verification(distances, issame))
+        print(f"  {pairs:,} pairs: written out {slow:.1f} s, verification {took:.3f} s")
+    if slow_pairs < 10_000_000:
+        print(f"  written out, 10,000,000 pairs: {slow * 10_000_000 / slow_pairs / 60:.0f} min, computed from {slow_pairs:,}")
+    distances, issame = drawn_distances(10_000_000)
+    took, memory = measured(lambda: verification(distances, issame), runs)
+    print(f"  verification, 10,000,000 pairs, one FAR{took:>10.2f} s{memory:>8.0f} MB")
+    took, memory = measured(lambda: verification(distances, issame, far_target=TARGETS), runs)
+    print(f"  verification, 10,000,000 pairs, six FARs{took:>9.2f} s{memory:>8.0f} MB more")
+    people = np.random.default_rng(1).integers(0, 20_000, (len(issame), 2))
+    people[issame, 1] = people[issame, 0]
+    people[~issame & (people[:, 0] == people[:, 1]), 1] += 20_000
+    took, memory = measured(lambda: evaluate_pairs(distances, issame, people, replicates=20), 1)
+    print(f"  evaluate_pairs with 20 draws of people{took:>11.2f} s{memory:>8.0f} MB more")
 
 
-def million(runs):
-    random = np.random.default_rng(0)
-    issame = random.random(10**6) < 0.01
-    distances = np.clip(random.normal(1.9 - 0.9 * issame, 0.15), 0, 4).astype(np.float32)
-    targets = [1e-2, 1e-3, 1e-4, 1e-5]
-    took = statistics.median(seconds(lambda: verification(distances, issame, far_target=targets))[0] for _ in range(runs))
-    tracemalloc.start()
-    verification(distances, issame, far_target=targets)
-    return took, tracemalloc.get_traced_memory()[1] / 2**20
+def matrix_peak():
+    """The best rate of four products of two 4096 x 4096 float32 matrices, in GFLOP/s."""
+    a = np.random.default_rng(2).standard_normal((4096, 4096), dtype=np.float32)
+    return max(2 * 4096**3 / seconds(lambda: a @ a)[0] for _ in range(4)) / 1e9
+
+
+def megaface_part(runs, count):
+    random = np.random.default_rng(3)
+    distractors = unit(random, count, 512)
+    ids = np.arange(3530) % 80
+    probes = unit(random, 80, 512)[ids] + 0.06 * random.standard_normal((3530, 512), dtype=np.float32)
+    probes /= np.linalg.norm(probes, axis=1, keepdims=True)
+    rows, start = [], peak_mb()
+    for _ in range(runs):
+        before = matrix_peak()
+        took, results = seconds(lambda: evaluate_megaface(probes, ids, distractors, sizes=(count,)))
+        peak = max(before, matrix_peak())
+        rate = 2 * len(probes) * count * 512 / took / 1e9
+        rows.append((took, rate, peak, rate / peak))
+    print(f"\n3,530 probes against {count:,} distractors of 512 dimensions: rank 1, rank 10 and TAR at FAR 1e-6")
+    for name, values in zip(
+        ("seconds", "GFLOP/s of the products", "matrix-multiply peak, GFLOP/s", "share of the peak"), zip(*rows)
+    ):
+        print(f"  {name:<32}{statistics.median(values):>9.2f}   ({', '.join(f'{each:.2f}' for each in values)})")
+    print(f"  {'memory beside the features, MB':<32}{peak_mb() - start:>9.0f}")
+    print(f"  rank 1 {results[-1].cmc[0]:.4f}, TAR {results[-1].tar_at_far[0].tar:.4f}")
+    took, _ = seconds(lambda: evaluate_megaface(probes, ids, distractors))
+    print(f"  {'at every size from 10 on, s':<32}{took:>9.2f}")
+
+
+def ijb_part(runs):
+    random = np.random.default_rng(4)
+    templates, ids = unit(random, 23_124, 512), np.arange(23_124)
+    pairs = random.integers(0, 23_124, (15_658_489, 2))
+    issame = random.random(len(pairs)) < 0.00125
+    took, memory = measured(lambda: template_verification(templates, ids, pairs, issame), runs)
+    print(f"\n15,658,489 pairs of 23,124 templates of 512 dimensions: {took:.1f} s, {memory:.0f} MB")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
-    times = compare(runs)
-    took, peak = million(runs)
-    print(f"{'6,000 pairs x 512-d, update + get':<44}{'ms':>10}")
-    for name, each in times.items():
-        print(f"  {name:<42}{1000 * each:>10.1f}")
-    print(f"  {'ratio':<42}{times['literal'] / times['FaceVerification']:>9.0f}x")
-    print(f"{'1,000,000 distances, four FARs':<44}")
-    print(f"  {'seconds':<42}{took:>10.2f}")
-    print(f"  {'peak memory beside the distances, MB':<42}{peak:>10.0f}")
+    parser.add_argument("--parts", default="verification,megaface,ijb")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--distractors", type=int, default=1_000_000)
+    parser.add_argument("--slow-pairs", type=int, default=600_000, help="most pairs for the protocol written out")
+    arguments = parser.parse_args()
+    # The smallest first: the peak of a process never falls.
+    for part in arguments.parts.split(","):
+        if part == "verification":
+            verification_part(arguments.runs, arguments.slow_pairs)
+        elif part == "megaface":
+            megaface_part(arguments.runs, arguments.distractors)
+        elif part == "ijb":
+            ijb_part(arguments.runs)
+        else:
+            parser.error(f"no part {part!r}; there are verification, megaface and ijb")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ import numpy as np
 from gluonfr.core import GluonFRError
 from gluonfr.core.top_k import as_vectors
 
-_ROWS = 4096
+# Numbers in one block of rows, which stays in the processor's cache.
+_BLOCK = 1 << 16
 
 
 def unit_rows(embeddings, name):
@@ -15,10 +16,11 @@ def unit_rows(embeddings, name):
     if not len(embeddings):
         raise GluonFRError(f"{name}: there are no embeddings; give at least one.")
     squares = np.empty(len(embeddings))
-    for start in range(0, len(embeddings), _ROWS):
+    rows = max(1, _BLOCK // embeddings.shape[1])
+    for start in range(0, len(embeddings), rows):
         # Added up in an order that depends on D alone: equal rows stay equal.
-        block = embeddings[start : start + _ROWS].astype(np.float64)
-        squares[start : start + _ROWS] = (block * block).sum(axis=1)
+        block = embeddings[start : start + rows].astype(np.float64)
+        squares[start : start + rows] = np.multiply(block, block, out=block).sum(axis=1)
     wrong = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
     if len(wrong):
         what = "zero" if not embeddings[wrong[0]].any() else "NaN, infinite or too large or small"
