@@ -3,7 +3,12 @@ from gluonfr.cli.arguments import add_devices, add_model, make_embedder
 
 def add_arguments(parser):
     parser.add_argument("images", nargs="+", help="image files, or folders, whose image files are taken")
-    parser.add_argument("--out", required=True, help=".npz to write: embeddings (N, D), files (N,), card")
+    parser.add_argument(
+        "--out", required=True, help=".npz to write: embeddings (N, D), files (N,), card; with --ending a folder"
+    )
+    parser.add_argument(
+        "--ending", help="write a MegaFace feature for each image of one folder: its path there + this, such as _y1.bin"
+    )
     add_model(parser)
     add_aligned(parser)
     add_devices(parser)
@@ -25,12 +30,18 @@ def aligned(arguments):
 def run(arguments):
     import sys
 
-    from gluonfr.deploy.files import find_images, write_embeddings
+    from gluonfr.core import GluonFRError
+    from gluonfr.deploy.files import find_images, write_embeddings, write_features
 
+    if arguments.ending and len(arguments.images) > 1:
+        raise GluonFRError("--ending takes one folder of images, below which the features get the same paths.")
     paths = find_images(arguments.images)
     embedder = make_embedder(arguments, detector=arguments.detector)
     embeddings, kept, left_out = embedder.files(paths, aligned(arguments), progress="embed")
-    write_embeddings(arguments.out, embeddings, kept, embedder.card)
+    if arguments.ending:
+        write_features(arguments.out, arguments.ending, embeddings, kept, arguments.images[0])
+    else:
+        write_embeddings(arguments.out, embeddings, kept, embedder.card)
     print(f"{len(kept)} embeddings of {embedder.embedding_size} numbers: {arguments.out}")
     for reason in left_out.values():
         print(f"left out: {reason}", file=sys.stderr)

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 
 from gluonfr.core import Card, GluonFRError, need_file, whole_file
+from gluonfr.data.megaface import write_feature
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
 
@@ -41,6 +42,12 @@ def write_embeddings(path, embeddings, files, card):
             files=np.array([_text(each) for each in files], dtype=np.str_),
             card=np.array(json.dumps(card.to_dict())),
         )
+
+
+def write_features(folder, ending, embeddings, files, root):
+    """Write MegaFace features: FOLDER/FILE + ending for each file, FILE being its path below `root`."""
+    for file, embedding in zip(files, embeddings):
+        write_feature(os.path.join(folder, os.path.relpath(file, root) + ending), embedding)
 
 
 def read_embeddings(path):

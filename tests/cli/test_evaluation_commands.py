@@ -11,7 +11,7 @@ import pytest
 
 from gluonfr.cli import main
 from gluonfr.data import get_recognition_dataset
-from gluonfr.data.megaface import write_feature
+from gluonfr.data.megaface import FeatureFolder, write_feature
 from gluonfr.deploy.labelled import labelled_embeddings
 from gluonfr.metrics import evaluate_identification
 
@@ -144,6 +144,25 @@ def test_megaface_on_feature_files(tmp_path):
     given, cleaned = found["as given"][-1], found["cleaned"][-1]
     assert given["cmc"][0] < 0.6 and cleaned["cmc"][0] > 0.95 and cleaned["tar_at_far"][0]["tar"] > 0.9
     assert "no image there" in refused("megaface", *common[:-1], "_z.bin")
+
+
+def test_features_of_images_are_written_for_megaface(faces, tmp_path):
+    photos = tmp_path / "photos"
+    celeb = get_recognition_dataset("celeb", root=faces)
+    for person in range(3):
+        (photos / f"p{person}").mkdir(parents=True)
+        for number, image in enumerate(celeb.identities[person][:2].tolist()):
+            cv2.imwrite(str(photos / f"p{person}" / f"{number}.png"), celeb.read(image)[0][:, :, ::-1])
+    model = os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
+    done = gluonfr("embed", photos, "--model", model, "--out", tmp_path / "features", "--ending", "_y1.bin")
+    assert done.returncode == 0, done.stderr
+    found = FeatureFolder(str(tmp_path / "features"), "_y1.bin")
+    assert found.images == [f"p{person}/{number}.png" for person in range(3) for number in range(2)]
+    rows = found.read()
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    cosine = rows @ rows.T
+    assert min(cosine[0, 1], cosine[2, 3], cosine[4, 5]) > cosine[[0, 0, 2], [2, 4, 4]].max()
+    assert "one folder" in refused("embed", photos, photos, "--model", model, "--out", tmp_path / "x", "--ending", "_y.bin")
 
 
 def test_ijb_from_images_to_both_protocols(faces, tmp_path):
