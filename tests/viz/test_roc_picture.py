@@ -109,3 +109,11 @@ def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path):
     with pytest.raises(GluonFRError, match=r"roc\.pdf: .*\.png"):
         plot_roc(result(0), tmp_path / "roc.pdf")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_any_name_stands_in_the_legend_as_it_is(tmp_path):
+    names = ["_hidden", "$\\frac{x$", "a\nb\x07", "/long/" * 20 + "best"]
+    figure = plot_roc({name: result(seed, n=60) for seed, name in enumerate(names)}, tmp_path / "roc.png", title="$\\frac{")
+    shown = [text.get_text().split(": AUC")[0] for text in figure.legends[0].get_texts()]
+    assert shown[:3] == [" _hidden", "$\\frac{x$", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"]
+    assert shown[3].startswith("/long/") and "…" in shown[3] and shown[3].endswith("best") and len(shown[3]) < 50

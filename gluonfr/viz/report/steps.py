@@ -80,8 +80,7 @@ def _grid(thresholds, factor, point):
     decimals = max(4, -exponent)
     first, last = math.floor(low / step) - 1, math.ceil(high / step)
     # No distance is below 0, which is similarity 1.
-    numbers = [number for number in range(first, last + 1) if number * step <= 1 + 1e-9]
-    return [point(number * step, decimals) for number in numbers]
+    return [point(min(number * step, 1.0), decimals) for number in range(first, last + 1)]
 
 
 def _round_up(value):
