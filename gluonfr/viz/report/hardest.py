@@ -47,7 +47,7 @@ class HardPair:
 
 def hardest_pairs(entry, issame):
     """Up to twelve :class:`HardPair`, hardest first: genuine pairs furthest apart, or impostors most alike."""
-    evaluation, pairs = entry.evaluation, []
+    evaluation, pairs, lost = entry.evaluation, [], []
     # Decided by the comparison that counts decisions everywhere else.
     accepted = evaluation.distances < (evaluation.production.threshold if evaluation.production else np.nan)
     for number in evaluation.hardest(issame, MOST).tolist():
@@ -60,9 +60,11 @@ def hardest_pairs(entry, issame):
                 to_similarity(distance, evaluation.dist_type),
                 decided,
                 None if decided is None else decided != bool(issame),
-                _faces(entry, number),
+                _faces(entry, number, lost),
             )
         )
+    if lost:
+        logger.warning("%s: the report lacks the images of %s", entry.set, "; ".join(lost))
     return pairs
 
 
@@ -75,7 +77,7 @@ def sheet_of(pairs):
     return _encoded(".png", contact_sheet([face for pair in pairs for face in pair.faces], captions, _COLUMNS, 128), [])
 
 
-def _faces(entry, number):
+def _faces(entry, number, lost):
     if entry.images is None:
         return None
     # A damaged image costs its pair, never the report; what a caller's function raises is not known.
@@ -83,7 +85,7 @@ def _faces(entry, number):
         first, second = entry.images(number)
         return _face(first), _face(second)
     except Exception as error:
-        logger.warning("%s: the images of pair %d are left out: %s", entry.set, number, error)
+        lost.append(f"pair {number} ({error})")
         return None
 
 

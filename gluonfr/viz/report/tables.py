@@ -11,7 +11,6 @@ from gluonfr.viz.report.wording import (
     fixed,
     interval,
     percent,
-    significant,
     unresolvable,
 )
 
@@ -99,7 +98,7 @@ def _threshold(point, production, known):
         "tar_interval": interval(tar, percent),
         "true_accepts": f"{point.true_accepts:,} of {point.genuine:,}",
         "measured": percent(point.far, digits_of(point.impostors)),
-        "measured_interval": interval(point.far_interval, significant),
+        "measured_interval": interval(point.far_interval, lambda value: percent(value, digits_of(point.impostors))),
         "false_accepts": f"{point.false_accepts:,} of {point.impostors:,}",
     }
 
@@ -126,6 +125,7 @@ def groups(evaluation):
 
 
 def _bars(rows):
+    digits = max(digits_of(row.impostors) for row in rows)
     largest = max([1 - row.accuracy for row in rows if not math.isnan(row.accuracy)], default=0)
     return [
         {
@@ -137,7 +137,7 @@ def _bars(rows):
             "errors": percent(1 - row.accuracy),
             "bar": 0 if math.isnan(row.accuracy) or not largest else round(100 * (1 - row.accuracy) / largest, 1),
             "tar": percent(row.tar),
-            "far": percent(row.far, digits_of(row.impostors)),
+            "far": percent(row.far, digits),
             "auc": fixed(row.auc, 4),
             "eer": percent(row.eer),
         }

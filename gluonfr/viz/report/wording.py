@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from markupsafe import Markup
 
 NONE = "–"
@@ -18,13 +17,6 @@ def fixed(value, digits):
 def percent(value, digits=2):
     """A share as per cent without the sign; a dash for NaN."""
     return fixed(100 * value, digits)
-
-
-def significant(value, digits=2):
-    """A share as per cent with so many significant digits, never in powers of ten; a dash for NaN."""
-    if math.isnan(value):
-        return NONE
-    return np.format_float_positional(100 * float(f"{value:.{digits - 1}e}"), digits + 2, fractional=False, trim="-")
 
 
 def digits_of(count):

@@ -10,7 +10,8 @@ from gluonfr.viz.report.hardest import hardest_pairs, sheet_of
 from gluonfr.viz.report.naming import FileNames
 from gluonfr.viz.report.page import Page, Shown, default_title, render
 
-PAGE, FIGURES, CURVES = "report.html", "report.json", "curves.png"
+PAGE, FIGURES = "report.html", "report.json"
+_HARD = {"false_accepts": False, "false_rejects": True}
 
 
 def write_report(folder, entries, title=None, curves=None, pictures=None):
@@ -44,56 +45,33 @@ def write_report(folder, entries, title=None, curves=None, pictures=None):
         No entries, two of one model and set, a picture that is no PNG, or a folder that cannot be written.
     """
     entries = check_entries(entries)
-    title = title or default_title(entries)
+    title, kept = str(title or default_title(entries)), _Pictures()
     date = datetime.datetime.now().astimezone().replace(microsecond=0)
     given = {str(caption): given_picture(caption, data) for caption, data in (pictures or {}).items()}
-    files, names = {}, FileNames()
-
-    results = {}
+    results, facts = {}, {}
     for entry in entries:
-        results.setdefault(entry.set, {})[entry.model] = entry.evaluation
-    rocs, roc_files = {}, {}
-    for name, each in results.items():
-        drawn = roc_picture(name, {model: evaluation.verification for model, evaluation in each.items()})
-        rocs[name] = drawn and _keep(files, names("roc", name), drawn, roc_files, name)
-
-    shown, facts, records = [], {}, []
-    for entry in entries:
-        own = {}
-        scores = _keep(
-            files,
-            names("scores", entry.model, entry.set),
-            score_picture(entry.model, entry.set, entry.evaluation),
-            own,
-            "scores",
-        )
-        hard = {"false_accepts": hardest_pairs(entry, False), "false_rejects": hardest_pairs(entry, True)}
-        for kind, pairs in hard.items():
-            sheet = sheet_of(pairs)
-            if sheet:
-                _keep(files, names(kind, entry.model, entry.set), (sheet, None), own, kind)
-        shown.append(Shown(entry, scores, **hard))
+        results.setdefault(entry.set, {})[entry.model] = entry.evaluation.verification
         known = facts.setdefault(entry.model, {})
         known.update({str(name): str(fact) for name, fact in entry.facts.items() if name not in known and fact})
-        records.append((entry, hard, own))
-
+    rocs = {name: kept.keep(roc_picture(name, each), "roc", name) for name, each in results.items()}
+    shown = [_show(entry, kept) for entry in entries]
     training = training_picture(curves) if curves is not None else None
     if isinstance(training, tuple):
-        training = _keep(files, CURVES, training, {}, "curves")
-    page = render(Page(str(title), date, facts, shown, rocs, training, given))
+        training = kept.keep(training, "curves")
+
+    page = render(Page(title, date, facts, shown, rocs, training, given))
     figures = {
-        "title": str(title),
+        "title": title,
         "date": date.isoformat(),
         "gluonfr": gluonfr.__version__,
         "models": facts,
-        "evaluations": _nested(records, lambda entry, hard, own: entry.evaluation.to_dict()),
-        "hardest": _nested(records, lambda entry, hard, own: {kind: _plain(pairs) for kind, pairs in hard.items()}),
-        "pictures": _nested(records, lambda entry, hard, own: own),
-        "roc_pictures": roc_files,
+        "evaluations": _nested(shown, lambda each: each.entry.evaluation.to_dict()),
+        "hardest": _nested(shown, lambda each: {kind: _plain(getattr(each, kind)) for kind in _HARD}),
+        "pictures": _nested(shown, lambda each: kept.names_of(each.entry)),
+        "roc_pictures": {name: kept.names["roc", name] for name, chart in rocs.items() if chart},
     }
-    files[FIGURES] = json.dumps(figures, indent=1, allow_nan=False).encode()
     # Named last: where the page is, all the rest is.
-    files[PAGE] = page.encode()
+    files = {**kept.files, FIGURES: json.dumps(figures, indent=1, allow_nan=False).encode(), PAGE: page.encode()}
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     with whole_files(*(os.path.join(folder, name) for name in files)) as opened:
         for file, data in zip(opened, files.values()):
@@ -101,18 +79,47 @@ def write_report(folder, entries, title=None, curves=None, pictures=None):
     return os.path.join(folder, PAGE)
 
 
-def _keep(files, name, drawn, own, kind):
-    """Keep a picture's PNG under a file name, note whose it is, and return its chart."""
-    files[name], chart = drawn
-    own[kind] = name
-    return chart
+class _Pictures:
+    """PNG files of a report: their bytes, and what is on them.
+
+    Attributes
+    ----------
+    files : dict of file name to bytes
+    names : dict of (kind, name, ...) to file name
+    """
+
+    def __init__(self):
+        self.files, self.names, self._give = {}, {}, FileNames()
+
+    def keep(self, drawn, *what):
+        """Keep the PNG of (PNG, chart) and return the chart; None, where nothing was drawn, is passed through."""
+        if drawn is None:
+            return None
+        data, chart = drawn
+        self.names[what] = self._give(*what)
+        self.files[self.names[what]] = data
+        return chart
+
+    def names_of(self, entry):
+        """File names of an entry's own pictures by their kind."""
+        return {what[0]: name for what, name in self.names.items() if what[1:] == (entry.model, entry.set)}
 
 
-def _nested(records, value):
+def _show(entry, kept):
+    name = (entry.model, entry.set)
+    scores = kept.keep(score_picture(*name, entry.evaluation), "scores", *name)
+    hard = {kind: hardest_pairs(entry, issame) for kind, issame in _HARD.items()}
+    for kind, pairs in hard.items():
+        sheet = sheet_of(pairs)
+        kept.keep(sheet and (sheet, None), kind, *name)
+    return Shown(entry, scores, **hard)
+
+
+def _nested(shown, value):
     """By model and set."""
     nested = {}
-    for entry, hard, own in records:
-        nested.setdefault(entry.model, {})[entry.set] = value(entry, hard, own)
+    for each in shown:
+        nested.setdefault(each.entry.model, {})[each.entry.set] = value(each)
     return nested
 
 
