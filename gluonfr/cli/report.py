@@ -14,24 +14,23 @@ def add_arguments(parser):
 
 def run(arguments):
     from gluonfr.engine.evaluation import pair_sources
-    from gluonfr.engine.reporting import facts_of, network_of_run
+    from gluonfr.engine.reporting import facts_of, labels_of, network_of_run
     from gluonfr.viz import ReportEntry, write_report
 
     stored = [name for name in arguments.data if name.endswith(".npz")]
     with_images = [name for name in arguments.data if name not in stored]
     entries, curves = [], None
-    for name in names(arguments.model or "") or [None] if with_images else []:
-        arguments.model, rows = network_of_run(name) if name else (None, None)
+    models = (names(arguments.model or "") or [None]) if with_images else []
+    for model, label in zip(models, labels_of(models)):
+        arguments.model, rows = network_of_run(model) if model else (None, None)
         curves = curves or rows
         embedder = make_embedder(arguments)
         sources = pair_sources(with_images, arguments.root, embedder.card.trained_on or None, arguments.table, arguments.pairs)
         facts = facts_of(embedder.card)
         evaluations = evaluate_all(arguments, embedder, sources)
-        entries += [
-            ReportEntry(name or facts["network"], source.name, evaluations[source.name], source.images, facts)
-            for source in sources
-        ]
-        print(name or facts["network"])
+        label = label or facts["network"]
+        entries += [ReportEntry(label, source.name, evaluations[source.name], source.images, facts) for source in sources]
+        print(label)
         print_results({key: each.verification for key, each in evaluations.items()})
     if stored:
         sources = pair_sources(stored, arguments.root, None, arguments.table, arguments.pairs)

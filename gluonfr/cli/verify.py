@@ -54,6 +54,7 @@ def evaluate_all(arguments, embedder, sources, save=None):
             arguments.batch_size,
             flip=not arguments.no_flip,
             image_size=embedder and embedder.card.image_size,
+            template=embedder.card.template if embedder else "",
             save=save and os.path.join(save, source.name.replace(os.sep, "_") + ".npz"),
             production_far=arguments.far,
             replicates=arguments.bootstrap,

@@ -12,7 +12,7 @@ from gluonfr.align import align_face, choose_face, get_detector
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError
 from gluonfr.data import images as codec
 from gluonfr.data.packing import Photo, Refused, read_file
-from gluonfr.deploy.embedding import embed
+from gluonfr.deploy.embedding import as_network_takes, embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
 
@@ -98,9 +98,9 @@ class Embedder:
             An image is the path of a file, the bytes of one, or a uint8 (H, W, 3) RGB array or NDArray; an array
             (N, H, W, 3) is many.
         aligned : bool, optional
-            True: they are crops, as training and verification sets hold them. False: they are photos; the face is found
-            and aligned, of several the large one in the middle. None: crops where they have exactly the size of the card,
-            photos otherwise.
+            True: they are crops, as training and verification sets hold them, cut again for a network of another template.
+            False: they are photos; the face is found and aligned, of several the large one in the middle. None: crops where
+            they have exactly the size of the card, photos otherwise.
         progress : str, optional
             Text of a progress bar.
         normalise : bool, default True
@@ -152,7 +152,7 @@ class Embedder:
         pixels, where = _pixels(image, where)
         size = self.card.image_size
         if aligned or (aligned is None and pixels.shape[:2] == size):
-            return codec.fit(pixels, size, where)
+            return as_network_takes(pixels, size, self.card.template, where)
         # Images are made in several threads, a network that keeps its memory works in one at a time.
         with self._lock:
             if self._detector is None or isinstance(self._detector, str):

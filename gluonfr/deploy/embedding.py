@@ -6,8 +6,12 @@ import numpy as np
 from mxnet import gluon, nd
 from tqdm import tqdm
 
+from gluonfr.align import get_template, recut
 from gluonfr.core import GluonFRError
 from gluonfr.data.images import as_rgb, decode, fit
+
+# Of the crops in training and verification sets.
+_OF_SETS = "arcface"
 
 
 def to_unit(images):
@@ -64,7 +68,7 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, n
     return _checked(np.concatenate(rows), normalise) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None, image_size=None):
+def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None, image_size=None, template="arcface"):
     """Embeddings of a verification set's pairs; an image that stands in several pairs is embedded once.
 
     Parameters
@@ -74,29 +78,57 @@ def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=
     dataset : FRValDataset
         Its own transform is not used.
     image_size : (H, W), optional
-        What the network takes: images of another size are resized to it, images of another shape refused.
+        What the network takes, see `as_network_takes`.
+    template : str, default 'arcface'
+        On the network's card.
 
     Returns
     -------
     (embeddings0, embeddings1) : float32 (pairs, D), rows of norm 1.
     """
     first, place = dataset.distinct()
-    embeddings = embed(net, _Images(dataset, first, image_size), contexts, batch_size, flip, progress)
+    images = _Images(dataset, first, image_size, template)
+    embeddings = embed(net, images, contexts, batch_size, flip, progress)
     return embeddings[place[0::2]], embeddings[place[1::2]]
 
 
 class _Images:
     """Some of a verification set's images, decoded when they are asked for."""
 
-    def __init__(self, dataset, numbers, image_size):
-        self._dataset, self._numbers, self._size = dataset, numbers, tuple(image_size or dataset.image_size)
+    def __init__(self, dataset, numbers, image_size, template):
+        self._dataset, self._numbers = dataset, numbers
+        self._size, self._template = tuple(image_size or dataset.image_size), template
 
     def __len__(self):
         return len(self._numbers)
 
     def __getitem__(self, i):
         image = self._dataset.image(self._numbers[i])
-        return fit(image, self._size, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
+        return as_network_takes(image, self._size, self._template, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
+
+
+def as_network_takes(crop, image_size, template, where):
+    """A crop in the size and template of a network.
+
+    Training and verification sets hold crops of ArcFace's template, 112x112. For a network of that template they are resized
+    where it takes another size, and refused where it takes another shape; for a network of another template they are cut
+    again. A crop of the network's own size is taken to be of its template.
+
+    Parameters
+    ----------
+    crop : uint8 (h, w, 3), RGB
+    image_size : (H, W)
+    template : str
+    where : str or callable
+        What names the image in a message, or a function that gives it.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
+    if crop.shape[:2] == image_size or template == _OF_SETS or crop.shape[:2] != get_template(_OF_SETS).image_size:
+        return fit(crop, image_size, where)
+    return fit(recut(crop, template), image_size, where)
 
 
 def _ahead(starts, make):

@@ -99,7 +99,18 @@ def _source(name, shown, root, training_set, table, pair_list):
     return PairSource(shown, read_pair_table(path, dataset.issame) if path else PairTable(), dataset)
 
 
-def evaluate(source, net=None, contexts=None, batch_size=64, flip=True, image_size=None, save=None, progress=True, **options):
+def evaluate(
+    source,
+    net=None,
+    contexts=None,
+    batch_size=64,
+    flip=True,
+    image_size=None,
+    template="arcface",
+    save=None,
+    progress=True,
+    **options,
+):
     """Evaluate a network on one set, or the embeddings that the set consists of.
 
     Parameters
@@ -107,8 +118,8 @@ def evaluate(source, net=None, contexts=None, batch_size=64, flip=True, image_si
     source : PairSource
     net : Block, optional
         Images in [0, 1] to embeddings, initialised on `contexts`; needed for images.
-    contexts, batch_size, flip, image_size
-        As :func:`gluonfr.engine.validate`.
+    contexts, batch_size, flip, image_size, template
+        As :func:`gluonfr.deploy.embed_pairs`.
     save : str, optional
         `.npz` to write the embeddings of the pairs to.
     progress : bool, default True
@@ -127,7 +138,7 @@ def evaluate(source, net=None, contexts=None, batch_size=64, flip=True, image_si
         if net is None:
             raise GluonFRError(f"{source.name} holds images, which a network must embed; name one with --model.")
         first, second = embed_pairs(
-            net, source.dataset, contexts, batch_size, flip, source.name if progress else None, image_size
+            net, source.dataset, contexts, batch_size, flip, source.name if progress else None, image_size, template
         )
         distances, issame = pair_distances(first, second), source.dataset.issame
         if save:

@@ -4,6 +4,7 @@ from gluonfr.engine.history import LOG
 from gluonfr.viz import read_log
 
 _NETWORKS = ("best", "last")
+_ENDINGS = ("-symbol.json", "-0000.params", ".params", ".onnx", ".pth", ".pt")
 
 
 def network_of_run(model):
@@ -27,6 +28,22 @@ def network_of_run(model):
         return model, None
     kept = [os.path.join(folder, name) for name in _NETWORKS if os.path.isdir(os.path.join(folder, name))]
     return (kept[0] if kept else folder), read_log(os.path.join(folder, LOG))
+
+
+def labels_of(models):
+    """Short names of models for a page: stored names as they are, of a path what tells it apart; None stays."""
+    shown = [_short(model) for model in models]
+    return [short if shown.count(short) == 1 else model for short, model in zip(shown, models)]
+
+
+def _short(model):
+    if model is None or not os.path.exists(os.path.expanduser(model)):
+        return model
+    path = os.path.abspath(os.path.expanduser(model))
+    folder, name = os.path.split(path)
+    if os.path.isdir(path):
+        return os.path.basename(folder) if name in _NETWORKS else name
+    return next((name[: -len(ending)] for ending in _ENDINGS if name.endswith(ending)), name)
 
 
 def facts_of(card):

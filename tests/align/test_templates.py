@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from gluonfr.align import TEMPLATES, align_face, align_faces, get_template, similarity_transform
+from gluonfr.align import TEMPLATES, align_face, align_faces, get_template, recut, similarity_transform
 from gluonfr.core import GluonFRError
 
 ARCFACE = np.array(
@@ -148,6 +148,21 @@ def test_crop_has_the_photo_where_the_template_says():
     )
     assert inside.mean() > 0.8 and np.abs(crop.reshape(-1, 3)[inside] - expected[inside]).max() < 4
     assert not crop.reshape(-1, 3)[(seen < -1.5).any(1)].any()  # outside the photo: black
+
+
+def test_a_crop_is_cut_again_for_another_template():
+    photo = smooth(300, 300).round().astype(np.uint8)
+    landmarks = moved(get_template("arcface").points, 7, 1.3, (90, 80))
+    from_photo = align_face(photo, landmarks, "dlib")
+    from_crop = recut(align_face(photo, landmarks), "dlib")
+    assert from_crop.shape == (150, 150, 3)
+    # Where the first crop reaches, both show the same; its edges, and what lies beyond, are black in the second.
+    seen = cv2.erode((recut(np.full((112, 112, 3), 255, np.uint8), "dlib") == 255).astype(np.uint8), np.ones((5, 5)))[:, :, 0]
+    assert 0.9 < seen.mean() < 1
+    assert np.abs(from_photo.astype(int) - from_crop)[seen == 1].mean() < 2
+    # 96 columns of the same crop, none shrunk.
+    narrow = recut(photo[:112, :112].copy(), "arcface_96x112")
+    np.testing.assert_allclose(narrow, photo[:112, 8:104], atol=1)
 
 
 def test_crop_without_shrinking_is_opencv_s():

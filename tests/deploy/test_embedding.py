@@ -1,16 +1,19 @@
 import json
 import os
 
+import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
 from mxnet.gluon import nn
 
+from gluonfr.align import recut
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, write_pairs
 from gluonfr.data.images import encode
 from gluonfr.deploy import RawPixels, embed, embed_pairs, load_network, save_network
+from gluonfr.deploy.embedding import as_network_takes
 from gluonfr.model_zoo import get_model
 
 
@@ -151,3 +154,19 @@ def test_fewer_images_than_devices():
     for count, batch_size in ((1, 64), (2, 3), (4, 3), (7, 3)):
         got = embed(AnyBatch(net), images[:count], contexts, batch_size)
         np.testing.assert_allclose(got, wanted[:count], rtol=1e-4, atol=1e-6)
+
+
+def test_crops_of_sets_are_cut_again_for_a_network_of_another_template():
+    crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    for size, template, wanted in (
+        ((112, 112), "arcface", crop),
+        ((150, 150), "dlib", recut(crop, "dlib")),
+        ((75, 75), "dlib", cv2.resize(recut(crop, "dlib"), (75, 75), interpolation=cv2.INTER_AREA)),
+        ((56, 56), "arcface", cv2.resize(crop, (56, 56), interpolation=cv2.INTER_AREA)),
+        ((112, 96), "arcface_96x112", recut(crop, "arcface_96x112")),
+    ):
+        np.testing.assert_array_equal(as_network_takes(crop, size, template, "it"), wanted)
+    chip = np.zeros((150, 150, 3), np.uint8)
+    assert as_network_takes(chip, (150, 150), "dlib", "it") is chip
+    with pytest.raises(GluonFRError, match="it has 112x112"):
+        as_network_takes(crop, (112, 96), "arcface", "it")
