@@ -24,8 +24,8 @@ KNOWN = {
         "licence": "CC0-1.0 (public domain)",
         "trained_on": "about 3 million faces of 7,485 people: FaceScrub, VGG Face and others",
         "published": {"LFW": 0.9938},
-        # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs; crops of 112x112 were enlarged to 150x150,
-        # so that they lack the margin of faces cut out of photos. Embeddings of this network all lie near each other.
+        # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs; crops of 112x112 were cut again to
+        # 150x150, so that they lack the margin of faces cut out of photos. Embeddings of this network all lie near each other.
         "thresholds": [
             {"far": 0.1, "similarity": 0.908, "measured_on": "lfw"},
             {"far": 0.01, "similarity": 0.934, "measured_on": "lfw"},
