@@ -33,7 +33,8 @@ def top_k(queries, rows, k, memory=MEMORY, largest_norm=None, progress=None):
     memory : int, default 256 MiB
         Bytes of working memory beside queries, rows and result.
     largest_norm : float, optional
-        Of the rows, where it is known (1 for unit vectors); saves a pass over them.
+        Of the rows, where it is known (1.001 covers what rounding does to unit vectors); saves a pass over them, which then
+        must be finite.
     progress : str, optional
         Text of a progress bar.
 
@@ -262,11 +263,15 @@ class _Best:
         rough = np.flatnonzero(kept.error)
         kept.score[rough] = exact_scores(self.queries, self._rows, kept.query[rough], kept.row[rough], self._memory)
         kept.error[rough] = 0
-        group = self._group(kept)
-        order = np.lexsort((kept.row, -kept.score, group))
-        counts = np.bincount(group, minlength=self._groups)
-        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        order, place = self._ranked(kept)
         self._merge(kept.take(order[place < self._k]))
+
+    def _ranked(self, pairs):
+        """The order by group, falling score and row, and the place that each then has in its group."""
+        group = self._group(pairs)
+        counts = np.bincount(group, minlength=self._groups)
+        place = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.lexsort((pairs.row, -pairs.score, group)), place
 
     def table(self):
         """(groups, k) scores and rows, best first, filled up with -inf and -1."""
@@ -274,9 +279,7 @@ class _Best:
         rows = np.full((self._groups, self._k), -1, dtype=np.int64)
         self.settle()
         kept = self._kept
-        order = np.lexsort((kept.row, -kept.score, kept.query))
-        counts = np.bincount(kept.query, minlength=self._groups)
-        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        order, place = self._ranked(kept)
         scores[kept.query[order], place], rows[kept.query[order], place] = kept.score[order], kept.row[order]
         return scores, rows
 
