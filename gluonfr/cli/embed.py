@@ -28,12 +28,13 @@ def aligned(arguments):
 
 
 def run(arguments):
+    import os
     import sys
 
     from gluonfr.core import GluonFRError
     from gluonfr.deploy.files import find_images, write_embeddings, write_features
 
-    if arguments.ending and len(arguments.images) > 1:
+    if arguments.ending and (len(arguments.images) > 1 or not os.path.isdir(arguments.images[0])):
         raise GluonFRError("--ending takes one folder of images, below which the features get the same paths.")
     paths = find_images(arguments.images)
     embedder = make_embedder(arguments, detector=arguments.detector)

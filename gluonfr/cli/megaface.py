@@ -21,12 +21,17 @@ def run(arguments):
     from gluonfr.data.megaface import FeatureFolder
     from gluonfr.metrics import evaluate_megaface
     from gluonfr.metrics.megaface import SIZES
+    from gluonfr.metrics.unit import unit_rows
 
     probes = FeatureFolder(arguments.probes, arguments.ending, arguments.probe_list, 2, arguments.probe_noises)
     distractors = FeatureFolder(
         arguments.distractors, arguments.ending, arguments.distractor_list, 3, arguments.distractor_noises
     )
-    features = probes.read("probes"), distractors.read("distractors")
+    # Made unit vectors where they lie, because a million of 512 numbers are 2 GB.
+    features = [
+        unit_rows(each.read(name), name, each.images, in_place=True)
+        for name, each in (("probes", probes), ("distractors", distractors))
+    ]
     options = {
         "sizes": arguments.sizes or SIZES,
         "ranks": arguments.ranks,

@@ -1,6 +1,6 @@
 from gluonfr.cli.arguments import add_devices, add_model, make_embedder, names
 from gluonfr.cli.tables import print_results
-from gluonfr.cli.verify import add_pairs, evaluate_all
+from gluonfr.cli.verify import add_pairs, evaluate_all, refuse_idle
 
 
 def add_arguments(parser):
@@ -18,6 +18,7 @@ def run(arguments):
     from gluonfr.viz import ReportEntry, write_report
 
     stored = [name for name in arguments.data if name.endswith(".npz")]
+    refuse_idle(arguments, stored)
     with_images = [name for name in arguments.data if name not in stored]
     entries, curves = [], None
     models = (names(arguments.model or "") or [None]) if with_images else []

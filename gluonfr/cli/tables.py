@@ -8,13 +8,18 @@ _NONE = "-"
 
 def print_table(rows, header):
     """Print rows under a header in columns of their own width, numbers to the right."""
-    table = [[str(each) for each in row] for row in (header, *rows)]
+    table = [[_printable(each) for each in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*table)]
     for row in table:
         first, *others = (
             cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
         )
         print("  ".join([first, *others]).rstrip())
+
+
+def _printable(cell):
+    # Names of files and of their columns need not be text; what is not is shown as its escapes.
+    return str(cell).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def number(value, digits):
@@ -34,11 +39,15 @@ def print_results(results):
         rows.append(
             [name, result.pairs, number(result.accuracy, 5), number(result.accuracy_std, 5)]
             + [number(tar.get(each), 4) for each in far]
-            + [number(result.auc, 5), number(result.eer, 4), number(result.dprime, 3), number(result.threshold, 3)]
+            + [number(result.auc, 5), number(result.eer, 4), number(result.dprime, 3), _threshold(result)]
         )
     print_table(rows, header)
     if any(not at.resolvable for result in results.values() for at in result.tar_at_far):
-        print("A rate that is left out or a dash: fewer impostor pairs than 1 / FAR cannot tell it.")
+        print("A rate that is left out or a dash: the set has fewer impostor pairs than 1 / FAR, or no genuine ones.")
+
+
+def _threshold(result):
+    return number(result.threshold, 3) if result.genuine and result.impostors else _NONE
 
 
 def print_evaluation(name, evaluation):
@@ -55,7 +64,7 @@ def print_evaluation(name, evaluation):
         for point in evaluation.points
         if point.resolvable
     ]
-    print(f"\n{name}")
+    print(f"\n{_printable(name)}")
     if rows:
         print_table(rows, ["  FAR", "similarity above", "distance below", "TAR", "false accepts", "95 % interval of FAR"])
     if evaluation.intervals:
@@ -84,7 +93,7 @@ def print_intervals(evaluation):
 
 def print_text(text):
     """Sentences, in lines that can be read."""
-    print(textwrap.fill(text, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
+    print(textwrap.fill(_printable(text), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
 def print_identification(result):
@@ -103,7 +112,9 @@ def print_identification(result):
         ]
         print_table(rows, ["FPIR", "DIR", "similarity above", "false alarms"])
     untold = [f"{each.target:g}" for each in result.dir_at_fpir if not each.resolvable]
-    if untold:
+    if untold and not result.mated:
+        print("No probe has its person in the gallery, so that nobody can be found.")
+    elif untold:
         print(f"FPIR {', '.join(untold)}: {result.strangers:,} probes of strangers cannot tell.")
 
 

@@ -29,7 +29,9 @@ def add_pairs(parser):
 def run(arguments):
     from gluonfr.engine.evaluation import pair_sources
 
-    embedder = None if all(name.endswith(".npz") for name in arguments.data) else make_embedder(arguments)
+    stored = [name for name in arguments.data if name.endswith(".npz")]
+    refuse_idle(arguments, stored)
+    embedder = None if len(stored) == len(arguments.data) else make_embedder(arguments)
     trained_on = embedder.card.trained_on if embedder else None
     sources = pair_sources(arguments.data, arguments.root, trained_on or None, arguments.table, arguments.pairs)
     evaluations = evaluate_all(arguments, embedder, sources, arguments.save)
@@ -37,6 +39,20 @@ def run(arguments):
     for name, each in evaluations.items():
         print_evaluation(name, each)
     write_json(arguments, {name: each.to_dict() for name, each in evaluations.items()})
+
+
+def refuse_idle(arguments, stored):
+    """Refuse options that would do nothing with the sets at hand."""
+    from gluonfr.core import GluonFRError
+
+    if len(stored) == len(arguments.data):
+        for name in ("model", "save"):
+            if getattr(arguments, name, None):
+                raise GluonFRError(f"--{name} is about images, and --data names embeddings only; leave it out.")
+    elif arguments.pairs and not stored:
+        raise GluonFRError("--pairs is about embeddings, and --data names no .npz; leave it out.")
+    if arguments.table and len(arguments.data) > 1:
+        raise GluonFRError(f"{arguments.table} is the table of one set, and {len(arguments.data)} are named; name one.")
 
 
 def evaluate_all(arguments, embedder, sources, save=None):

@@ -3,7 +3,7 @@
 from gluonfr.core.card import Card
 from gluonfr.core.contact_sheet import contact_sheet
 from gluonfr.core.errors import GluonFRError
-from gluonfr.core.files import file_sha256, need_file, whole_file, whole_files, whole_folder
+from gluonfr.core.files import file_sha256, need_file, read_npz, whole_file, whole_files, whole_folder
 from gluonfr.core.machine import DEFAULT_MODELS, DEFAULT_ROOT, cores
 from gluonfr.core.registry import Registry
 from gluonfr.core.seeds import generator
@@ -19,6 +19,7 @@ __all__ = [
     "file_sha256",
     "generator",
     "need_file",
+    "read_npz",
     "whole_file",
     "whole_files",
     "whole_folder",

@@ -2,7 +2,10 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
 from contextlib import ExitStack, contextmanager
+
+import numpy as np
 
 from gluonfr.core.errors import GluonFRError
 
@@ -130,6 +133,32 @@ def need_file(path, what="file"):
             f"{path} is a git-LFS pointer, not the {what} itself: run `git lfs pull` in its repository, or download the file."
         )
     return path
+
+
+def read_npz(path, needs):
+    """The arrays of a `.npz`, read without running what a pickle asks for: dict of name to array.
+
+    Parameters
+    ----------
+    path : str
+    needs : str
+        What the file should hold, for the message.
+
+    Raises
+    ------
+    GluonFRError
+        It is missing, no `.npz`, damaged, or holds objects.
+    """
+    path = need_file(path, "file of embeddings")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no archive of arrays")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    # Bytes that lie about what they are can fail in any way that Python knows, for want of memory among others.
+    except Exception as error:
+        said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise GluonFRError(f"{path} cannot be read as .npz without pickles ({said[:200]}); it needs {needs}.") from error
 
 
 def file_sha256(path):

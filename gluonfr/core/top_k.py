@@ -13,6 +13,8 @@ MEMORY = 256 << 20
 _BLOCK = 32 << 20
 _QUERIES = 4096
 _FIRST = 256
+# A float32 ends at 3.4e38.
+_LARGEST = 1e37
 
 
 def top_k(queries, rows, k, memory=MEMORY, largest_norm=None, progress=None):
@@ -53,7 +55,7 @@ def top_k(queries, rows, k, memory=MEMORY, largest_norm=None, progress=None):
     return found
 
 
-def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progress=None):
+def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progress=None, skip=None):
     """`top_k` and, in the same pass, the largest scores of all pairs of a query and a row together.
 
     Parameters
@@ -62,6 +64,8 @@ def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progre
         As :func:`top_k`; here k may be 0.
     largest : int, default 0
         How many of the largest scores of all.
+    skip : (N,) bool, optional
+        Rows that are not to be found.
 
     Returns
     -------
@@ -83,6 +87,8 @@ def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progre
             everything.queries = part
             error = screening_error(part, norm)
             for start, block_scores in _score_blocks(part, rows, memory):
+                if skip is not None:
+                    block_scores[:, skip[start : start + block_scores.shape[1]]] = -np.inf
                 _screen(start, block_scores, error, each, everything, memory)
                 bar.update(block_scores.size)
             # Later queries meet scores of these, which must be exact by then, because the queries are gone.
@@ -113,9 +119,13 @@ def exact_scores(queries, rows, query_numbers, row_numbers, memory=MEMORY):
 def screening_error(queries, largest_norm):
     """(Q,) float64: how far a float32 matrix product may be from the truth for any row of at most this norm.
 
-    A sum of D products, whatever its order, is off by no more than D * 2**-24 times the product of the two norms.
+    A sum of D products, whatever its order, is off by no more than D * 2**-24 times the product of the two norms, and what
+    numbers too small for float32 lose.
     """
-    return queries.shape[1] * 2.0**-24 * 1.01 * np.linalg.norm(queries.astype(np.float64), axis=1) * largest_norm
+    norms = np.linalg.norm(queries.astype(np.float64), axis=1) * largest_norm
+    if norms.max(initial=0) > _LARGEST:
+        raise GluonFRError("queries and rows are so large that their products overflow; normalise them first.")
+    return queries.shape[1] * (2.0**-24 * 1.01 * norms + 2.0**-125)
 
 
 def _checked(queries, rows, k, memory, largest_norm):
@@ -137,8 +147,8 @@ def _checked(queries, rows, k, memory, largest_norm):
 
 
 def _norm(rows):
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max()))
+    rows = rows.astype(np.float64)
+    return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max()))
 
 
 def as_vectors(values, name):
@@ -170,6 +180,8 @@ def _screen(start, scores, error, each, everything, memory):
     wanted = np.minimum(each.floors, everything.floors) - error
     # Rounded down, so that the comparison in float32 lets nothing slip.
     wanted = np.nextafter(wanted.astype(np.float32), np.float32(-np.inf))
+    # What is skipped never counts, not even when nothing is known yet.
+    wanted = np.maximum(wanted, np.finfo(np.float32).min)
     hits = np.flatnonzero(scores.max(axis=1) >= wanted)
     # Few scores count as a rule, but where all are alike all may.
     step = max(1, (memory >> 8) // scores.shape[1])

@@ -3,10 +3,27 @@
 import csv
 import os
 
+import numpy as np
+
 from gluonfr.core import GluonFRError, whole_file
 
 FILE_NAME = "identities.csv"
 _HEADER = ["label", "name", "images"]
+
+
+def person_names(values, what):
+    """Labels of people as an array of text: whole numbers as their digits, bytes as UTF-8.
+
+    Anything else, such as numbers with a point, which tell nobody, raises GluonFRError.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind == "S":
+        return np.array([each.decode("utf-8", "backslashreplace") for each in values.ravel()], dtype=np.str_).reshape(
+            values.shape
+        )
+    if values.dtype.kind not in "iuU":
+        raise GluonFRError(f"{what} have type {values.dtype}; people are named by text or whole numbers.")
+    return values.astype(np.str_)
 
 
 def write_identities(folder, rows):

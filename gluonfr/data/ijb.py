@@ -136,13 +136,12 @@ def _pairs(path):
     if path is None:
         return None, None
     # 15 million lines: read as one run of numbers, which takes seconds instead of a minute.
-    with open(path, "rb") as file:
-        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b""))
+    lines = _lines_of_three(path)
     with warnings.catch_warnings():
         # What is no number ends the run of numbers early, which shows below.
         warnings.simplefilter("ignore", DeprecationWarning)
         numbers = np.fromfile(path, dtype=np.int64, sep=" ")
-    if not len(numbers) or len(numbers) % 3 or len(numbers) // 3 not in (lines, lines + 1):
+    if not lines or len(numbers) != 3 * lines or numbers.max() == np.iinfo(np.int64).max:
         raise GluonFRError(
             f"{path} is damaged: each line needs three whole numbers, template, template, 1 or 0; fetch it again."
         )
@@ -153,10 +152,33 @@ def _pairs(path):
     return numbers[:, :2], numbers[:, 2] == 1
 
 
+def _lines_of_three(path):
+    """Number of lines, all of which must have three columns; 0 where one has not."""
+    lines, columns, before = 0, 0, True
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 22), b""):
+            letters = np.frombuffer(block, dtype=np.uint8)
+            blank = letters <= 32
+            begins = np.cumsum(~blank & np.append(before, blank[:-1]))
+            ends = columns + begins[letters == 10]
+            counts = np.diff(np.append(0, ends))
+            if not np.isin(counts, (0, 3)).all():
+                return 0
+            lines += int(np.count_nonzero(counts))
+            columns = columns + int(begins[-1]) - (int(ends[-1]) if len(ends) else 0)
+            before = bool(blank[-1])
+    return lines + (columns == 3) if columns in (0, 3) else 0
+
+
 def _subjects(path):
     """(template ids, subject ids) of a CSV whose first two columns they are; a template's row comes once an image."""
     with open(need_file(path, "list"), encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = [row for row in csv.reader(file) if row][1:]
+        try:
+            rows = [row for row in csv.reader(file) if row]
+        except csv.Error as error:
+            raise GluonFRError(f"{path} is no CSV ({error}); fetch the list again.") from error
+    if rows and not all(cell.strip().isdecimal() for cell in rows[0][:2]):
+        rows = rows[1:]
     if not rows or min(map(len, rows)) < 2:
         raise GluonFRError(f"{path}: template and subject are needed on each line below the first; fetch the list again.")
     both = _whole(path, [row[:2] for row in rows])

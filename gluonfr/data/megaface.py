@@ -14,6 +14,7 @@ from gluonfr.core import GluonFRError, need_file, whole_file
 _COLUMNS, _STRIDE, _TYPE = 1, 4, 5
 _HEADER = 16
 _LONGEST = 1 << 20
+_AT_ONCE = 4096
 
 
 def write_feature(path, feature):
@@ -74,11 +75,12 @@ def read_features(paths, progress=None):
             raise GluonFRError(f"{paths[number]} has {len(feature)} numbers, {paths[0]} {len(first)}; use one network for all.")
         features[number] = feature
 
-    # Opening files waits for the disk, not for the processor.
-    with ThreadPoolExecutor(8) as pool:
-        done = pool.map(read, range(len(paths)))
-        for _ in tqdm(done, total=len(paths), desc=progress, unit="file", disable=None if progress else True, leave=False):
-            pass
+    bar = tqdm(total=len(paths), desc=progress, unit="file", disable=None if progress else True, leave=False)
+    # Opening files waits for the disk, not for the processor. All at once, a million tasks would take more than the features.
+    with bar, ThreadPoolExecutor(8) as pool:
+        for start in range(0, len(paths), _AT_ONCE):
+            for _ in pool.map(read, range(start, min(start + _AT_ONCE, len(paths)))):
+                bar.update()
     return features
 
 
@@ -93,7 +95,7 @@ def read_image_list(path):
         Of the people, where the list has them.
     """
     path = need_file(path, "list of images")
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         text = file.read()
     if not text.lstrip().startswith("{"):
         return [line.strip() for line in text.splitlines() if line.strip()], None
@@ -103,7 +105,8 @@ def read_image_list(path):
         raise GluonFRError(f"{path} is no list of images: its JSON is damaged ({error}); fetch it again.") from error
     images, ids = listed.get("path"), listed.get("id")
     right = isinstance(images, list) and all(isinstance(each, str) for each in images)
-    if not right or (ids is not None and (not isinstance(ids, list) or len(ids) != len(images))):
+    named = ids is None or (isinstance(ids, list) and all(isinstance(each, (str, int)) for each in ids))
+    if not right or not named or (ids is not None and len(ids) != len(images)):
         raise GluonFRError(f'{path} is no list of images: it needs "path", and "id" of the same length if any; fetch it again.')
     return images, None if ids is None else [str(each) for each in ids]
 
@@ -116,9 +119,13 @@ def read_noise_list(path):
     set of str
     """
     path = need_file(path, "list of noisy images")
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         lines = [line.strip() for line in file]
     return {line.split("\t")[1] if "\t" in line else line for line in lines if line and not line.startswith("#")}
+
+
+def _last(path, parts):
+    return "/".join(path.replace("\\", "/").split("/")[-parts:])
 
 
 class FeatureFolder:
@@ -132,16 +139,14 @@ class FeatureFolder:
     image_list : str, optional
         See :func:`read_image_list`. Without one, all files with the ending, in order of their paths.
     parts : int
-        How many parts of a path name an image: 2 for FaceScrub (PERSON/FILE), 3 for MegaFace (a/b/FILE).
+        How many parts of a listed path name an image: 2 for FaceScrub (PERSON/FILE), 3 for MegaFace (a/b/FILE).
     noise_list : str, optional
         See :func:`read_noise_list`; names images by their last part or by all of `parts`.
 
     Attributes
     ----------
     images : list of str
-        Their last parts, joined by `/`.
-    ids : list of str
-        The list's, or else the folder that an image lies in.
+        Their paths below the folder, without the ending, joined by `/`.
     noisy : (N,) bool or None
 
     Raises
@@ -154,15 +159,29 @@ class FeatureFolder:
         self._folder, self._ending = os.path.abspath(os.path.expanduser(os.fspath(folder))), ending
         if not os.path.isdir(self._folder):
             raise GluonFRError(f"{self._folder} is no folder: give the one that holds the features.")
-        images, ids = read_image_list(image_list) if image_list else (self._found(), None)
-        self.images = ["/".join(image.replace("\\", "/").split("/")[-parts:]) for image in images]
+        if image_list:
+            listed, self._ids = read_image_list(image_list)
+            self.images = [_last(image, parts) for image in listed]
+        else:
+            self.images, self._ids = self._found(), None
         if not self.images:
             raise GluonFRError(f"{image_list or self._folder}: no image there (features end in {ending}); check the ending.")
         ((twice, count),) = Counter(self.images).most_common(1)
         if count > 1:
             raise GluonFRError(f"{image_list or self._folder}: {twice} stands there twice; remove one of the two.")
-        self.ids = ids or [image.rsplit("/", 2)[-2] if "/" in image else "" for image in self.images]
-        self.noisy = None if noise_list is None else self._marked(noise_list)
+        self.noisy = None if noise_list is None else self._marked(noise_list, parts)
+
+    @property
+    def ids(self):
+        """List of str: the list's, or else the folders that the images lie in; GluonFRError where one lies in none."""
+        if self._ids is not None:
+            return self._ids
+        loose = next((image for image in self.images if "/" not in image), None)
+        if loose is not None:
+            raise GluonFRError(
+                f"{self._folder}: {loose} lies in no person's folder; put the features into one for each person."
+            )
+        return [image.rsplit("/", 2)[-2] for image in self.images]
 
     def read(self, progress=None):
         """float32 (N, D), in the order of `images`."""
@@ -172,13 +191,15 @@ class FeatureFolder:
         found = []
         for folder, inside, names in os.walk(self._folder):
             inside.sort()
-            shown = os.path.relpath(folder, self._folder).replace(os.sep, "/")
-            found += [f"{shown}/{name[: -len(self._ending)]}" for name in sorted(names) if name.endswith(self._ending)]
+            below = os.path.relpath(folder, self._folder).replace(os.sep, "/")
+            below = "" if below == os.curdir else below + "/"
+            chosen = sorted(name for name in names if name.endswith(self._ending))
+            found += [below + name[: len(name) - len(self._ending)] for name in chosen]
         return found
 
-    def _marked(self, noise_list):
+    def _marked(self, noise_list, parts):
         noises = read_noise_list(noise_list)
-        noisy = np.array([image in noises or image.rsplit("/", 1)[-1] in noises for image in self.images])
+        noisy = np.array([_last(image, parts) in noises or _last(image, 1) in noises for image in self.images])
         if noises and not noisy.any():
             raise GluonFRError(
                 f"{noise_list} names none of the images in {self._folder}: it is another set's; give the right one."

@@ -13,6 +13,8 @@ from gluonfr.data.packing.report import write_table
 PEOPLE = ("identity0", "identity1")
 # Columns that name the pair itself.
 _OWN = ("line", "first", "second", "issame")
+# Names that files of embeddings need for themselves.
+_TAKEN = ("file", "embeddings0", "embeddings1", "people_told", "card")
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -22,14 +24,17 @@ class PairTable:
 
     Attributes
     ----------
-    people : (N, 2) array of str, or None
+    people : (N, 2) array of str or int, or None
         Whose the two images of each pair are.
     groups : dict of str to (N,) array of str
         Groupings of the pairs, by the names of their columns.
+    known : bool
+        False where the people were told from shared images.
     """
 
     people: Optional[np.ndarray] = None
     groups: Dict[str, np.ndarray] = field(default_factory=dict)
+    known: bool = True
 
 
 def table_path(bin_path):
@@ -72,6 +77,9 @@ def read_pair_table(path, issame):
         raise GluonFRError(f"{path} has only one of the columns {' and '.join(PEOPLE)}; add the other or leave both out.")
     people = np.stack([columns[name] for name in PEOPLE], axis=1) if PEOPLE[0] in columns else None
     groups = {name: column for name, column in columns.items() if name not in (*PEOPLE, *_OWN)}
+    taken = sorted(set(groups) & set(_TAKEN))
+    if taken:
+        raise GluonFRError(f"{path}: a grouping cannot be called {taken[0]}; rename the column.")
     return PairTable(people, groups)
 
 
@@ -95,6 +103,8 @@ def read_columns(path):
     if isinstance(rows, str):
         return list(PEOPLE), _lfw_people(path, rows.split("\n"))
     (_, names), rows = rows[0], rows[1:]
+    if len(names) == 1 and ";" in names[0]:
+        raise GluonFRError(f"{path}: its columns are parted by semicolons; part them by commas.")
     if len(set(names)) < len(names) or not all(names):
         raise GluonFRError(f"{path}: the first line must name each column once, got {','.join(names)}; correct it.")
     wrong = next((line for line, row in rows if len(row) != len(names)), None)
@@ -122,7 +132,10 @@ def _rows(path):
     if any("\t" in line for line in text.split("\n")[:2]):
         return path, text
     reader = csv.reader(io.StringIO(text, newline=""))
-    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise GluonFRError(f"{path}: line {reader.line_num} is no CSV ({error}); correct it.") from error
     if not rows:
         raise GluonFRError(f"{path} holds no rows; give one a pair, below the names of the columns.")
     return path, rows

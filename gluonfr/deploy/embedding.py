@@ -110,9 +110,9 @@ class _Images:
 def as_network_takes(crop, image_size, template, where):
     """A crop in the size and template of a network.
 
-    Training and verification sets hold crops of ArcFace's template, 112x112. For a network of that template they are resized
-    where it takes another size, and refused where it takes another shape; for a network of another template they are cut
-    again. A crop of the network's own size is taken to be of its template.
+    Training and verification sets hold crops of ArcFace's template, of 112x112 or another square size. For a network of that
+    template they are resized where it takes another size, and refused where it takes another shape; for a network of another
+    template they are cut again. A crop of the network's own size is taken to be of its template.
 
     Parameters
     ----------
@@ -126,9 +126,9 @@ def as_network_takes(crop, image_size, template, where):
     -------
     uint8 (H, W, 3)
     """
-    if crop.shape[:2] == image_size or template == _OF_SETS or crop.shape[:2] != get_template(_OF_SETS).image_size:
+    if crop.shape[:2] == image_size or template == _OF_SETS:
         return fit(crop, image_size, where)
-    return fit(recut(crop, template), image_size, where)
+    return fit(recut(fit(crop, get_template(_OF_SETS).image_size, where), template), image_size, where)
 
 
 def _ahead(starts, make):

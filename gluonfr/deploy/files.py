@@ -1,10 +1,9 @@
 import json
 import os
-import zipfile
 
 import numpy as np
 
-from gluonfr.core import Card, GluonFRError, need_file, whole_file
+from gluonfr.core import Card, GluonFRError, read_npz, whole_file
 from gluonfr.data.megaface import write_feature
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
@@ -52,12 +51,11 @@ def write_features(folder, ending, embeddings, files, root):
 
 def read_embeddings(path):
     """`(embeddings, files, card)` of what `write_embeddings` wrote; GluonFRError when it is something else."""
-    path = need_file(path, "file of embeddings")
+    stored = read_npz(path, "embeddings, files and card, as `gluonfr embed` writes them")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            embeddings, files, card = stored["embeddings"], stored["files"], stored["card"]
+        embeddings, files, card = stored["embeddings"], stored["files"], stored["card"]
         card = Card.from_dict(json.loads(str(card)), path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError) as error:
         raise GluonFRError(f"{path} holds no embeddings ({error}); make it again with `gluonfr embed`.") from error
     if embeddings.ndim != 2 or files.shape != (len(embeddings),) or not np.isfinite(embeddings).all():
         raise GluonFRError(f"{path}: embeddings and files do not belong together; make it again with `gluonfr embed`.")

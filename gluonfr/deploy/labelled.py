@@ -1,16 +1,15 @@
 """Embeddings of faces whose people are known, from whatever holds them."""
 
 import os
-import zipfile
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Optional
 
 import numpy as np
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError, need_file, whole_file
+from gluonfr.core import DEFAULT_ROOT, GluonFRError, read_npz, whole_file
 from gluonfr.data import FRTrainRecordDataset
 from gluonfr.data.catalog import is_training
-from gluonfr.data.identities import read_identities
+from gluonfr.data.identities import person_names, read_identities
 from gluonfr.deploy.files import find_images
 
 
@@ -27,12 +26,15 @@ class LabelledEmbeddings:
         Photo -> why there is no embedding of it.
     images : function of a number, or None
         Gives the crop that belongs to an embedding, uint8 (H, W, 3) RGB; None where there are only embeddings.
+    named : bool
+        False where the labels are a training set's numbers, which mean nothing in another set.
     """
 
     embeddings: np.ndarray
     labels: np.ndarray
     left_out: Dict[str, str] = field(default_factory=dict)
     images: Optional[Callable] = None
+    named: bool = True
 
 
 def labelled_embeddings(source, embedder=None, root=DEFAULT_ROOT, aligned=None, progress=None):
@@ -83,29 +85,34 @@ def write_labelled(path, found):
 
 
 def _stored(path):
-    path = need_file(path, "file of embeddings")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            embeddings = stored["embeddings"]
-            labels = stored["labels"] if "labels" in stored.files else _folders(stored["files"].tolist())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise GluonFRError(f"{path} needs the arrays embeddings and labels, or files, without pickles ({error}).") from error
+    stored = read_npz(path, "the arrays embeddings and labels, or files")
+    if "embeddings" not in stored or not {"labels", "files"} & set(stored):
+        raise GluonFRError(f"{path} needs the arrays embeddings and labels, or files; it holds {', '.join(stored) or 'none'}.")
+    embeddings = stored["embeddings"]
+    labels = person_names(stored["labels"], f"{path}: labels") if "labels" in stored else _folders(path, stored["files"])
     if embeddings.ndim != 2 or labels.shape != (len(embeddings),):
         raise GluonFRError(
             f"{path}: embeddings {embeddings.shape} and labels {labels.shape} do not fit; give one label for each."
         )
-    return LabelledEmbeddings(embeddings, labels.astype(str))
+    return LabelledEmbeddings(embeddings, labels)
 
 
-def _folders(files):
-    return np.array([os.path.basename(os.path.dirname(file)) for file in files], dtype=str)
+def _folders(path, files):
+    files = person_names(files, f"{path}: files")
+    folders = np.array([os.path.basename(os.path.dirname(file)) for file in files.ravel().tolist()], dtype=np.str_)
+    loose = np.flatnonzero(folders == "")
+    if len(loose):
+        raise GluonFRError(
+            f"{path}: {files[loose[0]]} lies in no person's folder; embed a folder that has one for each person."
+        )
+    return folders
 
 
 def _records(dataset, embedder, progress):
     names = read_identities(os.path.dirname(dataset.records.path)) or {}
     embeddings = embedder(_Crops(dataset), aligned=True, progress=progress)
     labels = np.array([names.get(label, str(label)) for label in dataset.labels.tolist()], dtype=str)
-    return LabelledEmbeddings(embeddings, labels, images=lambda i: dataset.read(i)[0])
+    return LabelledEmbeddings(embeddings, labels, images=lambda i: dataset.read(i)[0], named=bool(names))
 
 
 class _Crops:

@@ -1,3 +1,4 @@
+import logging
 import os
 from dataclasses import dataclass
 from typing import Optional
@@ -11,6 +12,8 @@ from gluonfr.deploy.pair_embeddings import ScoredPairs, read_pair_embeddings, wr
 from gluonfr.engine.sets import find_pairs
 from gluonfr.engine.splits import split_people
 from gluonfr.metrics import evaluate_pairs, linked_people, pair_distances
+
+logger = logging.getLogger(__name__)
 
 _EMBEDDINGS, _PAIRS = ".npz", ".bin"
 
@@ -43,10 +46,16 @@ class PairSource:
     def people(self):
         """Whose the images are, (N, 2), and whether that was given: else it is told from shared images, or None."""
         if self.table.people is not None:
-            return self.table.people, True
+            return self.table.people, self.table.known
         if self.dataset is None:
             return None, False
-        return linked_people(self.dataset.distinct()[1], self.dataset.issame), False
+        people = linked_people(self.dataset.distinct()[1], self.dataset.issame)
+        if people is None:
+            logger.warning(
+                "%s: a pair called different shows one person by the other pairs, so that labels are wrong; no intervals.",
+                self.name,
+            )
+        return people, False
 
 
 def pair_sources(names, root, training_set=None, table=None, pair_list=None):
@@ -131,7 +140,7 @@ def evaluate(
     -------
     PairEvaluation
     """
-    people, known = source.people() if options.get("replicates", 1) else (None, False)
+    people, known = source.people()
     if source.scored is not None:
         distances, issame = source.scored.distances, source.scored.issame
     else:
@@ -142,7 +151,7 @@ def evaluate(
         )
         distances, issame = pair_distances(first, second), source.dataset.issame
         if save:
-            write_pair_embeddings(save, first, second, issame, source.table)
+            write_pair_embeddings(save, first, second, issame, PairTable(people, source.table.groups, known))
     return evaluate_pairs(
         distances,
         issame,
@@ -174,6 +183,11 @@ def gallery_and_probes(sources, embedder=None, root=DEFAULT_ROOT, aligned=None, 
     (gallery, probes) : LabelledEmbeddings
     """
     found = [labelled_embeddings(source, embedder, root, aligned, source) for source in sources]
+    if len(found) == 2 and sources[0] != sources[1] and not (found[0].named or found[1].named):
+        raise GluonFRError(
+            f"{sources[0]} and {sources[1]} number their people each for itself, so that nobody can be told in the other; name "
+            "them in identities.csv, or split one set with --data."
+        )
     if len(found) == 1:
         (whole,) = found
         parts = split_people(whole.labels, *split)

@@ -44,6 +44,7 @@ def split_people(labels, enrol, strangers=0.0, seed=0):
     gallery, probes = np.sort(order[enrolled]), np.sort(order[~enrolled])
     if not len(gallery) or not len(probes):
         raise GluonFRError(
-            f"enrolling {enrol} of each person's images leaves no {'probes' if len(gallery) else 'gallery'}; change --enrol."
+            f"enrolling {enrol} of each person's images, {strangers:g} of the people left out, leaves no "
+            f"{'probes' if len(gallery) else 'gallery'}; change one of the two."
         )
     return gallery, probes

@@ -1,9 +1,7 @@
-import zipfile
-
 import numpy as np
 
 from gluonfr.align import align_face
-from gluonfr.core import GluonFRError, need_file, whole_file
+from gluonfr.core import GluonFRError, read_npz, whole_file
 from gluonfr.data.packing import Photo, Refused, read_file
 from gluonfr.metrics import pool_templates, template_identification, template_verification
 
@@ -27,14 +25,9 @@ def image_embeddings(lists, embedder=None, stored=None, save=None, progress=None
     float32 (N, D), with the lengths that the network gives, flip-summed unless the embedder was told otherwise
     """
     if stored:
-        path = need_file(stored, "file of embeddings")
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                embeddings = arrays["embeddings"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise GluonFRError(f"{path} holds no array embeddings ({error}); make it again with --save.") from error
+        embeddings = read_npz(stored, "the array embeddings, as --save writes it").get("embeddings", np.empty(0))
         if embeddings.ndim != 2 or len(embeddings) != len(lists.images):
-            raise GluonFRError(f"{path}: embeddings {embeddings.shape} for {len(lists.images)} images; it is another set's.")
+            raise GluonFRError(f"{stored}: embeddings {embeddings.shape} for {len(lists.images)} images; it is another set's.")
         return embeddings
     embeddings = embedder(_Crops(lists, embedder.card.template), aligned=True, progress=progress, normalise=False)
     if save:

@@ -1,5 +1,5 @@
 from gluonfr.deploy import embed_pairs
-from gluonfr.metrics import FaceVerification
+from gluonfr.metrics import FaceVerification, operating_point
 
 FAR_TARGETS = (1e-1, 1e-2, 1e-3)
 
@@ -45,10 +45,9 @@ def card_thresholds(results):
     results : dict of name to VerificationResult
         Of squared distances between embeddings of norm 1.
     """
+    points = [(name, operating_point(result.roc, at.target)) for name, result in results.items() for at in result.tar_at_far]
     return [
-        # |a - b|^2 = 2 - 2 cos
-        {"far": at.target, "similarity": round(1 - at.threshold / 2, 4), "measured_on": name}
-        for name, result in results.items()
-        for at in result.tar_at_far
-        if at.resolvable and result.impostors and result.genuine
+        {"far": point.target, "similarity": round(point.similarity, 4), "measured_on": name}
+        for name, point in points
+        if point.resolvable
     ]

@@ -124,7 +124,7 @@ class _Sorted:
         genuine = weights * self._genuine
         roc = ROC(self._thresholds, self._accepted(genuine), self._accepted(weights - genuine))
         if not (roc.true_accepts[-1] and roc.false_accepts[-1]):
-            return [self._accuracy(weights)] + [np.nan] * (2 + len(fars))
+            return [np.nan] * (3 + len(fars))
         return [self._accuracy(weights), roc.auc, roc.eer, *(self._tar(roc, far) for far in fars)]
 
     def _accepted(self, weights):
@@ -141,8 +141,8 @@ class _Sorted:
         right = accepted[:, 1, :-1] + totals[:, :1] - accepted[:, 0, :-1]
         best = np.argmax(right.sum(axis=0) - right, axis=1)
         held = totals.sum(axis=1)
-        full = held > 0
-        return np.mean(right[np.arange(self._nfolds), best][full] / held[full])
+        # Over all folds together: with a pair or two of a kind in a fold, its own share would not feel the weights.
+        return right[np.arange(self._nfolds), best].sum() / held.sum()
 
 
 def linked_people(images, issame):

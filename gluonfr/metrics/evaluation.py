@@ -1,3 +1,4 @@
+import logging
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
@@ -10,7 +11,10 @@ from gluonfr.metrics.protocol import check_options, fold_numbers, label_array, v
 from gluonfr.metrics.result import VerificationResult, plain
 from gluonfr.metrics.roc import rate, roc_curve
 
+logger = logging.getLogger(__name__)
+
 REPLICATES = 1000
+_MOST_GROUPS = 50
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def evaluate_pairs(
     people : array-like, (N, 2), default None
         Whose the two images of each pair are, names or numbers; needed for intervals.
     groups : dict of str to array-like (N,), default None
-        Groupings of the pairs, such as {"age gap": ["0-5", "20+", ...]}.
+        Groupings of the pairs, such as {"age gap": ["0-5", "20+", ...]}; one of more than 50 values is left out, and logged.
     nfolds, dist_type
         As for the protocol.
     far_target : sequence of float, default 1e-1 to 1e-6
@@ -175,9 +179,11 @@ def evaluate_pairs(
     GluonFRError
         As the protocol; lengths that do not match, or identities that contradict issame.
     """
+    if replicates < 0:
+        raise GluonFRError(f"replicates must be 0 or more draws, got {replicates}.")
     if not 0 < production_far <= 1:
         raise GluonFRError(f"the false accept rate wanted must be above 0 and at most 1, got {production_far!r}.")
-    _, grid, _, targets = check_options(nfolds, None, list(far_target), dist_type)
+    _, grid, _, targets = check_options(nfolds, None, np.atleast_1d(far_target).tolist(), dist_type)
     result = verification(distances, issame, nfolds, None, list(targets), dist_type)
     distances, issame = np.asarray(distances), label_array(issame)
     points = tuple(operating_point(result.roc, far, dist_type) for far in sorted(targets, reverse=True))
@@ -218,14 +224,22 @@ def _numbered(people, pairs):
     people = np.asarray(people)
     if people.shape != (pairs, 2):
         raise GluonFRError(f"people has shape {people.shape} for {pairs} pairs; give the two identities of each pair.")
-    return np.unique(people, return_inverse=True)[1].reshape(pairs, 2)
+    _, first, number = np.unique(people, return_index=True, return_inverse=True)
+    # In order of appearance, so that the draws do not hang on what people are called.
+    return np.argsort(np.argsort(first))[number].reshape(pairs, 2)
 
 
 def _parts(column, values, pairs):
+    """(value, numbers of its pairs) of a grouping; nothing, and a warning, where its values are too many to be one."""
     values = np.asarray(values).astype(str)
     if values.shape != (pairs,):
         raise GluonFRError(f"the grouping {column!r} has shape {values.shape} for {pairs} pairs; give one value a pair.")
-    return [(value, values == value) for value in np.unique(values).tolist()]
+    names, group = np.unique(values, return_inverse=True)
+    if len(names) > _MOST_GROUPS:
+        logger.warning("%s has %d values for %d pairs and is left out as a grouping", column, len(names), pairs)
+        return []
+    order = np.argsort(group, kind="stable")
+    return zip(names.tolist(), np.split(order, np.searchsorted(group[order], np.arange(1, len(names)))))
 
 
 def _group(column, value, distances, issame, threshold):

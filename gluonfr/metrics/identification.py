@@ -157,9 +157,10 @@ def evaluate_identification(
 
 
 def _checked(ranks, fpir_target):
-    ranks = tuple(int(each) for each in np.atleast_1d(ranks))
-    if not ranks or min(ranks) < 1:
+    ranks = np.atleast_1d(ranks)
+    if not len(ranks) or ranks.dtype.kind not in "iu" or ranks.min() < 1:
         raise GluonFRError(f"ranks are {ranks}; give whole numbers of at least 1.")
+    ranks = tuple(ranks.tolist())
     fpir_target = tuple(float(each) for each in np.atleast_1d(fpir_target))
     if not all(0 < each <= 1 for each in fpir_target):
         raise GluonFRError(f"fpir_target is {fpir_target}; give false alarm rates above 0 and at most 1.")
@@ -174,8 +175,11 @@ def _numbered(gallery_ids, probe_ids, gallery_images, probes):
             raise GluonFRError(
                 f"{name}_ids {ids.dtype} {ids.shape} do not fit {wanted} embeddings; give one name or whole number for each."
             )
-    if (gallery_ids.dtype.kind in "iu") != (probe_ids.dtype.kind in "iu"):
-        raise GluonFRError("gallery_ids and probe_ids are names on one side and numbers on the other; use one kind for both.")
+    if "i" in {gallery_ids.dtype.kind, probe_ids.dtype.kind} and "u" in {gallery_ids.dtype.kind, probe_ids.dtype.kind}:
+        # NumPy would compare them as floats, which are exact to 2**53 only.
+        gallery_ids, probe_ids = gallery_ids.astype(object), probe_ids.astype(object)
+    elif gallery_ids.dtype.kind != probe_ids.dtype.kind:
+        raise GluonFRError("gallery_ids and probe_ids are of two kinds (names, bytes, numbers); use one kind for both.")
     people, gallery_people = np.unique(gallery_ids, return_inverse=True)
     place = np.searchsorted(people, probe_ids)
     known = people[np.minimum(place, len(people) - 1)] == probe_ids
@@ -196,20 +200,13 @@ def _mate_ranks(gallery, starts, probes, people, most, memory, progress):
         for start in range(0, len(probes), _QUERIES):
             part = slice(start, start + _QUERIES)
             counter = _Counter(gallery, starts, probes[part], people[part], most, memory)
-            for first, last in _blocks(starts, max(1, min(memory // 4, 32 << 20) // (4 * len(people[part])))):
-                counter.count(first, last)
-                bar.update((starts[last] - starts[first]) * len(people[part]))
+            step = max(1, min(memory // 4, 32 << 20) // (4 * len(people[part])))
+            for begin in range(0, len(gallery), step):
+                end = min(begin + step, len(gallery))
+                counter.count(begin, end)
+                bar.update((end - begin) * len(people[part]))
             scores[part], ranks[part] = counter.mates, counter.ranks()
     return scores, ranks
-
-
-def _blocks(starts, rows):
-    """(first, last) person of consecutive blocks of about `rows` images, each with whole people."""
-    first = 0
-    while first < len(starts) - 1:
-        last = max(first + 1, int(np.searchsorted(starts, starts[first] + rows, side="right")) - 1)
-        yield first, last
-        first = last
 
 
 class _Counter:
@@ -221,14 +218,21 @@ class _Counter:
         self.mates = self._best(np.arange(len(probes)), people)
         self._error = screening_error(probes, 1.001)
         self._above = np.zeros(len(probes), dtype=np.int64)
-        self._near, self._waiting = [], 0
+        self._near, self._waiting, self._unfinished = [], 0, None
 
-    def count(self, first, last):
-        """Take in the people from `first` to before `last`."""
-        begin, end = self._starts[first], self._starts[last]
+    def count(self, begin, end):
+        """Take in the images from `begin` to before `end`; blocks follow one another."""
+        first = int(np.searchsorted(self._starts, begin, side="right")) - 1
+        last = int(np.searchsorted(self._starts, end, side="left"))
         scores = self._probes @ self._gallery[begin:end].T
         if end - begin > last - first:
-            scores = np.maximum.reduceat(scores, self._starts[first:last] - begin, axis=1)
+            scores = np.maximum.reduceat(scores, np.maximum(self._starts[first:last], begin) - begin, axis=1)
+        if self._unfinished is not None:
+            np.maximum(scores[:, 0], self._unfinished, out=scores[:, 0])
+        # A person whose images go on in the next block is counted there.
+        self._unfinished = scores[:, -1].copy() if self._starts[last] > end else None
+        if self._unfinished is not None:
+            scores, last = scores[:, :-1], last - 1
         own = np.flatnonzero((self._people >= first) & (self._people < last))
         scores[own, self._people[own] - first] = -np.inf
         above = scores > (self.mates + self._error)[:, None]
@@ -256,6 +260,12 @@ class _Counter:
 
     def _best(self, probes, people):
         """Exact score of each probe to the best image of a person."""
+        images = np.cumsum(self._starts[people + 1] - self._starts[people])
+        parts = np.searchsorted(images, np.arange(1 << 16, images[-1], 1 << 16)) if len(images) else []
+        parts = zip(np.split(probes, parts), np.split(people, parts))
+        return np.concatenate([self._best_of_some(*part) for part in parts])
+
+    def _best_of_some(self, probes, people):
         images = self._starts[people + 1] - self._starts[people]
         begins = np.cumsum(images) - images
         rows = np.arange(images.sum()) - np.repeat(begins - self._starts[people], images)

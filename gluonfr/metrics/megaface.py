@@ -13,6 +13,8 @@ from gluonfr.metrics.unit import unit_rows
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 RANKS = (1, 10)
 FARS = (1e-6,)
+# Scores above the threshold are kept, so many at most.
+_MOST_ACCEPTS = 5_000_000
 _CLEAN = 402
 _SPREAD = 1e-3
 
@@ -134,9 +136,18 @@ def evaluate_megaface(
         Features that are NaN or zero or do not fit, no two probes of one person, a person all of whose probes are noisy, or
         bad sizes, ranks or rates.
     """
-    ranks, far_target = tuple(ranks), tuple(far_target)
-    if not ranks or min(ranks) < 1 or not all(0 < far <= 1 for far in far_target) or min(sizes, default=1) < 1:
-        raise GluonFRError("sizes and ranks must be 1 or more, and false accept rates above 0 and at most 1; correct them.")
+    ranks, sizes = (tuple(np.atleast_1d(each).tolist()) for each in (ranks, sizes))
+    far_target = tuple(float(far) for far in np.atleast_1d(far_target))
+    whole = all(isinstance(each, int) and each > 0 for each in (*ranks, *sizes))
+    if not ranks or not whole or not all(0 < far <= 1 for far in far_target):
+        raise GluonFRError(
+            "sizes and ranks must be whole numbers of 1 or more, and false accept rates above 0 and at most 1; correct them."
+        )
+    if max((_allowed(far, len(probes) * len(distractors)) for far in far_target), default=0) > _MOST_ACCEPTS:
+        raise GluonFRError(
+            f"far {max(far_target):g} lets more than {_MOST_ACCEPTS:,} of {len(probes) * len(distractors):,} impostor pairs "
+            "pass, all of which would be kept; ask for a rarer one."
+        )
     probe_ids = np.asarray(probe_ids)
     probes, distractors = unit_rows(probes, "probes"), unit_rows(distractors, "distractors")
     if probes.shape[1] != distractors.shape[1] or probe_ids.shape != (len(probes),):
@@ -156,10 +167,10 @@ def evaluate_megaface(
     start = 0
     for size in sorted({*(size for size in sizes if size < len(distractors)), len(distractors)}):
         part = slice(start, size)
-        kept = distractors[part] if away is None else distractors[part][~away[part]]
-        pushed += size - start - len(kept)
+        skip = None if away is None else away[part]
+        pushed += 0 if skip is None else int(np.count_nonzero(skip))
         start = size
-        state.add(probes, kept, size, memory, progress)
+        state.add(probes, distractors[part], skip, memory, progress)
         results.append(
             MegaFaceResult(
                 distractors=size,
@@ -185,10 +196,10 @@ class _State:
         self._count = 1 + max((_allowed(far, probes * distractors) for far in far_target), default=-1)
         self._largest, self._impostors = np.empty(0), 0
 
-    def add(self, probes, distractors, size, memory, progress):
+    def add(self, probes, distractors, skip, memory, progress):
         k = self._scores.shape[1]
-        self._impostors = len(probes) * size
-        (scores, _), largest = search(probes, distractors, k, self._count, memory, 1.001, progress)
+        self._impostors += len(probes) * len(distractors)
+        (scores, _), largest = search(probes, distractors, k, self._count, memory, 1.001, progress, skip)
         self._scores = -np.sort(-np.concatenate([self._scores, scores], axis=1), axis=1)[:, :k]
         self._largest = -np.sort(-np.concatenate([self._largest, largest]))[: self._count]
 

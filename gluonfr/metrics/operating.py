@@ -115,6 +115,10 @@ def clopper_pearson(errors, trials, confidence=0.95):
     return float(low), float(high)
 
 
+def _count(number):
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
 def production_point(points, far=1e-3):
     """The point to take a threshold for an application from, out of several.
 
@@ -155,7 +159,7 @@ def explain(point, measured_on, wanted=None):
         f"On {measured_on} that took {point.false_accepts:,} of {point.impostors:,} pairs of different people for one "
         f"(FAR {point.far:.2g}, 95 % interval {low:.2g} to {high:.2g}) and recognised {point.true_accepts:,} of "
         f"{point.genuine:,} pairs of one person ({100 * point.tar:.2f} %).",
-        f"Among 1,000 people a stranger would be taken for about {1000 * point.far:.2g} of them." if point.far else "",
+        f"Among 1,000 people a stranger would be taken for about {_count(1000 * point.far)} of them." if point.far else "",
         f"FAR {wanted:g} was wanted, for which {point.impostors:,} pairs of different people are too few."
         if wanted and wanted < point.target
         else "",

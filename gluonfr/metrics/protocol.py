@@ -209,7 +209,7 @@ def _tar_at_far(target, grid, false_accepts, totals, distances, issame, starts):
         tar_std=float(known.std()) if len(known) else math.nan,
         far=float(np.nanmean(fars)) if impostors else math.nan,
         threshold=_threshold_at(target, grid, everywhere, impostors),
-        resolvable=bool(impostors * target >= 1 - 1e-9),
+        resolvable=bool(impostors * target >= 1 - 1e-9 and impostors < len(distances)),
         fold_tars=tars,
         fold_fars=fars,
         fold_thresholds=thresholds,

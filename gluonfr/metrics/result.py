@@ -20,10 +20,11 @@ class TarAtFar:
     far : float
         Mean FAR on the held folds: what the thresholds found on the training folds really gave.
     threshold : float
-        The threshold that all pairs together give for this target, to use in an application.
+        The threshold that all pairs together give for this target on the protocol's grid; for an application take that of
+        :class:`OperatingPoint`.
     resolvable : bool
         False when there are fewer impostor pairs than 1 / target: then not even one false accept is this rare, and
-        TAR rests on where the grid's steps happen to lie.
+        TAR rests on where the grid's steps happen to lie. False too when there are no genuine pairs, and so no TAR.
     fold_tars, fold_fars, fold_thresholds : (nfolds,) float64
         Per fold; TAR or FAR is NaN where the held fold lacks genuine or impostor pairs, and such a fold is left out
         of the mean.

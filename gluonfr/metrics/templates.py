@@ -60,11 +60,12 @@ def pool_templates(embeddings, template_ids, media_ids, weights=None):
     template, media = template[order], media_ids[order]
     begins = np.flatnonzero(np.append(True, (np.diff(template) != 0) | (media[1:] != media[:-1])))
     sizes = np.diff(np.append(begins, len(order)))
-    # One row an image; doubling the memory once is cheaper than a loop over templates.
-    weighted = embeddings[order] * weights[order, None].astype(np.float32)
+    # A sorted copy of all images once, instead of a loop over templates.
+    weighted = embeddings[order]
+    weighted *= weights[order, None].astype(np.float32)
     means = np.add.reduceat(weighted, begins, axis=0) / sizes[:, None].astype(np.float32)
     sums = np.add.reduceat(means, np.searchsorted(template[begins], np.arange(len(ids))), axis=0)
-    return unit_rows(sums, "templates"), ids
+    return unit_rows(sums, "templates", ids, in_place=True), ids
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from gluonfr.core.top_k import as_vectors
 _BLOCK = 1 << 16
 
 
-def unit_rows(embeddings, name):
+def unit_rows(embeddings, name, ids=None, in_place=False):
     """`embeddings` (N, D) as float32 rows of norm 1; NaN, zero or no rows raise GluonFRError with the first such row.
 
-    Rows that are unit already, to float32's precision, are kept as they are and not copied.
+    Rows that are unit already, to float32's precision, are kept as they are and not copied; `in_place` writes the others over
+    a float32 array. `ids` (N,) name the rows in the message.
     """
     embeddings = as_vectors(embeddings, name)
     if not len(embeddings):
@@ -23,10 +24,12 @@ def unit_rows(embeddings, name):
         squares[start : start + rows] = np.multiply(block, block, out=block).sum(axis=1)
     wrong = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
     if len(wrong):
+        which = f"row {wrong[0]}" if ids is None else ids[wrong[0]]
         what = "zero" if not embeddings[wrong[0]].any() else "NaN, infinite or too large or small"
         raise GluonFRError(
-            f"{name}: row {wrong[0]} is {what}, {len(wrong)} rows in all are like that; leave them out or check the network."
+            f"{name}: {which} is {what}, {len(wrong)} in all are like that; leave them out or check the network."
         )
     if np.abs(squares - 1).max() < 1e-6:
         return embeddings
-    return embeddings / np.sqrt(squares).astype(np.float32)[:, None]
+    norms = np.sqrt(squares).astype(np.float32)[:, None]
+    return np.divide(embeddings, norms, out=embeddings if in_place else None)

@@ -103,6 +103,30 @@ def test_nothing_to_search_in_or_for():
     assert top_k(np.empty((0, 3)), np.ones((2, 3)), 4)[1].shape == (0, 4)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e-15, 1e15])
+def test_tiny_and_large_vectors(scale):
+    random = np.random.default_rng(6)
+    queries, rows = (random.normal(size=(n, 6)).astype(np.float32) * np.float32(scale) for n in (5, 400))
+    scores, indices = top_k(queries, rows, 4)
+    wanted_scores, wanted, _ = full_search(queries, rows, 4)
+    np.testing.assert_array_equal(indices, wanted)
+    np.testing.assert_array_equal(scores, wanted_scores)
+    with pytest.raises(GluonFRError, match="overflow"):
+        top_k(random.normal(size=(2, 6)) * 1e20, random.normal(size=(3, 6)) * 1e20, 1)
+
+
+def test_skipped_rows_are_not_found():
+    random = np.random.default_rng(7)
+    queries, rows, skip = random.normal(size=(7, 4)), random.normal(size=(900, 4)), random.random(900) < 0.6
+    (scores, indices), largest = search(queries, rows, 5, 20, skip=skip)
+    kept = np.flatnonzero(~skip)
+    (wanted, places), every = search(queries, rows[kept], 5, 20)
+    np.testing.assert_array_equal(indices, kept[places])
+    np.testing.assert_array_equal(scores, wanted)
+    np.testing.assert_array_equal(largest, every)
+    assert (search(queries, rows, 2, skip=np.ones(900, bool))[0][1] == -1).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -41,6 +41,13 @@ def test_only_the_first_list_must_be_there(tmp_path):
     assert lists.landmarks is lists.pairs is lists.probes is None and lists.galleries == {}
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", " \r\n"])
+def test_lists_may_end_as_they_like_and_galleries_need_no_names_of_columns(tmp_path, end):
+    pairs = {"template_pair_label": "10 20 0\r\n\n20  10\t1" + end, "1N_gallery_G1": "10,5\n20,6" + end}
+    lists = read_ijb(write(tmp_path, **pairs))
+    assert lists.pairs.tolist() == [[10, 20], [20, 10]] and lists.galleries["G1"][1].tolist() == [5, 6]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -52,6 +59,10 @@ def test_only_the_first_list_must_be_there(tmp_path):
         ({"template_pair_label": "10 20 0\n10 20\n"}, "damaged"),
         ({"template_pair_label": "10 20 0\n10 x 1\n"}, "damaged"),
         ({"template_pair_label": "10 20 0\n10 20 3\n"}, "line 2 ends in 3"),
+        ({"template_pair_label": "1 2\n1 3 4 0\n"}, "damaged"),
+        ({"template_pair_label": "10 20 0\n20 10 1\nabc"}, "damaged"),
+        ({"template_pair_label": "10 99999999999999999999999 0\n"}, "damaged"),
+        ({"template_pair_label": ""}, "damaged"),
         ({"1N_gallery_G1": "T,S\n"}, "template and subject"),
         ({"1N_gallery_G1": "T,S\n10,5\n10,6\n"}, "two subjects"),
         ({"1N_probe_mixed": "T,S\n10,five\n"}, "no whole number"),

@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_images_are_found_by_the_last_parts_of_listed_paths(tmp_path):
     assert FeatureFolder(features, "_y1.bin", str(tmp_path / "list")).ids == ["Anna_B", "Anna_B", "Ben"]
     everything = FeatureFolder(features, "_y1.bin")
     assert everything.images == names and everything.noisy is None
+    # Whatever lies deeper keeps its path, and a list may begin with a byte-order mark.
+    np.testing.assert_array_equal(FeatureFolder(str(tmp_path), "_y1.bin").read(), [[1] * 4, [2] * 4, [3] * 4])
+    (tmp_path / "list").write_text("\ufeff" + names[0] + "\n", encoding="utf-8")
+    assert FeatureFolder(features, "_y1.bin", str(tmp_path / "list")).images == [names[0]]
+    flat = FeatureFolder(os.path.join(features, "Ben"), "_y1.bin")
+    assert flat.images == ["Ben_1.jpg"] and len(flat.read()) == 1
+    with pytest.raises(GluonFRError, match="Ben_1.jpg lies in no person's folder"):
+        flat.ids  # noqa: B018
 
 
 def test_distractors_have_three_parts_and_their_noises_a_column(tmp_path):
@@ -87,7 +96,12 @@ def test_bad_sets_are_one_sentence(tmp_path):
         FeatureFolder(features, "_other.bin")
     with pytest.raises(GluonFRError, match="is no folder"):
         FeatureFolder(str(tmp_path / "nothing"), "")
-    for text, words in (("{", "JSON is damaged"), ('{"path": 3}', "path"), ('{"path": ["a"], "id": []}', "same length")):
+    for text, words in (
+        ("{", "JSON is damaged"),
+        ('{"path": 3}', "path"),
+        ('{"path": ["a"], "id": []}', "same length"),
+        ('{"path": ["a"], "id": [null]}', "same length"),
+    ):
         (tmp_path / "list").write_text(text)
         with pytest.raises(GluonFRError, match=words):
             read_image_list(str(tmp_path / "list"))

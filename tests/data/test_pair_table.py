@@ -37,6 +37,9 @@ def test_lfws_own_list_names_the_people(tmp_path):
         ("", "empty"),
         ("\n\n", "no rows"),
         ("a\tb\tc\td\te\n", "line 1"),
+        ("issame;age\n1;2\n0;3\n", "semicolons"),
+        ("file\n1\n2\n", "cannot be called file"),
+        ('a\n"' + "x" * 200_000 + "\n", "no CSV"),
     ],
 )
 def test_a_bad_table_is_one_sentence(tmp_path, text, words):

@@ -165,6 +165,10 @@ def test_crops_of_sets_are_cut_again_for_a_network_of_another_template():
         ((56, 56), "arcface", cv2.resize(crop, (56, 56), interpolation=cv2.INTER_AREA)),
         ((112, 96), "arcface_96x112", recut(crop, "arcface_96x112")),
     ):
+        large = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_NEAREST)
+        if template != "arcface":
+            # A set of larger crops shows the same part of the face.
+            np.testing.assert_array_equal(as_network_takes(large, size, template, "it"), wanted)
         np.testing.assert_array_equal(as_network_takes(crop, size, template, "it"), wanted)
     chip = np.zeros((150, 150, 3), np.uint8)
     assert as_network_takes(chip, (150, 150), "dlib", "it") is chip

@@ -89,6 +89,14 @@ def test_bad_sources_are_one_sentence(tmp_path, embedder):
     np.savez(tmp_path / "b.npz", rows=np.ones((3, 4)))
     with pytest.raises(GluonFRError, match="b.npz needs the arrays"):
         labelled_embeddings(str(tmp_path / "b.npz"))
+    np.savez(tmp_path / "c.npz", embeddings=np.ones((2, 4)), files=["1.jpg", "2.jpg"])
+    with pytest.raises(GluonFRError, match="1.jpg lies in no person's folder"):
+        labelled_embeddings(str(tmp_path / "c.npz"))
+    np.savez(tmp_path / "d.npz", embeddings=np.ones((2, 4)), labels=[1.0, 2.0])
+    with pytest.raises(GluonFRError, match="named by text or whole numbers"):
+        labelled_embeddings(str(tmp_path / "d.npz"))
+    np.savez(tmp_path / "e.npz", embeddings=np.ones((2, 4)), labels=np.array(["é".encode(), b"b"]))
+    assert labelled_embeddings(str(tmp_path / "e.npz")).labels.tolist() == ["é", "b"]
     with pytest.raises(GluonFRError, match="neither a folder"):
         labelled_embeddings("nothing", embedder, str(tmp_path))
     with pytest.raises(GluonFRError, match="name one with --model"):

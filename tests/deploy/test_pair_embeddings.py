@@ -1,4 +1,6 @@
+import io
 import itertools
+import zipfile
 
 import numpy as np
 import pytest
@@ -54,6 +56,14 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
     read = read_pair_embeddings(path, str(pairs))
     np.testing.assert_allclose(read.distances, squared(rows[[0, 2]], rows[[1, 0]]), rtol=1e-5)
     assert read.issame.tolist() == [True, False]
+    # Nobody is named: anna's two photos are one person by the first pair, ben's photo another.
+    assert not read.table.known and read.table.people[0, 0] == read.table.people[0, 1] == read.table.people[1, 1]
+    pairs.write_text("first,second,issame,identity0,identity1,light\nanna/1.jpg,2.jpg,1,anna,anna,day\n")
+    read = read_pair_embeddings(path, str(pairs))
+    assert read.table.known and read.table.people.tolist() == [["anna", "anna"]] and list(read.table.groups) == ["light"]
+    np.savez(tmp_path / "pairs.npz", embeddings0=rows, embeddings1=rows, issame=[1, 1, 1, 1])
+    with pytest.raises(GluonFRError, match="leave the list out"):
+        read_pair_embeddings(str(tmp_path / "pairs.npz"), str(pairs))
     for line, words in (("1.jpg,2.jpg,1", "1.jpg of .* could be 2"), ("9.jpg,2.jpg,1", "9.jpg of .* is not among")):
         pairs.write_text(line)
         with pytest.raises(GluonFRError, match=words):
@@ -73,6 +83,10 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
         ({"embeddings": vectors(3), "labels": [1, 2]}, "one label for each"),
         ({"embeddings": vectors(3), "files": ["a", "b", "c"]}, "list of pairs"),
         ({"features": vectors(3)}, "holds features"),
+        ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": 1}, "issame"),
+        ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": [1, 0], "identity0": ["a", "b"]}, "only one of"),
+        ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": [1, 0], "age": ["a"]}, "age has shape"),
+        ({"embeddings": vectors(2), "labels": [1.0, np.nan]}, "named by text or whole numbers"),
         ({"embeddings0": vectors(1), "embeddings1": vectors(1), "issame": np.array([True, None], object)}, "without pickles"),
     ],
 )
@@ -86,9 +100,21 @@ def test_another_file_is_one_sentence(tmp_path, arrays, words):
 
 def test_no_npz_at_all_and_too_many_pairs(tmp_path):
     path = tmp_path / "bad.npz"
-    path.write_bytes(b"PK but no archive")
-    with pytest.raises(GluonFRError, match="bad.npz cannot be read"):
-        read_pair_embeddings(str(path))
+    rows = np.arange(4000.0)
+    np.savez_compressed(tmp_path / "whole.npz", embeddings=np.random.default_rng(0).normal(size=(99, 9)), labels=np.arange(99))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    np.save(tmp_path / "rows.npy", rows)
+    lying = io.BytesIO()
+    with zipfile.ZipFile(lying, "w") as archive:
+        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 10000), }"
+        archive.writestr("embeddings.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    damaged = bytearray(whole)
+    damaged[200:260] = b"x" * 60
+    for content in (b"PK but no archive", (tmp_path / "rows.npy").read_bytes(), whole[:-50], bytes(damaged), lying.getvalue()):
+        path.write_bytes(content)
+        with pytest.raises(GluonFRError, match="bad.npz cannot be read") as caught:
+            read_pair_embeddings(str(path))
+        assert "\n" not in str(caught.value)
     np.savez(path, embeddings=np.ones((15_000, 1), np.float32), labels=np.arange(15_000))
-    with pytest.raises(GluonFRError, match="more than 100,000,000"):
+    with pytest.raises(GluonFRError, match="more than 20,000,000"):
         read_pair_embeddings(str(path))

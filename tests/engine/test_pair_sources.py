@@ -21,7 +21,8 @@ def test_images_and_their_saved_embeddings_say_the_same(small_root, tmp_path):
     (stored,) = pair_sources([save], small_root)
     again = evaluate(stored, progress=False)
     np.testing.assert_allclose(again.distances, evaluation.distances, atol=1e-6)
-    assert again.intervals is None and stored.images is None and stored.name == "more"
+    assert again.intervals == evaluation.intervals and not again.people_known
+    assert stored.images is None and stored.name == "more"
     with pytest.raises(GluonFRError, match="more holds images"):
         evaluate(source)
 

@@ -30,7 +30,13 @@ def test_strangers_have_all_their_images_among_the_probes():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [((0,), "enrol must be"), ((1, 1.0), "strangers"), ((9,), "no probes"), ((1, 0.99), "no gallery")]
+    ("arguments", "words"),
+    [
+        ((0,), "enrol must be"),
+        ((1, 1.0), "strangers"),
+        ((9,), "no probes"),
+        ((1, 0.99), "0.99 of the people left out, leaves no gallery"),
+    ],
 )
 def test_bad_splits_are_one_sentence(arguments, words):
     with pytest.raises(GluonFRError, match=words):

@@ -39,14 +39,13 @@ def test_a_replicate_is_the_set_with_its_people_repeated():
         again = np.repeat(np.arange(len(issame)), weight)
         roc = roc_curve(distances[again], issame[again])
         far = np.flatnonzero(roc.false_accepts <= 0.1 * roc.impostors + 1e-9)[-1]
-        accuracies = []
+        right = 0
         for fold in range(10):
             held = folds[again] == fold
             train = [np.sum((distances[again][~held] < t) == issame[again][~held]) for t in ACCURACY_GRID]
             best = ACCURACY_GRID[int(np.argmax(train))]
-            if held.any():
-                accuracies.append(np.mean((distances[again][held] < best) == issame[again][held]))
-        wanted = [np.mean(accuracies), roc.auc, roc.eer, roc.tar[far]]
+            right += np.sum((distances[again][held] < best) == issame[again][held])
+        wanted = [right / len(again), roc.auc, roc.eer, roc.tar[far]]
         np.testing.assert_allclose(fast.figures(counts.astype(float), (0.1,)), wanted, atol=1e-12)
 
 
@@ -89,7 +88,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say_and_drawing_pairs_does_no
     assert inside_pairs <= 45
 
 
-def test_the_same_seed_gives_the_same_and_names_of_people_do_not_matter():
+def test_the_same_seed_gives_the_same():
     distances, issame, whose = pairs(3)
     one = run(distances, issame, whose, replicates=50)
     assert one == run(distances, issame, whose, replicates=50)

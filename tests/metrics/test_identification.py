@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,7 +71,33 @@ def test_equals_the_protocol_written_out(kind):
         np.testing.assert_array_equal(result.mate_ranks, np.minimum(places, 6))
 
 
-def test_people_whose_embeddings_are_all_alike_cost_no_more_than_the_ranks_asked_for():
+def test_a_person_with_very_many_images_is_taken_in_blocks():
+    random = np.random.default_rng(0)
+    images = random.normal(size=(30_000, 8)).astype(np.float32)
+    people = np.concatenate([np.zeros(29_000, int), random.integers(1, 20, 1000)])
+    probes, ids = random.normal(size=(300, 8)).astype(np.float32), random.integers(0, 25, 300)
+    tracemalloc.start()
+    small = evaluate_identification(images, people, probes, ids, memory=4 << 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # All scores at once would be 36 MB, and so much again for each person's.
+    assert peak < 16 << 20
+    whole = evaluate_identification(images, people, probes, ids, memory=1 << 30)
+    np.testing.assert_array_equal(small.mate_ranks, whole.mate_ranks)
+    np.testing.assert_array_equal(small.mate_scores, whole.mate_scores)
+    unit = slow_search.unit(images)
+    for probe, person, score in list(zip(slow_search.unit(probes)[ids < 20], ids[ids < 20], small.mate_scores))[:20]:
+        assert score == pytest.approx((unit[people == person] @ probe).max(), abs=1e-12)
+
+
+def test_numbers_of_two_kinds_above_2_to_the_53_stay_apart():
+    big = 2**60 + np.arange(4)
+    rows = at(0, 30, 60, 90)
+    result = evaluate_identification(rows, big.astype(np.uint64), rows, big.astype(np.int64))
+    assert result.cmc[0] == 1
+
+
+def test_people_whose_embeddings_are_all_alike_are_beyond_the_last_rank():
     gallery, probes = np.ones((4000, 8), np.float32), np.ones((200, 8), np.float32)
     result = evaluate_identification(gallery, np.arange(4000), probes, np.arange(200), ranks=(1, 10), memory=1 << 20)
     assert set(result.mate_ranks.tolist()) == {11} and result.cmc == (0, 0)
@@ -120,8 +147,10 @@ def test_lengths_do_not_count_and_names_may_be_text_of_any_length():
         ({"probes": np.empty((0, 2)), "probe_ids": []}, "probes: there are no embeddings"),
         ({"gallery_ids": [1]}, "gallery_ids"),
         ({"probe_ids": [1.5, 2.5]}, "probe_ids"),
-        ({"probe_ids": ["1", "2"]}, "names on one side and numbers on the other"),
+        ({"probe_ids": ["1", "2"]}, "of two kinds"),
         ({"ranks": (0,)}, "ranks"),
+        ({"ranks": (1.7,)}, "ranks"),
+        ({"gallery_ids": np.array([b"1", b"2"]), "probe_ids": ["1", "2"]}, "two kinds"),
         ({"fpir_target": (0,)}, "fpir_target"),
     ],
 )

@@ -91,11 +91,12 @@ def test_memory_stays_within_bounds():
     probes, distractors = random.normal(size=(400, 16)).astype("f4"), random.normal(size=(100_000, 16)).astype("f4")
     for each in (probes, distractors):
         each /= np.linalg.norm(each, axis=1, keepdims=True)
+    away = random.random(100_000) < 0.5
     tracemalloc.start()
-    evaluate_megaface(probes, np.arange(400) // 4, distractors, far_target=(1e-4, 1e-5), memory=16 << 20)
+    evaluate_megaface(probes, np.arange(400) // 4, distractors, None, away, far_target=(1e-4, 1e-5), memory=16 << 20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # All scores would be 160 MB.
+    # All scores would be 160 MB; half of the distractors, were they copied to leave the noise out, 3 MB.
     assert peak < 40 << 20
 
 
@@ -112,6 +113,11 @@ def test_memory_stays_within_bounds():
         ({"ranks": ()}, "ranks"),
         ({"sizes": (0,)}, "sizes"),
         ({"far_target": (2,)}, "false accept rates"),
+        ({"ranks": (1.5,)}, "whole numbers"),
+        (
+            {"distractors": np.ones((10**6, 2)), "probes": np.ones((20, 2)), "probe_ids": [1] * 20, "far_target": 0.5},
+            "rarer one",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(change, words):

@@ -32,6 +32,13 @@ def test_parts_are_what_they_say():
     assert evaluation.people_known
 
 
+def test_draws_do_not_hang_on_what_people_are_called():
+    distances, issame, people, _ = pairs()
+    one = evaluate_pairs(distances, issame, people, replicates=20)
+    renamed = np.array([f"person {997 * number % 1009}" for number in range(400)])[people]
+    assert one.intervals == evaluate_pairs(distances, issame, renamed, replicates=20).intervals
+
+
 def test_groups_are_judged_at_the_threshold_of_all():
     distances, issame, _, age = pairs()
     evaluation = evaluate_pairs(distances, issame, groups={"age": age, "number": np.arange(3000) // 1500})
@@ -44,6 +51,8 @@ def test_groups_are_judged_at_the_threshold_of_all():
         assert each.accuracy == np.mean(accepted == issame[chosen])
         assert each.tar == np.mean(accepted[issame[chosen]]) and each.far == np.mean(accepted[~issame[chosen]])
         assert each.auc == roc_curve(distances[chosen], issame[chosen]).auc
+    everything_apart = evaluate_pairs(distances, issame, groups={"score": distances, "age": age})
+    assert {each.column for each in everything_apart.groups} == {"age"}
     only_genuine = evaluate_pairs(distances, issame, groups={"same": issame}).groups[1]
     assert math.isnan(only_genuine.far) and math.isnan(only_genuine.auc) and only_genuine.tar > 0
 
@@ -66,6 +75,7 @@ def test_pairs_of_one_kind_have_an_accuracy_and_say_that_there_is_no_threshold(k
     evaluation = evaluate_pairs(distances[issame], np.full(1500, kind), groups={"all": ["x"] * 1500})
     assert evaluation.production is None and evaluation.confusion() is None
     assert "too few to tell a threshold" in evaluation.explain("mine")
+    assert not any(at.resolvable for at in evaluation.verification.tar_at_far)
     assert math.isnan(evaluation.groups[0].tar)
     assert math.isnan(evaluation.verification.dprime)
     assert json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))["production"] is None
@@ -100,6 +110,7 @@ def test_cosine_distances_give_the_same_similarities():
         ({"people": np.zeros((2, 2))}, "people has shape"),
         ({"groups": {"age": ["x"]}}, "grouping 'age'"),
         ({"production_far": 0}, "wanted"),
+        ({"replicates": -1}, "replicates"),
         ({"nfolds": 4000}, "3000 pairs are too few for 4000 folds"),
         ({"issame": [1, 0]}, "do not match"),
         ({"distances": np.full(3000, np.nan)}, "finite"),

@@ -111,8 +111,8 @@ def test_identification_over_two_galleries_by_hand():
     [
         (lambda: pool_templates(np.ones((2, 3)), [1], [1, 2]), "template_ids"),
         (lambda: pool_templates(np.ones((2, 3)), [1, 1], [1, 1], weights=[1, np.nan]), "weights"),
-        (lambda: pool_templates(np.array([[1, 0], [-1, 0.0]]), [1, 1], [1, 2]), "templates: row 0 is zero"),
-        (lambda: pool_templates(np.array([[1, np.nan]]), [1], [1]), "templates: row 0 is NaN"),
+        (lambda: pool_templates(np.array([[1, 0], [-1, 0.0]]), [1, 1], [1, 2]), "templates: 1 is zero"),
+        (lambda: pool_templates(np.array([[1, np.nan]]), [1], [1]), "templates: 1 is NaN"),
         (lambda: pool_templates(np.empty((0, 2)), [], []), "at least one image"),
         (lambda: template_verification(np.eye(2), [1, 2], [(1, 3)], [1]), "template 3"),
         (lambda: template_verification(np.eye(2), [1, 1], [(1, 1)], [1]), "twice"),
