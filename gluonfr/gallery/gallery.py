@@ -246,7 +246,8 @@ class Gallery:
         rows = unit_rows(embeddings[None] if embeddings.ndim == 1 else embeddings, what)
         if rows.shape[1] != self.card.embedding_size:
             raise GluonFRError(
-                f"{what} have {rows.shape[1]} numbers and those of {shown(self.where)} {self.card.embedding_size}; use its network."
+                f"{what} have {rows.shape[1]} numbers and those of {shown(self.where)} {self.card.embedding_size}; "
+                "use its network."
             )
         return rows
 
@@ -259,7 +260,7 @@ def checked_name(name):
     if not name or len(name) > LONGEST_NAME or "\0" in name:
         what = "empty" if not name else f"{len(name)} characters long" if len(name) > LONGEST_NAME else "holding a zero byte"
         raise GluonFRError(
-            f"a person's name must have 1 to {LONGEST_NAME} characters, this one is {what}: {shown(name[:40])!r}."
+            f"a person's name must have 1 to {LONGEST_NAME} characters, this one is {what}: '{shown(name[:40])}'."
         )
     return name
 

@@ -281,9 +281,7 @@ class SQLiteEngine(Engine):
         return rows
 
     def _sources(self, ids):
+        source = "SELECT source FROM photos WHERE id = ?"
         with self._lock, told(self.where):
-            rows = (
-                (int(each), self._file.execute("SELECT source FROM photos WHERE id = ?", (int(each),)).fetchone())
-                for each in ids
-            )
+            rows = ((int(each), self._file.execute(source, (int(each),)).fetchone()) for each in ids)
             return {each: row[0] for each, row in rows if row}

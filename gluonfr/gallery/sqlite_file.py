@@ -144,5 +144,5 @@ def _check(connection, path):
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != VERSION:
         raise GluonFRError(
-            f"{shown(path)} has format {version} and this gluonfr knows {VERSION}; use the gluonfr that wrote it, or a newer one."
+            f"{shown(path)} has format {version} and this gluonfr knows {VERSION}; use the gluonfr that wrote it."
         )

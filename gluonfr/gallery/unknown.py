@@ -45,17 +45,13 @@ class Threshold:
         said = f"somebody is named above the similarity {self.similarity:.4f}, {_WORDS[self.basis]}: "
         if math.isnan(self.fpir):
             return said + "how often a stranger is named is not known"
-        return (
-            said
-            + f"of 1,000 faces of strangers about {_rounded(1000 * self.fpir)} get the name of one of {self.people:,} people"
-        )
+        alarms = _rounded(1000 * self.fpir)
+        return f"{said}of 1,000 faces of strangers about {alarms} get the name of one of {self.people:,} people"
 
     def to_dict(self):
         """Plain Python, for JSON."""
-        finite = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in vars(self).items()
-        }
-        return {**finite, "meaning": str(self)}
+        told = {name: getattr(self, name) for name in ("similarity", "fpir") if math.isfinite(getattr(self, name))}
+        return {"similarity": None, "fpir": None, **told, "people": self.people, "basis": self.basis, "meaning": str(self)}
 
 
 def per_pair(fpir, people):
