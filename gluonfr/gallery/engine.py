@@ -9,6 +9,8 @@ from gluonfr.core import generator
 
 # Photos from which the scores of strangers are taken: enough to tell one in a thousand, and a search of seconds at a million.
 _SAMPLE = 2000
+# People to look at for each of them: the photo's own, and others who may be the same one under another name.
+_CANDIDATES = 6
 _SEED, _PURPOSE = 0, 11
 
 
@@ -152,6 +154,9 @@ class Engine(ABC):
     def strangers(self, limit=_SAMPLE):
         """What a stranger's best score looks like: for some of the photos, the best score to any *other* person.
 
+        Two names of one person would pass for a stranger who is very like somebody. Where a photo of one is at least as like
+        the other as photos of one person typically are, the two are not compared.
+
         Returns
         -------
         scores : (n,) float64
@@ -163,7 +168,27 @@ class Engine(ABC):
         if photos > limit:
             numbers = np.sort(generator(_SEED, _PURPOSE, photos).permutation(photos)[:limit])
         names, embeddings = self.photos_of(numbers)
-        scores = np.full(len(numbers), -np.inf)
-        for place, (name, found) in enumerate(zip(names, self.search(embeddings, 2))):
-            scores[place] = next((match.similarity for match in found if match.name != name), -np.inf)
-        return scores, names
+        found = self.search(embeddings, _CANDIDATES)
+        alike = _typical_of_one(embeddings, names)
+        one = {
+            frozenset((name, match.name))
+            for name, matches in zip(names, found)
+            for match in matches
+            if match.name != name and match.similarity >= alike
+        }
+        scores = [
+            max((each.similarity for each in matches if each.name != name and {name, each.name} not in one), default=None)
+            for name, matches in zip(names, found)
+        ]
+        told = [(score, name) for score, name in zip(scores, names) if score is not None]
+        return np.array([score for score, _ in told]), [name for _, name in told]
+
+
+def _typical_of_one(embeddings, names):
+    """Median over photos of the best similarity to another photo of the same person; infinite where there is none."""
+    _, people = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    same = people[:, None] == people
+    np.fill_diagonal(same, False)
+    having = same.any(axis=1)
+    best = np.where(same, embeddings @ embeddings.T, -2).max(axis=1, initial=-2)
+    return float(np.median(best[having])) if having.any() else np.inf

@@ -212,12 +212,12 @@ class Gallery:
         """
         if not 0 < fpir < 1:
             raise GluonFRError(f"fpir must be above 0 and below 1, got {fpir}.")
-        people, scores, names = self.count()[0], *self._stranger_scores()
+        (people, photos), (scores, names) = self.count(), self._stranger_scores()
         if similarity is not None:
             if not -1 <= similarity <= 1:
                 raise GluonFRError(f"the threshold must be a cosine from -1 to 1, got {similarity}.")
-            return given_threshold(float(similarity), people, scores, names, self.card)
-        return threshold_for(fpir, people, scores, names, self.card)
+            return given_threshold(float(similarity), people, photos, scores, names, self.card)
+        return threshold_for(fpir, people, photos, scores, names, self.card)
 
     def _stranger_scores(self):
         count = self.count()

@@ -141,6 +141,6 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
         [scores[name][0] for name in order],
         [scores[name][1] for name in order],
         faces,
-        threshold_for(fpir, faces, card=embedder.card),
+        threshold_for(fpir, faces, faces, card=embedder.card),
         left_out,
     )

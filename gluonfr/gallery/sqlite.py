@@ -48,6 +48,7 @@ class SQLiteEngine(Engine):
             self._matrix, self._names = Matrix(self.card.embedding_size), {}
             self._seen, self._generation, self._last_person = None, None, 0
             # What a process that was killed, or kept from it by a reader, could not erase.
+            self._to_erase = True
             self._erase(0)
             self._refresh()
         except BaseException:
@@ -196,6 +197,9 @@ class SQLiteEngine(Engine):
                 raise
             self._seen = None
             self._refresh()
+        if self._to_erase:
+            # A reader kept an earlier change from it.
+            self._erase(0)
 
     def _erase(self, wait=_WAIT_FOR_READERS):
         """Empty the log, in which removed rows are still to be read; False while a reader or writer keeps that from being done.
@@ -212,6 +216,7 @@ class SQLiteEngine(Engine):
                 busy = 1
             finally:
                 self._file.execute(f"PRAGMA busy_timeout={int(1000 * WAIT)}")
+        self._to_erase = bool(busy)
         return not busy
 
     def _state(self, key):

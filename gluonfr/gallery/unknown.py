@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # So many people must lie above the threshold for the gallery's own scores to tell it.
-_PEOPLE_ABOVE = 3
+_PEOPLE_ABOVE = 5
 _WORDS = {
     "gallery": "from the scores of the gallery's own photos to other people",
     "gallery and card": "from the scores of the gallery's own photos, carried on by the thresholds on the network's card",
@@ -54,36 +54,37 @@ class Threshold:
         return {"similarity": None, "fpir": None, **told, "people": self.people, "basis": self.basis, "meaning": str(self)}
 
 
-def per_pair(fpir, people):
-    """The false accept rate of one comparison at which a search among so many people has this rate of false alarms."""
-    return -math.expm1(math.log1p(-fpir) / people)
+def per_pair(fpir, photos):
+    """The false accept rate of one comparison at which a search among so many photos has this rate of false alarms."""
+    return -math.expm1(math.log1p(-fpir) / photos)
 
 
-def per_search(far, people):
-    """The rate of false alarms of a search among so many people at this false accept rate of one comparison."""
-    return -math.expm1(people * math.log1p(-far))
+def per_search(far, photos):
+    """The rate of false alarms of a search among so many photos at this false accept rate of one comparison."""
+    return -math.expm1(photos * math.log1p(-far))
 
 
-def threshold_for(fpir, people, scores=(), names=(), card=None):
-    """The `Threshold` of a gallery of `people` people for a wanted rate of false alarms.
+def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
+    """The `Threshold` of a gallery for a wanted rate of false alarms.
 
     Parameters
     ----------
     fpir : float
         0 < fpir < 1.
-    people : int
-        N, in the gallery.
+    people, photos : int
+        In the gallery.
     scores, names : sequences of n
         For photos of the gallery, the best score to any other person, and whose the photo is: what `Engine.strangers` gives.
         Each is the score of a stranger among N - 1 people. People count alike, however many photos they have.
     card : Card, optional
-        Its thresholds, each of a FAR F of one pair, stand for 1 - (1 - F)**N of a search.
+        Its thresholds, each of a FAR F of one pair, stand for 1 - (1 - F)**photos of a search: the photos of one person are
+        not independent, so that this is the most there can be.
 
-    Three people of the gallery must be allowed to lie above the threshold for its own scores to tell it. For a rarer rate the
+    Five people of the gallery must be allowed to lie above the threshold for its own scores to tell it. For a rarer rate the
     rarest that they tell is carried on by as much as the card's thresholds rise from there, and without a card that cannot
-    be. A smaller gallery than that takes its card's alone.
+    be. A gallery of fewer than 17 people takes its card's alone.
     """
-    if not people:
+    if not photos:
         return Threshold(math.inf, math.nan, 0, "none")
     scores = np.asarray(scores, dtype=np.float64)
     curve = _Curve(card.thresholds) if card and card.thresholds else None
@@ -94,14 +95,14 @@ def threshold_for(fpir, people, scores=(), names=(), card=None):
         return Threshold(_exceeded_by(scores, names, fpir * (people - 1) / people), fpir, people, "gallery")
     if curve is None:
         return Threshold(math.inf, math.nan, people, "none")
-    wanted = curve.similarity(per_pair(fpir, people))
+    wanted = curve.similarity(per_pair(fpir, photos))
     if told > _MOST_COMMON:
         return Threshold(wanted, fpir, people, "card")
     own = _exceeded_by(scores, names, told * (people - 1) / people)
-    return Threshold(own + wanted - curve.similarity(per_pair(told, people)), fpir, people, "gallery and card")
+    return Threshold(own + wanted - curve.similarity(per_pair(told, photos)), fpir, people, "gallery and card")
 
 
-def given_threshold(similarity, people, scores=(), names=(), card=None):
+def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
     """The `Threshold` at a similarity that the caller chose, with its rate of false alarms as far as that can be told."""
     scores = np.asarray(scores, dtype=np.float64)
     weights = _weights(names)
@@ -110,7 +111,7 @@ def given_threshold(similarity, people, scores=(), names=(), card=None):
     if measured and above >= _PEOPLE_ABOVE / measured:
         return Threshold(similarity, min(1.0, above * people / max(people - 1, 1)), people, "given")
     far = _Curve(card.thresholds).far(similarity) if card and card.thresholds else math.nan
-    return Threshold(similarity, per_search(far, people) if far < 1 else 1.0, people, "given")
+    return Threshold(similarity, per_search(far, photos) if far < 1 else 1.0, people, "given")
 
 
 # More strangers than this are never let through to tell a threshold.
