@@ -111,7 +111,7 @@ def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
     if measured and above >= _PEOPLE_ABOVE / measured:
         return Threshold(similarity, min(1.0, above * people / max(people - 1, 1)), people, "given")
     far = _Curve(card.thresholds).far(similarity) if card and card.thresholds else math.nan
-    return Threshold(similarity, per_search(far, photos) if far < 1 else 1.0, people, "given")
+    return Threshold(similarity, 1.0 if far >= 1 else per_search(far, photos), people, "given")
 
 
 # More strangers than this are never let through to tell a threshold.

@@ -182,12 +182,12 @@ def test_nothing_is_left_of_who_is_removed(path):
     choose = random.Random(0)
     with Gallery(path, CARD) as gallery:
         alive, checked = [], 0
-        for number in range(600):
+        for number in range(240):
             name = f"{choose.getrandbits(64):016x}"
             count = choose.randint(1, 9)
             digests = [choose.getrandbits(256).to_bytes(32, "big") for _ in range(count)]
             embeddings = np.random.default_rng(number).normal(size=(count, 16))
-            gallery.enroll(name, embeddings, digests, [f"{number}/{n}.jpg" for n in range(count)])
+            gallery.enroll(name, embeddings, digests, [f"<{number}>/{n}.jpg" for n in range(count)])
             alive.append(name)
             if number % 3 == 2:
                 gone = alive.pop(choose.randrange(len(alive)))
@@ -203,7 +203,7 @@ def test_nothing_is_left_of_who_is_removed(path):
         assert not leftovers(path, old, [])
         gallery.merge(alive[1], "new name")
         assert not leftovers(path, alive[1], []) and leftovers(path, "new name", [])
-    assert checked == 200
+    assert checked == 80
 
 
 def test_a_reader_that_keeps_the_old_bytes_is_told_of_and_made_up_for(path):
@@ -253,7 +253,8 @@ def test_damage_is_one_sentence(path, tmp_path):
     with Gallery(path, CARD) as gallery:
         for person in range(40):
             gallery.enroll(f"p{person}", faces_of(person))
-    whole = open(path, "rb").read()
+    with open(path, "rb") as file:
+        whole = file.read()
     damaged = str(tmp_path / "damaged.db")
     refused = 0
     for place in range(0, len(whole), 4096):
