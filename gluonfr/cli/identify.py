@@ -26,8 +26,8 @@ def run(arguments):
     from gluonfr.gallery.identifying import write_pictures
 
     with Gallery(arguments.gallery, create=False) as gallery:
-        embedder = embedder_of(arguments, gallery)
         threshold = gallery.threshold(arguments.fpir, arguments.threshold)
+        embedder = embedder_of(arguments, gallery)
         people, photos = gallery.count()
         print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {shown(gallery.where)}")
         print(threshold)

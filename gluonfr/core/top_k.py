@@ -13,6 +13,7 @@ MEMORY = 256 << 20
 # quicker than several of fewer, up to this size.
 _NEAR, _COLUMNS, _BLOCK = 4 << 20, 2048, 32 << 20
 _QUERIES = 4096
+_FEW = 4
 _FIRST = 256
 
 
@@ -159,7 +160,12 @@ def _score_blocks(queries, rows, memory):
     while start < len(rows):
         part = rows[start : start + size]
         scores = space[: len(queries) * len(part)].reshape(len(queries), len(part))
-        np.matmul(queries, part.T, out=scores)
+        if len(queries) > _FEW:
+            np.matmul(queries, part.T, out=scores)
+        else:
+            # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries.
+            for query, row in zip(queries, scores):
+                np.einsum("ij,j->i", part, query, out=row)
         yield start, scores
         start += len(part)
         # Small at first, when nothing is known yet that a score must exceed.

@@ -82,7 +82,7 @@ def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
 
     Five people of the gallery must be allowed to lie above the threshold for its own scores to tell it. For a rarer rate the
     rarest that they tell is carried on by as much as the card's thresholds rise from there, and without a card that cannot
-    be. A gallery of fewer than 17 people takes its card's alone.
+    be. A gallery of fewer than 10 people takes its card's alone.
     """
     if not photos:
         return Threshold(math.inf, math.nan, 0, "none")
@@ -115,7 +115,7 @@ def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
 
 
 # More strangers than this are never let through to tell a threshold.
-_MOST_COMMON = 0.3
+_MOST_COMMON = 0.5
 
 
 def _weights(names):

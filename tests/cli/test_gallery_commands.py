@@ -9,18 +9,33 @@ import cv2
 import numpy as np
 import pytest
 
-from gluonfr.cli import main
+from gluonfr.cli import arguments, main
 
 
-def run(*arguments):
+@pytest.fixture(scope="module", autouse=True)
+def one_network():
+    """A network is loaded once for all commands of this file."""
+    loaded, load = {}, arguments.make_embedder
+
+    def kept(given, **options):
+        if given.model not in loaded:
+            loaded[given.model] = load(given, **options)
+        return loaded[given.model]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arguments, "make_embedder", kept)
+        yield
+
+
+def run(*words):
     """(status, what is printed, what is said of mistakes) of a command in this process, which saves its start."""
     with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()) as said:
-        status = main([str(each) for each in arguments])
+        status = main([str(each) for each in words])
     return status, printed.getvalue(), said.getvalue()
 
 
-def refused(*arguments):
-    status, _, said = run(*arguments)
+def refused(*words):
+    status, _, said = run(*words)
     assert status == 2, said
     return said.strip().splitlines()[-1]
 
