@@ -15,10 +15,13 @@ def add_arguments(parser):
 def run(arguments):
     from gluonfr.core import GluonFRError
     from gluonfr.data.packing import reasons
+    from gluonfr.data.packing.scan import scan
     from gluonfr.data.writing import shown
     from gluonfr.gallery import Gallery, enroll_folder, network_name
     from gluonfr.gallery.enrolling import report_beside, write_report
 
+    # A folder that is not there is told at once, and leaves no empty gallery.
+    scan(arguments.photos)
     embedder = embedder_of(arguments)
     with Gallery(arguments.gallery, embedder.card) as gallery:
         try:

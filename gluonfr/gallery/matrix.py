@@ -57,9 +57,12 @@ class Matrix:
         return self.rows, self.people, self.ids
 
 
-def search_people(queries, rows, people, k, memory=MEMORY):
-    """The k people with the best photo, exactly: (scores, row numbers), each a list of Q arrays of at most k, best first."""
-    wanted = min(k, len(np.unique(people))) if len(rows) else 0
+def search_people(queries, rows, people, k, count, memory=MEMORY):
+    """The k people with the best photo, exactly: (scores, row numbers), each a list of Q arrays of at most k, best first.
+
+    `count` is how many people there are in all.
+    """
+    wanted = min(k, count, len(rows))
     found = [(np.empty(0), np.empty(0, np.int64))] * len(queries)
     open_queries, photos = np.arange(len(queries)), _PHOTOS_EACH * k
     while wanted and len(open_queries):
@@ -70,7 +73,7 @@ def search_people(queries, rows, people, k, memory=MEMORY):
             # Photos come best first, so that the first of a person is the best.
             first = np.sort(np.unique(people[number], return_index=True)[1])[:wanted]
             found[query] = score[first], number[first]
-            if len(first) < wanted:
+            if len(first) < wanted and photos < len(rows):
                 again.append(query)
         open_queries, photos = np.array(again, dtype=np.int64), 4 * photos
     return [each[0] for each in found], [each[1] for each in found]

@@ -116,7 +116,7 @@ class SQLiteEngine(Engine):
                 part = self._file.execute(rows, (*values, last)).fetchall()
             if not part:
                 return
-            for last, owner, digest, source, embedding in part:  # noqa: B007
+            for last, owner, digest, source, embedding in part:
                 yield owner, Entry(np.frombuffer(embedding, np.float32), digest, source)
 
     def search(self, queries, k):
@@ -124,7 +124,7 @@ class SQLiteEngine(Engine):
             self._refresh()
             rows, people, ids = self._matrix.snapshot()
             names = self._names
-        scores, numbers = search_people(queries, rows, people, k)
+        scores, numbers = search_people(queries, rows, people, k, len(names))
         sources = self._sources(ids[number] for each in numbers for number in each)
         return [
             [Match(names[people[number]], float(score), sources.get(int(ids[number]), "")) for score, number in zip(*each)]
@@ -135,6 +135,8 @@ class SQLiteEngine(Engine):
         with self._lock:
             self._refresh()
             rows, people, _ = self._matrix.snapshot()
+            # Another process may have removed some since they were counted.
+            numbers = numbers[numbers < len(rows)]
             return [self._names[person] for person in people[numbers]], rows[numbers]
 
     def note(self, key, text):

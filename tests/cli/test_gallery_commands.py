@@ -94,6 +94,12 @@ def test_enrolling_goes_on_where_it_was(world, gallery):
     assert "5 people, 15 photos" in printed
 
 
+def test_a_mistyped_folder_leaves_no_gallery(world, tmp_path):
+    assert "cannot be read" in refused("enroll", tmp_path / "none", "--gallery", tmp_path / "g.db")
+    assert "no folders" in refused("enroll", world[0] / "new", "--gallery", tmp_path / "g.db")
+    assert not os.listdir(tmp_path)
+
+
 def test_photos_are_named(world, gallery):
     folder, model, group = world
     out = ["--out", folder / "named", "--json", folder / "r.json"]

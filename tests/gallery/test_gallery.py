@@ -245,5 +245,5 @@ def test_a_snapshot_stays_as_it_was():
     matrix.add(np.array([9]), np.array([7]), np.full((1, 4), 0.5, np.float32))
     np.testing.assert_array_equal(rows, before)
     assert people.tolist() == [1, 1, 2, 3] and matrix.people.tolist() == [1, 3, 7]
-    scores, numbers = search_people(np.eye(4, dtype=np.float32)[:1], *matrix.snapshot()[:2], 5)
+    scores, numbers = search_people(np.eye(4, dtype=np.float32)[:1], *matrix.snapshot()[:2], 5, 3)
     assert numbers[0].tolist()[0] == 2 and len(numbers[0]) == 3
