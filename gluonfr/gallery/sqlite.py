@@ -116,7 +116,8 @@ class SQLiteEngine(Engine):
                 part = self._file.execute(rows, (*values, last)).fetchall()
             if not part:
                 return
-            for last, owner, digest, source, embedding in part:
+            last = part[-1][0]
+            for _, owner, digest, source, embedding in part:
                 yield owner, Entry(np.frombuffer(embedding, np.float32), digest, source)
 
     def search(self, queries, k):
