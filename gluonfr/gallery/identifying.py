@@ -11,7 +11,6 @@ from gluonfr.data.packing import Refused
 from gluonfr.data.writing import shown
 from gluonfr.gallery.gallery import Answer
 from gluonfr.gallery.photos import MIN_FACE, VIDEOS, all_faces, pictures, why
-from gluonfr.viz import draw_faces
 
 _WRITTEN = (".png", ".jpg", ".jpeg")
 
@@ -119,6 +118,9 @@ def write_image(path, pixels, original=None):
 
 
 def _drawn(picture):
+    # Matplotlib takes a second, which only those wait for who want pictures.
+    from gluonfr.viz import draw_faces
+
     captions = [
         "unknown" if face.answer.name is None else f"{face.answer.name} {face.answer.similarity:.2f}" for face in picture.faces
     ]

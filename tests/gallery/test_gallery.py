@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import CARD, SIZE, faces_of
+from made_up import CARD, SIZE, faces_of
 
 from gluonfr.core import Card, GluonFRError
 from gluonfr.gallery import Gallery, Person, export_gallery, import_gallery
@@ -197,7 +197,7 @@ def test_an_open_gallery_sees_what_another_process_does(open_gallery, path):
     given = gallery.threshold(similarity=0.6)
     work = (
         "import sys; sys.path.insert(0, {folder!r})\n"
-        "from conftest import faces_of, CARD\nfrom gluonfr.gallery import Gallery\n"
+        "from made_up import faces_of, CARD\nfrom gluonfr.gallery import Gallery\n"
         "with Gallery({path!r}, CARD) as g:\n    {do}\n"
     )
     for do, who in (

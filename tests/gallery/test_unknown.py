@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import CARD, faces_of
+from made_up import CARD, faces_of
 
 from gluonfr.core import Card, GluonFRError
 from gluonfr.data import FRValDataset, get_recognition_dataset
