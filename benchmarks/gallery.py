@@ -20,7 +20,7 @@ import numpy as np
 
 CASES = ("100000x512", "1000000x128")
 PHOTOS, PEOPLE, ROWS = 4, 5, 10
-TOGETHER = 1000
+TOGETHER = 10_000
 BLOCK = 50_000
 
 
@@ -148,7 +148,7 @@ def report(rows, size, names, facts, times):
         print(f"{name:12}{''.join(cells)}{facts[name]['memory'] / 1e6:>7.0f} MB")
     own = facts["gluonfr"]
     print(
-        f"gluonfr: {rows / own['enrolled']:,.0f} photos/s enrolled by {TOGETHER}, {1000 * own['one']:.1f} ms for one alone, "
+        f"gluonfr: {rows / own['enrolled']:,.0f} photos/s enrolled by {TOGETHER:,}, {1000 * own['one']:.1f} ms for one alone, "
         f"{own['bytes']:.0f} bytes a row, opened in {own['opened']:.2f} s"
     )
 

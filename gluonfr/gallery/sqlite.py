@@ -124,8 +124,8 @@ class SQLiteEngine(Engine):
         with self._lock:
             self._refresh()
             rows, people, ids = self._matrix.snapshot()
-            names = self._names
-        scores, numbers = search_people(queries, rows, people, k, len(names))
+            names, count = self._names, len(self._names)
+        scores, numbers = search_people(queries, rows, people, k, count)
         sources = self._sources(ids[number] for each in numbers for number in each)
         return [
             [Match(names[people[number]], float(score), sources.get(int(ids[number]), "")) for score, number in zip(*each)]
@@ -264,13 +264,13 @@ class SQLiteEngine(Engine):
             alive = self._file.execute("SELECT id, person FROM photos ORDER BY id").fetchall() if len(self._matrix) else []
             ids, people = np.array(alive, np.int64).reshape(-1, 2).T
             self._matrix.keep(ids, people)
+            # Another dict, because a search may be reading this one.
             self._names, self._last_person = {}, 0
             self._generation = generation
-        # A new dict, because a search may be reading the old one.
-        new = self._file.execute("SELECT id, name FROM people WHERE id > ?", (self._last_person,)).fetchall()
+        new = self._file.execute("SELECT id, name FROM people WHERE id > ? ORDER BY id", (self._last_person,)).fetchall()
         if new:
-            self._names = {**self._names, **dict(new)}
-            self._last_person = max(self._names)
+            self._names.update(new)
+            self._last_person = new[-1][0]
         last = int(self._matrix.ids[-1]) if len(self._matrix) else 0
         if not len(self._matrix):
             self._matrix.reserve(self._file.execute("SELECT count(*) FROM photos").fetchone()[0])

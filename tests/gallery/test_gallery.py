@@ -1,5 +1,6 @@
 """What holds for every engine."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -191,23 +192,36 @@ def test_out_and_in_again(open_gallery, tmp_path):
             import_gallery(other, tmp_path / "bad.npz")
 
 
+_OTHER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from made_up import CARD, faces_of
+from gluonfr.gallery import Gallery
+
+with Gallery(sys.argv[2], CARD) as gallery:
+    for line in sys.stdin:
+        exec(line)
+        print("done", flush=True)
+"""
+
+
 def test_an_open_gallery_sees_what_another_process_does(open_gallery, path):
     gallery = open_gallery()
     gallery.enroll("mine", faces_of(0))
     given = gallery.threshold(similarity=0.6)
-    work = (
-        "import sys; sys.path.insert(0, {folder!r})\n"
-        "from made_up import faces_of, CARD\nfrom gluonfr.gallery import Gallery\n"
-        "with Gallery({path!r}, CARD) as g:\n    {do}\n"
-    )
-    for do, who in (
-        ("g.enroll('theirs', faces_of(1))", ["mine", "theirs", None]),
-        ("g.rename('mine', 'ours'); g.enroll('third', faces_of(2))", ["ours", "theirs", "third"]),
-        ("g.remove('theirs'); g.merge('third', 'ours')", ["ours", None, "ours"]),
-    ):
-        script = work.format(folder=__file__.rsplit("/", 1)[0], path=path, do=do)
-        subprocess.run([sys.executable, "-c", script], check=True)
-        assert [answer.name for answer in gallery.identify(np.stack([faces_of(n)[0] for n in range(3)]), 1, given)] == who
+    command = [sys.executable, "-c", _OTHER, os.path.dirname(__file__), path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        for do, who in (
+            ("gallery.enroll('theirs', faces_of(1))", ["mine", "theirs", None]),
+            ("gallery.rename('mine', 'ours'); gallery.enroll('third', faces_of(2))", ["ours", "theirs", "third"]),
+            ("gallery.remove('theirs'); gallery.merge('third', 'ours')", ["ours", None, "ours"]),
+        ):
+            other.stdin.write(do + "\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "done\n"
+            answers = gallery.identify(np.stack([faces_of(n)[0] for n in range(3)]), 1, given)
+            assert [answer.name for answer in answers] == who
+        other.stdin.close()
 
 
 def test_threads_share_a_gallery(open_gallery):
