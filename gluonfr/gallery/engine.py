@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluonfr.core import generator
-
 # Photos from which the scores of strangers are taken: enough to tell one in a thousand, and a search of seconds at a million.
 _SAMPLE = 2000
 # People to look at for each of them: the photo's own, and others who may be the same one under another name.
 _CANDIDATES = 6
-_SEED, _PURPOSE = 0, 11
 
 
 @dataclass(frozen=True)
@@ -136,8 +133,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def photos_of(self, numbers):
-        """(names, embeddings (n, D)) of the photos with these numbers, 0 <= number < photos."""
+    def sample(self, limit):
+        """(names, embeddings (n, D)) of at most so many photos, drawn at random; the same ones until the gallery changes."""
 
     @abstractmethod
     def note(self, key, text):
@@ -163,11 +160,7 @@ class Engine(ABC):
         names : list of n str
             Whose photo each is.
         """
-        photos = self.count()[1]
-        numbers = np.arange(photos)
-        if photos > limit:
-            numbers = np.sort(generator(_SEED, _PURPOSE, photos).permutation(photos)[:limit])
-        names, embeddings = self.photos_of(numbers)
+        names, embeddings = self.sample(limit)
         found = self.search(embeddings, _CANDIDATES)
         alike = _typical_of_one(embeddings, names)
         one = {

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from gluonfr.core import Card, GluonFRError
+from gluonfr.core import Card, GluonFRError, generator
 from gluonfr.data.writing import shown
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed
 from gluonfr.gallery.matrix import Matrix, search_people
@@ -18,6 +18,7 @@ from gluonfr.gallery.sqlite_file import WAIT, open_file, told
 logger = logging.getLogger(__name__)
 
 _ROWS = 4096
+_SEED, _SAMPLE = 0, 11
 # A reader that holds the file longer than this is not waited for.
 _WAIT_FOR_READERS = 2.0
 
@@ -132,12 +133,11 @@ class SQLiteEngine(Engine):
             for each in zip(scores, numbers)
         ]
 
-    def photos_of(self, numbers):
+    def sample(self, limit):
         with self._lock:
             self._refresh()
             rows, people, _ = self._matrix.snapshot()
-            # Another process may have removed some since they were counted.
-            numbers = numbers[numbers < len(rows)]
+            numbers = np.sort(generator(_SEED, _SAMPLE, len(rows)).permutation(len(rows))[:limit])
             return [self._names[person] for person in people[numbers]], rows[numbers]
 
     def note(self, key, text):
