@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Photos from which the scores of strangers are taken: enough to tell one in a thousand, and a search of seconds at a million.
-_SAMPLE = 2000
+# Photos from which the scores of strangers are taken: enough to tell one in two hundred, in seconds where there are many.
+_SAMPLE = 1000
 # People to look at for each of them: the photo's own, and others who may be the same one under another name.
 _CANDIDATES = 6
 
