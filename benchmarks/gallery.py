@@ -4,7 +4,19 @@
 
 Each engine lives in its own process with the same random unit vectors, four photos a person, and they are asked in turn. NumPy
 and faiss look for the ten best photos and keep nothing on the disk; the gallery looks for the five best people, with names.
-MEASURED
+
+Measured 2026-11 on 2 busy cores, AVX-512: trust the ratios, which say how much faster the gallery is.
+
+    100,000 x 512
+                    1: q/s   ratio  100: q/s   ratio    memory
+    gluonfr           49.8   1.00x     204.3   1.00x    853 MB
+    NumPy             29.8   1.67x     153.3   1.33x    449 MB
+    faiss Flat        53.3   0.93x      64.3   3.18x    560 MB
+
+    1,000,000 x 128
+    gluonfr           19.5   1.00x      89.7   1.00x   1354 MB
+    NumPy             14.9   1.31x      15.3   5.87x    626 MB
+    faiss Flat        26.9   0.73x      12.3   7.28x    970 MB
 """
 
 import argparse
