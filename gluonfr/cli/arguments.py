@@ -55,6 +55,11 @@ def add_root(parser):
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
 
 
+def add_gallery(parser, what="file of the gallery"):
+    """--gallery."""
+    parser.add_argument("--gallery", required=True, metavar="FILE", help=what)
+
+
 def add_json(parser, what="all results"):
     """--json."""
     parser.add_argument("--json", help=f"write {what} to this file")
@@ -96,3 +101,17 @@ def make_embedder(arguments, **options):
         root=arguments.models,
         **options,
     )
+
+
+def embedder_of(arguments, gallery=None):
+    """The Embedder of a command that finds faces; without `--model` the gallery's own network, where it is stored."""
+    from gluonfr.gallery import model_of
+
+    if arguments.model is None and gallery is not None:
+        arguments.model = model_of(gallery.card, arguments.models)
+    embedder = make_embedder(arguments, detector=arguments.detector)
+    # Worked out once, where the card does not state it.
+    embedder.card.embedding_size = embedder.embedding_size
+    if gallery is not None:
+        gallery.need(embedder.card)
+    return embedder

@@ -9,9 +9,11 @@ from gluonfr.core.errors import GluonFRError
 
 # Bytes of working memory beside the vectors, unless a caller says otherwise.
 MEMORY = 256 << 20
-# A block of scores of this size is read again while it is still near the processor.
-_BLOCK = 32 << 20
+# A block of scores of this size is read again while it is still near the processor; but a product of this many columns is
+# quicker than several of fewer, up to this size.
+_NEAR, _COLUMNS, _BLOCK = 4 << 20, 2048, 32 << 20
 _QUERIES = 4096
+_FEW = 4
 _FIRST = 256
 # A float32 ends at 3.4e38.
 _LARGEST = 1e37
@@ -162,13 +164,19 @@ def as_vectors(values, name):
 def _score_blocks(queries, rows, memory):
     """(first row, scores (Q, n) float32) for consecutive blocks of rows; the array is used again for the next block."""
     # A quarter goes into scores, the rest into candidates and what sorts them.
-    most = max(1, min(_BLOCK, memory // 4) // (4 * len(queries))) if len(queries) else 1
+    near = max(_NEAR, 4 * len(queries) * _COLUMNS)
+    most = max(1, min(near, _BLOCK, memory // 4) // (4 * len(queries))) if len(queries) else 1
     start, size = 0, min(_FIRST, most)
     space = np.empty(len(queries) * min(most, max(len(rows), 1)), dtype=np.float32)
     while start < len(rows):
         part = rows[start : start + size]
         scores = space[: len(queries) * len(part)].reshape(len(queries), len(part))
-        np.matmul(queries, part.T, out=scores)
+        if len(queries) > _FEW:
+            np.matmul(queries, part.T, out=scores)
+        else:
+            # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries.
+            for query, row in zip(queries, scores):
+                np.einsum("ij,j->i", part, query, out=row)
         yield start, scores
         start += len(part)
         # Small at first, when nothing is known yet that a score must exceed.

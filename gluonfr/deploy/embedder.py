@@ -153,15 +153,19 @@ class Embedder:
         size = self.card.image_size
         if aligned or (aligned is None and pixels.shape[:2] == size):
             return as_network_takes(pixels, size, self.card.template, where)
-        # Images are made in several threads, a network that keeps its memory works in one at a time.
-        with self._lock:
-            if self._detector is None or isinstance(self._detector, str):
-                self._detector = get_detector(self._detector)
-            boxes, scores, landmarks = self._detector.detect(pixels)
+        boxes, scores, landmarks = self.detect(pixels)
         if not len(boxes):
             raise GluonFRError(f"{where} shows no face; take another photo, or say that it is aligned if it is a crop.")
         index, _ = choose_face(boxes, scores, pixels.shape)
         return align_face(pixels, landmarks[index], self.card.template)
+
+    def detect(self, pixels):
+        """All faces of a photo, uint8 (H, W, 3) RGB: boxes, scores and landmarks, as a detector gives them."""
+        # Images are made in several threads, a network that keeps its memory works in one at a time.
+        with self._lock:
+            if self._detector is None or isinstance(self._detector, str):
+                self._detector = get_detector(self._detector)
+            return self._detector.detect(pixels)
 
     def similarity(self, a, b, aligned=None):
         """Cosine between two faces, or between each of some and each of others.

@@ -9,8 +9,10 @@ from gluonfr.data.megaface import write_feature
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
 
 
-def find_images(paths):
+def find_images(paths, more=()):
     """The image files among `paths`: files as they are, folders by what lies in them at any depth, in order of name.
+
+    Files whose names end with one of `more` count too.
 
     Raises
     ------
@@ -22,7 +24,7 @@ def find_images(paths):
         if os.path.isdir(path):
             for folder, inside, names in os.walk(path):
                 inside.sort()
-                found += [os.path.join(folder, name) for name in sorted(names) if name.lower().endswith(_ENDINGS)]
+                found += [os.path.join(folder, name) for name in sorted(names) if name.lower().endswith((*_ENDINGS, *more))]
         elif os.path.exists(path):
             found.append(path)
         else:

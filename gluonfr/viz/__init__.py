@@ -2,12 +2,14 @@
 
 from gluonfr.viz.curves import plot_training_curves, read_log
 from gluonfr.viz.embeddings import plot_embeddings
+from gluonfr.viz.faces import draw_faces
 from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.report import ReportEntry, write_report
 from gluonfr.viz.roc import plot_roc
 
 __all__ = [
     "ReportEntry",
+    "draw_faces",
     "plot_embeddings",
     "plot_roc",
     "plot_score_histogram",

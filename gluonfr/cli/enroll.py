@@ -1,0 +1,43 @@
+from gluonfr.cli.arguments import add_devices, add_gallery, add_json, add_model, embedder_of, write_json
+from gluonfr.cli.embed import add_aligned, aligned
+
+
+def add_arguments(parser):
+    parser.add_argument("photos", help="folder that holds a folder of photos for each person")
+    add_gallery(parser, "file of the gallery, which is made when it is missing; what is in it already is skipped")
+    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
+    add_model(parser)
+    add_aligned(parser)
+    add_devices(parser)
+    add_json(parser, "what became of the photos")
+
+
+def run(arguments):
+    from gluonfr.core import GluonFRError
+    from gluonfr.data.packing import reasons
+    from gluonfr.data.packing.scan import scan
+    from gluonfr.data.writing import shown
+    from gluonfr.gallery import Gallery, enroll_folder, network_name
+    from gluonfr.gallery.enrolling import report_beside, write_report
+
+    # A folder that is not there is told at once, and leaves no empty gallery.
+    scan(arguments.photos)
+    embedder = embedder_of(arguments)
+    with Gallery(arguments.gallery, embedder.card) as gallery:
+        try:
+            done = enroll_folder(gallery, embedder, arguments.photos, aligned(arguments), arguments.min_face, progress="enroll")
+        except KeyboardInterrupt:
+            raise GluonFRError("interrupted; who is enrolled is kept, give the same command to go on.") from None
+        people, photos = gallery.count()
+        print(f"{done.photos} photos of {done.people} people enrolled in {done.seconds:.1f} s by {network_name(gallery.card)}")
+        print(f"{shown(gallery.where)}: {people:,} people, {photos:,} photos")
+        print(gallery.threshold())
+    if done.before:
+        print(f"{done.before} photos were there already")
+    if done.left_out or done.ambiguous:
+        write_report(report_beside(arguments.gallery), done)
+        words = [f"{len(done.left_out)} left out ({reasons(done.left_out)})"] if done.left_out else []
+        words += [f"{len(done.ambiguous)} show another face that could be meant"] if done.ambiguous else []
+        print(f"{', '.join(words)}: {shown(report_beside(arguments.gallery))} names each")
+    write_json(arguments, vars(done))
+    return 1 if done.left_out else 0

@@ -1,0 +1,57 @@
+from gluonfr.cli.arguments import add_gallery, add_json, write_json
+from gluonfr.cli.tables import print_table
+
+
+def add_arguments(parser):
+    add_gallery(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--rename", nargs=2, metavar=("NAME", "NEW"), help="give a person another name")
+    what.add_argument("--remove", metavar="NAME", help="take a person away, with every byte of the name and the embeddings")
+    what.add_argument("--merge", nargs=2, metavar=("NAME", "INTO"), help="give all photos of NAME to INTO, the same person")
+    what.add_argument("--export", metavar="FILE", help="write all people to this .npz")
+    what.add_argument("--import", dest="source", metavar="FILE", help="enrol what --export or `gluonfr embed` wrote")
+    add_json(parser, "the list")
+
+
+def run(arguments):
+    from gluonfr.data.writing import shown
+    from gluonfr.gallery import Gallery, export_gallery, import_gallery
+    from gluonfr.gallery.exchange import read_card
+
+    card = read_card(arguments.source) if arguments.source else None
+    with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
+        if arguments.remove:
+            _tell(gallery.remove(arguments.remove), f"{shown(arguments.remove)} is removed", gallery)
+        elif arguments.rename:
+            old, new = arguments.rename
+            _tell(gallery.rename(old, new), f"{shown(old)} is now {shown(new)}", gallery)
+        elif arguments.merge:
+            name, into = arguments.merge
+            _tell(gallery.merge(name, into), f"{shown(name)} is now {shown(into)}", gallery)
+        elif arguments.export:
+            people, photos = export_gallery(gallery, arguments.export)
+            print(f"{photos:,} photos of {people:,} people: {shown(arguments.export)}")
+        elif arguments.source:
+            print(f"{import_gallery(gallery, arguments.source):,} photos enrolled: {shown(gallery.where)}")
+        else:
+            _list(gallery)
+        write_json(arguments, [dict(vars(person)) for person in gallery.people()])
+
+
+def _tell(removed, what, gallery):
+    print(f"{what}, {removed.photos:,} photos")
+    if not removed.erased:
+        print(
+            f"Another process is reading {gallery.where}: until it is done, the old bytes stay in the file beside it that ends "
+            "with -wal. The next change, or the next command that opens the gallery, erases them."
+        )
+
+
+def _list(gallery):
+    from gluonfr.data.writing import shown
+    from gluonfr.gallery import network_name
+
+    people, photos = gallery.count()
+    if people:
+        print_table([[shown(person.name), person.photos] for person in gallery.people()], ["person", "photos"])
+    print(f"{people:,} people, {photos:,} photos; embeddings of {network_name(gallery.card)}")

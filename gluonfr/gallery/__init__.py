@@ -1,0 +1,34 @@
+"""Who is it: people with several photos each, and who a new face is among them."""
+
+from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed
+from gluonfr.gallery.enrolling import Enrolled, enroll_folder
+from gluonfr.gallery.exchange import export_gallery, import_gallery
+from gluonfr.gallery.gallery import Answer, Gallery
+from gluonfr.gallery.identifying import Picture, Seen, identify_files, identify_picture
+from gluonfr.gallery.network import model_of, network_name
+from gluonfr.gallery.searching import Found, search_photos
+from gluonfr.gallery.unknown import Threshold, threshold_for
+
+__all__ = [
+    "Answer",
+    "Engine",
+    "Enrolled",
+    "Entry",
+    "Found",
+    "Gallery",
+    "Match",
+    "Person",
+    "Picture",
+    "Removed",
+    "Seen",
+    "Threshold",
+    "enroll_folder",
+    "export_gallery",
+    "identify_files",
+    "identify_picture",
+    "import_gallery",
+    "model_of",
+    "network_name",
+    "search_photos",
+    "threshold_for",
+]

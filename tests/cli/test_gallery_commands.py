@@ -1,0 +1,201 @@
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from gluonfr.cli import arguments, main
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_network():
+    """A network is loaded once for all commands of this file."""
+    loaded, load = {}, arguments.make_embedder
+
+    def kept(given, **options):
+        if given.model not in loaded:
+            loaded[given.model] = load(given, **options)
+        return loaded[given.model]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arguments, "make_embedder", kept)
+        yield
+
+
+def run(*words):
+    """(status, what is printed, what is said of mistakes) of a command in this process, which saves its start."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()) as said:
+        status = main([str(each) for each in words])
+    return status, printed.getvalue(), said.getvalue()
+
+
+def refused(*words):
+    status, _, said = run(*words)
+    assert status == 2, said
+    return said.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def world(faces, tmp_path_factory):
+    """Photos of five people in folders, three each; two more of each elsewhere; the network."""
+    folder = tmp_path_factory.mktemp("world")
+    source = os.path.join(faces, "photos", "people")
+    for number, person in enumerate(sorted(os.listdir(source))[:5]):
+        files = sorted(os.listdir(os.path.join(source, person)))
+        name = ["Ann Lee", "'; DROP TABLE people; --", "<img src=x onerror=alert(1)>", "张伟", "a\nb"][number]
+        os.makedirs(folder / "known" / name)
+        os.makedirs(folder / "new", exist_ok=True)
+        for file in files[:3]:
+            shutil.copyfile(os.path.join(source, person, file), folder / "known" / name / file)
+        for file in files[3:5]:
+            shutil.copyfile(os.path.join(source, person, file), folder / "new" / f"{number}-{file}")
+    # What is left out: no face, no image, another person's very photo, one in no folder; twice the same is one.
+    cv2.imwrite(str(folder / "known" / "Ann Lee" / "wall.png"), np.full((300, 300, 3), 128, np.uint8))
+    (folder / "known" / "Ann Lee" / "text.jpg").write_text("no image")
+    first = sorted((folder / "known" / "Ann Lee").glob("*.jpg"))[0]
+    shutil.copyfile(first, folder / "known" / "Ann Lee" / "z-again.jpg")
+    shutil.copyfile(first, folder / "known" / "张伟" / "ann.jpg")
+    (folder / "known" / "loose.jpg").write_bytes(first.read_bytes())
+    model = os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
+    return folder, ["--model", model], os.path.join(faces, "photos", "group.jpg")
+
+
+@pytest.fixture(scope="module")
+def gallery(world):
+    folder, model, _ = world
+    path = folder / "g.db"
+    status, printed, said = run("enroll", folder / "known", "--gallery", path, *model, "--json", folder / "done.json")
+    assert status == 1, said
+    assert (
+        "15 photos of 5 people enrolled" in printed and "by mobilefacenet-y1" in printed and "above the similarity" in printed
+    )
+    with open(folder / "g.left_out.csv", encoding="utf-8", newline="") as file:
+        rows = {row["file"]: row["reason"] for row in csv.DictReader(file)}
+    ann = os.path.join("Ann Lee", "")
+    assert {name: rows[name] for name in rows if rows[name] != "ambiguous"} == {
+        "loose.jpg": "no person",
+        ann + "text.jpg": "no image",
+        ann + "wall.png": "no face",
+        os.path.join("张伟", "ann.jpg"): "two people",
+    }
+    assert json.loads((folder / "done.json").read_text())["before"] == 1
+    return path
+
+
+def test_enrolling_goes_on_where_it_was(world, gallery):
+    folder, model, _ = world
+    status, printed, _ = run("enroll", folder / "known", "--gallery", gallery, *model)
+    assert status == 1 and "0 photos of 0 people enrolled" in printed and "16 photos were there already" in printed
+    assert "5 people, 15 photos" in printed
+
+
+def test_a_mistyped_folder_leaves_no_gallery(world, tmp_path):
+    assert "cannot be read" in refused("enroll", tmp_path / "none", "--gallery", tmp_path / "g.db")
+    assert "no folders" in refused("enroll", world[0] / "new", "--gallery", tmp_path / "g.db")
+    assert not os.listdir(tmp_path)
+
+
+def test_photos_are_named(world, gallery):
+    folder, model, group = world
+    out = ["--out", folder / "named", "--json", folder / "r.json"]
+    status, printed, said = run("identify", folder / "new", group, "--gallery", gallery, *model, *out)
+    assert status == 0, said
+    found = json.loads((folder / "r.json").read_text())
+    names = ["Ann Lee", "'; DROP TABLE people; --", "<img src=x onerror=alert(1)>", "张伟", "a\nb"]
+    assert found["network"] == "mobilefacenet-y1" and found["threshold"]["fpir"] == 0.01
+    for picture in found["pictures"][:-1]:
+        owner = names[int(os.path.basename(picture["file"]).split("-")[0])]
+        assert owner in [face["name"] for face in picture["faces"]]
+    # Six people in one photo, all of them strangers; from the left to the right.
+    six = found["pictures"][-1]["faces"]
+    assert [face["name"] for face in six] == [None] * 6 and [face["box"] for face in six] == sorted(face["box"] for face in six)
+    assert printed.count("unknown") >= 6 and "a\\nb" in printed and "mobilefacenet-y1; 5 people, 15 photos" in printed
+    before, after = cv2.imread(group), cv2.imread(str(folder / "named" / "group.jpg"))
+    assert before.shape == after.shape and (np.abs(before.astype(int) - after) > 60).any()
+    assert len(os.listdir(folder / "named")) == 11
+
+
+def test_identify_with_a_threshold_and_one_file(world, gallery, tmp_path):
+    folder, model, group = world
+    common = ["--gallery", gallery, *model]
+    status, printed, _ = run("identify", group, *common, "--threshold", -1, "--out", tmp_path / "g.png", "--top", 1)
+    assert status == 0 and "unknown" not in printed and "given by you" in printed
+    assert cv2.imread(str(tmp_path / "g.png")) is not None
+    photo = shutil.copyfile(group, tmp_path / "photo.jpg")
+    assert "is the photo itself" in refused("identify", photo, *common, "--out", photo)
+    assert "ends with .png or .jpg" in refused("identify", group, *common, "--out", tmp_path / "x.txt")
+    status, _, said = run("identify", folder / "known" / "Ann Lee" / "wall.png", group, *common)
+    assert status == 1 and "wall.png: no face" in said
+    assert "is missing" in refused("identify", group, "--gallery", tmp_path / "none.db")
+    assert "fpir must be" in refused("identify", group, *common, "--fpir", 0)
+    assert "is missing" in refused("identify", tmp_path / "none.jpg", *common)
+
+
+def test_frames_of_a_video_are_named(world, gallery, tmp_path):
+    folder, model, _ = world
+    photo = cv2.imread(str(sorted((folder / "new").iterdir())[0]))
+    photo = cv2.resize(photo, (320, 320 * photo.shape[0] // photo.shape[1] // 2 * 2))
+    video = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, photo.shape[1::-1])
+    for _ in range(25):
+        video.write(photo)
+    video.release()
+    common = ["--gallery", gallery, *model, "--out", tmp_path / "frames", "--json", tmp_path / "r.json"]
+    status, _, said = run("identify", tmp_path / "v.avi", *common)
+    assert status == 0, said
+    found = json.loads((tmp_path / "r.json").read_text())["pictures"]
+    assert [each["file"][-8:] for each in found] == ["at 0.0 s", "at 1.0 s", "at 2.0 s"]
+    assert all("Ann Lee" in [face["name"] for face in each["faces"]] for each in found)
+    assert len(os.listdir(tmp_path / "frames")) == 3
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    status, _, said = run("identify", tmp_path / "bad.mp4", "--gallery", gallery, *model)
+    assert status == 1 and "no frame of this video" in said
+
+
+def test_the_same_person_in_a_folder(world, tmp_path):
+    folder, model, _ = world
+    photo = sorted((folder / "new").iterdir())[0]
+    out = ["--out", tmp_path / "s.png", "--json", tmp_path / "r.json", "--top", 4]
+    status, printed, said = run("search", photo, folder / "known", folder / "new", *model, *out)
+    assert status == 1 and "text.jpg" in said
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["found"][0]["similarity"] > 0.999 and len(found["found"]) == 4
+    assert all("Ann Lee" in each["file"] or "0-" in each["file"] or "ann.jpg" in each["file"] for each in found["found"])
+    assert "same person" in printed and cv2.imread(str(tmp_path / "s.png")) is not None
+    wall = folder / "known" / "Ann Lee" / "wall.png"
+    assert "no face" in refused("search", wall, folder / "new", *model)
+    assert "there is no face" in refused("search", photo, wall, *model)
+
+
+def test_people_are_changed_and_written_out(world, gallery, tmp_path):
+    folder, model, _ = world
+    path = shutil.copyfile(gallery, tmp_path / "g.db")
+    common = ["--gallery", path]
+    assert run("people", *common, "--rename", "张伟", "Wei Zhang")[1].startswith("张伟 is now Wei Zhang, 3 photos")
+    assert "is now Ann Lee" in run("people", *common, "--merge", "a\nb", "Ann Lee")[1]
+    assert "'; DROP TABLE people; -- is removed" in run("people", *common, "--remove", "'; DROP TABLE people; --")[1]
+    status, printed, _ = run("people", *common, "--json", tmp_path / "p.json")
+    assert status == 0 and "3 people, 12 photos; embeddings of mobilefacenet-y1" in printed
+    listed = {each["name"]: each["photos"] for each in json.loads((tmp_path / "p.json").read_text())}
+    assert listed == {"Ann Lee": 6, "<img src=x onerror=alert(1)>": 3, "Wei Zhang": 3}
+    assert "12 photos of 3 people" in run("people", *common, "--export", tmp_path / "out.npz")[1]
+    assert "12 photos enrolled" in run("people", "--gallery", tmp_path / "new.db", "--import", tmp_path / "out.npz")[1]
+    # What is written out serves the evaluation too.
+    npz = ["--gallery", tmp_path / "out.npz", "--probes", tmp_path / "out.npz"]
+    assert "12 images of 3 people in the gallery" in run("identification", *npz)[1]
+    assert "nobody is not in" in refused("people", *common, "--remove", "nobody")
+    assert "is enrolled already" in refused("people", *common, "--rename", "Ann Lee", "Wei Zhang")
+    assert "is missing" in refused("people", "--gallery", tmp_path / "none.db")
+
+
+def test_another_network_than_the_gallerys(world, gallery):
+    folder, _, group = world
+    from gluonfr.model_zoo.dlib_file import find_free
+
+    if not find_free():
+        pytest.skip("the free network is not installed")
+    assert "holds embeddings of mobilefacenet-y1" in refused("enroll", folder / "known", "--gallery", gallery)
