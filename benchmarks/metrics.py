@@ -9,7 +9,9 @@ among the distractors at 512 dimensions and states the share of the matrix-multi
 `ijb` compares 15,658,489 pairs of 23,124 templates. Tables hold medians; memory is what the process's peak grows by, beside
 the input.
 
-RESULTS
+Measured 2026-11 on 2 shared cores, no GPU: 6,000 pairs 158 times as fast as written out (6.8 ms); 600,000 distances 0.152 s
+against 33.4 s; 10 million 3.5 s and 301 MB with one FAR, 3.7 s with six (written out: 9 min, computed); 1,000,000 x 512
+distractors 22.1 s (21.4 to 23.1), 0.75 of the matrix-multiply peak (0.73 to 0.84), 76 MB; IJB-C's pairs 26 s.
 """
 
 import argparse
