@@ -1,6 +1,6 @@
 import math
 
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import flag, margin, scale
 from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm
 from gluonfr.loss.registry import LOSSES
 
@@ -30,7 +30,7 @@ class MarginLoss(FRLoss):
 
     def __init__(self, classes, s=64.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        self.s = check_scale(self, s)
+        self.s = scale(self, s)
 
     # `state` holds the loss's own parameters by name and, for the losses that need the embedding, its `norm` (N,).
 
@@ -59,17 +59,6 @@ class MarginLoss(FRLoss):
             logits = F.broadcast_mul(logits, F.reshape(scale, shape=(-1, 1)))
             target = F.broadcast_mul(target, scale)
         return cross_entropy(F, replace_target(F, logits, label, target, self._classes), label)
-
-    def _check_margin(self, name, value, least, below):
-        if not least <= value < below:
-            raise GluonFRError(f"{type(self).__name__}: the margin {name} lies in [{least:g}, {below:.4g}), got {value!r}.")
-
-
-def check_scale(loss, s):
-    """The scale as a float; what is not a positive finite number is refused."""
-    if not 0 < s < float("inf"):
-        raise GluonFRError(f"{type(loss).__name__}: the scale s is positive and finite, got {s!r}.")
-    return float(s)
 
 
 def inside(F, cos):
@@ -105,8 +94,7 @@ class CosLoss(MarginLoss):
 
     def __init__(self, classes, m=0.35, s=64.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        self._check_margin("m", m, 0, 2)
-        self.m = float(m)
+        self.m = margin(self, "m", m, 0, 2)
 
     def target(self, F, cos_y):
         return cos_y - self.m
@@ -133,9 +121,8 @@ class ArcLoss(MarginLoss):
 
     def __init__(self, classes, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        self._check_margin("m", m, 0, math.pi)
-        self.m = float(m)
-        self._easy = easy_margin
+        self.m = margin(self, "m", m, 0, math.pi)
+        self._easy = flag(self, "easy_margin", easy_margin)
 
     def target(self, F, cos_y):
         if self._easy:
@@ -166,10 +153,8 @@ class CombinedMargin(MarginLoss):
 
     def __init__(self, classes, m1=1.0, m2=0.3, m3=0.2, s=64.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        self._check_margin("m1", m1, 1, 5)
-        self._check_margin("m2", m2, 0, math.pi)
-        self._check_margin("m3", m3, 0, 2)
-        self.m1, self.m2, self.m3 = float(m1), float(m2), float(m3)
+        self.m1, self.m2 = margin(self, "m1", m1, 1, 5), margin(self, "m2", m2, 0, math.pi)
+        self.m3 = margin(self, "m3", m3, 0, 2)
 
     def target(self, F, cos_y):
         if self.m1 == 1:

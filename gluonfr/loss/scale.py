@@ -2,9 +2,8 @@ import math
 
 from mxnet import init, nd
 
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import flag, scale
 from gluonfr.loss.base import FRLoss, cross_entropy, move, replace_target
-from gluonfr.loss.margin import check_scale
 from gluonfr.loss.registry import LOSSES
 
 
@@ -42,9 +41,9 @@ class NormFace(_ScaledCosines):
 
     def __init__(self, classes, s=16.0, learned=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        self.s = check_scale(self, s)
-        if learned:
-            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=dtype, wd_mult=0.0)
+        self.s = scale(self, s)
+        if flag(self, "learned", learned):
+            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=self._dtype, wd_mult=0.0)
 
 
 @LOSSES.register("AdaCos")
@@ -69,12 +68,10 @@ class AdaCos(_ScaledCosines):
 
     def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        if dynamic not in (True, False):
-            raise GluonFRError(f"AdaCos: dynamic is True or False, got {dynamic!r}.")
-        self.s = max(1.0, math.sqrt(2) * math.log(max(classes - 1, 1)))
-        self._advances = dynamic
-        if dynamic:
-            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=dtype, grad_req="null")
+        self.s = max(1.0, math.sqrt(2) * math.log(max(self._classes - 1, 1)))
+        self._advances = flag(self, "dynamic", dynamic)
+        if self._advances:
+            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=self._dtype, grad_req="null")
 
     def observe(self, F, output, label, embedding=None):
         label = label.reshape((-1,))
