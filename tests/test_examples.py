@@ -90,8 +90,8 @@ def test_mnist_embeddings(tmp_path):
     before = (tmp_path / "ArcLoss.npz").stat().st_mtime_ns
     done = run("../mnist/embeddings.py", *common, "arcface,cosface")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "ArcLoss.npz").stat().st_mtime_ns == before and "ArcLoss: loss" not in done.stdout
-    assert "CosLoss: loss" in done.stdout and (tmp_path / "CosLoss.png").exists()
+    assert (tmp_path / "ArcLoss.npz").stat().st_mtime_ns == before and "ArcLoss: trained" not in done.stdout
+    assert "CosLoss: trained" in done.stdout and (tmp_path / "CosLoss.png").exists()
     done = run("../mnist/embeddings.py", *common, "arcfaze")
     assert done.returncode == 1 and "arcfaze" in done.stderr and "Traceback" not in done.stderr
 
@@ -110,4 +110,4 @@ def path_with(folder):
 def test_examples_are_short():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
-    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 200
+    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 220

