@@ -34,9 +34,9 @@ RECIPES = {
     "ArcLoss": {"s": 20, "m": 0.3},
     "COCOLoss": {"alpha": 16},
     "CenterLoss": {"lamda": 0.1},
-    "CircleLoss": {"s": 32, "m": 0.4},
+    "CircleLoss": {"s": 32, "m": 0.6},
     "CombinedMargin": {"s": 20, "m2": 0.15, "m3": 0.05},
-    "ContrastiveLoss": {"margin": 0.6},
+    "ContrastiveLoss": {"margin": 1.2},
     "CosLoss": {"s": 20, "m": 0.1},
     "CurricularFace": {"s": 20, "m": 0.3},
     "GitLoss": {"lamda_c": 0.1},
@@ -50,7 +50,7 @@ RECIPES = {
     "SubCenterArc": {"s": 20, "m": 0.2, "K": 2},
 }
 # Losses that begin with another one's network, as their papers or docstrings advise.
-FIRST = {"BatchHardTriplet": ["SemiHardTriplet"], "RangeLoss": ["SemiHardTriplet"]}
+FIRST = {name: ["SemiHardTriplet"] for name in ("BatchHardTriplet", "MPSLoss", "RangeLoss")}
 
 
 def digits(name):
