@@ -110,4 +110,4 @@ def path_with(folder):
 def test_examples_are_short():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
-    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 220
+    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 230

@@ -33,6 +33,7 @@ RECIPES = {
     "AdaFace": {"s": 20, "m": 0.1},
     "ArcLoss": {"s": 20, "m": 0.3},
     "COCOLoss": {"alpha": 16},
+    "BatchHardTriplet": {"squared": False},
     "CenterLoss": {"lamda": 0.1},
     "CircleLoss": {"s": 32, "m": 0.6},
     "CombinedMargin": {"s": 20, "m2": 0.15, "m3": 0.05},
@@ -44,13 +45,16 @@ RECIPES = {
     "LGMLoss": {"alpha": 0.3, "lamda": 0.1},
     "MPSLoss": {"m": 0.15},
     "MagFace": {"s": 20, "l_a": 1, "u_a": 50, "l_m": 0.1, "u_m": 0.3, "lambda_g": 5},
-    "PairwiseCircle": {"gamma": 16},
+    "PairwiseCircle": {"gamma": 16, "m": 0.6},
+    "RangeLoss": {"alpha": 0.003, "margin": 0.35},
     "RingLoss": {"lamda": 0.1},
     "SVXSoftmax": {"s": 20, "m": 0.2, "t": 1.1},
     "SubCenterArc": {"s": 20, "m": 0.2, "K": 2},
+    "TripletLoss": {"margin": 0.4},
 }
-# Losses that begin with another one's network, as their papers or docstrings advise.
-FIRST = {name: ["SemiHardTriplet"] for name in ("BatchHardTriplet", "MPSLoss", "RangeLoss")}
+# Losses that go on from another one's network: from scratch they merge classes, and a plane has no way round.
+FIRST = dict.fromkeys(["BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss", "TripletLoss"], "SemiHardTriplet")
+FIRST["CircleLoss"] = "NormFace"
 
 
 def digits(name):
@@ -86,17 +90,17 @@ def network():
     return net
 
 
-def batches(loss, labels, size, epochs, seed):
-    """Numbers of the images of each batch."""
+def batches(loss, labels, epochs, seed):
+    """Numbers of the images of each batch, 100 or P x K = 10 x 10."""
     if getattr(loss, "needs_groups", False) or getattr(loss, "takes", None):
-        sampler = IdentityBatchSampler(labels, P=10, K=size // 10, seed=seed)
+        sampler = IdentityBatchSampler(labels, P=10, K=10, seed=seed)
         for epoch in range(epochs):
             yield from sampler.epoch(epoch)
         return
     rng = np.random.RandomState(seed)
     for _ in range(epochs):
         order = rng.permutation(len(labels))
-        yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
+        yield from (order[i : i + 100] for i in range(0, len(order) - 99, 100))
 
 
 def class_vectors(head):
@@ -115,7 +119,7 @@ def train(net, name, images, labels, options):
         # Spread evenly: two classes that start side by side would have to pass through each other.
         turns = np.repeat(np.arange(10), len(parameter.data()) // 10) / 10 + rng.normal(0, 0.01, len(parameter.data()))
         parameter.set_data(nd.array(np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)))
-    numbers = list(batches(loss, labels, options.batch_size, options.epochs, options.seed))[: options.steps]
+    numbers = list(batches(loss, labels, options.epochs, options.seed))[: options.steps]
     schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=options.lr, final_lr=options.lr / 100)
     step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": options.lr, "lr_scheduler": schedule}, seed=options.seed)
     with tqdm(numbers, desc=f"{name:16}", leave=False, disable=None) as bar:
@@ -136,7 +140,7 @@ def learn(name, sets, options):
     (images, labels), (others, wanted) = sets
     mx.random.seed(options.seed)
     net = network()
-    for each in (*FIRST.get(name, ()), name):
+    for each in filter(None, (FIRST.get(name), name)):
         head = train(net, each, images, labels, options)
     angular = (head.loss.feature_norm and not head.loss.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
     known, new = (np.concatenate([net(nd.array(part)).asnumpy() for part in np.array_split(x, 10)]) for x in (images, others))
@@ -163,6 +167,7 @@ def draw(axes, result, size=5):
     for digit in range(10):
         axes.text(*np.median(x[labels == digit], axis=0), str(digit), fontsize=8, ha="center", va="center")
     axes.set_aspect("equal", adjustable="datalim")
+    axes.update_datalim([(-1.2, -1.2), (1.2, 1.2)] if result["angular"] else x)
     axes.set_axis_off()
     axes.set_title(f"{result['name']}  {100 * result['accuracy']:.1f} %", fontsize=9)
 
@@ -174,7 +179,6 @@ def main():
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--steps", type=int, help="stop after so many steps")
-    parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="mnist", help="folder for pictures and embeddings")
     options = parser.parse_args()
