@@ -33,7 +33,6 @@ RECIPES = {
     "AdaFace": {"s": 20, "m": 0.1},
     "ArcLoss": {"s": 20, "m": 0.3},
     "COCOLoss": {"alpha": 16},
-    "BatchHardTriplet": {"squared": False},
     "CenterLoss": {"lamda": 0.1},
     "CircleLoss": {"s": 32, "m": 0.6},
     "CombinedMargin": {"s": 20, "m2": 0.15, "m3": 0.05},
@@ -55,6 +54,8 @@ RECIPES = {
 # Losses that go on from another one's network: from scratch they merge classes, and a plane has no way round.
 FIRST = dict.fromkeys(["BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss", "TripletLoss"], "SemiHardTriplet")
 FIRST["CircleLoss"] = "NormFace"
+# Of these, those that the hardest pairs move most, which a high rate would throw together.
+GENTLE = ("BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss")
 
 
 def digits(name):
@@ -120,8 +121,9 @@ def train(net, name, images, labels, options):
         turns = np.repeat(np.arange(10), len(parameter.data()) // 10) / 10 + rng.normal(0, 0.01, len(parameter.data()))
         parameter.set_data(nd.array(np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)))
     numbers = list(batches(loss, labels, options.epochs, options.seed))[: options.steps]
-    schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=options.lr, final_lr=options.lr / 100)
-    step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": options.lr, "lr_scheduler": schedule}, seed=options.seed)
+    rate = options.lr * (0.05 if name in GENTLE else 1)
+    schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=rate, final_lr=rate / 100)
+    step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": rate, "lr_scheduler": schedule}, seed=options.seed)
     with tqdm(numbers, desc=f"{name:16}", leave=False, disable=None) as bar:
         for place, batch in enumerate(bar):
             # Up to two pixels aside, so that 4,000 digits do not run out.
@@ -156,9 +158,9 @@ def learn(name, sets, options):
     }
 
 
-def draw(axes, result, size=5):
+def draw(axes, result, size=5, points=2000):
     """Points of a network's embeddings; on cosines their directions, as a ring, with those of the classes as rays."""
-    x, labels, weight = result["embeddings"], result["labels"], result["weight"]
+    x, labels, weight = result["embeddings"][:points], result["labels"][:points], result["weight"]
     if result["angular"]:
         x = x * np.random.RandomState(0).uniform(0.85, 1.15, (len(x), 1))
         for row, colour in zip(weight, np.repeat(range(10), len(weight) // 10)):
@@ -205,7 +207,7 @@ def main():
     rows = -(-len(results) // columns)
     figure, axes = new_figure(rows, columns, width=1.8 * columns, height=2 * rows)
     for each, result in zip(axes.flat, results):
-        draw(each, result, size=1.5)
+        draw(each, result, size=1.5, points=1000)
     for each in axes.flat[len(results) :]:
         each.set_visible(False)
     save(figure, os.path.join(options.out, "all.png"))
