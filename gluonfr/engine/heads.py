@@ -55,6 +55,8 @@ class PlainHead(Block):
                 rows = getattr(loss, "outputs", classes)
                 self.classifier = NormDense(rows, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
             self.loss = loss
+        # Whoever trains reads the losses now and then; here the devices would wait for them in every step.
+        loss.check_finite = False
         self._last = None
 
     def forward(self, embeddings, labels):

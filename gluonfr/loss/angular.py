@@ -3,7 +3,7 @@ import math
 from mxnet import init
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import cross_entropy, move, replace_target, row_norm
+from gluonfr.loss.base import cross_entropy, move, replace_target, row_norm, within
 from gluonfr.loss.margin import MarginLoss
 from gluonfr.loss.registry import LOSSES
 
@@ -32,9 +32,9 @@ class AnnealedMargin(MarginLoss):
     def __init__(self, classes, m, s, lambda_min, lambda_max, dtype, weight, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
         name = type(self).__name__
-        if isinstance(m, bool) or not 1 <= m <= 10 or m != int(m):
+        if not within(m, 1, 11) or m != int(m):
             raise GluonFRError(f"{name}: m multiplies the angle and is a whole number from 1 to 10, got {m!r}.")
-        if not 0 <= lambda_min <= lambda_max < float("inf"):
+        if not (within(lambda_min, 0, float("inf")) and within(lambda_max, lambda_min, float("inf"))):
             raise GluonFRError(f"{name}: 0 <= lambda_min <= lambda_max, got {lambda_min!r} and {lambda_max!r}.")
         self.m, self._lambda = int(m), (float(lambda_min), float(lambda_max))
         self.steps = self.params.get("steps", shape=(1,), init=init.Zero(), dtype=dtype, grad_req="null")
@@ -70,6 +70,8 @@ class ASoftmax(AnnealedMargin):
         A fixed scale in place of the feature's norm. By default the norm of the embedding, as in the paper.
     lambda_min, lambda_max : float, default 5 and 1500
         Where the annealing ends and starts, as in the authors' code; lambda_max = lambda_min keeps it still.
+    phiflag : bool, default True
+        Accepted for old callers; the cosine of the multiple angle is exact here.
     dtype, weight
         As `FRLoss`.
 
@@ -111,9 +113,9 @@ class LSoftmax(AnnealedMargin):
     ----------
     classes : int
     m : int, default 4
-        Multiplies the angle, 1 to 10.
+        Multiplies the angle, 1 to 10; the paper's largest, which needs the annealing.
     lambda_min, lambda_max : float, default 5 and 1500
-        Where the annealing ends and starts.
+        Where the annealing ends and starts, as for `ASoftmax`.
     dtype, weight
         As `FRLoss`.
 

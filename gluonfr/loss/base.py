@@ -1,5 +1,6 @@
 import collections
 import logging
+import numbers
 
 import numpy as np
 from mxnet import autograd, nd
@@ -23,7 +24,10 @@ class FRLoss(HybridBlock):
     - `needs_embedding`: whether the third argument is used;
     - `needs_groups`, `whole_batch`: batches of P people with K images each, and those of all devices together;
     - `takes`: 'pairs' or 'triplets', for losses on given ones;
-    - `outputs`: how many rows the classifier has.
+    - `outputs`: how many rows the classifier has;
+    - `check_finite`: whether a loss that is not finite is refused. It is read for this, which waits for the network: on a GPU
+      only outside of `autograd.record()`, so that devices do not wait for each other. A loop that reads its losses itself
+      sets it to False.
 
     A loss with state that training moves overrides `step` (calling this one too) and keeps the state in Parameters with
     `grad_req='null'`: so it is saved with the others, lies on every device and is read by hybridized graphs. What `step`
@@ -49,13 +53,15 @@ class FRLoss(HybridBlock):
     Raises
     ------
     GluonFRError
-        For wrong shapes, integer outputs, float16 labels and labels outside 0..C-1 (checked on arrays; a symbol has none).
+        For wrong shapes, integer outputs, float16 labels, labels that are no whole number in 0..C-1, and outputs or embeddings
+        with which the loss is not finite (checked on arrays; a symbol has none).
     """
 
     eats = "logits"
     weight_norm = False
     feature_norm = False
     needs_embedding = False
+    check_finite = True
 
     def __init__(self, classes, dtype="float32", weight=None, **kwargs):
         # Arguments that gluon-face's losses inherit from Gluon's: accepted where they say what is done anyway.
@@ -65,6 +71,8 @@ class FRLoss(HybridBlock):
         super().__init__(**kwargs)
         if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2:
             raise GluonFRError(f"classes is a whole number of at least 2, got {classes!r}.")
+        if weight is not None and not within(weight, -np.inf, np.inf):
+            raise GluonFRError(f"{type(self).__name__}: weight is a finite number, or None, got {weight!r}.")
         self._classes = int(classes)
         self._dtype = dtype
         self._weight = weight
@@ -80,7 +88,8 @@ class FRLoss(HybridBlock):
     def __call__(self, output, label, *args, sample_weight=None):
         if self.needs_embedding and not args:
             raise GluonFRError(f"{type(self).__name__} needs the embedding as its third argument.")
-        if isinstance(output, nd.NDArray):
+        arrays = isinstance(output, nd.NDArray)
+        if arrays:
             self._check(output, label)
             if self.needs_embedding and (args[0].ndim != 2 or args[0].shape[0] != output.shape[0]):
                 raise GluonFRError(
@@ -92,6 +101,12 @@ class FRLoss(HybridBlock):
             if self._advances and autograd.is_recording():
                 self._note(output, label, *args)
         loss = super().__call__(output, label, *args)
+        if arrays and self.check_finite and (loss.context.device_type == "cpu" or not autograd.is_recording()):
+            self._check_finite(output, label, *args, loss)
+        if arrays and sample_weight is not None and sample_weight.size != loss.size:
+            raise GluonFRError(
+                f"{type(self).__name__}: sample_weight has shape {sample_weight.shape}, expected ({loss.size},), one a sample."
+            )
         if self._weight is not None:
             loss = loss * self._weight
         return loss if sample_weight is None else loss * sample_weight.reshape((-1,))
@@ -102,16 +117,21 @@ class FRLoss(HybridBlock):
             raise GluonFRError(f"{name}: output has shape {output.shape}, expected (batch, {self.outputs}); check `classes`.")
         if np.dtype(output.dtype).kind != "f":
             raise GluonFRError(f"{name}: output is {np.dtype(output.dtype).name}, expected floating point.")
-        if label.shape not in ((output.shape[0],), (output.shape[0], 1)):
-            raise GluonFRError(f"{name}: label has shape {label.shape}, expected ({output.shape[0]},), one label a sample.")
-        if np.dtype(label.dtype) == np.float16:
-            raise GluonFRError(f"{name}: label is float16, which is exact to 2048 only; keep labels float32 or int32.")
-        # pick and its kin clip a label that is out of range and train on garbage. Labels come from the loader, so that
-        # reading them waits for no computation of the network.
-        values = label.asnumpy()
-        if values.size and not (values.min() >= 0 and values.max() < self._classes):
-            wrong = values.ravel()[~((values.ravel() >= 0) & (values.ravel() < self._classes))][0]
-            raise GluonFRError(f"{name}: label {wrong:g} is outside 0..{self._classes - 1}; check the data and `classes`.")
+        check_label(self, label, output.shape[0], self._classes)
+
+    def _check_finite(self, *arrays):
+        """Refuse NaN and infinity in what was given or what came of it, before they spoil the parameters for good.
+
+        The loss alone does not tell: MXNet's softmax and a hinge pass over a NaN that their gradients do not.
+        """
+        with autograd.pause():
+            sums = [each.reshape((each.shape[0], -1)).sum(axis=1) for each in arrays]
+        rows = np.isfinite([each.asnumpy() for each in sums]).all(axis=0)
+        if not rows.all():
+            raise GluonFRError(
+                f"{type(self).__name__}: {(~rows).sum()} of {len(rows)} samples have numbers that are not finite, the first is "
+                f"row {int(np.argmin(rows))}; check the images, or lower the learning rate or the scale."
+            )
 
     def _check_parameters(self, context):
         for parameter in self._reg_params.values():
@@ -169,6 +189,34 @@ class FRLoss(HybridBlock):
         """
         self._seen.clear()
         self._passes.clear()
+
+
+def check_label(loss, label, rows, classes=None):
+    """Refuse labels that are not (rows,), not exact, not whole numbers, or outside 0..classes-1.
+
+    pick and its kin clip a label that is out of range and train on garbage. Labels come from the loader, so that reading
+    them waits for no computation of the network.
+    """
+    name = type(loss).__name__
+    if not isinstance(label, nd.NDArray) or label.shape not in ((rows,), (rows, 1)):
+        raise GluonFRError(f"{name}: label has shape {getattr(label, 'shape', None)}, expected ({rows},), one label a sample.")
+    if np.dtype(label.dtype) == np.float16:
+        raise GluonFRError(f"{name}: label is float16, which is exact to 2048 only; keep labels float32 or int32.")
+    values = label.asnumpy().ravel()
+    wrong = values[~((values >= 0) & (values < (np.inf if classes is None else classes)))]
+    if wrong.size:
+        least = "is no label" if classes is None else f"is outside 0..{classes - 1}"
+        raise GluonFRError(f"{name}: label {wrong[0]:g} {least}; check the data and `classes`.")
+    if values.dtype.kind == "f" and (values != np.floor(values)).any():
+        wrong = values[values != np.floor(values)][0]
+        raise GluonFRError(f"{name}: label {wrong:g} is no whole number; check the data.")
+
+
+def within(value, least, below, open_end=False):
+    """Whether an argument is a number in [least, below), or in (least, below) with `open_end`; never for NaN."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
+        return False
+    return least < value < below or (value == least and not open_end and abs(value) < float("inf"))
 
 
 def move(parameter, value):

@@ -1,5 +1,5 @@
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import cross_entropy
+from gluonfr.loss.base import cross_entropy, within
 from gluonfr.loss.centers import ClassCenters
 from gluonfr.loss.embedding_base import SoftmaxAndEmbedding, number
 from gluonfr.loss.registry import LOSSES
@@ -52,6 +52,6 @@ class CenterLoss(ClassCenters, SoftmaxAndEmbedding):
 
 def rate(loss, alpha):
     """The centres' rate as a float."""
-    if not 0 <= alpha <= 1:
+    if not (within(alpha, 0, 1) or alpha == 1):
         raise GluonFRError(f"{type(loss).__name__}: alpha, the centres' rate, lies in [0, 1], got {alpha!r}.")
     return float(alpha)

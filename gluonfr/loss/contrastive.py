@@ -2,7 +2,8 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
+from gluonfr.loss.base import check_label
+from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, number
 from gluonfr.loss.pairwise import safe_sqrt
 from gluonfr.loss.registry import LOSSES
 
@@ -43,9 +44,6 @@ class ContrastiveLoss(EmbeddingLoss):
             check_embedding(self, embedding0, None)
             check_embedding(self, embedding1, *embedding0.shape)
             check_label(self, issame, embedding0.shape[0], classes=2)
-            values = issame.asnumpy()
-            if not ((values == 0) | (values == 1)).all():
-                raise GluonFRError("ContrastiveLoss: issame is 1 or 0 for every pair.")
             embedding1 = self._precise(embedding1)
             args = (issame.astype(np.promote_types(embedding0.dtype, self._dtype).name),)
         # Straight to the grandparent: its order of arguments fits, the checks of (embedding, label) do not.

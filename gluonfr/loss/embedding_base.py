@@ -2,7 +2,7 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import FRLoss
+from gluonfr.loss.base import FRLoss, check_label, within
 
 
 class SoftmaxAndEmbedding(FRLoss):
@@ -87,20 +87,6 @@ def check_embedding(loss, embedding, rows, size=None):
         raise GluonFRError(f"{name}: the embedding is {np.dtype(embedding.dtype).name}, expected floating point.")
 
 
-def check_label(loss, label, rows, classes=None):
-    """Refuse labels that are not (rows,), not exact, not numbers, or outside 0..classes-1."""
-    name = type(loss).__name__
-    if not isinstance(label, nd.NDArray) or label.shape not in ((rows,), (rows, 1)):
-        raise GluonFRError(f"{name}: label has shape {getattr(label, 'shape', None)}, expected ({rows},), one label a sample.")
-    if np.dtype(label.dtype) == np.float16:
-        raise GluonFRError(f"{name}: label is float16, which is exact to 2048 only; keep labels float32 or int32.")
-    values = label.asnumpy().ravel()
-    wrong = values[~((values >= 0) & (values < (np.inf if classes is None else classes)))]
-    if wrong.size:
-        least = "is no label" if classes is None else f"is outside 0..{classes - 1}"
-        raise GluonFRError(f"{name}: label {wrong[0]:g} {least}; check the data.")
-
-
 def positive_size(loss, size):
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
         raise GluonFRError(f"{type(loss).__name__}: embedding_size is a whole number of at least 1, got {size!r}.")
@@ -109,7 +95,7 @@ def positive_size(loss, size):
 
 def number(loss, name, value, least=0.0, below=float("inf"), open_end=False):
     """A float argument in [least, below), or (least, below) with `open_end`."""
-    if not (least < value < below or (value == least and not open_end)):
+    if not within(value, least, below, open_end):
         raise GluonFRError(
             f"{type(loss).__name__}: {name} lies in {'(' if open_end else '['}{least:g}, {below:g}), got {value!r}."
         )

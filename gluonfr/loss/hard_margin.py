@@ -3,7 +3,7 @@ import math
 from mxnet import init
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import move
+from gluonfr.loss.base import move, within
 from gluonfr.loss.margin import MarginLoss, add_angle, arc_target
 from gluonfr.loss.registry import LOSSES
 
@@ -29,6 +29,12 @@ class CurricularFace(MarginLoss):
         What t keeps at a step; the rest comes from the batch, as in the authors' code.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m=0.5, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
@@ -73,13 +79,19 @@ class SVXSoftmax(MarginLoss):
     x : {'arc', 'cos'}, default 'arc'
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m=None, t=1.2, s=64.0, x="arc", dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
         if x not in ("arc", "cos"):
             raise GluonFRError(f"SVXSoftmax: x is 'arc' or 'cos', got {x!r}.")
-        if not 1 <= t < float("inf"):
+        if not within(t, 1, float("inf")):
             raise GluonFRError(f"SVXSoftmax: t is at least 1, got {t!r}.")
         m = (0.5 if x == "arc" else 0.35) if m is None else m
         self._check_margin("m", m, 0, math.pi if x == "arc" else 2)
@@ -97,6 +109,6 @@ class SVXSoftmax(MarginLoss):
 
 def check_momentum(loss, momentum):
     """The momentum of a running mean as a float in [0, 1)."""
-    if not 0 <= momentum < 1:
+    if not within(momentum, 0, 1):
         raise GluonFRError(f"{type(loss).__name__}: momentum lies in [0, 1), got {momentum!r}.")
     return float(momentum)

@@ -1,7 +1,7 @@
 import math
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm
+from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm, within
 from gluonfr.loss.registry import LOSSES
 
 # The nearest that the cosine may come to +-1 before an angle is taken: there the derivative is infinite, and 0 * inf is NaN.
@@ -61,13 +61,13 @@ class MarginLoss(FRLoss):
         return cross_entropy(F, replace_target(F, logits, label, target, self._classes), label)
 
     def _check_margin(self, name, value, least, below):
-        if not least <= value < below:
+        if not within(value, least, below):
             raise GluonFRError(f"{type(self).__name__}: the margin {name} lies in [{least:g}, {below:.4g}), got {value!r}.")
 
 
 def check_scale(loss, s):
     """The scale as a float; what is not a positive finite number is refused."""
-    if not 0 < s < float("inf"):
+    if not within(s, 0, float("inf"), open_end=True):
         raise GluonFRError(f"{type(loss).__name__}: the scale s is positive and finite, got {s!r}.")
     return float(s)
 
@@ -99,8 +99,17 @@ class CosLoss(MarginLoss):
     ----------
     classes : int
     m : float, default 0.35
-        Margin, 0 <= m < 2.
+        Margin, 0 <= m < 2; the CosFace paper's best on faces.
     s : float, default 64
+        Scale; the paper's, for ten thousand identities and more.
+    dtype, weight
+        As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m=0.35, s=64.0, dtype="float32", weight=None, **kwargs):
@@ -125,10 +134,19 @@ class ArcLoss(MarginLoss):
     ----------
     classes : int
     m : float, default 0.5
-        Margin in radians, 0 <= m < pi.
+        Margin in radians, 0 <= m < pi; the paper's.
     s : float, default 64
+        Scale; the paper's.
     easy_margin : bool, default False
         True applies the margin only where the angle is already below 90 degrees.
+    dtype, weight
+        As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs):
@@ -150,7 +168,8 @@ class CombinedMargin(MarginLoss):
     .. math:: \psi(\cos\theta) = \cos(m_1 \theta + m_2) - m_3
 
     (1, 0.5, 0) is ArcFace, (1, 0, 0.35) CosFace. Where :math:`m_1 \theta + m_2 > \pi` the cosine would rise again; there
-    the target falls on with the slope of :math:`\cos\theta`: like ArcLoss when m1 = 1, continuously otherwise.
+    the target falls on with the slope of :math:`\cos\theta`: like ArcLoss when m1 = 1, continuously otherwise. Less steep than
+    either alone near its goal; for a training set on which ArcLoss and CosLoss are known to work.
 
     Parameters
     ----------
@@ -160,8 +179,17 @@ class CombinedMargin(MarginLoss):
     m2 : float, default 0.3
         Added to the angle, in radians, 0 <= m2 < pi.
     m3 : float, default 0.2
-        Taken from the cosine, 0 <= m3 < 2.
+        Taken from the cosine, 0 <= m3 < 2. (1, 0.3, 0.2) is the paper's best combination.
     s : float, default 64
+        Scale; the paper's.
+    dtype, weight
+        As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m1=1.0, m2=0.3, m3=0.2, s=64.0, dtype="float32", weight=None, **kwargs):

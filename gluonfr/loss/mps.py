@@ -2,7 +2,8 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
+from gluonfr.loss.base import check_label
+from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, number
 from gluonfr.loss.pairwise import any_in_row, as_mask, only_where, row_max, unit_rows
 from gluonfr.loss.partners import is_label, same_person, take_rows, zero_unless
 from gluonfr.loss.registry import LOSSES

@@ -3,7 +3,7 @@ import math
 from mxnet import init, nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import move, row_norm
+from gluonfr.loss.base import move, row_norm, within
 from gluonfr.loss.hard_margin import check_momentum
 from gluonfr.loss.margin import MarginLoss, inside
 from gluonfr.loss.registry import LOSSES
@@ -26,7 +26,7 @@ class MagFace(MarginLoss):
     classes : int
     s : float, default 64
     l_a, u_a : float, default 10 and 110
-        Range of the norm, 0 < l_a < u_a.
+        Range of the norm, 0 < l_a < u_a; these and those below are the paper's for faces.
     l_m, u_m : float, default 0.45 and 0.8
         Margins in radians at its ends, 0 <= l_m <= u_m < pi.
     lambda_g : float, default 35
@@ -58,11 +58,11 @@ class MagFace(MarginLoss):
         **kwargs,
     ):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        if not 0 < l_a < u_a < float("inf"):
+        if not (within(l_a, 0, float("inf"), open_end=True) and within(u_a, l_a, float("inf"), open_end=True)):
             raise GluonFRError(f"MagFace: norms lie in a range 0 < l_a < u_a, got {l_a!r} and {u_a!r}.")
-        if not 0 <= l_m <= u_m < math.pi:
+        if not (within(l_m, 0, math.pi) and within(u_m, l_m, math.pi)):
             raise GluonFRError(f"MagFace: margins lie in 0 <= l_m <= u_m < pi, got {l_m!r} and {u_m!r}.")
-        if not 0 <= lambda_g < float("inf"):
+        if not within(lambda_g, 0, float("inf")):
             raise GluonFRError(f"MagFace: lambda_g is 0 or more, got {lambda_g!r}.")
         self._norms, self._margins, self._lambda_g = (float(l_a), float(u_a)), (float(l_m), float(u_m)), float(lambda_g)
 
@@ -96,6 +96,7 @@ class AdaFace(MarginLoss):
         Margin, 0 <= m < pi / 2: the angle moves by up to m, the cosine by up to 2m.
     h : float, default 0.333
         How sharply quality acts, > 0: a norm 1/h standard deviations from the mean has the full effect.
+        The paper's are m 0.4, h 0.333 and s 64.
     s : float, default 64
     momentum : float, default 0.99
         What the statistics keep at a step.
@@ -115,7 +116,7 @@ class AdaFace(MarginLoss):
     def __init__(self, classes, m=0.4, h=0.333, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
         self._check_margin("m", m, 0, math.pi / 2)
-        if not 0 < h < float("inf"):
+        if not within(h, 0, float("inf"), open_end=True):
             raise GluonFRError(f"AdaFace: h is positive and finite, got {h!r}.")
         self.m, self.h, self._momentum = float(m), float(h), check_momentum(self, momentum)
         self.mean = self.params.get("mean", shape=(1,), init=init.Constant(20), dtype=dtype, grad_req="null")

@@ -1,15 +1,27 @@
 import math
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.base import FRLoss, cross_entropy
+from gluonfr.loss.base import FRLoss, cross_entropy, within
 from gluonfr.loss.registry import LOSSES
 
 
 @LOSSES.register("SoftmaxLoss", "softmax", "SoftmaxCrossEntropyLoss", "SoftmaxCELoss")
 class SoftmaxLoss(FRLoss):
-    """Softmax cross-entropy on logits. Use it to warm a network up before a margin loss.
+    r"""Softmax cross-entropy on logits. Use it to warm a network up before a margin loss.
 
-    Parameters, inputs and outputs as `FRLoss`.
+    .. math:: L = -\log \frac{e^{z_y}}{\sum_j e^{z_j}}
+
+    Parameters
+    ----------
+    classes : int
+    dtype, weight
+        As `FRLoss`.
+
+    Inputs:
+        - **output**: logits (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def hybrid_forward(self, F, output, label, embedding=None):
@@ -36,6 +48,15 @@ class L2Softmax(FRLoss):
     from_normx : bool, default True
         Whether the network normalised the feature. With False the loss divides the logits by the norm of the embedding,
         which then has to be the third argument.
+    dtype, weight
+        As `FRLoss`.
+
+    Inputs:
+        - **output**: (N, C), :math:`w_j \cdot \hat x`, or :math:`w_j \cdot x` without `from_normx`.
+        - **label**: (N,), float32 or int32.
+        - **embedding**: (N, D), not normalised; only without `from_normx`.
+    Outputs:
+        - **loss**: (N,).
     """
 
     feature_norm = True
@@ -43,11 +64,11 @@ class L2Softmax(FRLoss):
     def __init__(self, classes, alpha=None, p=0.9, from_normx=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
         if alpha is None:
-            if not 0 < p < 1:
+            if not within(p, 0, 1, open_end=True):
                 raise GluonFRError(f"L2Softmax: p is a probability between 0 and 1, got {p!r}.")
             alpha = max(1.0, math.log(p * max(classes - 2, 1) / (1 - p)))
-        elif not alpha > 0:
-            raise GluonFRError(f"L2Softmax: alpha is positive, got {alpha!r}.")
+        elif not within(alpha, 0, float("inf"), open_end=True):
+            raise GluonFRError(f"L2Softmax: alpha is positive and finite, got {alpha!r}.")
         self._alpha = float(alpha)
         self.needs_embedding = not from_normx
         self.feature_norm = bool(from_normx)

@@ -2,7 +2,8 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
+from gluonfr.loss.base import check_label
+from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, number
 from gluonfr.loss.pairwise import (
     as_mask,
     masks,

@@ -1,5 +1,8 @@
 """What holds for every loss on cosines or logits, however it is called."""
 
+import inspect
+import re
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.loss import get_loss, get_loss_list
+from gluonfr.loss.registry import LOSSES
 from gluonfr.nn import NormDense
 
 NAMES = [
@@ -138,6 +142,8 @@ def test_bad_input_is_refused(name):
         (np.zeros((3, wide)), [0, 5, 1], "label 5 is outside 0..4"),
         (np.zeros((3, wide)), [0, -1, 1], "label -1 is outside"),
         (np.zeros((3, wide)), [0, np.nan, 1], "label nan is outside"),
+        (np.zeros((3, wide)), [0, 1.5, 1], "label 1.5 is no whole number"),
+        (np.zeros((3, wide)), [[0, 1, 2]], "one label a sample"),
         (np.zeros((3, wide), dtype="int32"), [0, 1, 2], "floating point"),
     ]:
         with pytest.raises(GluonFRError, match=words):
@@ -160,6 +166,57 @@ def test_parameters_that_are_not_there_are_named(name):
     loss(*arrays)
     with pytest.raises(GluonFRError, match=r"not on cpu\(1\)"):
         loss(*(each.as_in_context(mx.cpu(1)) for each in arrays))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused_at_once_wherever_it_stands(name, value):
+    loss = ready(name, classes=5)
+    for place in range(3 if loss.needs_embedding else 1):
+        arrays = [np.array(each, dtype="float64") for each in given(loss, 6, 5)]
+        if place == 1:
+            continue
+        for column in range(arrays[place].shape[1]):
+            broken = [each.copy() for each in arrays]
+            broken[place][4, column] = value
+            for recording in (True, False):
+                with pytest.raises(GluonFRError, match="1 of 6 samples .* row 4"), autograd.record(recording):
+                    loss(*(nd.array(each) for each in broken))
+    # Whoever reads the losses can do without.
+    loss.check_finite = False
+    loss(*(nd.array(each) for each in broken))
+
+
+def test_sample_weights_of_another_batch_are_refused():
+    cos, y = (nd.array(each) for each in given(ready("SoftmaxLoss", classes=3), 4, 3))
+    for wrong in (nd.ones(1), nd.ones(3), nd.ones((4, 3))):
+        with pytest.raises(GluonFRError, match="sample_weight has shape"):
+            ready("SoftmaxLoss", classes=3)(cos, y, sample_weight=wrong)
+
+
+@pytest.mark.parametrize("name", get_loss_list())
+def test_arguments_that_are_no_numbers_are_refused_in_a_sentence(name):
+    tried = 0
+    for key, parameter in inspect.signature(LOSSES.get(name)).parameters.items():
+        if type(parameter.default) in (int, float):
+            for value in ("0.5", float("nan"), float("inf"), [0.5]):
+                with pytest.raises(GluonFRError) as refusal:
+                    get_loss(name, classes=5, embedding_size=4, **{key: value})
+                assert "\n" not in str(refusal.value)
+                tried += 1
+    assert tried or name in ("AdaCos", "L2Softmax", "SoftmaxLoss", "COCOLoss")
+    with pytest.raises(GluonFRError, match="weight is a finite number"):
+        get_loss(name, classes=5, embedding_size=4, weight=float("nan"))
+
+
+@pytest.mark.parametrize("name", get_loss_list())
+def test_docstrings_say_formula_paper_defaults_and_when(name):
+    loss = LOSSES.get(name)
+    text = " ".join(loss.__doc__.split())
+    assert ".. math::" in text and (name == "SoftmaxLoss" or "http" in text)
+    for key in inspect.signature(loss).parameters:
+        assert key in ("dtype", "weight", "kwargs") or re.search(rf"\b{key}\b", text), f"{name}: {key} is not documented"
+    assert ("Inputs:" in text and "Outputs:" in text) or "nputs and outputs as" in text
 
 
 BAD = [
@@ -188,6 +245,10 @@ BAD = [
     ("SVXSoftmax", {"m": 2, "x": "cos"}, "margin m"),
     ("CircleLoss", {"m": 1}, "margin m"),
     ("CircleLoss", {"s": 0}, "scale s"),
+    ("L2Softmax", {"alpha": 0}, "alpha is positive"),
+    ("L2Softmax", {"alpha": float("inf")}, "alpha is positive"),
+    ("L2Softmax", {"alpha": float("nan")}, "alpha is positive"),
+    ("L2Softmax", {"p": "0.9"}, "probability"),
 ]
 
 

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from embedding_formulas import FORMULAS, GROUPED, build, circle, hard, labels, mps, multibatch, run, to_nd
-from mxnet import nd
+from mxnet import autograd, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.loss import get_loss
@@ -90,6 +90,68 @@ def test_equal_embeddings_give_finite_gradients(name, value):
         arrays, loss = (np.full((6, 4), value), labels(6)), get_loss(name)
     for each in run(loss, to_nd(arrays)):
         assert np.isfinite(each).all()
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, "SemiHardTriplet"])
+def test_opposite_and_perpendicular_embeddings_give_finite_gradients(name):
+    loss = build(name) if name in FORMULAS else get_loss(name, margin=5)
+    batch = FORMULAS[name][1] if name in FORMULAS else FORMULAS["BatchHardTriplet"][1]
+    arrays = batch(np.random.RandomState(0), 8)
+    for each in arrays:
+        if each.ndim == 2 and each.shape[1] == 4:
+            each[:] = np.concatenate([np.eye(4), -np.eye(4)])
+    for hybrid in (False, True):
+        loss.hybridize(hybrid, static_alloc=hybrid, static_shape=hybrid)
+        for each in run(loss, to_nd(arrays)):
+            assert np.isfinite(each).all()
+
+
+@pytest.mark.parametrize("name", ["CenterLoss", "RingLoss", "GitLoss", "COCOLoss", "LGMLoss"])
+@pytest.mark.parametrize("classes", [2, 100_000])
+def test_two_and_a_hundred_thousand_classes_and_batches_of_one_class(name, classes):
+    loss = get_loss(name, classes=classes, embedding_size=3)
+    loss.initialize()
+    last, x = classes - 1, 3 * np.eye(3)
+    for label in ([last, 0, last] if classes == 2 else [last, 65_505, 70_001]), [last] * 3:
+        # A classifier that gives the label's column: only a label read exactly has a low loss.
+        output = np.zeros((3, classes))
+        output[np.arange(3), label] = 30
+        arrays = (x, np.array(label)) if loss.eats == "embedding" else (output, np.array(label), x)
+        for own in [loss._reg_params[key] for key in ("centers", "mean") if key in loss._reg_params]:
+            own.set_data(nd.full((classes, 3), -3))
+            own.data()[label] = nd.array(x)
+        got = run(loss, to_nd(arrays))
+        assert all(np.isfinite(each).all() for each in got)
+        if len(set(label)) == 3:
+            assert (got[0] < 1.1).all()
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_labels_above_65504_are_told_apart(name):
+    x, small = np.random.RandomState(0).randn(8, 4), np.array([0, 1, 2, 0, 1, 2, 0, 3])
+    loss = get_loss(name, margin=5) if "Triplet" in name else get_loss(name)
+    loss.initialize()
+    for kind in ("float32", "int32"):
+        values = []
+        for label in (small, small + 99_990):
+            mx.random.seed(0)
+            values.append(run(loss, to_nd((x, label), label=kind)))
+        for one, two in zip(*values):
+            np.testing.assert_array_equal(one, two)
+        assert values[0][0].any()
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, "SemiHardTriplet"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_at_once(name, value):
+    loss = build(name) if name in FORMULAS else get_loss(name)
+    batch = FORMULAS[name][1] if name in FORMULAS else FORMULAS["BatchHardTriplet"][1]
+    for place in range(3):
+        arrays = batch(np.random.RandomState(0), 6)
+        if place < len(arrays) and arrays[place].ndim == 2:
+            arrays[place][3, 1] = value
+            with pytest.raises(GluonFRError, match="1 of 6 samples|samples have numbers"), autograd.record():
+                loss(*to_nd(arrays))
 
 
 @pytest.mark.parametrize("name", GROUPED)
@@ -180,6 +242,18 @@ def semi_hard(x, label, margin):
     return choices
 
 
+def test_semi_hard_exported_as_imperative_where_there_is_no_choice(tmp_path):
+    x, label = np.array([[0.0, 0.1], [1.0, 0.0], [1.3, 0.2], [9.0, 9.0]]), np.array([0, 0, 1, 2])
+    loss = get_loss("semihard", margin=1)
+    wanted = loss(*to_nd((x, label))).asnumpy()
+    loss.hybridize()
+    loss(*to_nd((x[:3], label[:3])))
+    loss.export(str(tmp_path / "loss"))
+    symbol = mx.gluon.SymbolBlock.imports(str(tmp_path / "loss-symbol.json"), ["data0", "data1"])
+    np.testing.assert_allclose(symbol(*to_nd((x, label))).asnumpy(), wanted, rtol=1e-5)
+    assert wanted[0] > 0
+
+
 @pytest.mark.parametrize("hybrid", [False, True])
 def test_semi_hard_draws_evenly_among_the_semi_hard(hybrid):
     rng = np.random.RandomState(4)
@@ -226,6 +300,7 @@ def test_semi_hard_gradient_where_there_is_no_choice():
         (np.zeros((3, 4)), [0, 1], "one label a sample|one row a sample"),
         (np.zeros((3, 4)), [0, -1, 1], "label -1 is"),
         (np.zeros((3, 4)), [0, np.nan, 1], "label nan is"),
+        (np.zeros((3, 4)), [0, 0.5, 1], "label 0.5 is no whole number"),
         (np.zeros((3, 4), dtype="int32"), [0, 1, 2], "floating point"),
     ],
 )
@@ -262,7 +337,7 @@ def test_bad_embeddings_beside_an_output_are_refused(name):
         (lambda: get_loss("lgm", classes=3), "embedding_size"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3))), "issame"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 4)), nd.zeros(2)), "embedding"),
-        (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.array([0, 0.5])), "1 or 0"),
+        (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.array([0, 0.5])), "no whole number"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.array([0, 2])), "outside 0..1"),
         (lambda: get_loss("triplet")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.zeros((2, 4))), "3"),
         (lambda: get_loss("batchhard")(nd.zeros((2, 3)), nd.zeros(2), nd.zeros((2, 3))), "takes .embedding, label."),
