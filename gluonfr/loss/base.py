@@ -125,8 +125,10 @@ class FRLoss(HybridBlock):
         The loss alone does not tell: MXNet's softmax and a hinge pass over a NaN that their gradients do not.
         """
         with autograd.pause():
-            sums = [each.reshape((each.shape[0], -1)).sum(axis=1) for each in arrays]
-        rows = np.isfinite([each.asnumpy() for each in sums]).all(axis=0)
+            # A matrix product sums rows many times as fast as MXNet's sum does.
+            flat = [each.reshape((each.shape[0], -1)) for each in arrays if np.dtype(each.dtype).kind == "f"]
+            sums = [nd.dot(each, nd.ones((each.shape[1], 1), ctx=each.context, dtype=each.dtype)) for each in flat]
+        rows = np.isfinite([each.asnumpy().ravel() for each in sums]).all(axis=0)
         if not rows.all():
             raise GluonFRError(
                 f"{type(self).__name__}: {(~rows).sum()} of {len(rows)} samples have numbers that are not finite, the first is "
