@@ -110,17 +110,16 @@ def main():
         print_memory(options.memory_of, options)
         return
     names = options.losses or on_classes()
-    peak = {name: memory(name, options) for name in (PLAIN, *names)}
-    # Few at a time, each group with its own softmax, so that not all matrices have to fit into memory at once.
-    print("| loss | ms | time | MB | memory |\n|---|---|---|---|---|")
+    print("| loss | ms | time | MB | memory |\n|---|---|---|---|---|", flush=True)
+    least = memory(PLAIN, options)
+    # Few at a time, each group beside a softmax of its own, so that not all matrices have to fit into memory at once.
     for first in range(0, len(names), 3):
-        median = times([PLAIN, *names[first : first + 3]], options)
-        for name in [PLAIN] * (first == 0) + names[first : first + 3]:
-            ratios = median[name] / median[PLAIN], peak[name] / peak[PLAIN]
-            print(
-                f"| {name} | {1000 * median[name]:.0f} | {ratios[0]:.2f} | {peak[name] / 1e6:.0f} | {ratios[1]:.2f} |",
-                flush=True,
-            )
+        group = names[first : first + 3]
+        median = times([PLAIN, *group], options)
+        for name in [PLAIN] * (first == 0) + group:
+            peak = least if name == PLAIN else memory(name, options)
+            longer, larger = median[name] / median[PLAIN], peak / least
+            print(f"| {name} | {1000 * median[name]:.0f} | {longer:.2f} | {peak / 1e6:.0f} | {larger:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
