@@ -70,7 +70,9 @@ while step < steps:
         parts = gluon.utils.split_and_load(data, contexts, even_split=False)
         labels = gluon.utils.split_and_load(label, contexts, even_split=False)
         with autograd.record():
-            losses = [loss(net(part)[1], y) for part, y in zip(parts, labels)]
+            # All devices get their work before the loss looks at what the first one gives.
+            outputs = [net(part)[1] for part in parts]
+            losses = [loss(output, y) for output, y in zip(outputs, labels)]
         autograd.backward(losses)
         trainer.step(data.shape[0])
 

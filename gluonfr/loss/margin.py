@@ -39,7 +39,7 @@ class MarginLoss(FRLoss):
     def __init__(self, classes, s=64.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
         self.s = check_scale(self, s)
-        self._spare = []
+        self._spare = {}
 
     # `state` holds the loss's own parameters by name and, for the losses that need the embedding, its `norm` (N,).
 

@@ -25,9 +25,9 @@ class RowwiseMargin(autograd.Function):
     label : NDArray (N,)
     target : callable
         Target cosines (N,) to those after the margin (N,), each from its own alone.
-    spare : list
-        Where the matrix goes in the end and comes from at the beginning: to have the system give new memory takes longer than
-        the whole loss.
+    spare : dict
+        Context to matrix: where the matrix goes in the end and comes from at the beginning. New memory from the system would
+        take longer than the whole loss.
 
     Inputs:
         - **output**: cosines (N, C), float32 on a CPU.
@@ -95,16 +95,13 @@ class _Lent(tuple):
         return lent
 
     def __del__(self):
-        self.spare[:] = self
+        self.spare[self[0].context] = self[0]
 
 
 def _take(spare, like):
     """A matrix of this shape and place, of unknown content, out of `spare` if it is there."""
-    while spare:
-        found = spare.pop()
-        if found.shape == like.shape and found.context == like.context:
-            return found
-    return nd.empty(like.shape, ctx=like.context)
+    found = spare.pop(like.context, None)
+    return nd.empty(like.shape, ctx=like.context) if found is None or found.shape != like.shape else found
 
 
 def _memory(array):
