@@ -9,6 +9,9 @@ from mxnet.base import _LIB, check_call
 
 from gluonfr.core import GluonFRError, cores
 
+# Between these, sums of exponentials are as exact as others; outside they are taken relative to the largest.
+_SMALL, _LARGE = 1e-25, 1e35
+
 
 class RowwiseMargin(autograd.Function):
     r"""A margin's cross-entropy on the CPU, row by row, for matrices that no cache holds.
@@ -51,18 +54,27 @@ class RowwiseMargin(autograd.Function):
         cosines, kept = _memory(output), _memory(self._matrix)
         self._others, self._sums, loss = np.empty((3, len(kept)), np.float32)
 
+        def exponentials(i, shifted):
+            """Fill the row; its target's and the others' sum, and by how much all exponents were lowered."""
+            row = np.multiply(cosines[i], self._scale, out=kept[i])
+            row[self._columns[i]] = target[i]
+            shift = row.max() if shifted else np.float32(0)
+            if shifted:
+                row -= shift
+            np.exp(row, out=row)
+            own, row[self._columns[i]] = row[self._columns[i]], 0
+            return own, row.sum(), shift
+
         def work(rows):
-            for i in rows:
-                row = np.multiply(cosines[i], self._scale, out=kept[i])
-                row[self._columns[i]] = target[i]
-                largest = row.max()
-                row -= largest
-                np.exp(row, out=row)
-                own, row[self._columns[i]] = row[self._columns[i]], 0
-                self._others[i] = others = row.sum()
-                self._sums[i] = own + others
-                # The first form keeps a loss that is far below the rounding of 1.
-                loss[i] = np.log1p(others / own) if others < own else np.log(own + others) + (largest - target[i])
+            with np.errstate(over="ignore"):
+                for i in rows:
+                    # exp(64) is no large number yet, and two passes less a third of the time.
+                    own, others, shift = exponentials(i, False)
+                    if not _SMALL < own + others < _LARGE:
+                        own, others, shift = exponentials(i, True)
+                    self._others[i], self._sums[i] = others, own + others
+                    # The first form keeps a loss that is far below the rounding of 1.
+                    loss[i] = np.log1p(others / own) if others < own else np.log(own + others) + (shift - target[i])
 
         _share(work, len(kept))
         return nd.array(loss, ctx=output.context)

@@ -60,6 +60,15 @@ def test_value_and_gradient_are_the_graphs(name, hybrid, threads, monkeypatch, u
     assert len(used) == 12
 
 
+@pytest.mark.parametrize("s", [1, 64, 90, 1000])
+@pytest.mark.parametrize("middle", [-0.9, 0, 0.9])
+def test_any_scale_and_cosines_all_high_or_low(s, middle):
+    # Exponents from -1300 to 1000: sums beyond float32 on both sides.
+    graph, rowwise = pair("CosLoss", classes=9, s=s, m=0.3)
+    cos = middle + np.random.RandomState(0).uniform(-0.1, 0.1, (6, 9))
+    same(run(rowwise, cos, nd.arange(6)), run(graph, cos, nd.arange(6)))
+
+
 def test_cosines_of_one_and_minus_one_are_finite():
     _, rowwise = pair("ArcLoss", classes=4)
     cos = np.array([[1, -1, 0, 1], [-1, 1, 1, 1], [0, 0, 0, 0], [-1, -1, -1, -1]])
