@@ -66,7 +66,8 @@ class RowwiseMargin(autograd.Function):
             return own, row.sum(), shift
 
         def work(rows):
-            with np.errstate(over="ignore"):
+            # What is not finite shows in the loss.
+            with np.errstate(all="ignore"):
                 for i in rows:
                     # exp(64) is no large number yet, and two passes less a third of the time.
                     own, others, shift = exponentials(i, False)
