@@ -23,6 +23,12 @@ class CircleLoss(MarginLoss):
         Scale, the paper's :math:`\gamma` for faces.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m=0.25, s=256.0, dtype="float32", weight=None, **kwargs):

@@ -37,6 +37,12 @@ class NormFace(_ScaledCosines):
         Whether s is a parameter of the loss (its weight is not decayed) or stays fixed.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, s=16.0, learned=True, dtype="float32", weight=None, **kwargs):
@@ -64,6 +70,12 @@ class AdaCos(_ScaledCosines):
         False keeps :math:`s_0`, the paper's fixed AdaCos.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
