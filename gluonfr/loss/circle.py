@@ -1,3 +1,4 @@
+from gluonfr.loss.arguments import margin
 from gluonfr.loss.margin import MarginLoss
 from gluonfr.loss.registry import LOSSES
 
@@ -22,12 +23,17 @@ class CircleLoss(MarginLoss):
         Scale, the paper's :math:`\gamma` for faces.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, m=0.25, s=256.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        self._check_margin("m", m, 0, 1)
-        self.m = float(m)
+        self.m = margin(self, "m", m, 0, 1)
 
     def target(self, F, cos_y):
         return F.relu(1 + self.m - F.stop_gradient(cos_y)) * (cos_y - (1 - self.m))

@@ -1,4 +1,5 @@
-from gluonfr.loss.embedding_base import EmbeddingLoss, number
+from gluonfr.loss.arguments import number
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import any_in_row, masks, only_where, row_log_sum_exp, unit_rows
 from gluonfr.loss.registry import LOSSES
 

@@ -2,8 +2,9 @@ import math
 
 import mxnet as mx
 
+from gluonfr.loss.arguments import initializer, number, whole
 from gluonfr.loss.base import cross_entropy
-from gluonfr.loss.embedding_base import EmbeddingLoss, number
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import unit_rows
 from gluonfr.loss.registry import LOSSES
 
@@ -30,12 +31,13 @@ class COCOLoss(EmbeddingLoss):
     """
 
     def __init__(self, classes, embedding_size, alpha=None, weight_initializer=None, dtype="float32", weight=None, **kwargs):
+        classes, embedding_size = whole(self, "classes", classes, 2), whole(self, "embedding_size", embedding_size)
         super().__init__(classes, embedding_size, dtype, weight, **kwargs)
         least = 0.5 * math.log((self._classes - 1) / 1e-5)
         self.alpha = least if alpha is None else number(self, "alpha", alpha, open_end=True)
-        start = mx.init.Xavier(magnitude=2.24) if weight_initializer is None else weight_initializer
+        start = initializer(self, weight_initializer, mx.init.Xavier(magnitude=2.24))
         with self.name_scope():
-            self.centers = self.params.get("centers", shape=(classes, embedding_size), init=start, dtype=dtype)
+            self.centers = self.params.get("centers", shape=(classes, embedding_size), init=start, dtype=self._dtype)
 
     def hybrid_forward(self, F, embedding, label, centers):
         cosines = F.dot(unit_rows(F, embedding), unit_rows(F, centers), transpose_b=True)

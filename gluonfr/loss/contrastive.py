@@ -1,8 +1,10 @@
 import numpy as np
-from mxnet import nd
+from mxnet import symbol
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
+from gluonfr.loss.arguments import number
+from gluonfr.loss.checks import check_column, check_rows
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import safe_sqrt
 from gluonfr.loss.registry import LOSSES
 
@@ -38,14 +40,15 @@ class ContrastiveLoss(EmbeddingLoss):
     def __call__(self, embedding0, embedding1, *args, sample_weight=None):
         if len(args) != 1:
             raise GluonFRError(f"ContrastiveLoss takes (embedding0, embedding1, issame), got {2 + len(args)} arrays.")
-        if isinstance(embedding0, nd.NDArray):
+        if not isinstance(embedding0, symbol.Symbol):
             issame = args[0]
-            check_embedding(self, embedding0, None)
-            check_embedding(self, embedding1, *embedding0.shape)
-            check_label(self, issame, embedding0.shape[0], classes=2)
+            check_rows(self, "embedding", embedding0, None)
+            check_rows(self, "embedding", embedding1, *embedding0.shape)
+            check_column(self, "issame", issame, embedding0.shape[0])
             values = issame.asnumpy()
-            if not ((values == 0) | (values == 1)).all():
-                raise GluonFRError("ContrastiveLoss: issame is 1 or 0 for every pair.")
+            wrong = values[~((values == 0) | (values == 1))]
+            if wrong.size:
+                raise GluonFRError(f"ContrastiveLoss: issame is 1 or 0 for every pair, got {wrong[0]:g}.")
             embedding1 = self._precise(embedding1)
             args = (issame.astype(np.promote_types(embedding0.dtype, self._dtype).name),)
         # Straight to the grandparent: its order of arguments fits, the checks of (embedding, label) do not.

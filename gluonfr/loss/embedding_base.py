@@ -1,8 +1,7 @@
-import numpy as np
-from mxnet import nd
-
 from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import whole
 from gluonfr.loss.base import FRLoss
+from gluonfr.loss.checks import check_label, check_rows
 
 
 class SoftmaxAndEmbedding(FRLoss):
@@ -21,12 +20,7 @@ class SoftmaxAndEmbedding(FRLoss):
 
     def __init__(self, classes, embedding_size=None, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        self._embedding_size = None if embedding_size is None else positive_size(self, embedding_size)
-
-    def __call__(self, output, label, *args, sample_weight=None):
-        if args and isinstance(output, nd.NDArray):
-            check_embedding(self, args[0], output.shape[0], self._embedding_size)
-        return super().__call__(output, label, *args, sample_weight=sample_weight)
+        self._embedding_size = None if embedding_size is None else whole(self, "embedding_size", embedding_size)
 
 
 class EmbeddingLoss(FRLoss):
@@ -61,7 +55,7 @@ class EmbeddingLoss(FRLoss):
         # Without classes of its own a loss takes any label; the base wants a number.
         super().__init__(2 if classes is None else classes, dtype, weight, **kwargs)
         self._any_label = classes is None
-        self._embedding_size = None if embedding_size is None else positive_size(self, embedding_size)
+        self._embedding_size = None if embedding_size is None else whole(self, "embedding_size", embedding_size)
 
     def __call__(self, embedding, label, *args, sample_weight=None):
         if args:
@@ -69,48 +63,5 @@ class EmbeddingLoss(FRLoss):
         return super().__call__(embedding, label, sample_weight=sample_weight)
 
     def _check(self, output, label):
-        check_embedding(self, output, None, self._embedding_size)
+        check_rows(self, "embedding", output, None, self._embedding_size)
         check_label(self, label, output.shape[0], None if self._any_label else self._classes)
-
-
-def check_embedding(loss, embedding, rows, size=None):
-    """Refuse what is no embedding (rows, size); None stands for any number of them."""
-    name = type(loss).__name__
-    if not isinstance(embedding, nd.NDArray) or embedding.ndim != 2 or (rows is not None and embedding.shape[0] != rows):
-        raise GluonFRError(
-            f"{name}: an embedding has shape {getattr(embedding, 'shape', None)}, "
-            f"expected ({rows or 'batch'}, {size or 'size'}), one row a sample."
-        )
-    if size is not None and embedding.shape[1] != size:
-        raise GluonFRError(f"{name}: embeddings have {embedding.shape[1]} numbers, expected embedding_size = {size}.")
-    if np.dtype(embedding.dtype).kind != "f":
-        raise GluonFRError(f"{name}: the embedding is {np.dtype(embedding.dtype).name}, expected floating point.")
-
-
-def check_label(loss, label, rows, classes=None):
-    """Refuse labels that are not (rows,), not exact, not numbers, or outside 0..classes-1."""
-    name = type(loss).__name__
-    if not isinstance(label, nd.NDArray) or label.shape not in ((rows,), (rows, 1)):
-        raise GluonFRError(f"{name}: label has shape {getattr(label, 'shape', None)}, expected ({rows},), one label a sample.")
-    if np.dtype(label.dtype) == np.float16:
-        raise GluonFRError(f"{name}: label is float16, which is exact to 2048 only; keep labels float32 or int32.")
-    values = label.asnumpy().ravel()
-    wrong = values[~((values >= 0) & (values < (np.inf if classes is None else classes)))]
-    if wrong.size:
-        least = "is no label" if classes is None else f"is outside 0..{classes - 1}"
-        raise GluonFRError(f"{name}: label {wrong[0]:g} {least}; check the data.")
-
-
-def positive_size(loss, size):
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise GluonFRError(f"{type(loss).__name__}: embedding_size is a whole number of at least 1, got {size!r}.")
-    return int(size)
-
-
-def number(loss, name, value, least=0.0, below=float("inf"), open_end=False):
-    """A float argument in [least, below), or (least, below) with `open_end`."""
-    if not (least < value < below or (value == least and not open_end)):
-        raise GluonFRError(
-            f"{type(loss).__name__}: {name} lies in {'(' if open_end else '['}{least:g}, {below:g}), got {value!r}."
-        )
-    return float(value)

@@ -1,7 +1,7 @@
+from gluonfr.loss.arguments import number, share
 from gluonfr.loss.base import cross_entropy
-from gluonfr.loss.center import rate
 from gluonfr.loss.centers import ClassCenters
-from gluonfr.loss.embedding_base import SoftmaxAndEmbedding, number
+from gluonfr.loss.embedding_base import SoftmaxAndEmbedding
 from gluonfr.loss.pairwise import as_mask
 from gluonfr.loss.registry import LOSSES
 
@@ -53,8 +53,8 @@ class GitLoss(ClassCenters, SoftmaxAndEmbedding):
         super().__init__(classes, embedding_size, dtype, weight, **kwargs)
         self.lamda_c = number(self, "lamda_c", lamda_c)
         self.lamda_g = number(self, "lamda_g", lamda_g)
-        self.alpha = rate(self, alpha)
-        self._add_centers(classes, embedding_size, weight_initializer, dtype)
+        self.alpha = share(self, "alpha", alpha)
+        self._add_centers(weight_initializer)
 
     def hybrid_forward(self, F, output, label, embedding, centers):
         label = F.reshape(label, shape=(-1,))

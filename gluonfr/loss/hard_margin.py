@@ -2,7 +2,7 @@ import math
 
 from mxnet import init
 
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import margin, number, refuse
 from gluonfr.loss.base import move
 from gluonfr.loss.margin import MarginLoss, add_angle, arc_target
 from gluonfr.loss.registry import LOSSES
@@ -33,9 +33,8 @@ class CurricularFace(MarginLoss):
 
     def __init__(self, classes, m=0.5, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        self._check_margin("m", m, 0, math.pi)
-        self.m, self._momentum = float(m), check_momentum(self, momentum)
-        self.t = self.params.get("t", shape=(1,), init=init.Zero(), dtype=dtype, grad_req="null")
+        self.m, self._momentum = margin(self, "m", m, 0, math.pi), number(self, "momentum", momentum, 0, 1)
+        self.t = self.params.get("t", shape=(1,), init=init.Zero(), dtype=self._dtype, grad_req="null")
 
     def target(self, F, cos_y, t):
         return arc_target(F, cos_y, self.m)
@@ -77,13 +76,11 @@ class SVXSoftmax(MarginLoss):
 
     def __init__(self, classes, m=None, t=1.2, s=64.0, x="arc", dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        if x not in ("arc", "cos"):
-            raise GluonFRError(f"SVXSoftmax: x is 'arc' or 'cos', got {x!r}.")
-        if not 1 <= t < float("inf"):
-            raise GluonFRError(f"SVXSoftmax: t is at least 1, got {t!r}.")
+        if not isinstance(x, str) or x not in ("arc", "cos"):
+            refuse(self, "x is 'arc' or 'cos'", x)
         m = (0.5 if x == "arc" else 0.35) if m is None else m
-        self._check_margin("m", m, 0, math.pi if x == "arc" else 2)
-        self.m, self.t, self._arc = float(m), float(t), x == "arc"
+        self.m, self.t = margin(self, "m", m, 0, math.pi if x == "arc" else 2), number(self, "t", t, 1)
+        self._arc = x == "arc"
 
     def target(self, F, cos_y):
         return arc_target(F, cos_y, self.m) if self._arc else cos_y - self.m
@@ -93,10 +90,3 @@ class SVXSoftmax(MarginLoss):
         bound = add_angle(F, cos_y, self.m) if self._arc else cos_y - self.m
         support = F.broadcast_greater(cos, F.reshape(bound, shape=(-1, 1)))
         return F.where(support, cos * self.t + (self.t - 1), cos)
-
-
-def check_momentum(loss, momentum):
-    """The momentum of a running mean as a float in [0, 1)."""
-    if not 0 <= momentum < 1:
-        raise GluonFRError(f"{type(loss).__name__}: momentum lies in [0, 1), got {momentum!r}.")
-    return float(momentum)

@@ -1,8 +1,9 @@
 import mxnet as mx
 
 from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import number
 from gluonfr.loss.base import cross_entropy, replace_target
-from gluonfr.loss.embedding_base import EmbeddingLoss, number
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.registry import LOSSES
 
 
@@ -47,17 +48,19 @@ class LGMLoss(EmbeddingLoss):
         weight=None,
         **kwargs,
     ):
+        if None not in (classes, num_classes) and classes != num_classes:
+            raise GluonFRError(f"LGMLoss: classes is {classes!r} and num_classes {num_classes!r}; give one of them.")
         classes = num_classes if classes is None else classes
         if classes is None or embedding_size is None:
-            raise GluonFRError("LGMLoss needs classes and embedding_size.")
+            raise GluonFRError("LGMLoss needs classes and embedding_size; give both.")
         super().__init__(classes, embedding_size, dtype, weight, **kwargs)
         self.alpha = number(self, "alpha", alpha)
         self.lamda = number(self, "lamda", lamda)
-        shape, lr_mult = (classes, embedding_size), number(self, "lr_mult", lr_mult)
+        shape, lr_mult = (self._classes, self._embedding_size), number(self, "lr_mult", lr_mult)
         with self.name_scope():
-            self.mean = self.params.get("mean", shape=shape, init=mx.init.Xavier(), dtype=dtype, wd_mult=0.0)
+            self.mean = self.params.get("mean", shape=shape, init=mx.init.Xavier(), dtype=self._dtype, wd_mult=0.0)
             self.log_var = self.params.get(
-                "log_var", shape=shape, init=mx.init.Zero(), dtype=dtype, wd_mult=0.0, lr_mult=lr_mult
+                "log_var", shape=shape, init=mx.init.Zero(), dtype=self._dtype, wd_mult=0.0, lr_mult=lr_mult
             )
 
     def hybrid_forward(self, F, embedding, label, mean, log_var):

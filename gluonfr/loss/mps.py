@@ -1,8 +1,10 @@
 import numpy as np
-from mxnet import nd
+from mxnet import nd, symbol
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
+from gluonfr.loss.arguments import number
+from gluonfr.loss.checks import check_label, check_rows
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import any_in_row, as_mask, only_where, row_max, unit_rows
 from gluonfr.loss.partners import is_label, same_person, take_rows, zero_unless
 from gluonfr.loss.registry import LOSSES
@@ -44,16 +46,16 @@ class MPSLoss(EmbeddingLoss):
             raise GluonFRError(
                 f"MPSLoss takes (embedding0, embedding1), with or without label, or (embedding, label), got {2 + len(args)}."
             )
-        if not isinstance(embedding, nd.NDArray):
+        if isinstance(embedding, symbol.Symbol):
             return self._compute(embedding, other, *args, sample_weight=sample_weight)
-        check_embedding(self, embedding, None)
+        check_rows(self, "embedding", embedding, None)
         rows = embedding.shape[0]
         if not args and is_label(other, rows):
             check_label(self, other, rows)
             partner = same_person(other.asnumpy().ravel())
             loss = self._compute(embedding, take_rows(embedding, partner), other, sample_weight=sample_weight)
             return zero_unless(loss, partner != np.arange(rows))
-        check_embedding(self, other, *embedding.shape)
+        check_rows(self, "embedding", other, *embedding.shape)
         label = args[0] if args else nd.arange(rows, ctx=embedding.context)
         check_label(self, label, rows)
         return self._compute(embedding, self._precise(other), label, sample_weight=sample_weight)

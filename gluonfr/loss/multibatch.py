@@ -1,6 +1,7 @@
 import mxnet as mx
 
-from gluonfr.loss.embedding_base import EmbeddingLoss, number
+from gluonfr.loss.arguments import number
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import masks, squared_distances, trainable
 from gluonfr.loss.registry import LOSSES
 
@@ -32,7 +33,7 @@ class MultiBatchLoss(EmbeddingLoss):
         super().__init__(None, None, dtype, weight, **kwargs)
         start = mx.init.Constant(number(self, "theta", theta))
         with self.name_scope():
-            self.theta = self.params.get("theta", shape=(1,), init=start, dtype=dtype, wd_mult=0.0)
+            self.theta = self.params.get("theta", shape=(1,), init=start, dtype=self._dtype, wd_mult=0.0)
 
     def hybrid_forward(self, F, embedding, label, theta):
         distance = squared_distances(F, embedding)

@@ -2,9 +2,8 @@ import math
 
 from mxnet import init, nd
 
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import margin, number, numbers_rising
 from gluonfr.loss.base import move, row_norm
-from gluonfr.loss.hard_margin import check_momentum
 from gluonfr.loss.margin import MarginLoss, inside
 from gluonfr.loss.registry import LOSSES
 
@@ -58,13 +57,9 @@ class MagFace(MarginLoss):
         **kwargs,
     ):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        if not 0 < l_a < u_a < float("inf"):
-            raise GluonFRError(f"MagFace: norms lie in a range 0 < l_a < u_a, got {l_a!r} and {u_a!r}.")
-        if not 0 <= l_m <= u_m < math.pi:
-            raise GluonFRError(f"MagFace: margins lie in 0 <= l_m <= u_m < pi, got {l_m!r} and {u_m!r}.")
-        if not 0 <= lambda_g < float("inf"):
-            raise GluonFRError(f"MagFace: lambda_g is 0 or more, got {lambda_g!r}.")
-        self._norms, self._margins, self._lambda_g = (float(l_a), float(u_a)), (float(l_m), float(u_m)), float(lambda_g)
+        self._norms = numbers_rising(self, ("l_a", "u_a"), (l_a, u_a), open_end=True, strictly=True)
+        self._margins = numbers_rising(self, ("l_m", "u_m"), (l_m, u_m), below=math.pi)
+        self._lambda_g = number(self, "lambda_g", lambda_g)
 
     def target(self, F, cos_y, norm):
         (l_a, u_a), (l_m, u_m) = self._norms, self._margins
@@ -114,12 +109,10 @@ class AdaFace(MarginLoss):
 
     def __init__(self, classes, m=0.4, h=0.333, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
-        self._check_margin("m", m, 0, math.pi / 2)
-        if not 0 < h < float("inf"):
-            raise GluonFRError(f"AdaFace: h is positive and finite, got {h!r}.")
-        self.m, self.h, self._momentum = float(m), float(h), check_momentum(self, momentum)
-        self.mean = self.params.get("mean", shape=(1,), init=init.Constant(20), dtype=dtype, grad_req="null")
-        self.std = self.params.get("std", shape=(1,), init=init.Constant(100), dtype=dtype, grad_req="null")
+        self.m, self.h = margin(self, "m", m, 0, math.pi / 2), number(self, "h", h, open_end=True)
+        self._momentum = number(self, "momentum", momentum, 0, 1)
+        self.mean = self.params.get("mean", shape=(1,), init=init.Constant(20), dtype=self._dtype, grad_req="null")
+        self.std = self.params.get("std", shape=(1,), init=init.Constant(100), dtype=self._dtype, grad_req="null")
 
     def target(self, F, cos_y, norm, mean, std):
         z = F.broadcast_div(F.broadcast_sub(F.stop_gradient(norm), mean), std + 1e-3)

@@ -1,5 +1,5 @@
-from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, number
+from gluonfr.loss.arguments import number, whole
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import as_mask, masks, row_min, squared_distances, trainable
 from gluonfr.loss.registry import LOSSES
 
@@ -52,10 +52,8 @@ class RangeLoss(EmbeddingLoss):
         **kwargs,
     ):
         super().__init__(None, None, dtype, weight, **kwargs)
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise GluonFRError(f"RangeLoss: top_k is a whole number of at least 1, got {top_k!r}.")
         self.alpha, self.beta = number(self, "alpha", alpha), number(self, "beta", beta)
-        self.margin, self.top_k = number(self, "margin", margin), top_k
+        self.margin, self.top_k = number(self, "margin", margin), whole(self, "top_k", top_k)
 
     def hybrid_forward(self, F, embedding, label):
         distance = squared_distances(F, embedding)

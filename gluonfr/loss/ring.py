@@ -1,8 +1,10 @@
 import mxnet as mx
 from mxnet import autograd, nd
 
+from gluonfr.loss.arguments import initializer, number
 from gluonfr.loss.base import cross_entropy, move, row_norm
-from gluonfr.loss.embedding_base import SoftmaxAndEmbedding, number
+from gluonfr.loss.checks import check_rows
+from gluonfr.loss.embedding_base import SoftmaxAndEmbedding
 from gluonfr.loss.registry import LOSSES
 
 
@@ -31,13 +33,14 @@ class RingLoss(SoftmaxAndEmbedding):
         super().__init__(2 if classes is None else classes, None, dtype, weight, **kwargs)
         self._any_classes = classes is None
         self.lamda = number(self, "lamda", lamda)
-        start = mx.init.Zero() if weight_initializer is None else weight_initializer
+        start = initializer(self, weight_initializer, mx.init.Zero())
         with self.name_scope():
-            self.R = self.params.get("R", shape=(1,), init=start, dtype=dtype, wd_mult=0.0)
+            self.R = self.params.get("R", shape=(1,), init=start, dtype=self._dtype, wd_mult=0.0)
 
     def _check(self, output, label):
-        if self._any_classes and output.ndim == 2:
-            self._classes = output.shape[1]
+        if self._any_classes:
+            check_rows(self, "output", output, None)
+            self._classes = max(2, output.shape[1])
         super()._check(output, label)
 
     def hybrid_forward(self, F, output, label, embedding, R):

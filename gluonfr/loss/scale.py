@@ -2,9 +2,8 @@ import math
 
 from mxnet import init, nd
 
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import flag, scale
 from gluonfr.loss.base import FRLoss, cross_entropy, move, replace_target
-from gluonfr.loss.margin import check_scale
 from gluonfr.loss.registry import LOSSES
 
 
@@ -38,13 +37,19 @@ class NormFace(_ScaledCosines):
         Whether s is a parameter of the loss (its weight is not decayed) or stays fixed.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, s=16.0, learned=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        self.s = check_scale(self, s)
-        if learned:
-            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=dtype, wd_mult=0.0)
+        self.s = scale(self, s)
+        if flag(self, "learned", learned):
+            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=self._dtype, wd_mult=0.0)
 
 
 @LOSSES.register("AdaCos")
@@ -65,16 +70,20 @@ class AdaCos(_ScaledCosines):
         False keeps :math:`s_0`, the paper's fixed AdaCos.
     dtype, weight
         As `FRLoss`.
+
+    Inputs:
+        - **output**: cosines (N, C).
+        - **label**: (N,), float32 or int32.
+    Outputs:
+        - **loss**: (N,).
     """
 
     def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        if dynamic not in (True, False):
-            raise GluonFRError(f"AdaCos: dynamic is True or False, got {dynamic!r}.")
-        self.s = max(1.0, math.sqrt(2) * math.log(max(classes - 1, 1)))
-        self._advances = dynamic
-        if dynamic:
-            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=dtype, grad_req="null")
+        self.s = max(1.0, math.sqrt(2) * math.log(max(self._classes - 1, 1)))
+        self._advances = flag(self, "dynamic", dynamic)
+        if self._advances:
+            self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=self._dtype, grad_req="null")
 
     def observe(self, F, output, label, embedding=None):
         label = label.reshape((-1,))

@@ -1,6 +1,6 @@
 import math
 
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import flag, number
 from gluonfr.loss.base import FRLoss, cross_entropy
 from gluonfr.loss.registry import LOSSES
 
@@ -42,15 +42,11 @@ class L2Softmax(FRLoss):
 
     def __init__(self, classes, alpha=None, p=0.9, from_normx=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
-        if alpha is None:
-            if not 0 < p < 1:
-                raise GluonFRError(f"L2Softmax: p is a probability between 0 and 1, got {p!r}.")
-            alpha = max(1.0, math.log(p * max(classes - 2, 1) / (1 - p)))
-        elif not alpha > 0:
-            raise GluonFRError(f"L2Softmax: alpha is positive, got {alpha!r}.")
-        self._alpha = float(alpha)
-        self.needs_embedding = not from_normx
-        self.feature_norm = bool(from_normx)
+        p = number(self, "p", p, 0, 1, open_end=True)
+        least = max(1.0, math.log(p * max(self._classes - 2, 1) / (1 - p)))
+        self._alpha = least if alpha is None else number(self, "alpha", alpha, open_end=True)
+        self.feature_norm = flag(self, "from_normx", from_normx)
+        self.needs_embedding = not self.feature_norm
 
     def hybrid_forward(self, F, output, label, embedding=None):
         if self.needs_embedding:

@@ -1,6 +1,4 @@
-import numpy as np
-
-from gluonfr.core import GluonFRError
+from gluonfr.loss.arguments import whole
 from gluonfr.loss.margin import ArcLoss
 from gluonfr.loss.registry import LOSSES
 
@@ -33,9 +31,7 @@ class SubCenterArc(ArcLoss):
 
     def __init__(self, classes, K=3, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, m, s, easy_margin, dtype, weight, **kwargs)
-        if isinstance(K, bool) or not isinstance(K, (int, np.integer)) or K < 1:
-            raise GluonFRError(f"SubCenterArc: K is a whole number of at least 1, got {K!r}.")
-        self._centres = int(K)
+        self._centres = whole(self, "K", K)
 
     @property
     def outputs(self):

@@ -1,8 +1,10 @@
 import numpy as np
-from mxnet import nd
+from mxnet import symbol
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss.embedding_base import EmbeddingLoss, check_embedding, check_label, number
+from gluonfr.loss.arguments import flag, number
+from gluonfr.loss.checks import check_label, check_rows
+from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import (
     as_mask,
     masks,
@@ -50,13 +52,13 @@ class TripletLoss(EmbeddingLoss):
             raise GluonFRError(
                 f"TripletLoss takes (anchor, positive, negative) or (embedding, label), got {2 + len(args)} arrays."
             )
-        if not isinstance(anchor, nd.NDArray):
+        if isinstance(anchor, symbol.Symbol):
             return self._compute(anchor, positive, *args, sample_weight=sample_weight)
-        check_embedding(self, anchor, None)
+        check_rows(self, "embedding", anchor, None)
         if not args:
             return self._form(anchor, positive, sample_weight)
         for each in (positive, args[0]):
-            check_embedding(self, each, *anchor.shape)
+            check_rows(self, "embedding", each, *anchor.shape)
         return self._compute(anchor, self._precise(positive), *args, sample_weight=sample_weight)
 
     def _form(self, embedding, label, sample_weight):
@@ -105,7 +107,7 @@ class BatchHardTriplet(EmbeddingLoss):
     def __init__(self, margin=0.2, squared=True, dtype="float32", weight=None, **kwargs):
         super().__init__(None, None, dtype, weight, **kwargs)
         self.margin = number(self, "margin", margin)
-        self._squared = bool(squared)
+        self._squared = flag(self, "squared", squared)
 
     def hybrid_forward(self, F, embedding, label):
         distance = squared_distances(F, embedding)

@@ -1,9 +1,10 @@
-"""Pictures: ROC curves, score histograms, embeddings and training curves, as Matplotlib figures and PNG files; the report."""
+"""Pictures: ROC curves, score histograms, embeddings, margins, training curves, as Matplotlib figures and PNG; the report."""
 
 from gluonfr.viz.curves import plot_training_curves, read_log
 from gluonfr.viz.embeddings import plot_embeddings
 from gluonfr.viz.faces import draw_faces
 from gluonfr.viz.histogram import plot_score_histogram
+from gluonfr.viz.margins import plot_margins
 from gluonfr.viz.report import ReportEntry, write_report
 from gluonfr.viz.roc import plot_roc
 
@@ -11,6 +12,7 @@ __all__ = [
     "ReportEntry",
     "draw_faces",
     "plot_embeddings",
+    "plot_margins",
     "plot_roc",
     "plot_score_histogram",
     "plot_training_curves",

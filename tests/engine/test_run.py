@@ -211,7 +211,7 @@ def test_pairs_of_another_size_are_brought_to_the_networks(small_options, tmp_pa
         ({"warmup": 30}, "warm-up"),
         ({"optimizer": "admw"}, "optimizer 'admw'"),
         ({"schedule": "step", "drops": [0]}, "cannot drop at step 0"),
-        ({"loss_args": {"m": "x"}}, "wrong kind"),
+        ({"loss_args": {"m": "x"}}, "margin m lies in"),
         ({"network_args": {"classes": 5}}, "without classes"),
         ({"epochs": float("inf")}, "epochs must be"),
     ],

