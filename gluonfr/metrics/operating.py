@@ -157,8 +157,8 @@ def explain(point, measured_on, wanted=None):
         f"take two photos for one person when their similarity is above {point.similarity:.4f} "
         f"(distance below {point.threshold:.4f}).",
         f"On {measured_on} that took {point.false_accepts:,} of {point.impostors:,} pairs of different people for one "
-        f"(FAR {point.far:.2g}, 95 % interval {low:.2g} to {high:.2g}) and recognised {point.true_accepts:,} of "
-        f"{point.genuine:,} pairs of one person ({100 * point.tar:.2f} %).",
+        f"(FAR {point.far:.2g}, 95 % interval {low:.2g} to {high:.2g} if pairs were independent) and recognised "
+        f"{point.true_accepts:,} of {point.genuine:,} pairs of one person ({100 * point.tar:.2f} %).",
         f"Among 1,000 people a stranger would be taken for about {_count(1000 * point.far)} of them." if point.far else "",
         f"FAR {wanted:g} was wanted, for which {point.impostors:,} pairs of different people are too few."
         if wanted and wanted < point.target
