@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
 from gluonfr.core.top_k import MEMORY, exact_scores, screening_error, top_k
+from gluonfr.metrics.operating import can_resolve, most_allowed
 from gluonfr.metrics.result import plain
 from gluonfr.metrics.unit import unit_rows
 
@@ -275,9 +276,9 @@ class _Counter:
 
 def _dir_at_fpir(target, found, mated, stranger_scores):
     strangers = len(stranger_scores)
-    if not mated or strangers * target < 1 - 1e-9:
+    if not mated or not can_resolve(target, strangers):
         return DirAtFpir(target, math.nan, math.nan, math.nan, 0, strangers, False)
-    allowed = int(target * strangers * (1 + 1e-12) + 1e-9)
+    allowed = most_allowed(target, strangers)
     # At this score the first stranger too many would be named.
     threshold = float(-np.sort(-stranger_scores)[allowed]) if allowed < strangers else -math.inf
     alarms = int(np.count_nonzero(stranger_scores > threshold))

@@ -6,7 +6,7 @@ import numpy as np
 
 from gluonfr.core import GluonFRError, generator
 from gluonfr.core.top_k import MEMORY, exact_scores, search
-from gluonfr.metrics.operating import can_resolve
+from gluonfr.metrics.operating import can_resolve, most_allowed
 from gluonfr.metrics.result import plain
 from gluonfr.metrics.unit import unit_rows
 
@@ -143,7 +143,7 @@ def evaluate_megaface(
         raise GluonFRError(
             "sizes and ranks must be whole numbers of 1 or more, and false accept rates above 0 and at most 1; correct them."
         )
-    if max((_allowed(far, len(probes) * len(distractors)) for far in far_target), default=0) > _MOST_ACCEPTS:
+    if max((most_allowed(far, len(probes) * len(distractors)) for far in far_target), default=0) > _MOST_ACCEPTS:
         raise GluonFRError(
             f"far {max(far_target):g} lets more than {_MOST_ACCEPTS:,} of {len(probes) * len(distractors):,} impostor pairs "
             "pass, all of which would be kept; ask for a rarer one."
@@ -193,7 +193,7 @@ class _State:
     def __init__(self, probes, k, distractors, far_target):
         self._scores = np.full((probes, k), -np.inf)
         # As many as the last and largest gallery may accept, and the one that is too many.
-        self._count = 1 + max((_allowed(far, probes * distractors) for far in far_target), default=-1)
+        self._count = 1 + max((most_allowed(far, probes * distractors) for far in far_target), default=-1)
         self._largest, self._impostors = np.empty(0), 0
 
     def add(self, probes, distractors, skip, memory, progress):
@@ -210,14 +210,10 @@ class _State:
     def tar_at_far(self, far, genuine):
         if not can_resolve(far, self._impostors):
             return MegaFaceTar(far, math.nan, math.nan, 0, self._impostors, False)
-        allowed = _allowed(far, self._impostors)
+        allowed = most_allowed(far, self._impostors)
         threshold = float(self._largest[allowed]) if allowed < len(self._largest) else -math.inf
         accepts = int(np.count_nonzero(self._largest > threshold))
         return MegaFaceTar(far, float(np.mean(genuine > threshold)), threshold, accepts, self._impostors, True)
-
-
-def _allowed(far, impostors):
-    return int(far * impostors * (1 + 1e-12) + 1e-9)
 
 
 def _flags(values, count, name):

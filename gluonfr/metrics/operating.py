@@ -84,6 +84,11 @@ def can_resolve(far, impostors):
     return bool(impostors * far >= 1 - 1e-9)
 
 
+def most_allowed(rate, trials):
+    """How many of so many trials may pass at a rate; rounding of `rate * trials` does not count."""
+    return int(rate * trials * (1 + 1e-12) + 1e-9)
+
+
 def last_within(false_accepts, allowed):
     """Place of the last ROC point with at most `allowed` false accepts; rounding of `far * impostors` does not count."""
     return int(np.searchsorted(false_accepts, allowed * (1 + 1e-12) + 1e-9, side="right")) - 1

@@ -3,6 +3,7 @@ import math
 import numpy as np
 
 from gluonfr.core import GluonFRError
+from gluonfr.metrics.operating import can_resolve
 from gluonfr.metrics.result import TarAtFar, VerificationResult
 from gluonfr.metrics.roc import rate, roc_curve
 
@@ -209,7 +210,7 @@ def _tar_at_far(target, grid, false_accepts, totals, distances, issame, starts):
         tar_std=float(known.std()) if len(known) else math.nan,
         far=float(np.nanmean(fars)) if impostors else math.nan,
         threshold=_threshold_at(target, grid, everywhere, impostors),
-        resolvable=bool(impostors * target >= 1 - 1e-9 and impostors < len(distances)),
+        resolvable=bool(can_resolve(target, impostors) and impostors < len(distances)),
         fold_tars=tars,
         fold_fars=fars,
         fold_thresholds=thresholds,
