@@ -144,9 +144,7 @@ def _add_photos(app, desk):
                 pixels = pixels_of(part)
                 chosen = chosen_face(embedder, pixels, None, *how)
                 crops.append(chosen.face.crop)
-                taken.append(
-                    {"box": chosen.face.box, "faces": chosen.faces, "ambiguous": chosen.ambiguous, **_size(pixels)}
-                )
+                taken.append({"box": chosen.face.box, "faces": chosen.faces, "ambiguous": chosen.ambiguous, **_size(pixels)})
             verdict = compare(embedder, *crops, aligned=True)
             said = {"network": verdict.model, "similarity": verdict.similarity, "thresholds": verdict.thresholds}
             return {**said, "meaning": str(verdict).splitlines()[1:], "first": taken[0], "second": taken[1]}

@@ -70,9 +70,7 @@ class Guard:
             if foreign or headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
                 raise Problem(403, "Pages of other sites may not ask this server.")
         if self._token and scope["path"].startswith(_SECRET) and not self._knows(headers.get("authorization", "")):
-            raise Problem(
-                401, "The token is missing or wrong; give the one that the server was started with.", _AUTHENTICATE
-            )
+            raise Problem(401, "The token is missing or wrong; give the one that the server was started with.", _AUTHENTICATE)
 
     def _is_here(self, host):
         try:

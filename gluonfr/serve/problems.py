@@ -60,4 +60,3 @@ def answer_problems(app):
 
     for kind in (Problem, Refused, GluonFRError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
-

@@ -41,12 +41,13 @@ def listen(host="127.0.0.1", port=8000, token=None):
             f"host: {host or 'every address'} can be reached from other machines, which demands a --token; "
             "or leave --host away to be reached from this one only."
         )
+    if not 0 <= port <= 65535:
+        raise GluonFRError(f"port must be a number from 0 to 65535, got {port}.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise GluonFRError(f"{host}:{port} cannot be listened at ({why}); name another --host or --port.") from error
+    except OSError as error:
+        raise GluonFRError(f"{host}:{port} cannot be listened at ({error.strerror}); name another --host or --port.") from error
 
 
 def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, min_face=32, ready=None):

@@ -26,9 +26,7 @@ class Worker:
     def place(self):
         """A place for the block; `Problem` 429 when all are taken."""
         if self._taken >= self._places:
-            raise Problem(
-                429, f"The server is busy with {self._places} requests; try again in a second.", {"Retry-After": "1"}
-            )
+            raise Problem(429, f"The server is busy with {self._places} requests; try again in a second.", {"Retry-After": "1"})
         self._taken += 1
         try:
             yield
