@@ -117,9 +117,7 @@ def test_a_gallery_of_another_network_is_not_served(models, tmp_path, capsys, no
     assert "holds embeddings of another" in capsys.readouterr().err
 
 
-def test_the_token_may_come_from_the_environment_and_the_address_is_one_for_a_browser(
-    monkeypatch, tmp_path, capsys, not_served
-):
+def test_the_token_of_the_environment_and_an_address_for_browsers(monkeypatch, tmp_path, capsys, not_served):
     monkeypatch.setenv("GLUONFR_TOKEN", "short")
     assert main(["serve", "--gallery", str(tmp_path / "g.db"), "--port", "0"]) == 2
     assert "at least 8" in capsys.readouterr().err
