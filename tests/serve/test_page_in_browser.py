@@ -1,7 +1,6 @@
 """The page in a real browser: what people do with it, by mouse and by keyboard, on a desk and on a phone."""
 
 import json
-import os
 import shutil
 import time
 
@@ -312,10 +311,6 @@ def test_it_fits_the_screen_in_light_and_dark(page, nobody, photos, width, schem
         "}).map((each) => each.outerHTML)"
     )
     assert low == []
-    folder = os.environ.get("GLUONFR_SCREENSHOTS")
-    if folder:
-        page.press(Keys.ESCAPE)
-        page.driver.save_screenshot(os.path.join(folder, f"{width}-{scheme}.png"))
 
 
 @pytest.mark.full

@@ -12,11 +12,12 @@ import threading
 
 import numpy as np
 import pytest
+from starlette.requests import Request
 
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
 from gluonfr.gallery import Gallery
-from gluonfr.serve import listen
+from gluonfr.serve import listen, upload
 from gluonfr.serve.guard import Guard
 from gluonfr.serve.problems import Problem, problem_of
 from gluonfr.serve.server import address_of
@@ -188,6 +189,23 @@ def test_a_worker_gives_back_the_places_of_what_fails():
     first, second = asyncio.run(work())
     assert first is second is not threading.current_thread()
     worker.close()
+
+
+def test_a_photo_that_does_not_arrive_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(upload, "SECONDS", 0.05)
+
+    async def part(seconds=3600.0):
+        await asyncio.sleep(seconds)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    def never_ends():
+        return part(0.001)
+
+    for receive in (part, never_ends):
+        scope = {"type": "http", "method": "POST", "headers": []}
+        with pytest.raises(Problem) as caught:
+            asyncio.run(upload.read_body(Request(scope, receive)))
+        assert caught.value.status == 408 and "send it again" in caught.value.sentence
 
 
 def test_what_the_caller_did_not_do_is_no_mistake_of_his():
