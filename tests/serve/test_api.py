@@ -282,6 +282,7 @@ def test_uploads_are_bounded_in_bytes(server):
         b"GET /api/people HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         b"\r\n" * 1000,
     ],
+    ids=["tls", "version", "endless line", "negative length", "broken chunk", "websocket", "empty lines"],
 )
 def test_what_is_no_http_leaves_the_server_up(server, garbage):
     with socket.create_connection((server.host, server.port), timeout=10) as connection:

@@ -246,7 +246,7 @@ def test_the_threshold_says_what_it_means_and_decides(page, nobody, photos):
     suited = page.text("#threshold-value")
     slider.send_keys(Keys.END)
     assert float(slider.get_attribute("value")) > best["similarity"] and page.names() == ["Unknown"]
-    assert "none of them known" in page.text("#look-said")
+    assert "1 face, unknown (" in page.text("#look-said")
     page.until(
         lambda: f"above the similarity {float(page.text('#threshold-value')):.4f}, given" in page.text("#threshold-means")
     )

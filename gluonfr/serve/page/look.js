@@ -64,7 +64,9 @@ async function showImage(file) {
 
 function summary() {
   const known = found.faces.filter((face) => nameOf(face) !== null).length;
-  return `${count(found.faces.length, "face", "faces")}, ${known || "none"} of them known (${found.network}).`;
+  const faces = found.faces.length;
+  const told = faces === 1 ? (known ? "known" : "unknown") : `${known || "none"} of them known`;
+  return `${count(faces, "face", "faces")}, ${told} (${found.network}).`;
 }
 
 /** The names again, at another threshold; `speak` says how many are known. */
