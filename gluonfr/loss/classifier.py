@@ -1,3 +1,5 @@
+from mxnet import nd
+
 from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm
 
 
@@ -59,6 +61,49 @@ class ClassifierLoss(FRLoss):
             logits = replace_target(F, logits, label, target, self._classes)
         loss, extra = cross_entropy(F, logits, label), self.extra(F, **state)
         return loss if extra is None else loss + extra
+
+    def part(self, F, output, label, own, classes, output_y=None, **state):
+        """What some of the classes add to the loss of a batch.
+
+        The loss of a sample is the log of the sum over parts of exp(log-sum-exp), less the sum of their targets, plus `extra`.
+
+        Parameters
+        ----------
+        output : (N, classes * centres)
+        label : (N,)
+            Place of the sample's class among these; any where it is not.
+        own : (N,)
+            1 where it is, 0 where not.
+        classes : int
+        output_y : (N,), optional
+            The target's output, wherever its class is; needed by losses that have `compares`.
+        **state
+            The loss's parameters, `class_parameters` of these classes alone, and the embedding's `norm` (N,) where it needs it.
+
+        Returns
+        -------
+        list of (N,)
+            Log-sum-exp; the target's logit and its output, 0 where the class is not here; and the log-sum-exp of the others
+            where the loss has `watches_others`. Gradients flow through the first two.
+        """
+        output = self.nearest(F, output, classes)
+        here = F.pick(output, label, axis=1)
+        logits, target = self.logits(F, output, label, here if output_y is None else F.where(own, here, output_y), **state)
+        stands = F.pick(logits, label, axis=1)
+        if target is None:
+            target = stands
+        else:
+            logits = replace_target(F, logits, label, F.where(own, target, stands), classes)
+        parts = [log_sum_exp(F, logits, label), target * own, F.stop_gradient(here * own)]
+        if self.watches_others:
+            everybody, rest = parts[0], others_log_sum_exp(F, logits, label, classes)
+            parts.append(F.stop_gradient(F.where(own, rest, everybody)))
+        return parts
+
+    def note(self, output_y, others, embedding):
+        """Take from a training pass what `step` needs: as `observe` does, for those who compute with `part`."""
+        if self._advances:
+            self._seen.append(self.watch(nd, output_y, others, embedding))
 
     def observe(self, F, output, label, embedding=None):
         label, output = label.reshape((-1,)), self.nearest(F, output, self._classes)
