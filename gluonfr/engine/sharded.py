@@ -85,6 +85,11 @@ class ShardedHead(Block):
         """What each device has alone: a list a device."""
         return [shard.own_parameters for shard in self.shards]
 
+    @property
+    def classifier_weights(self):
+        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        return [shard.weight for shard in self.shards]
+
     def begin(self, labels, step_number):
         """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
         self._ids = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]

@@ -102,7 +102,7 @@ class ClassifierLoss(FRLoss):
 
     def note(self, output_y, others, embedding):
         """Take from a training pass what `step` needs: as `observe` does, for those who compute with `part`."""
-        if self._advances:
+        if self.advances:
             self._seen.append(self.watch(nd, output_y, others, embedding))
 
     def observe(self, F, output, label, embedding=None):

@@ -83,15 +83,15 @@ class AdaCos(_ScaledCosines):
     def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
         self.s = max(1.0, math.sqrt(2) * math.log(max(self._classes - 1, 1)))
-        self._advances = flag(self, "dynamic", dynamic)
-        if self._advances:
+        self.advances = flag(self, "dynamic", dynamic)
+        if self.advances:
             self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=self._dtype, grad_req="null")
 
     def watch(self, F, cos_y, others, embedding):
         return others, cos_y
 
     def step(self, embeddings=None, labels=None):
-        if self._advances:
+        if self.advances:
             sums, cos_y = self.gather()
             angles, count = nd.sort(nd.arccos(nd.clip(cos_y, -1, 1))), len(cos_y)
             median = angles[(count - 1) // 2 : count // 2 + 1].mean()
