@@ -20,7 +20,7 @@ def add_arguments(parser):
     model.add_argument(
         "--classifier",
         default="auto",
-        help="plain, sharded (classes divided over the devices) or auto: sharded for many classes",
+        help="plain, sharded (classes divided over the devices) or auto, which divides many",
     )
     model.add_argument(
         "--sample-rate", type=part_or_number, default=1.0, help="part of the classes a step uses, such as 0.1, or their number"
@@ -53,7 +53,7 @@ def add_arguments(parser):
     output = parser.add_argument_group("output")
     output.add_argument("--out", help="run folder (default: runs/DATASET-NETWORK-LOSS)")
     output.add_argument(
-        "--resume", action="store_true", help="insist on a checkpoint to go on from, which is gone on from anyway"
+        "--resume", action="store_true", help="insist on a checkpoint to go on from; one that is there is used anyway"
     )
     output.add_argument("--val-every", type=float, default=1, help="epochs between validations, 0: only at the end")
     output.add_argument("--checkpoint-every", type=float, default=1, help="epochs between checkpoints, 0: only at the end")

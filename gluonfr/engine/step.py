@@ -194,9 +194,9 @@ class TrainStep:
 def _trainer_alone(parameters, optimizer, optimizer_params):
     """Of parameters that lie on one device; where gradients are sparse, only rows that have one are touched."""
     sparse = any(p._grad_stype != "default" for p in parameters)
-    if sparse and optimizer not in ("sgd", "adam", "adagrad"):
+    if sparse and optimizer not in ("sgd", "adam"):
         raise GluonFRError(
-            f"a sampled classifier is trained by sgd, adam or adagrad, which leave all other rows alone, not by {optimizer}."
+            f"a sampled classifier is trained by sgd or adam, which leave the rows of other classes alone, not by {optimizer}."
         )
     return gluon.Trainer(parameters, optimizer, dict(optimizer_params or {}), kvstore=None)
 
