@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -107,3 +108,27 @@ def test_a_run_killed_at_random_moments_repeats_the_unbroken_one_bit_by_bit(smal
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
     assert not [name for name in os.listdir(os.path.join(broken, "checkpoints")) if not name.startswith("step_")]
+
+
+def test_a_disk_that_is_full_ends_the_run_with_one_sentence_and_the_checkpoint_before_stands(small_options, tmp_path):
+    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
+    assert subprocess.run(command(small_options, whole, ["--keep-checkpoints", "1"]), stderr=subprocess.DEVNULL).returncode == 0
+    started = subprocess.Popen(command(small_options, broken, ["--keep-checkpoints", "1"]), stderr=subprocess.PIPE, text=True)
+    while not os.path.isdir(os.path.join(broken, "checkpoints", "step_00000002")):
+        assert started.poll() is None
+        time.sleep(0.001)
+    # From here on no file of this process can grow beyond some bytes, as on a disk without room.
+    resource.prlimit(started.pid, resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+    words = started.communicate()[1].splitlines()[-1]
+    assert (
+        started.returncode == 2
+        and "cannot be written (File too large); make room there and run the same command again" in words
+    )
+    left = os.listdir(os.path.join(broken, "checkpoints"))
+    assert len(left) == 1 and left[0].startswith("step_")
+    assert (
+        subprocess.run(command(small_options, broken, ["--keep-checkpoints", "1"]), stderr=subprocess.DEVNULL).returncode == 0
+    )
+    assert losses(whole) == losses(broken)
+    a, b = everything(whole), everything(broken)
+    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
