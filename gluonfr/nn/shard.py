@@ -65,8 +65,11 @@ class ClassShard(HybridBlock):
         """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
         for parameter in self.own_parameters:
             parameter.initialize(ctx=context)
-        centres = self._loss.centres
-        self.weight.set_data(normal_rows(seed, self.first * centres, self.weight.shape[0], self.in_units, std))
+        first, weight = self.first * self._loss.centres, self.weight.data(context)
+        # Block by block, so that there is no second copy of all rows.
+        for begin in range(0, weight.shape[0], _ROWS):
+            count = min(_ROWS, weight.shape[0] - begin)
+            weight[begin : begin + count] = nd.array(normal_rows(seed, first + begin, count, self.in_units, std), context)
 
     def hybrid_forward(self, F, embedding, label, own, *more, weight, **state):
         more, classes, centres = list(more), self.sampled or self.classes, self._loss.centres
