@@ -4,9 +4,9 @@
 
     step = backbone + products / rate + logits * passes / bandwidth + rows * touched / bandwidth + exchange
 
-The passes over memory are fitted to what `benchmarks/classifier.py` measured here; a GPU's rate, bandwidth and links are those of its
-maker, and its backbone is taken from the throughput that was published at the smallest number of classes. So the predictions
-are computed, not measured; beside them stand the published figures of InsightFace's Partial FC for the same set-up.
+The passes over memory are fitted to what `benchmarks/classifier.py` measured here; a GPU's rate, bandwidth and links are
+those of its maker, and its backbone is taken from the throughput that was published at the smallest number of classes. So the
+predictions are computed, not measured; beside them stand the published figures of InsightFace's Partial FC for that set-up.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Machine:
-    """`rate` in multiply-adds/s of float32, `bandwidth` of memory and `link` between devices in bytes/s, `latency` of an exchange
-    in s."""
+    """`rate` in multiply-adds/s, `bandwidth` of memory and `link` between devices in bytes/s, `latency` of an exchange in s."""
 
     rate: float
     bandwidth: float
@@ -28,7 +27,7 @@ class Machine:
 # Measured on two cores of a machine with AVX-512: benchmarks/classifier.py, ms a step of batch 128.
 # (classes, size, classes used, ms)
 MEASURED = ()
-# V100 SXM2: 15.7 TFLOP/s of which 0.7 are reached, 900 GB/s of which 0.8, NVLink 150 GB/s within a machine; 10 GB/s between machines.
+# V100 SXM2: 15.7 TFLOP/s of which 0.7 are reached, 900 GB/s of which 0.8; links of 100 GB/s in a machine, 10 between machines.
 V100 = Machine(0.7 * 15.7e12 / 2, 0.8 * 900e9, 100e9, 30e-6)
 FAR_V100 = Machine(V100.rate, V100.bandwidth, 10e9, 60e-6)
 # R50, mixed precision, batch 1024 on 8 V100, samples/s: classes, all of them, a tenth of them.
@@ -62,7 +61,7 @@ def head_seconds(machine, passes, classes, size, batch, devices, used):
 
 
 def memory(classes, size, batch, devices, used):
-    """Bytes a device: weights and momentum of its classes, gradient and normalised copy of those used, four matrices of logits."""
+    """Bytes a device: weights and momentum of its classes, gradient and copy of those used, four matrices of logits."""
     here, chosen = classes / devices, used / devices
     return 4 * (2 * here * size + 2 * chosen * size + 4 * batch * chosen)
 
