@@ -4,7 +4,8 @@
     python benchmarks/classifier.py --classes 4000000 --sizes 128
 
 A step is what a head does for 128 embeddings: forward, backward, update by SGD with momentum. Each case runs in a process
-of its own, so that its peak memory is known; the cases of a row take turns, `--rounds` times, and the smallest of the medians counts.
+of its own, so that its peak memory is known; the cases of a row take turns, `--rounds` times, and the smallest of the
+medians counts.
 """
 
 import argparse
