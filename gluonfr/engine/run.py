@@ -18,10 +18,12 @@ from gluonfr.deploy import save_network
 from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.batches import make_loader
 from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gluonfr.engine.group import Group
 from gluonfr.engine.heads import make_head
 from gluonfr.engine.history import LOG, History
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.processes.agreement import check_agreement
 from gluonfr.engine.schedule import make_schedule
 from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
@@ -70,13 +72,15 @@ class Run:
     Parameters
     ----------
     options : TrainOptions
+    group : Group, optional
     """
 
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, options, group=None):
+        self.options, self.group = options, group or Group()
         self.contexts = options.contexts()
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
+        check_agreement(self.group, options, self.dataset, self.sets)
         self._check_folder()
         self.net, loss = self._network_and_loss()
         self.loader = make_loader(options, self.dataset, len(self.contexts), loss)
@@ -303,13 +307,15 @@ def _draw(out, rows, validation):
     return pictures
 
 
-def train(options=None, **kwargs):
+def train(options=None, group=None, **kwargs):
     """Train a network: `train(dataset="emore", out="runs/emore", val=["lfw"], gpus=[0, 1])`.
 
     Parameters
     ----------
     options : TrainOptions, optional
         Or its fields as keyword arguments.
+    group : Group, optional
+        The processes that train together; this one alone by default.
 
     Returns
     -------
@@ -320,4 +326,4 @@ def train(options=None, **kwargs):
     GluonFRError
         Bad options or files; a loss that became NaN; a run that was asked to stop (it is saved).
     """
-    return Run(options or TrainOptions(**kwargs)).train()
+    return Run(options or TrainOptions(**kwargs), group).train()

@@ -1,4 +1,3 @@
-import json
 import os
 
 import numpy as np
@@ -7,6 +6,7 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.engine.group import Group
 from gluonfr.engine.processes.hosts import check_own_name
+from gluonfr.engine.processes.values import exchange_values
 from gluonfr.engine.processes.watch import pulse
 
 # Elements that are summed at once: enough that what a sum costs by itself does not count, few enough that the first sums
@@ -75,10 +75,7 @@ class HorovodGroup(Group):
         self.beat()
 
     def gather_values(self, value):
-        data = np.frombuffer(json.dumps(value).encode(), np.uint8)
-        lengths = self.gather(nd.array([len(data)], dtype="int32"), "values.lengths").asnumpy()
-        table = self.gather(nd.array(data, dtype="uint8"), "values").asnumpy()
-        return [json.loads(each.tobytes()) for each in np.split(table, np.cumsum(lengths)[:-1])]
+        return exchange_values(value, self._exchange)
 
     def beat(self):
         if self._pulse is not None:
@@ -87,6 +84,9 @@ class HorovodGroup(Group):
     def close(self):
         self.barrier()
         self._horovod.shutdown()
+
+    def _exchange(self, row):
+        return self.gather(nd.array(row[None], dtype="uint8"), f"values.{len(row)}").asnumpy()
 
 
 def load_horovod():

@@ -2,11 +2,14 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
 
 from gluonfr.core import GluonFRError
+from gluonfr.engine.processes.agreement import check_devices
+from gluonfr.engine.processes.hosts import parse_hosts
 from gluonfr.engine.processes.members import kill, wait
 from gluonfr.engine.processes.starts import HorovodHere, HorovodRun, PsHere
 from gluonfr.engine.processes.watch import Watch
@@ -36,7 +39,7 @@ class Outcome:
     restarts: int = 0
 
 
-def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_restarts=0, hang_timeout=HANG_TIMEOUT, again=None):
+def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_restarts=0, hang_timeout=HANG_TIMEOUT):
     """Run a command as several ranks that form a group, and own them until the last has ended.
 
     A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs, or does not come up, ends
@@ -55,11 +58,9 @@ def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_res
     logs : str
         Folder of the output of all ranks but 0, which has the terminal.
     max_restarts : int, default 0
-        How often all are started again after one failed.
+        How often all are started again, with the same command, after one failed.
     hang_timeout : float, default 300
         Seconds without an exchange between ranks or a `Group.beat` after which they are stuck.
-    again : list of str, optional
-        The command of later starts.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_res
     new = not os.path.exists(folder)
     with _Signals() as signals:
         for attempt in range(max_restarts + 1):
-            outcome = _attempt(way, command if attempt == 0 else again or command, logs, hang_timeout, signals)
+            outcome = _attempt(way, command, logs, hang_timeout, signals)
             outcome.restarts = attempt
             if outcome.status in (0, _REFUSED) or signals.count or attempt == max_restarts:
                 break
@@ -92,6 +93,26 @@ def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_res
         # A run that is refused leaves nothing.
         shutil.rmtree(folder)
     return outcome
+
+
+def launch_training(typed, gpus, cpus, out, workers=1, hosts=None, **options):
+    """`launch` for `gluonfr train`: every rank runs the command as it was typed; a later start goes on from the checkpoints.
+
+    Parameters
+    ----------
+    typed : list of str
+        The command line, from 'train' on.
+    gpus, cpus
+        See `check_devices`.
+    out : str
+        The run's folder; output of the ranks goes to `out/ranks`.
+    workers, hosts, **options
+        See `launch`; `hosts` as text.
+    """
+    hosts = parse_hosts(hosts) if hosts else None
+    check_devices(gpus, cpus, max(count for _, count in hosts) if hosts else workers)
+    logs = os.path.join(os.path.abspath(os.path.expanduser(out)), "ranks")
+    return launch([sys.executable, "-m", "gluonfr", *typed], workers, hosts=hosts, logs=logs, **options)
 
 
 def _attempt(way, command, logs, hang_timeout, signals):
@@ -115,9 +136,14 @@ def _follow(members, watch, grace, signals):
             watch.stop_all()
             if signals.count > 1:
                 return Outcome(1, "killed, because it was asked to stop a second time")
-            if all(each.status is not None for each in members if each.works):
-                return _stopped(members)
-        if bad and not (signals.count and bad[0].status > 0):
+            if any(each.status == -signal.SIGTERM for each in ended):
+                return Outcome(1, "stopped before the first step.")
+            if bad and bad[0].status == _REFUSED:
+                # What a rank that was asked to stop, and saved, ends with.
+                if all(each.status is not None for each in members if each.works):
+                    return Outcome(_REFUSED)
+                bad = []
+        if bad:
             return _failed(bad[0], members, watch, grace, time.monotonic() - began)
         if all(each.status == 0 for each in members if each.works):
             return Outcome(0)
@@ -127,13 +153,6 @@ def _follow(members, watch, grace, signals):
             named = [each for each in members if each.name == f"rank {rank}"]
             return Outcome(1, f"{why}; all ranks are ended." + "".join(_shown(each) for each in named))
         time.sleep(0.05)
-
-
-def _stopped(members):
-    status = max((each.status for each in members if each.works), key=lambda each: (each < 0, each))
-    if status in (0, _REFUSED):
-        return Outcome(status)
-    return Outcome(1, "a rank failed while all were stopping.")
 
 
 def _failed(first, members, watch, grace, seconds):

@@ -1,4 +1,3 @@
-import json
 import os
 
 import mxnet as mx
@@ -7,10 +6,9 @@ from mxnet import nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.group import Group
+from gluonfr.engine.processes.values import exchange_values
 from gluonfr.engine.processes.watch import pulse
 
-# Bytes of a value that go round at once.
-_SLOT = 4096
 # What a float32, in which the servers sum, holds exactly.
 _DTYPES = (np.float32, np.float16, np.uint8, np.int8)
 
@@ -77,19 +75,7 @@ class PsGroup(Group):
         nd.waitall()
 
     def gather_values(self, value):
-        data = np.frombuffer(json.dumps(value).encode(), np.uint8)
-        lengths = np.zeros((self.size, 2), np.float32)
-        # In two digits, because a float32 ends at 2**24.
-        lengths[self.rank] = divmod(len(data), 1 << 16)
-        lengths = (self._summed("lengths", lengths) @ [1 << 16, 1]).astype(int)
-        parts = []
-        for begin in range(0, lengths.max(), _SLOT):
-            slots = np.zeros((self.size, _SLOT), np.float32)
-            piece = data[begin : begin + _SLOT]
-            slots[self.rank, : len(piece)] = piece
-            parts.append(self._summed("values", slots).astype(np.uint8))
-        table = np.concatenate(parts, axis=1)
-        return [json.loads(row[:length].tobytes()) for row, length in zip(table, lengths)]
+        return exchange_values(value, self._exchange)
 
     def beat(self):
         if self._pulse is not None:
@@ -98,10 +84,12 @@ class PsGroup(Group):
     def close(self):
         self.barrier()
 
-    def _summed(self, name, array):
-        total = nd.array(array, dtype=array.dtype)
-        self._sum(name, total)
-        return total.asnumpy()
+    def _exchange(self, row):
+        table = np.zeros((self.size, len(row)), np.float32)
+        table[self.rank] = row
+        total = nd.array(table)
+        self._sum(f"values.{len(row)}", total)
+        return total.asnumpy().astype(np.uint8)
 
     def _sum(self, name, array):
         self._start(name, array)

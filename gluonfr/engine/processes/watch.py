@@ -152,7 +152,7 @@ class Pulse:
         self.beats += 1
 
     def _talk(self):
-        why, stopped = "the launcher has ended", False
+        why, stopped = "the launcher ended the run, or has ended itself", False
         try:
             while True:
                 self._connection.sendall(b"%d\n" % self.beats)
@@ -167,7 +167,7 @@ class Pulse:
             why = f"the launcher said nothing for {self._timeout:g} s"
         except OSError:
             pass
-        os.write(2, f"this rank ends: {why}.\n".encode())
+        os.write(2, f"this rank ends, because {why}.\n".encode())
         os._exit(1)
 
 
