@@ -61,8 +61,8 @@ def check_agreement(group, options, dataset, sets):
             ours, theirs = ranks[0].get(name), other.get(name)
             if name != "host" and ours != theirs:
                 raise GluonFRError(
-                    f"rank {rank} on {other['host']} has {name} {theirs}, rank 0 on {ranks[0]['host']} has {ours}; they have to "
-                    "be the same on all."
+                    f"rank {rank} on {other['host']} has {name} {theirs}, rank 0 on {ranks[0]['host']} has {ours}; all have to "
+                    "have the same."
                 )
     if len(options.contexts()) > 1:
         raise GluonFRError(
