@@ -16,7 +16,7 @@ from gluonfr.engine.processes.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-HANG_TIMEOUT = 300
+HANG_TIMEOUT, START_TIMEOUT = 300, 120
 # A command's exit status for a mistake of its caller: the same command would make it again.
 _REFUSED = 2
 
@@ -39,12 +39,21 @@ class Outcome:
     restarts: int = 0
 
 
-def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_restarts=0, hang_timeout=HANG_TIMEOUT):
+def launch(
+    command,
+    workers=1,
+    sync="horovod",
+    hosts=None,
+    logs="ranks",
+    max_restarts=0,
+    hang_timeout=HANG_TIMEOUT,
+    start_timeout=START_TIMEOUT,
+):
     """Run a command as several ranks that form a group, and own them until the last has ended.
 
-    A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs, or does not come up, ends
-    all within `hang_timeout` more. No process is left, also when this one is killed. SIGTERM, SIGINT and SIGHUP are handed
-    to the ranks as SIGTERM, which are waited for; the second one kills them.
+    A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs ends all within `hang_timeout`
+    more, and one that does not come up within `start_timeout` more. No process is left, also when this one is killed.
+    SIGTERM, SIGINT and SIGHUP are handed to the ranks as SIGTERM, which are waited for; the second one kills them.
 
     Parameters
     ----------
@@ -61,6 +70,8 @@ def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_res
         How often all are started again, with the same command, after one failed.
     hang_timeout : float, default 300
         Seconds without an exchange between ranks or a `Group.beat` after which they are stuck.
+    start_timeout : float, default 120
+        Seconds that the ranks have to come up and meet, at least `hang_timeout`.
 
     Returns
     -------
@@ -84,7 +95,7 @@ def launch(command, workers=1, sync="horovod", hosts=None, logs="ranks", max_res
     new = not os.path.exists(folder)
     with _Signals() as signals:
         for attempt in range(max_restarts + 1):
-            outcome = _attempt(way, command, logs, hang_timeout, signals)
+            outcome = _attempt(way, command, logs, (hang_timeout, max(hang_timeout, start_timeout)), signals)
             outcome.restarts = attempt
             if outcome.status in (0, _REFUSED) or signals.count or attempt == max_restarts:
                 break
@@ -115,8 +126,8 @@ def launch_training(typed, gpus, cpus, out, workers=1, hosts=None, **options):
     return launch([sys.executable, "-m", "gluonfr", *typed], workers, hosts=hosts, logs=logs, **options)
 
 
-def _attempt(way, command, logs, hang_timeout, signals):
-    with Watch(way.workers, hang_timeout, way.address) as watch, way.start(command, watch.environment(), logs) as members:
+def _attempt(way, command, logs, timeouts, signals):
+    with Watch(way.workers, *timeouts, way.address) as watch, way.start(command, watch.environment(), logs) as members:
         try:
             return _follow(members, watch, way.grace, signals)
         finally:

@@ -25,20 +25,26 @@ class Watch(socketserver.ThreadingTCPServer):
 
     Parameters
     ----------
+    ranks : int
     timeout : float
         Seconds after which a rank that says nothing is lost, and all are stuck when none goes on.
+    start_timeout : float
+        Seconds that they have to come up and meet.
     address : str, default '127.0.0.1'
         Of this machine, as the ranks see it.
     """
 
     daemon_threads = True
+    allow_reuse_address = True
 
-    def __init__(self, ranks, timeout, address="127.0.0.1"):
+    def __init__(self, ranks, timeout, start_timeout, address="127.0.0.1"):
         super().__init__((address, 0), _Listener)
         self.ranks, self.timeout, self.token = ranks, timeout, secrets.token_hex(16)
+        self._start_timeout, self._began = start_timeout, time.monotonic()
         self._lock = threading.Lock()
         self._open, self._beats, self._heard, self._gone = set(), {}, {}, set()
-        self._moved = time.monotonic()
+        # Nothing moves before all ranks have met.
+        self._moved = None
         # What the ranks are told whenever they say something.
         self.answer = _GOOD
         self.first_gone = None
@@ -52,7 +58,7 @@ class Watch(socketserver.ThreadingTCPServer):
         """A rank has said how often it went on."""
         with self._lock:
             now = self._heard[rank] = time.monotonic()
-            if self._beats.get(rank) != beats:
+            if self._beats.get(rank, 0) != beats:
                 self._beats[rank], self._moved = beats, now
 
     def joined(self, connection):
@@ -76,12 +82,14 @@ class Watch(socketserver.ThreadingTCPServer):
                         rank,
                         f"rank {rank} said nothing for {self.timeout:g} s: it is stopped, or its machine or link is down",
                     )
-            if now - self._moved <= self.timeout:
+            if self._moved is not None:
+                return (None, f"no rank went on for {self.timeout:g} s") if now - self._moved > self.timeout else None
+            if now - self._began <= self._start_timeout:
                 return None
             missing = [rank for rank in range(self.ranks) if rank not in self._heard]
             if missing:
-                return missing[0], f"rank {missing[0]} did not come up within {self.timeout:g} s"
-            return None, f"no rank went on for {self.timeout:g} s"
+                return missing[0], f"rank {missing[0]} did not come up within {self._start_timeout:g} s"
+            return None, f"the ranks did not meet within {self._start_timeout:g} s"
 
     def stop_all(self):
         """Ask every rank to stop as SIGTERM does, on whichever machine it is; those that come later, too."""
