@@ -129,14 +129,14 @@ def launch_training(typed, gpus, cpus, out, workers=1, hosts=None, **options):
 def _attempt(way, command, logs, timeouts, signals):
     with Watch(way.workers, *timeouts, way.address) as watch, way.start(command, watch.environment(), logs) as members:
         try:
-            return _follow(members, watch, way.grace, signals)
+            return _follow(members, watch, way, signals)
         finally:
             watch.end()
             wait(members, 0 if signals.count > 1 else way.grace)
             kill(members)
 
 
-def _follow(members, watch, grace, signals):
+def _follow(members, watch, way, signals):
     """Wait for the end of a run; what is left then is for the caller to kill."""
     began = time.monotonic()
     while True:
@@ -149,13 +149,13 @@ def _follow(members, watch, grace, signals):
                 return Outcome(1, "killed, because it was asked to stop a second time")
             if any(each.status == -signal.SIGTERM for each in ended):
                 return Outcome(1, "stopped before the first step.")
-            if bad and bad[0].status == _REFUSED:
+            if bad and way.cause(bad[0]).status == _REFUSED:
                 # What a rank that was asked to stop, and saved, ends with.
                 if all(each.status is not None for each in members if each.works):
                     return Outcome(_REFUSED)
                 bad = []
         if bad:
-            return _failed(bad[0], members, watch, grace, time.monotonic() - began)
+            return _failed(bad[0], members, way, time.monotonic() - began)
         if all(each.status == 0 for each in members if each.works):
             return Outcome(0)
         stuck = watch.stuck()
@@ -166,13 +166,13 @@ def _follow(members, watch, grace, signals):
         time.sleep(0.05)
 
 
-def _failed(first, members, watch, grace, seconds):
+def _failed(first, members, way, seconds):
     # Time for the others to say what they saw, and for rank 0 to refuse by itself.
-    wait([each for each in members if each.works], grace)
-    if first.status == _REFUSED and any(each.log is None and each.status == _REFUSED for each in members):
+    wait([each for each in members if each.works], way.grace)
+    first = way.cause(first)
+    if first.status == _REFUSED and any(each.log is None and each.status == _REFUSED for each in (first, *members)):
         return Outcome(_REFUSED)
-    left = "" if watch.first_gone is None or first.name.startswith("rank") else f" after rank {watch.first_gone} had left"
-    message = f"{first.name} {first.fate()}{left}, {seconds:.0f} s after the start; all ranks are ended.{_shown(first)}"
+    message = f"{first.name} {first.fate()}, {seconds:.0f} s after the start; all ranks are ended.{_shown(first)}"
     return Outcome(_REFUSED if first.status == _REFUSED else 1, message)
 
 

@@ -1,7 +1,9 @@
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import Optional
@@ -18,25 +20,32 @@ class Member:
     ----------
     name : str
         Such as 'rank 1'.
-    process : Popen
+    process : Popen or None
+        None for a process on another machine that has ended.
     log : str or None
         File of its output; None for the terminal.
     begin : int
         Where the output of this start begins in the file.
     works : bool
         Whether the run is over when it has ended, with others of this kind.
+    told : int
+        Status of what has no process here.
+    relay : Thread, optional
+        Writes its log.
     """
 
     name: str
-    process: subprocess.Popen
+    process: Optional[subprocess.Popen]
     log: Optional[str] = None
     begin: int = 0
     works: bool = True
+    told: int = 0
+    relay: Optional[threading.Thread] = None
 
     @property
     def status(self):
         """Exit status, negative for a signal; None while it runs."""
-        return self.process.poll()
+        return self.told if self.process is None else self.process.poll()
 
     def fate(self):
         """How it ended, as the predicate of a sentence."""
@@ -46,8 +55,10 @@ class Member:
 
     def last_lines(self):
         """The end of what it wrote, indented; empty where that went to the terminal."""
-        if self.log is None:
+        if self.log is None or not os.path.exists(self.log):
             return ""
+        if self.relay is not None:
+            self.relay.join(2)
         with open(self.log, "rb") as file:
             file.seek(self.begin)
             lines = file.read()[-20000:].decode("utf-8", "replace").splitlines()
@@ -55,7 +66,7 @@ class Member:
         return "".join(f"\n  {line}" for line in lines)
 
 
-def start(command, environment, name, log=None, works=True):
+def start(command, environment, name, log=None, works=True, relayed=None):
     """Start a member of a run; it is killed with this process, however that ends.
 
     Parameters
@@ -65,8 +76,10 @@ def start(command, environment, name, log=None, works=True):
         On top of this process's own.
     name, log, works
         See `Member`.
+    relayed : bytes, optional
+        Regular expression of how lines begin that go to the terminal without that beginning, instead of the log.
     """
-    file, begin = None, 0
+    file, begin, relay = None, 0, None
     if log is not None:
         os.makedirs(os.path.dirname(log), exist_ok=True)
         # What an earlier start wrote stays.
@@ -77,14 +90,28 @@ def start(command, environment, name, log=None, works=True):
             [sys.executable, "-E", "-S", _BOUND, str(os.getpid()), *command],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
+            stdout=file if relayed is None else subprocess.PIPE,
+            stderr=file if relayed is None else subprocess.STDOUT,
             start_new_session=True,
         )
+        if relayed is not None:
+            relay = threading.Thread(target=_relay, args=(process.stdout, log, relayed), daemon=True)
+            relay.start()
     finally:
         if file is not None:
             file.close()
-    return Member(name, process, log, begin, works)
+    return Member(name, process, log, begin, works, relay=relay)
+
+
+def _relay(lines, log, relayed):
+    with open(log, "ab", buffering=0) as file:
+        for line in lines:
+            begin = re.match(relayed, line)
+            if begin:
+                sys.stderr.write(line[begin.end() :].decode("utf-8", "replace"))
+                sys.stderr.flush()
+            else:
+                file.write(line)
 
 
 def wait(members, seconds):

@@ -2,24 +2,34 @@
 
 import contextlib
 import os
+import re
 import socket
 import sys
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.processes.hosts import address_towards, check_hosts, is_here
-from gluonfr.engine.processes.members import start
+from gluonfr.engine.processes.members import Member, start
 from gluonfr.engine.processes.watch import rank_environment
 
 # Seconds in which Horovod connects its ranks, and after which it notices a link that is cut.
 _CONNECT = 30
 _SERVER = "import gluonfr, mxnet"
+_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keeper.py")
 LOGS = "GLUONFR_RANK_LOGS"
 
 
-class HorovodHere:
-    """Ranks on this machine, which find one another through a server in this process."""
+class _Here:
+    # Seconds that the others have to say what they saw of a failure.
+    grace = 3
+    address = "127.0.0.1"
 
-    grace, address = 3, "127.0.0.1"
+    def cause(self, member):
+        """What ended the run, where this member has ended badly."""
+        return member
+
+
+class HorovodHere(_Here):
+    """Ranks on this machine, which find one another through a server in this process."""
 
     def __init__(self, workers):
         _need_horovod()
@@ -57,10 +67,8 @@ class HorovodHere:
 _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 
 
-class PsHere:
+class PsHere(_Here):
     """Ranks on this machine on ps-lite, with its scheduler and as many servers as ranks, up to four."""
-
-    grace, address = 3, "127.0.0.1"
 
     def __init__(self, workers):
         self.workers = workers
@@ -122,7 +130,19 @@ class HorovodRun:
         ]
         own = {**environment, LOGS: os.path.abspath(logs)}
         own["HOROVOD_GLOO_TIMEOUT_SECONDS"] = os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", str(_CONNECT))
-        yield [start([*run, *command], own, "horovodrun")]
+        keep = [sys.executable, "-E", "-S", _KEEPER]
+        log = os.path.join(logs, "horovodrun.log")
+        # It marks every line with its rank; all but rank 0 write to files of their own.
+        yield [start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[1,0\]<std(out|err)>:")]
+
+    def cause(self, member):
+        """The rank of which `horovodrun` says that it was the first to fail; `horovodrun` itself where it says nothing."""
+        told = re.findall(r"Process name: (\d+)\s+Exit code: (\d+)", member.last_lines())
+        if not told:
+            return member
+        rank, status = map(int, told[-1])
+        log = os.path.join(os.path.dirname(member.log), f"{rank}.log") if rank else None
+        return Member(f"rank {rank}", None, log, told=128 - status if status > 128 else status)
 
 
 def _rank(command, environment, rank, logs):

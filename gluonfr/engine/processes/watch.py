@@ -47,7 +47,6 @@ class Watch(socketserver.ThreadingTCPServer):
         self._moved = None
         # What the ranks are told whenever they say something.
         self.answer = _GOOD
-        self.first_gone = None
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
     def environment(self):
@@ -55,7 +54,9 @@ class Watch(socketserver.ThreadingTCPServer):
         return {_ADDRESS: "%s:%d" % self.server_address[:2], _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
 
     def note(self, rank, beats):
-        """A rank has said how often it went on."""
+        """A rank has said how often it went on; numbers below 0 are keepers."""
+        if rank < 0:
+            return
         with self._lock:
             now = self._heard[rank] = time.monotonic()
             if self._beats.get(rank, 0) != beats:
@@ -68,9 +69,8 @@ class Watch(socketserver.ThreadingTCPServer):
     def left(self, connection, rank):
         with self._lock:
             self._open.discard(connection)
-            if rank is not None:
+            if rank is not None and rank >= 0:
                 self._gone.add(rank)
-                self.first_gone = rank if self.first_gone is None else self.first_gone
 
     def stuck(self):
         """What is wrong, as (rank or None, sentence without an end), or None."""
