@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: test test-full test-faults test-pythons lint demo clean
+.PHONY: test test-full test-faults test-pythons lint demo horovod clean
 
 $(VENV)/ready: setup.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
@@ -32,6 +32,10 @@ test-pythons:
 
 demo: $(VENV)/ready
 	$(BIN)/gluonfr demo --out runs/demo
+
+# Several processes and machines: compiles Horovod for this MXNet, which takes some minutes.
+horovod: $(VENV)/ready
+	$(BIN)/python tools/build_horovod.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,3 +1,5 @@
+import sys
+
 from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers
 from gluonfr.cli.tables import print_results
 from gluonfr.core.compat import share_cores
@@ -50,6 +52,14 @@ def add_arguments(parser):
         "--average", type=float, default=0, help="decay of the weights' moving average that is saved, such as 0.999"
     )
     course.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation and dropout")
+    several = parser.add_argument_group("several processes")
+    several.add_argument("--workers", type=int, default=1, help="processes on this machine, one device each")
+    several.add_argument("--hosts", help="machines and their processes instead, such as a:4,b:4, reached by ssh")
+    several.add_argument("--sync", default="horovod", choices=("horovod", "ps"), help="what carries the gradients")
+    several.add_argument("--max-restarts", type=int, default=0, help="how often all start again when one failed")
+    several.add_argument(
+        "--hang-timeout", type=float, default=300, metavar="S", help="seconds without progress after which all are ended"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--out", help="run folder (default: runs/DATASET-NETWORK-LOSS)")
     output.add_argument(
@@ -69,14 +79,24 @@ def part_or_number(text):
 
 
 def run(arguments):
-    if not arguments.gpus:
-        share_cores(arguments.cpus)
-    from gluonfr.engine import TrainOptions, train
-
-    fields = {name: value for name, value in vars(arguments).items() if name != "command"}
+    fields = {name: value for name, value in vars(arguments).items() if name not in ("command", "typed")}
     fields["out"] = fields["out"] or f"runs/{arguments.dataset}-{arguments.network}-{arguments.loss}".lower()
-    result = train(TrainOptions(**fields))
-    report(result)
+    several = {name: fields.pop(name) for name in ("workers", "hosts", "sync", "max_restarts", "hang_timeout")}
+    if not arguments.gpus:
+        share_cores(max(arguments.cpus, several["workers"]))
+    from gluonfr.engine import TrainOptions, train
+    from gluonfr.engine.processes import is_rank, joined, launch_training, own_gpus
+
+    if (several["workers"] > 1 or several["hosts"]) and not is_rank():
+        outcome = launch_training(arguments.typed, fields["gpus"], fields["cpus"], fields["out"], **several)
+        if outcome.message:
+            print(f"gluonfr train: {outcome.message}", file=sys.stderr)
+        return outcome.status
+    fields["gpus"] = own_gpus(fields["gpus"])
+    with joined() as group:
+        result = train(TrainOptions(**fields), group)
+        if group.rank == 0:
+            report(result)
     return 0
 
 

@@ -60,11 +60,6 @@ class PlainHead(Block):
         super().__init__(**kwargs)
         self._group = group or Group()
         if self._group.size > 1 and loss.advances:
-            if not self._group.shards:
-                raise GluonFRError(
-                    f"{type(loss).__name__} has state that all processes move together, which --sync ps cannot; use --sync "
-                    "horovod."
-                )
             loss.join = lambda array: self._group.gather(array, "state")
         with self.name_scope():
             self.classifier = None

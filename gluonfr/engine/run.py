@@ -26,6 +26,7 @@ from gluonfr.engine.group import Group
 from gluonfr.engine.history import History
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.processes.agreement import check_agreement
 from gluonfr.engine.schedule import make_schedule
 from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
@@ -85,6 +86,7 @@ class Run:
         precision.use(options.dtype, self.contexts)
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
+        check_agreement(self.group, options, self.dataset, self.sets)
         self.net, loss = self._network_and_loss()
         self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group)
         self.steps_per_epoch = len(self.loader)
@@ -302,7 +304,12 @@ class Run:
 
     def _validated(self):
         results = validate(
-            self.net, self.sets, self.contexts, image_size=self.dataset.image_size, progress=self.options.progress
+            self.net,
+            self.sets,
+            self.contexts,
+            image_size=self.dataset.image_size,
+            progress=self.options.progress and self.chief,
+            group=self.group,
         )
         number, first = self.step.step_number, next(iter(results.values()))
         # The area under the ROC is steadier than the accuracy, which hangs on ten thresholds. NaN is never better.

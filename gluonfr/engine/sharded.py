@@ -191,10 +191,15 @@ class ShardedHead(Block):
 
 
 def gather_labels(group, labels):
-    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device."""
+    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device. In a group
+    that has no shards, the labels are this rank's.
+    """
     own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
     if group.size == 1:
         return own, [len(own)]
+    if not group.shards:
+        # Nobody there asks for the others' labels.
+        return own, group.gather_values(len(own))
     said = group.gather(nd.array([len(own), *own], mx.cpu(), "int32"), "labels").asnumpy().astype(np.int64)
     counts, everybody = [], []
     while len(said):
