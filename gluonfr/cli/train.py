@@ -19,9 +19,19 @@ def add_arguments(parser):
     model.add_argument("--network-args", type=keywords, default={}, help="such as embedding_size=256,dropout=0.2")
     model.add_argument("--loss", default="arc", help="a name of gluonfr.loss")
     model.add_argument("--loss-args", type=keywords, default={}, help="such as s=30,m=0.35")
+    model.add_argument(
+        "--classifier",
+        default="auto",
+        help="plain, sharded (classes divided over the devices) or auto, which divides many",
+    )
+    model.add_argument(
+        "--sample-rate", type=part_or_number, default=1.0, help="part of the classes a step uses, such as 0.1, or their number"
+    )
     course = parser.add_argument_group("course")
     add_devices(course)
     course.add_argument("--batch-size", type=int, default=64, help="images a step, over all devices")
+    course.add_argument("--accumulate", type=int, default=1, help="parts that a batch is taken in, to save memory")
+    course.add_argument("--dtype", default="float32", help="of the convolutions: float32, bfloat16, or on GPUs float16")
     course.add_argument(
         "--people", type=int, help="people a batch, for losses that compare the images of a batch (default: 16)"
     )
@@ -52,10 +62,20 @@ def add_arguments(parser):
     )
     output = parser.add_argument_group("output")
     output.add_argument("--out", help="run folder (default: runs/DATASET-NETWORK-LOSS)")
-    output.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run folder")
+    output.add_argument(
+        "--resume", action="store_true", help="insist on a checkpoint to go on from; one that is there is used anyway"
+    )
     output.add_argument("--val-every", type=float, default=1, help="epochs between validations, 0: only at the end")
     output.add_argument("--checkpoint-every", type=float, default=1, help="epochs between checkpoints, 0: only at the end")
+    output.add_argument("--checkpoint-steps", type=int, help="also save after so many steps")
+    output.add_argument("--checkpoint-minutes", type=float, help="also save after so many minutes")
+    output.add_argument("--keep-checkpoints", type=int, default=2, help="how many stay, the newest")
     output.add_argument("--log-every", type=int, default=20, help="steps between log lines")
+
+
+def part_or_number(text):
+    """'0.1' is a part, '1' or '1.0' the whole, and '5000' a number."""
+    return float(text) if "." in text or "e" in text or text == "1" else int(text)
 
 
 def run(arguments):
