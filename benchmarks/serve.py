@@ -6,8 +6,8 @@ Each client sends a photo to be identified, and every tenth time asks for the pe
 busy (429) waits as long as it is told. The gallery holds 1,000 made-up people. Nothing but 200 and 429 may come back.
 Every photo is sent once before the clock starts, because the networks take memory for each new shape.
 
-Measured 2026-11-25 on 2 cores, no GPU, which other work kept busy (load average 13 to 15): trust the order of magnitude. y1, 168
-photos of one or two faces:
+Measured 2026-11-25 on 2 cores, no GPU, which other work kept busy (load average 13 to 15): trust the order of magnitude. 168
+photos of one or two faces, y1:
 
     statuses {200: 469, 429: 465}, 0 without an answer
     identify     5.8 answers/s, p50  1092 ms, p99  3136 ms
