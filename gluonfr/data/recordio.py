@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 import warnings
+from array import array
 
 import numpy as np
 from tqdm import tqdm
@@ -69,7 +70,7 @@ def split(content):
 
 def walk(path, size):
     """int64: the byte where each record of a `.rec` of `size` bytes starts, found by going from record to record."""
-    starts, place, begin = [], 0, 0
+    starts, place, begin = array("q"), 0, 0
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         while place < size:
             if place + FRAME.size > size:
