@@ -98,7 +98,7 @@ def read_index(index_path, path, size):
         raise GluonFRError(f"{index_path}: is not a list of record numbers and bytes, one pair a line; {cure}.")
     if not _ascending(starts):
         starts.sort()
-    if starts[0] != 0 or not _ascending(starts) or (starts & 3).any():
+    if starts[0] != 0 or not _ascending(starts) or np.bitwise_or.reduce(starts) & 3:
         raise GluonFRError(f"{index_path}: the bytes it gives are no starts of records (from 0, each once); {cure}.")
     if starts[-1] + FRAME.size > size:
         raise GluonFRError(
@@ -116,10 +116,12 @@ def _second_column(index_path):
 
     The record numbers are not kept: what they count differs from writer to writer, and the bytes tell the order.
     """
-    size, columns, rest = os.path.getsize(index_path), [], b""
+    size, rest, filled = os.path.getsize(index_path), b"", 0
     with open(index_path, "rb") as file, tqdm(
         total=size, desc=os.path.basename(index_path), unit="B", unit_scale=True, disable=None if size > _LONG_INDEX else True
     ) as bar:
+        column = np.empty(1 + sum(block.count(b"\n") for block in iter(lambda: file.read(_INDEX_AT_ONCE), b"")), np.int64)
+        file.seek(0)
         while True:
             block = file.read(_INDEX_AT_ONCE)
             bar.update(len(block))
@@ -128,11 +130,13 @@ def _second_column(index_path):
             lines, rest = text[:end].strip(), text[end:]
             if lines:
                 numbers = _whole_numbers(lines)
-                if len(numbers) != 2 * (lines.count(b"\n") + 1):
+                rows = lines.count(b"\n") + 1
+                if len(numbers) != 2 * rows:
                     return None
-                columns.append(numbers[1::2].copy())
+                column[filled : filled + rows] = numbers[1::2]
+                filled += rows
             if not block:
-                return np.concatenate(columns) if columns else None
+                return column[:filled] if filled else None
 
 
 def _whole_numbers(text):
