@@ -82,12 +82,22 @@ def load(path, fingerprints):
         return None
 
 
-def save(path, fingerprints, places, headers, labels):
-    """Remember what was found in a `.rec` of many images; returns whether it is remembered.
+def is_wanted(path, images):
+    """Whether a set of so many images should be remembered. A folder that cannot be written is logged."""
+    if images < _LEAST_IMAGES:
+        return False
+    if os.access(os.path.dirname(path), os.W_OK):
+        return True
+    _not_written(path, "the folder is read-only")
+    return False
 
-    Nothing is written when the files changed since `fingerprints` were taken. A folder that cannot be written is logged.
+
+def save(path, fingerprints, places, headers, labels):
+    """Remember what was found in a `.rec`; returns whether it is remembered.
+
+    Nothing is written when the files changed since `fingerprints` were taken. A full disk and the like are logged.
     """
-    if len(labels) < _LEAST_IMAGES or fingerprints != [fingerprint(path), fingerprint(os.path.splitext(path)[0] + ".idx")]:
+    if fingerprints != [fingerprint(path), fingerprint(os.path.splitext(path)[0] + ".idx")]:
         return False
     arrays = [places.starts, places.before, places.ends_before, labels]
     head = {
@@ -97,9 +107,8 @@ def save(path, fingerprints, places, headers, labels):
         "lengths": [len(each) for each in arrays],
         "checksum": 0,
     }
-    cache = cache_path(path)
     try:
-        with whole_file(cache, mode="w+b") as file:
+        with whole_file(cache_path(path), mode="w+b") as file:
             file.write(bytes(_HEAD))
             for array in arrays:
                 for begin in range(0, len(array), _AT_ONCE // 8):
@@ -108,14 +117,16 @@ def save(path, fingerprints, places, headers, labels):
             file.seek(0)
             file.write(json.dumps(head).encode().ljust(_HEAD))
     except (OSError, GluonFRError) as error:
-        why = (error.__cause__ or error) if isinstance(error, GluonFRError) else error
-        logger.warning(
-            "%s cannot be written (%s): the records are looked through each time the set is opened",
-            cache,
-            why.strerror or why,
-        )
+        cause = error.__cause__ or error
+        _not_written(path, getattr(cause, "strerror", None) or cause)
         return False
     return True
+
+
+def _not_written(path, why):
+    logger.warning(
+        "%s cannot be written (%s): the records are looked through each time the set is opened", cache_path(path), why
+    )
 
 
 def _checksum(file):

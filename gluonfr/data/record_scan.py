@@ -43,12 +43,13 @@ class Places:
 
     @classmethod
     def among(cls, starts, size, headers):
-        """From the starts of all records of a file of `size` bytes, and the numbers of those that are headers."""
+        """From the starts of all records of a file of `size` bytes, which are used up, and the numbers of those that are
+        headers."""
         if not len(starts) or len(headers) == len(starts):
             return cls(*np.zeros((3, 0), dtype=np.int64))
         last = np.setdiff1d(np.append(headers - 1, len(starts) - 1), np.append(headers, -1))
         ends = np.where(last + 1 < len(starts), starts[np.minimum(last + 1, len(starts) - 1)], size)
-        return cls(np.delete(starts, headers) if len(headers) else starts, last - np.searchsorted(headers, last), ends)
+        return cls(_without(starts, headers), last - np.searchsorted(headers, last), ends)
 
     def __len__(self):
         return len(self.starts)
@@ -67,6 +68,17 @@ class Places:
         first, last = np.searchsorted(self.before, (rows.start, rows.stop))
         ends[self.before[first:last] - rows.start] = self.ends_before[first:last]
         return ends - self.starts[rows]
+
+
+def _without(starts, rows):
+    """np.delete(starts, rows) in the memory of `starts`."""
+    kept = 0
+    for begin in range(0, len(starts), _ROWS_AT_ONCE):
+        first, last = np.searchsorted(rows, (begin, begin + _ROWS_AT_ONCE))
+        block = np.delete(starts[begin : begin + _ROWS_AT_ONCE], rows[first:last] - begin)
+        starts[kept : kept + len(block)] = block
+        kept += len(block)
+    return starts[:kept]
 
 
 def find_headers(path, size, starts):

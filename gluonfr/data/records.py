@@ -130,7 +130,6 @@ class RecordFile:
         if self._scanned is None:
             if self._remembered is None:
                 self._scanned = self._look_at_all()
-                record_cache.save(self.path, self._fingerprints, self._places, self.headers, self._scanned[0])
             else:
                 problems = {}
                 for i in np.flatnonzero(self._remembered < 0).tolist():
@@ -139,12 +138,20 @@ class RecordFile:
         return self._scanned
 
     def _look_at_all(self):
-        labels, problems = np.empty(len(self), dtype=np.int64), {}
+        remember = record_cache.is_wanted(self.path, len(self))
+        # What is remembered is mapped from the disk in the end, so the memory is only needed until then.
+        labels, problems = np.empty(len(self), dtype=np.int32 if remember else np.int64), {}
         for rows, found, doubtful in record_scan.find_labels(self.path, self._size, self._places):
             labels[rows] = found
             # These are rare: images that hold the magic word, and damage, for which `read` has the words.
             for i in doubtful:
                 labels[i] = self._look_closer(i, problems)
+        if remember and record_cache.save(self.path, self._fingerprints, self._places, self.headers, labels):
+            remembered = record_cache.load(self.path, self._fingerprints)
+            if remembered is not None:
+                self._places, _, self._remembered = remembered
+                return self._remembered, problems
+        labels = labels.astype(np.int64, copy=False)
         labels.setflags(write=False)
         return labels, problems
 

@@ -143,9 +143,10 @@ def _seats(often, batches, size, rng):
     """
     table = rng.permutation(np.repeat(np.arange(len(often)), often)).reshape(batches, size)
     for person in _twice(table):
-        here = table == person
-        without = rng.permutation(np.flatnonzero(~here.any(axis=1)))
-        rows, seats = np.nonzero(here)
+        rows, seats = np.divmod(np.flatnonzero(table.ravel() == person), size)
+        absent = np.ones(batches, dtype=bool)
+        absent[rows] = False
+        without = rng.permutation(np.flatnonzero(absent))
         too_many = np.append(False, rows[1:] == rows[:-1])
         for row, seat, other in zip(rows[too_many], seats[too_many], without):
             others, among = table[other], table[row]
