@@ -79,9 +79,7 @@ class FRJoinedDataset(TrainingSet):
 
     @property
     def skipped(self):
-        return [
-            first + number for first, member in zip(self.records.firsts, self.members) for number in member.skipped
-        ]
+        return [first + number for first, member in zip(self.records.firsts, self.members) for number in member.skipped]
 
     def _check(self):
         if not self.members:

@@ -126,7 +126,9 @@ class RecordLoader:
         if self._sampler is not None:
             seeds = images.astype(np.int64) + (self._share(_times_before(order)).astype(np.int64) << 40)
         del order  # that of all ranks, which for many images is large
-        parts = (slice(begin, begin + self.batch_size) for begin in range(start * self.batch_size, len(images), self.batch_size))
+        parts = (
+            slice(begin, begin + self.batch_size) for begin in range(start * self.batch_size, len(images), self.batch_size)
+        )
         return self._run(number, ((images[part], seeds[part]) for part in parts))
 
     def _order(self, number):
@@ -140,7 +142,7 @@ class RecordLoader:
         order = np.asarray(self._sampler(number))
         if order.ndim != 1 or order.dtype.kind not in "iu" or (len(order) and not 0 <= order.min() <= order.max() < count):
             raise GluonFRError(f"the sampler of a loader must give a 1-D array of image numbers from 0 to {count - 1}.")
-        return order
+        return order.astype(np.int64) if order.dtype.kind == "u" else order
 
     def _batches(self, count):
         """How many batches each rank has of an order of `count` images."""

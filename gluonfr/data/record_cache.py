@@ -71,8 +71,7 @@ def load(path, fingerprints):
                 raise ValueError("its bytes are not those that were written")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             starts, before, ends, labels = (
-                np.frombuffer(mapped, dtype="<i8", count=length, offset=begin)
-                for length, begin in zip(head["lengths"], begins)
+                np.frombuffer(mapped, dtype="<i8", count=length, offset=begin) for length, begin in zip(head["lengths"], begins)
             )
             return Places(starts, before, ends), int(head["headers"]), labels
     except FileNotFoundError:
