@@ -43,13 +43,14 @@ class RecordLoader:
         False keeps the order of the records.
     last_batch : 'keep' or 'discard'
         What happens to the images that fill no batch. Kept, they are spread over the ranks, whose last batches then differ
-        by at most one image; fewer images than ranks are left out, others in each epoch.
+        by at most one image; fewer images than ranks are left out.
     threads : int, default the cores this process may use
     prefetch : int, default 3
         Batches made ahead.
     rank, num_ranks : int
         This process takes its part, without overlap, of the order that all ranks share; every rank has as many batches.
-        All must be given the same seed and batch size. No rank reads an image of another one's.
+        All must be given the same seed and batch size. No rank reads an image of another one's. What several ranks leave
+        out comes first in the next epoch, and every image is left out about as often.
     sampler : callable ``epoch -> image numbers``, optional
         Decides the order instead of `shuffle`: a 1-D array of integers, in which images may be missing or repeated (every
         repetition is augmented anew). It has to be the same on every rank and each time it is called.
@@ -134,30 +135,54 @@ class RecordLoader:
     def _order(self, number):
         count = len(self.dataset)
         if self._sampler is None:
-            order = np.arange(count, dtype=np.min_scalar_type(-count))
-            if self._shuffle:
-                # The order of `permutation(count)`, for less memory and time.
-                generator(self.seed, _SHUFFLE, number).shuffle(order)
-            return order
+            return self._shuffled(count, number) if self._shuffle else np.arange(count)
         order = np.asarray(self._sampler(number))
         if order.ndim != 1 or order.dtype.kind not in "iu" or (len(order) and not 0 <= order.min() <= order.max() < count):
             raise GluonFRError(f"the sampler of a loader must give a 1-D array of image numbers from 0 to {count - 1}.")
         return order.astype(np.int64) if order.dtype.kind == "u" else order
 
+    def _shuffled(self, count, number):
+        left = self._left_over(count)
+        if self._num_ranks == 1 or not left or left == count:
+            return self._permutation(count, number)
+        # What epochs leave out follows one another in a circle of all images, so that it needs no memory of the epochs before;
+        # it begins with the end of the first epoch's order.
+        circle = self._permutation(count, 0)[::-1]
+        last, first = (circle[(np.arange(left) + epoch * left) % count] for epoch in (number, number - 1))
+        del circle
+        if not number:
+            first = first[:0]
+        order = self._permutation(count, number)
+        taken = np.zeros(count, bool)
+        taken[first] = taken[last] = True
+        order[len(first) : count - left] = order[~taken[order]]
+        order[: len(first)], order[count - left :] = first, last
+        return order
+
+    def _permutation(self, count, number):
+        # The order of `permutation(count)`, in as few bytes as may be.
+        order = np.arange(count, dtype=np.min_scalar_type(-count))
+        generator(self.seed, _SHUFFLE, number).shuffle(order)
+        return order
+
+    def _left_over(self, count):
+        """How many of so many images an epoch leaves out, on all ranks together."""
+        rest = count % (self.batch_size * self._num_ranks)
+        return 0 if self._last_batch == "keep" and rest >= self._num_ranks else rest
+
     def _batches(self, count):
         """How many batches each rank has of an order of `count` images."""
-        whole, rest = divmod(count, self.batch_size * self._num_ranks)
-        return whole + (self._last_batch == "keep" and rest >= self._num_ranks)
+        return -(-(count - self._left_over(count)) // (self.batch_size * self._num_ranks))
 
     def _share(self, order):
         """What this rank takes of the order that all ranks share, batch after batch."""
         rank, ranks = self._rank, self._num_ranks
+        order = order[: len(order) - self._left_over(len(order))]
         rest = len(order) % (self.batch_size * ranks)
-        shares = [order[: len(order) - rest].reshape(-1, ranks, self.batch_size)[:, rank].ravel()]
-        if self._last_batch == "keep" and rest >= ranks:
-            tail = order[len(order) - rest :]
-            shares.append(tail[rest * rank // ranks : rest * (rank + 1) // ranks])
-        return np.concatenate(shares)
+        whole, tail = order[: len(order) - rest], order[len(order) - rest :]
+        return np.append(
+            whole.reshape(-1, ranks, self.batch_size)[:, rank], tail[rest * rank // ranks : rest * (rank + 1) // ranks]
+        )
 
     def _run(self, epoch, batches):
         pool = ThreadPoolExecutor(self.threads)

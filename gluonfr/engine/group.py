@@ -35,5 +35,8 @@ class Group:
         """Return when all ranks have come here."""
         self.gather_values(None)
 
+    def beat(self):
+        """Say that this rank goes on, in long work between two exchanges; each exchange says it too."""
+
     def close(self):
         """Leave the group."""
