@@ -7,7 +7,11 @@ from gluonfr.core.compat import share_cores
 
 def add_arguments(parser):
     data = parser.add_argument_group("data")
-    data.add_argument("--dataset", required=True, help="training set: a folder with train.rec under the root")
+    data.add_argument(
+        "--dataset",
+        required=True,
+        help="training set: a folder with train.rec under the root, or several as one, such as emore,celeb",
+    )
     data.add_argument(
         "--val", type=names, default=(), help="verification sets, such as lfw,cfp_fp,agedb_30; the first picks the best"
     )

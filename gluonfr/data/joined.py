@@ -106,6 +106,8 @@ class JoinedRecords:
     ----------
     path : str
         The paths of all, for messages.
+    size : int
+        The bytes of all.
     firsts : list of int
         The number that the first record of each file has here.
     """
@@ -114,6 +116,7 @@ class JoinedRecords:
         self._files = list(files)
         *self.firsts, self._length = accumulate((len(file) for file in self._files), initial=0)
         self.path = ", ".join(file.path for file in self._files)
+        self.size = sum(file.size for file in self._files)
 
     def __len__(self):
         return self._length

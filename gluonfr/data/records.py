@@ -35,6 +35,8 @@ class RecordFile:
     ----------
     path : str
         Absolute path of the `.rec`.
+    size : int
+        Its bytes.
     headers : int
         How many header records were left out.
 
@@ -52,13 +54,13 @@ class RecordFile:
         self._scanned = None
         try:
             self._descriptor = os.open(self.path, os.O_RDONLY)
-            self._size = os.fstat(self._descriptor).st_size
+            self.size = os.fstat(self._descriptor).st_size
             self._fingerprints = [record_cache.fingerprint(path) for path in (self.path, self._index_path)]
             remembered = record_cache.load(self.path, self._fingerprints)
             if remembered is None:
                 starts = self._find_records()
-                rows = record_scan.find_headers(self.path, self._size, starts)
-                remembered = Places.among(starts, self._size, rows), len(rows), None
+                rows = record_scan.find_headers(self.path, self.size, starts)
+                remembered = Places.among(starts, self.size, rows), len(rows), None
         except OSError as error:
             raise GluonFRError(f"{error.filename or self.path}: cannot be read ({error.strerror}); check the path.") from error
         self._places, self.headers, self._remembered = remembered
@@ -141,7 +143,7 @@ class RecordFile:
         remember = record_cache.is_wanted(self.path, len(self))
         # What is remembered is mapped from the disk in the end, so the memory is only needed until then.
         labels, problems = np.empty(len(self), dtype=np.int32 if remember else np.int64), {}
-        for rows, found, doubtful in record_scan.find_labels(self.path, self._size, self._places):
+        for rows, found, doubtful in record_scan.find_labels(self.path, self.size, self._places):
             labels[rows] = found
             # These are rare: images that hold the magic word, and damage, for which `read` has the words.
             for i in doubtful:
@@ -165,12 +167,12 @@ class RecordFile:
             return -1
 
     def _find_records(self):
-        if self._size == 0:
+        if self.size == 0:
             raise GluonFRError(f"{self.path}: holds no records, it is empty; write or fetch it again.")
         if os.path.exists(self._index_path):
-            return recordio.read_index(self._index_path, self.path, self._size)
+            return recordio.read_index(self._index_path, self.path, self.size)
         logger.warning("%s is missing: finding the records by walking through %s", self._index_path, self.path)
-        return recordio.walk(self.path, self._size)
+        return recordio.walk(self.path, self.size)
 
     def _damaged(self, i, what):
         return GluonFRError(f"{self.describe(i)} {what}; write or fetch the file again, or ask to skip damaged records.")
