@@ -80,6 +80,20 @@ def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
     assert [file.read(i) for i in range(len(file))] == images
 
 
+def test_a_record_ends_where_the_next_one_begins_header_or_not():
+    starts = np.array([0, 8, 20, 40, 48, 60, 100])
+    for headers in ([], [0], [6], [1, 2], [0, 3, 6], [2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5]):
+        places = record_scan.Places.among(starts.copy(), 132, np.array(headers, dtype=np.int64))
+        whole = [(begin, end) for begin, end in zip(starts, [*starts[1:], 132])]
+        expected = [whole[i] for i in range(7) if i not in headers]
+        assert [places.of(i) for i in range(len(places))] == expected
+        for begin in range(len(expected)):
+            for end in range(begin + 1, len(expected) + 1):
+                lengths = [last - first for first, last in expected[begin:end]]
+                assert places.lengths(slice(begin, end)).tolist() == lengths
+    assert len(record_scan.Places.among(starts.copy(), 132, np.arange(7))) == 0
+
+
 def test_an_index_is_read_in_pieces(tmp_path, monkeypatch):
     from gluonfr.data import recordio
 

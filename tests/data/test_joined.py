@@ -155,6 +155,16 @@ def test_more_people_than_float32_counts_are_refused(root, tmp_path):
         get_recognition_dataset("a,b", root=str(tmp_path))
 
 
+def test_a_set_keeps_the_classes_that_it_declares(root, tmp_path):
+    for name, count in (("a", 5), ("b", 6)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.rec").symlink_to(f"{root}/{name}/train.rec")
+        (tmp_path / name / "property").write_text(f"{count},16,16")
+    joined = get_recognition_dataset("a,b", root=str(tmp_path))
+    assert joined.num_classes == 11 and joined.labels.tolist() == [0, 0, 0, 1, 2, 2, 5, 5, 6, 8, 8]
+    assert joined.identities[8].tolist() == [9, 10] and joined.identities[10].tolist() == []
+
+
 def test_damaged_images_are_numbered_through(root, tmp_path):
     for name in ("a", "b"):
         with RecordWriter(str(tmp_path / name), SIZE) as writer:

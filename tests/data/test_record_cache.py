@@ -96,9 +96,11 @@ def _other_labels(folder):
 
 
 def _other_labels_at_the_same_time(folder):
-    time = os.stat(str(folder / "train.rec")).st_mtime_ns
+    files = [str(folder / name) for name in ("train.rec", "train.idx")]
+    times = [os.stat(file).st_mtime_ns for file in files]
     _other_labels(folder)
-    os.utime(str(folder / "train.rec"), ns=(time, time))
+    for file, time in zip(files, times):
+        os.utime(file, ns=(time, time))
 
 
 def _fewer(folder):
