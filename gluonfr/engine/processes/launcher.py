@@ -11,7 +11,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.engine.processes.agreement import check_devices
 from gluonfr.engine.processes.hosts import parse_hosts
 from gluonfr.engine.processes.members import kill, wait
-from gluonfr.engine.processes.starts import HorovodHere, HorovodRun, PsHere
+from gluonfr.engine.processes.starts import LEFT_ALONE, HorovodHere, HorovodRun, PsHere
 from gluonfr.engine.processes.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 HANG_TIMEOUT, START_TIMEOUT = 300, 120
 # A command's exit status for a mistake of its caller: the same command would make it again.
 _REFUSED = 2
+# By status; -1 for all signals.
+_CAUSES = {-1: 0, _REFUSED: 1, LEFT_ALONE: 3}
 
 
 @dataclass
@@ -142,7 +144,7 @@ def _follow(members, watch, way, signals):
     while True:
         ended = [each for each in members if each.status is not None]
         # Of several that failed in one moment, the one that was killed or that refused is the cause.
-        bad = sorted((each for each in ended if each.status), key=lambda each: (each.status >= 0, each.status != _REFUSED))
+        bad = sorted((each for each in ended if each.status), key=lambda each: _CAUSES.get(max(each.status, -1), 2))
         if signals.count:
             watch.stop_all()
             if signals.count > 1:

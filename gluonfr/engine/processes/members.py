@@ -53,16 +53,19 @@ class Member:
             return f"ended with status {self.status}"
         return f"was killed by {signal.Signals(-self.status).name}"
 
-    def last_lines(self):
-        """The end of what it wrote, indented; empty where that went to the terminal."""
+    def written(self):
+        """The end of what it wrote; empty where that went to the terminal."""
         if self.log is None or not os.path.exists(self.log):
             return ""
         if self.relay is not None:
             self.relay.join(2)
         with open(self.log, "rb") as file:
             file.seek(self.begin)
-            lines = file.read()[-20000:].decode("utf-8", "replace").splitlines()
-        lines = [line for line in lines if line.strip()][-_LAST_LINES:]
+            return file.read()[-20000:].decode("utf-8", "replace")
+
+    def last_lines(self):
+        """The last lines of what it wrote, indented."""
+        lines = [line for line in self.written().splitlines() if line.strip()][-_LAST_LINES:]
         return "".join(f"\n  {line}" for line in lines)
 
 

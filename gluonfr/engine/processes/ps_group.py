@@ -56,15 +56,17 @@ class PsGroup(Group):
         return total[begin : begin + counts[self.rank]]
 
     def sum_gradients(self, gradients):
-        for i, gradient in enumerate(gradients):
+        # A key has one size for good, and not only gradients are summed.
+        names = [f"gradient.{i}.{'x'.join(map(str, each.shape))}" for i, each in enumerate(gradients)]
+        for name, gradient in zip(names, gradients):
             if gradient.stype != "default":
-                raise TypeError(f"gradient {i} is {gradient.stype}; only dense ones are summed over processes")
-            self._start(f"gradient.{i}", gradient)
+                raise TypeError(f"{name} is {gradient.stype}; only dense ones are summed over processes")
+            self._start(name, gradient)
         # All are under way before the first comes back; what comes first is needed first.
-        for i, gradient in enumerate(gradients):
-            self._store.push(f"gradient.{i}", gradient, priority=-i)
-        for i, gradient in enumerate(gradients):
-            self._store.pull(f"gradient.{i}", gradient, priority=-i)
+        for i, (name, gradient) in enumerate(zip(names, gradients)):
+            self._store.push(name, gradient, priority=-i)
+        for i, (name, gradient) in enumerate(zip(names, gradients)):
+            self._store.pull(name, gradient, priority=-i)
         self.beat()
 
     def broadcast(self, arrays):

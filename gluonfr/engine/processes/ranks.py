@@ -9,7 +9,7 @@ from mxnet.base import MXNetError
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.group import Group
-from gluonfr.engine.processes.starts import LOGS
+from gluonfr.engine.processes.starts import LEFT_ALONE, LOGS
 
 
 def is_rank():
@@ -52,7 +52,7 @@ def joined(name="gluonfr train"):
         _leave(f"{name}: {error}", 2)
     except MXNetError as error:
         if "Horovod has been shut down" in str(error):
-            _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", 1)
+            _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", LEFT_ALONE)
         _leave(traceback.format_exc(), 1)
     except BaseException:
         _leave(traceback.format_exc(), 1)

@@ -15,6 +15,8 @@ from gluonfr.engine.processes.watch import rank_environment
 _CONNECT = 30
 _SERVER = "import gluonfr, mxnet"
 _KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keeper.py")
+# Exit status of a rank that ends because another one did.
+LEFT_ALONE = 3
 LOGS = "GLUONFR_RANK_LOGS"
 
 
@@ -133,14 +135,14 @@ class HorovodRun:
         keep = [sys.executable, "-E", "-S", _KEEPER]
         log = os.path.join(logs, "horovodrun.log")
         # It marks every line with its rank; all but rank 0 write to files of their own.
-        yield [start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[1,0\]<std(out|err)>:")]
+        yield [start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[0\]<std(out|err)>:")]
 
     def cause(self, member):
         """The rank of which `horovodrun` says that it was the first to fail; `horovodrun` itself where it says nothing."""
-        told = re.findall(r"Process name: (\d+)\s+Exit code: (\d+)", member.last_lines())
+        told = [tuple(map(int, each)) for each in re.findall(r"Process (\d+) exit with status code (\d+)", member.written())]
         if not told:
             return member
-        rank, status = map(int, told[-1])
+        rank, status = next((each for each in told if each[1] != LEFT_ALONE), told[0])
         log = os.path.join(os.path.dirname(member.log), f"{rank}.log") if rank else None
         return Member(f"rank {rank}", None, log, told=128 - status if status > 128 else status)
 
