@@ -63,11 +63,12 @@ def load(path, fingerprints):
     try:
         with open(cache, "rb") as file:
             head = json.loads(file.read(_HEAD))
+            checksum = head.pop("checksum")
             if head["format"] != _FORMAT or head["files"] != fingerprints:
                 logger.warning("%s: is of another state of the records, which are looked through again", cache)
                 return None
             begins = np.cumsum([_HEAD] + [8 * length for length in head["lengths"]]).tolist()
-            if os.fstat(file.fileno()).st_size != begins[-1] or _checksum(file) != head["checksum"]:
+            if os.fstat(file.fileno()).st_size != begins[-1] or _checksum(file, head) != checksum:
                 raise ValueError("its bytes are not those that were written")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             starts, before, ends, labels = (
@@ -76,7 +77,7 @@ def load(path, fingerprints):
             return Places(starts, before, ends), int(head["headers"]), labels
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s: is damaged (%s), the records are looked through again", cache, error)
         return None
 
@@ -104,7 +105,6 @@ def save(path, fingerprints, places, headers, labels):
         "files": fingerprints,
         "headers": headers,
         "lengths": [len(each) for each in arrays],
-        "checksum": 0,
     }
     try:
         with whole_file(cache_path(path), mode="w+b") as file:
@@ -112,9 +112,9 @@ def save(path, fingerprints, places, headers, labels):
             for array in arrays:
                 for begin in range(0, len(array), _AT_ONCE // 8):
                     file.write(np.asarray(array[begin : begin + _AT_ONCE // 8], dtype="<i8").tobytes())
-            head["checksum"] = _checksum(file)
+            checksum = _checksum(file, head)
             file.seek(0)
-            file.write(json.dumps(head).encode().ljust(_HEAD))
+            file.write(json.dumps({**head, "checksum": checksum}).encode().ljust(_HEAD))
     except (OSError, GluonFRError) as error:
         cause = error.__cause__ or error
         _not_written(path, getattr(cause, "strerror", None) or cause)
@@ -128,9 +128,9 @@ def _not_written(path, why):
     )
 
 
-def _checksum(file):
+def _checksum(file, head):
     file.seek(_HEAD)
-    checksum = 0
+    checksum = zlib.crc32(json.dumps(head).encode())
     for block in iter(lambda: file.read(_AT_ONCE), b""):
         checksum = zlib.crc32(block, checksum)
     return checksum

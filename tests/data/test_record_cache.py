@@ -133,8 +133,9 @@ def _flip(content):
 @pytest.mark.parametrize(
     "damage",
     [_flip, lambda content: content[:-8], lambda content: content + b"\0" * 8, lambda content: b"", lambda content: b"[1]" * 9]
-    + [lambda content: content.replace(b'"headers": 4', b'"headers":  "')],
-    ids=["flipped", "cut", "longer", "empty", "rubbish", "head"],
+    + [lambda content: content.replace(b'"headers": 4', b'"headers":  "')]
+    + [lambda content: content.replace(b'"headers": 4', b'"headers": 5'), lambda content: b"[1]".ljust(4096)],
+    ids=["flipped", "cut", "longer", "empty", "rubbish", "head", "count", "list"],
 )
 def test_a_damaged_memory_is_replaced(folder, damage, caplog):
     first = everything(folder)
