@@ -7,14 +7,14 @@ record 0 at the end, keys and ranges above 2^24), so that all of it fits on a sm
 Records of real faces are a hundred times as long. That changes the first opening alone, which looks at every record's header
 once and so takes as long as the disk needs for that.
 
-Measured 2026-11-25, 2 cores, no GPU, at a load of 10 to 15 by other work; openings and the order of 1 rank over 3 rounds, the
+Measured 2026-11-25, 2 cores, no GPU, at a load of 10 to 15 by other work; the first four rows over 3 rounds, the
 others once.
 
                                            s         range  peak MB  own MB
     first opening                      63.47   31.08-68.94      814     178
     later opening                       1.39     1.29-1.41      611     133
     order of an epoch, 1 rank          14.61   11.99-14.75      891     294
-    order of an epoch, 8 ranks         12.85                    771     153
+    order of an epoch, 8 ranks         25.83   15.57-27.01      814     178
     images of each person               2.57                    906     163
     IdentityBatchSampler                0.92                    811     331
     order of its epoch, 8 ranks        39.31                   1720     400
