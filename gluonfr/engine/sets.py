@@ -7,7 +7,7 @@ from gluonfr.data.catalog import training_names
 
 def training_set(options):
     """The records that `options.dataset` names, of several sets as one; GluonFRError where they are pairs."""
-    dataset = get_recognition_dataset(options.dataset, root=options.root, identities=getattr(options, "identities", None))
+    dataset = get_recognition_dataset(options.dataset, root=options.root, identities=options.identities)
     if not isinstance(dataset, TrainingSet):
         raise GluonFRError(f"{options.dataset} is a verification set; --dataset takes a folder with a train.rec.")
     return dataset
