@@ -21,7 +21,7 @@ ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= 
 FREE = ["face-recognition-models==0.3.0"]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 # The newest of both for each Python; tried: 0.124 with Python 3.8, 0.165 with 3.11 and 3.12.
-SERVE = ["fastapi>=0.115,<1", "uvicorn>=0.30,<1"]
+SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
