@@ -14,7 +14,7 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.engine.processes import horovod_group, joined
+from gluonfr.engine.processes import buckets, joined
 
 
 def rows(rank):
@@ -38,7 +38,7 @@ def text(rank):
 def exchange(group, folder):
     """Everything a group can do, into a file a rank."""
     # So little is summed at once that gradients stand alone, together, and above it.
-    horovod_group._BUCKET = 20
+    buckets._BUCKET = 20
     found = {"gathered": group.gather(nd.array(rows(group.rank)), "rows").asnumpy()}
     small = nd.array([group.rank, 255], dtype="uint8")
     found["bytes"] = group.gather(small, "bytes").asnumpy()
