@@ -106,8 +106,11 @@ class TrainStep:
     def share(self):
         """Give all processes the parameters of rank 0; before the first step."""
         if self.group.size > 1:
-            for arrays in zip(*[p.list_data() for p in self.parameters]):
-                self.group.broadcast(list(arrays))
+            # oneDNN may keep a parameter in an order of its own, which others than operators cannot read.
+            plain = [nd.array(p.list_data()[0].asnumpy(), ctx=self.contexts[0]) for p in self.parameters]
+            self.group.broadcast(plain)
+            for parameter, array in zip(self.parameters, plain):
+                parameter.set_data(array)
 
     def __call__(self, images, labels):
         """Take a step on images (N, 3, H, W), uint8 or float32 in [0, 1], and labels (N,), of this process; returns the

@@ -50,7 +50,7 @@ class ClassShard(HybridBlock):
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
         with self.name_scope():
-            self.weight = self.params.get("weight", shape=(classes * loss.centres, in_units), init=mx.init.Normal(0.01), **kind)
+            self.weight = self.params.get("weight", shape=(classes * loss.centres, in_units), init=mx.init.Zero(), **kind)
             self.own_parameters = [self.weight]
             for name in loss.class_parameters:
                 parameter = self.params.get(name, shape=(classes, 1), init=mx.init.One(), **kind)

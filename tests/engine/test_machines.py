@@ -182,7 +182,7 @@ def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
 
 def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
     run = launcher("until_asked")
-    wait_for(lambda: running(tmp_path))
+    wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 2 and output.count("stopped and saved") == 1, output

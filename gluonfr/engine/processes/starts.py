@@ -70,14 +70,14 @@ _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 
 
 class PsHere(_Here):
-    """Ranks on this machine on ps-lite, with its scheduler and as many servers as ranks, up to four."""
+    """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four."""
 
     def __init__(self, workers):
         self.workers = workers
 
     @contextlib.contextmanager
     def start(self, command, environment, logs):
-        servers = min(self.workers, 4)
+        servers = min(-(-self.workers // 2), 4)
         shared = {
             **environment,
             "DMLC_PS_ROOT_URI": self.address,
