@@ -22,11 +22,10 @@ from gluonfr.data import FRValDataset
 from gluonfr.deploy import embed_pairs
 from gluonfr.engine import TrainOptions, validate
 from gluonfr.engine.group import Group
-from gluonfr.engine.processes import check_agreement, check_devices, launch, launch_training
+from gluonfr.engine.processes import check_agreement, check_devices, launch
 from gluonfr.engine.processes.hosts import parse_hosts
 from gluonfr.engine.processes.watch import Watch
 from gluonfr.engine.sets import training_set, verification_sets
-from gluonfr.viz import read_log
 
 PROGRAM = rank_program.__file__
 no_horovod = pytest.mark.skipif(
@@ -203,31 +202,6 @@ def test_two_runs_of_the_same_ranks_agree_bit_for_bit_and_with_one_process(tmp_p
         assert np.array_equal(each["weights"], runs[0][0]["weights"]) and np.array_equal(each["losses"], runs[0][0]["losses"])
     np.testing.assert_allclose(runs[0][0]["losses"], alone["losses"], rtol=1e-4)
     np.testing.assert_allclose(runs[0][0]["weights"], alone["weights"], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("sync", [HOROVOD, pytest.param("ps", marks=pytest.mark.full)])
-def test_two_processes_train_as_two_devices_do(small_options, sync, tmp_path):
-    network = dict(small_options["network_args"], dropout=0)
-    options = dict(small_options, network_args=network, log_every=1, steps=5, lr=0.01, val=["more"])
-    command = ["train"]
-    for name, value in options.items():
-        text = ",".join(f"{key}={each}" for key, each in value.items()) if isinstance(value, dict) else value
-        if name not in ("progress", "out"):
-            command += [f"--{name.replace('_', '-')}", ",".join(text) if isinstance(text, list) else str(text).replace(" ", "")]
-    ranks, alone = str(tmp_path / "ranks"), str(tmp_path / "alone")
-    several = [*command, "--out", ranks, "--workers", "2", "--sync", sync]
-    outcome = launch_training(several, (), 1, ranks, 2, sync=sync)
-    assert (outcome.status, outcome.message) == (0, "")
-    # In a process of its own, because another number of threads sums in another order.
-    subprocess.run([sys.executable, "-m", "gluonfr", *command, "--out", alone, "--cpus", "2"], check=True, capture_output=True)
-    rows = [read_log(os.path.join(folder, "log.jsonl")) for folder in (ranks, alone)]
-    losses, expected = ([row["loss"] for row in each if "loss" in row] for each in rows)
-    assert len(losses) == 5
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
-    # What both have validated, each rank a part of it.
-    aucs = [[row["more/auc"] for row in each if "more/auc" in row] for each in rows]
-    assert len(aucs[0]) == 2
-    np.testing.assert_allclose(*aucs, rtol=0, atol=5e-3)
 
 
 class Recorded(Group):
