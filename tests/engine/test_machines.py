@@ -128,7 +128,7 @@ def ranks(folder):
     for process in psutil.process_iter(["cmdline", "status"]):
         here = str(folder) in (process.info["cmdline"] or []) and "-c" not in process.info["cmdline"]
         if here and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
+            found.append(process.info["cmdline"])
     return found
 
 
@@ -170,7 +170,10 @@ def test_a_stopped_rank_on_another_machine_does_not_outlive_a_killed_launcher(la
     run = launcher("stop")
     wait_for(lambda: running(tmp_path))
     run.kill()
-    wait_for(lambda: not ranks(tmp_path), 15)
+    try:
+        wait_for(lambda: not ranks(tmp_path), 15)
+    except AssertionError:
+        raise AssertionError(ranks(tmp_path)) from None
 
 
 def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
