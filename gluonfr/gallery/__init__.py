@@ -1,5 +1,6 @@
 """Who is it: people with several photos each, and who a new face is among them."""
 
+from gluonfr.gallery.clustering import Clustered, Clusters, cluster_faces, cluster_photos
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed
 from gluonfr.gallery.enrolling import Enrolled, enroll_folder
 from gluonfr.gallery.exchange import export_gallery, import_gallery
@@ -11,6 +12,8 @@ from gluonfr.gallery.unknown import Threshold, threshold_for
 
 __all__ = [
     "Answer",
+    "Clustered",
+    "Clusters",
     "Engine",
     "Enrolled",
     "Entry",
@@ -22,6 +25,8 @@ __all__ = [
     "Removed",
     "Seen",
     "Threshold",
+    "cluster_faces",
+    "cluster_photos",
     "enroll_folder",
     "export_gallery",
     "identify_files",
