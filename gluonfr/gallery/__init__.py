@@ -1,5 +1,6 @@
 """Who is it: people with several photos each, and who a new face is among them."""
 
+from gluonfr.gallery.cleaning import Findings, apply_changes, clean, open_set
 from gluonfr.gallery.clustering import Clustered, Clusters, cluster_faces, cluster_photos
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed
 from gluonfr.gallery.enrolling import Enrolled, enroll_folder
@@ -17,6 +18,7 @@ __all__ = [
     "Engine",
     "Enrolled",
     "Entry",
+    "Findings",
     "Found",
     "Gallery",
     "Match",
@@ -25,6 +27,8 @@ __all__ = [
     "Removed",
     "Seen",
     "Threshold",
+    "apply_changes",
+    "clean",
     "cluster_faces",
     "cluster_photos",
     "enroll_folder",
@@ -34,6 +38,7 @@ __all__ = [
     "import_gallery",
     "model_of",
     "network_name",
+    "open_set",
     "search_photos",
     "threshold_for",
 ]

@@ -1,0 +1,79 @@
+"""Where to cut: thresholds from a set's own scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# How many of the simulated mistakes lie below the score at which their share is read off: most, but not those that look right.
+_READ = 0.8
+# Fewer findings tell no shares.
+_FEW = 20
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A threshold between what is right and what is a mistake.
+
+    Attributes
+    ----------
+    score : float
+        What scores no more is taken for a mistake; -infinity where nothing is.
+    share : float
+        Estimated share of mistakes.
+    found : int
+        How many score no more.
+    right : float
+        Estimated share of real mistakes among these; NaN where there are none.
+    missed : float
+        Estimated share of the mistakes that score more.
+    """
+
+    score: float
+    share: float
+    found: int
+    right: float
+    missed: float
+
+    def __str__(self):
+        if not self.found:
+            return "no such scores as mistakes would have"
+        return (
+            f"an estimated {100 * self.right:.0f} % of them rightly, and {100 * self.missed:.0f} % of all such mistakes missed"
+        )
+
+
+def cut(scores, simulated):
+    """Cut where what is found and what is right are expected to be in balance.
+
+    The set's scores are a mixture of right ones and of mistakes. How mistakes score is known: they are made on purpose, from
+    the set's own images. Where most of these score and next to nothing that is right does, the share of mistakes can be
+    read off. Then, at every score, follows how many of those below it are mistakes (precision) and how many of the mistakes
+    lie below it (recall); the cut is where their harmonic mean is highest.
+
+    Parameters
+    ----------
+    scores : (n,) float
+        Low where something is wrong.
+    simulated : (m,) float
+        Of mistakes.
+
+    Returns
+    -------
+    Cut
+    """
+    scores, simulated = np.sort(np.asarray(scores, np.float64)), np.sort(np.asarray(simulated, np.float64))
+    nothing = Cut(-np.inf, 0.0, 0, np.nan, 1.0)
+    if not len(scores) or not len(simulated):
+        return nothing
+    read = simulated[int(np.ceil(_READ * len(simulated))) - 1]
+    share = (scores <= read).mean() / (simulated <= read).mean()
+    if not share:
+        return nothing
+    below = np.arange(1, len(scores) + 1) / len(scores)
+    recall = np.searchsorted(simulated, scores, side="right") / len(simulated)
+    best = int(np.argmax(recall / (share + below)))
+    if not recall[best]:
+        return nothing
+    found = int((scores <= scores[best]).sum())
+    right = min(1.0, share * recall[best] * len(scores) / found)
+    return Cut(float(scores[best]), float(min(share, 1)), found, right, 1 - float(recall[best]))
