@@ -102,9 +102,9 @@ def working_in(folder, keep=False):
             if not keep:
                 shutil.rmtree(folder)
     finally:
-        # Nothing was done yet: leave nothing.
-        if os.path.isdir(folder) and set(os.listdir(folder)) <= {_SETTINGS}:
-            shutil.rmtree(folder)
+        # Where nothing was done yet nothing is left.
+        if not keep and not any(name.endswith(".npz") for _, _, names in os.walk(folder) for name in names):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def network_settings(embedder):

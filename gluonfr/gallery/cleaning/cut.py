@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# How many of the simulated mistakes lie below the score at which their share is read off: most, but not those that look right.
-_READ = 0.8
+# Shares of the simulated mistakes, at whose scores the share of mistakes is read off: lower ones are purer, higher ones tell
+# more, so that the lowest reading of those that so many scores support counts.
+_READ = (0.2, 0.35, 0.5, 0.65, 0.8)
+_SUPPORT = 10
 # Fewer findings tell no shares.
 _FEW = 20
 
@@ -36,9 +38,11 @@ class Cut:
 
     def __str__(self):
         if not self.found:
-            return "no such scores as mistakes would have"
+            return "none scores as mistakes would"
+        if self.found < _FEW:
+            return "too few to estimate how many of them are real"
         return (
-            f"an estimated {100 * self.right:.0f} % of them rightly, and {100 * self.missed:.0f} % of all such mistakes missed"
+            f"by estimate {100 * self.right:.0f} % of these are real, and {100 * self.missed:.0f} % of all mistakes are missed"
         )
 
 
@@ -65,8 +69,7 @@ def cut(scores, simulated):
     nothing = Cut(-np.inf, 0.0, 0, np.nan, 1.0)
     if not len(scores) or not len(simulated):
         return nothing
-    read = simulated[int(np.ceil(_READ * len(simulated))) - 1]
-    share = (scores <= read).mean() / (simulated <= read).mean()
+    share = _share(scores, simulated)
     if not share:
         return nothing
     below = np.arange(1, len(scores) + 1) / len(scores)
@@ -77,3 +80,14 @@ def cut(scores, simulated):
     found = int((scores <= scores[best]).sum())
     right = min(1.0, share * recall[best] * len(scores) / found)
     return Cut(float(scores[best]), float(min(share, 1)), found, right, 1 - float(recall[best]))
+
+
+def _share(scores, simulated):
+    """The share of mistakes among the scores."""
+    readings = []
+    for part in _READ:
+        read = simulated[int(np.ceil(part * len(simulated))) - 1]
+        count = int((scores <= read).sum())
+        readings.append((count, count / len(scores) / (simulated <= read).mean()))
+    supported = [share for count, share in readings if count >= _SUPPORT]
+    return min(supported) if supported else readings[-1][1]

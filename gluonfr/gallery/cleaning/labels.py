@@ -11,7 +11,7 @@ from gluonfr.core.top_k import top_k
 from gluonfr.gallery.cleaning.cut import Cut, cut
 from gluonfr.gallery.cleaning.identities import directions
 
-_SEED, _WRONG, _HALVES = 0, 105, 106
+_SEED, _WRONG, _PARTS = 0, 105, 106
 # Right images that are still taken for somebody's, when it is said whom a wrong one is like.
 _LIKE = 0.05
 # Labels that may be the same person as one.
@@ -105,9 +105,9 @@ class TwoLabels:
 
     def __str__(self):
         if not self.pairs:
-            return "no two labels are as like each other as two halves of one label's images are"
+            return "no two labels are as like each other as two parts of one label's images are"
         return (
-            f"{len(self.pairs):,} pairs of labels are as like each other as two halves of one label's images are "
+            f"{len(self.pairs):,} pairs of labels are as like each other as two parts of one label's images are "
             f"({-self.cut.score:.4f} or more): {self.cut}"
         )
 
@@ -115,10 +115,10 @@ class TwoLabels:
 def two_labels(people):
     """Find labels that are the same person: `people` is an `Identities`.
 
-    How such labels score is learned by cutting labels of two images or more into random halves.
+    How such labels score is learned by cutting labels of two images or more in two, at random.
     """
     similarity, _ = people.nearest(people.centroids, np.arange(len(people)), 1)
-    found = cut(-similarity[:, 0], -_halves(people))
+    found = cut(-similarity[:, 0], -_parts(people))
     pairs = []
     if found.found:
         close = np.flatnonzero(-similarity[:, 0] <= found.score)
@@ -131,14 +131,16 @@ def two_labels(people):
     return TwoLabels(pairs, _becomes(people, pairs), found)
 
 
-def _halves(people):
-    random = generator(_SEED, _HALVES)
+def _parts(people):
+    random = generator(_SEED, _PARTS)
     cut_up = np.flatnonzero(people.counts > 1)
     first, second = [], []
     for person in cut_up:
         images = random.permutation(people.images(person))
-        first.append(np.asarray(people.embeddings[np.sort(images[: len(images) // 2])], np.float64).sum(0))
-        second.append(np.asarray(people.embeddings[np.sort(images[len(images) // 2 :])], np.float64).sum(0))
+        count = int(random.integers(1, len(images) // 2 + 1))
+        rows = np.asarray(people.embeddings[images], np.float64)
+        first.append(rows[:count].sum(0))
+        second.append(rows[count:].sum(0))
     if not first:
         return np.empty(0)
     first, second = directions(np.array(first)), directions(np.array(second))
