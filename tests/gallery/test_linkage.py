@@ -107,3 +107,20 @@ def test_a_group_is_called_as_most_of_its_faces_are():
     # 2 of 3 are Ann, 1 of 2 is Bo (no more than half), nobody.
     rows = np.array([0, 0, 1, 1, 2, 2])[:, None]
     assert known_people(Gallery(), rows, np.array([0, 0, 0, 1, 1, 2]), 0.01) == ({0: "Ann"}, 0.01)
+
+
+def test_two_faces_of_one_photo_are_two_people():
+    rows, labels = faces(5, people=4, noise=0.2)
+    assert same(cluster_faces(rows, threshold=0.5).people, labels)
+    # Faces 3 and 7 of a person share a photo, and so do two people.
+    mine, photo = np.flatnonzero(labels == np.bincount(labels).argmax()), np.arange(len(rows))
+    photo[mine[3]] = photo[mine[7]]
+    photo[np.flatnonzero(labels != labels[mine[0]])[0]] = photo[mine[0]]
+    found = cluster_faces(rows, threshold=0.5, photo=photo).people
+    apart = {place: (found == found[place]).sum() for place in (mine[3], mine[7])}
+    assert sorted(apart.values()) == [1, len(mine) - 1]
+    # The one that is less like the others goes.
+    near = {place: rows[np.setdiff1d(mine, place)].mean(0) @ rows[place] for place in apart}
+    assert min(near, key=near.get) == min(apart, key=apart.get)
+    rest = np.setdiff1d(np.arange(len(rows)), [mine[3], mine[7]])
+    assert same(found[rest], labels[rest])

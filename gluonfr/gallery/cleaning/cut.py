@@ -6,7 +6,7 @@ import numpy as np
 
 # Shares of the simulated mistakes, at whose scores the share of mistakes is read off: lower ones are purer, higher ones tell
 # more, so that the lowest reading of those that so many scores support counts.
-_READ = (0.2, 0.35, 0.5, 0.65, 0.8)
+_READ = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 _SUPPORT = 10
 # Fewer findings tell no shares.
 _FEW = 20
@@ -72,14 +72,17 @@ def cut(scores, simulated):
     share = _share(scores, simulated)
     if not share:
         return nothing
-    below = np.arange(1, len(scores) + 1) / len(scores)
-    recall = np.searchsorted(simulated, scores, side="right") / len(simulated)
-    best = int(np.argmax(recall / (share + below)))
-    if not recall[best]:
+    # Between two of the set's scores only what is simulated tells where: cut at a score of that.
+    recall = np.searchsorted(simulated, simulated, side="right") / len(simulated)
+    below = np.searchsorted(scores, simulated, side="right")
+    mistakes = share * len(scores)
+    # Of few found no more are real than there are.
+    real = np.minimum(mistakes * recall, below)
+    best = int(np.argmax(real / (mistakes + below)))
+    found = int(below[best])
+    if not found:
         return nothing
-    found = int((scores <= scores[best]).sum())
-    right = min(1.0, share * recall[best] * len(scores) / found)
-    return Cut(float(scores[best]), float(min(share, 1)), found, right, 1 - float(recall[best]))
+    return Cut(float(simulated[best]), float(min(share, 1)), found, float(real[best] / found), 1 - float(recall[best]))
 
 
 def _share(scores, simulated):

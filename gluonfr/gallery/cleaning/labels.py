@@ -14,6 +14,8 @@ from gluonfr.gallery.cleaning.identities import directions
 _SEED, _WRONG, _PARTS = 0, 105, 106
 # Right images that are still taken for somebody's, when it is said whom a wrong one is like.
 _LIKE = 0.05
+# So many images are shown beyond the cut, for somebody to look at.
+_DOUBTFUL = 40
 # Labels that may be the same person as one.
 _PARTNERS = 10
 
@@ -26,6 +28,8 @@ class WrongLabels:
     ----------
     images : (w,) int64
         The surest first.
+    doubtful : (d,) int64
+        What follows: images that are less like their own label than like another too, but not beyond the cut.
     margin : (n,) float64
         Of all images: how like the mean of the person's other images, less how like the mean of the nearest other person.
         NaN where the person has no other image.
@@ -41,6 +45,7 @@ class WrongLabels:
     """
 
     images: np.ndarray
+    doubtful: np.ndarray
     margin: np.ndarray
     own: np.ndarray
     other: np.ndarray
@@ -72,8 +77,11 @@ def wrong_labels(people, progress=None):
     wrong = judged[margin[judged] <= found.score]
     right = np.setdiff1d(judged, wrong)
     like = float(np.quantile(own[right], _LIKE)) if len(right) else np.inf
-    order = wrong[np.argsort(margin[wrong], kind="stable")]
-    return WrongLabels(order, margin, own, other, nearest[:, 0], like, found, len(judged))
+    order = judged[np.argsort(margin[judged], kind="stable")]
+    doubtful = order[len(wrong) : len(wrong) + _DOUBTFUL]
+    return WrongLabels(
+        order[: len(wrong)], doubtful[margin[doubtful] < 0], margin, own, other, nearest[:, 0], like, found, len(judged)
+    )
 
 
 def _mislabelled(people, judged, own, similarity, nearest):

@@ -61,25 +61,32 @@ def _change_rows(findings):
         ]
 
 
-_WRONG = ["image", "label", "name", "similarity", "like_label", "like_name", "like_similarity", "margin"]
+_WRONG = ["image", "label", "name", "similarity", "like_label", "like_name", "like_similarity", "margin", "found"]
 
 
 def _wrong_rows(findings):
     wrong = findings.wrong
-    for image in wrong.images.tolist():
+    for image in _doubted(wrong):
         like = _person(findings, wrong.person[image]) if wrong.other[image] >= wrong.like else ["", ""]
         own, other, margin = (f"{each[image]:.4f}" for each in (wrong.own, wrong.other, wrong.margin))
-        yield [findings.embedded.key(image), *_person(findings, findings.people.of[image]), own, *like, other, margin]
+        found = int(image in wrong.images)
+        yield [findings.embedded.key(image), *_person(findings, findings.people.of[image]), own, *like, other, margin, found]
+
+
+def _doubted(wrong):
+    """Images that are found, and after them those that are doubtful."""
+    return [*wrong.images.tolist(), *wrong.doubtful.tolist()]
 
 
 def _wrong_faces(findings, number):
     """The image, its label's most typical other one, and that of the label it is more like."""
-    wrong, image = findings.wrong, findings.wrong.images[number]
+    wrong = findings.wrong
+    image = _doubted(wrong)[number]
     own, like = findings.people.of[image], wrong.person[image]
     (typical,) = _typical(findings.people, own, 1, image)
     (theirs,) = _typical(findings.people, like, 1)
     return [
-        (findings.embedded, image, f"{findings.embedded.key(image)}"),
+        (findings.embedded, image, f"{findings.embedded.key(image)}{'' if number < len(wrong.images) else ' ?'}"),
         (findings.embedded, typical, f"label {_person(findings, own)[1]} {wrong.own[image]:.2f}"),
         (findings.embedded, theirs, f"like {_person(findings, like)[1]} {wrong.other[image]:.2f}"),
     ]

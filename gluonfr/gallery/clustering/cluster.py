@@ -52,7 +52,7 @@ class Clusters:
         )
 
 
-def cluster_faces(embeddings, card=None, threshold=None, space=None, progress=None):
+def cluster_faces(embeddings, card=None, threshold=None, photo=None, space=None, progress=None):
     """Group faces by person: average linkage, from a threshold that follows from the number of groups.
 
     A pair of strangers is as similar as the card's threshold for a FAR f in f of all cases. Among C groups that is met where
@@ -66,6 +66,9 @@ def cluster_faces(embeddings, card=None, threshold=None, space=None, progress=No
         With thresholds; needed where `threshold` is None.
     threshold : float, optional
         Mean cosine of your own.
+    photo : (N,) int, optional
+        On which photo each face is. Two faces of one photo are two people: of those that would be one, the face most like the
+        others of its group stays and the rest are groups of their own.
     space : (N, D) float32, optional
         To work in, such as a memory-mapped file, where a copy of the embeddings would not fit into memory.
     progress : str, optional
@@ -80,10 +83,7 @@ def cluster_faces(embeddings, card=None, threshold=None, space=None, progress=No
     GluonFRError
         The card states no thresholds and none is given, or the one given is no cosine.
     """
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise GluonFRError(f"the threshold must be a cosine from -1 to 1, got {threshold}.")
-    if threshold is None and not (card and card.thresholds):
-        raise GluonFRError("the network's card states no thresholds; give one with --threshold.")
+    need_threshold(card, threshold)
     if space is None:
         space = np.empty(embeddings.shape, np.float32)
     for start in range(0, len(embeddings), _BLOCK):
@@ -91,21 +91,42 @@ def cluster_faces(embeddings, card=None, threshold=None, space=None, progress=No
     linkage, compared = AverageLinkage(space), len(embeddings)
     if threshold is not None:
         linkage.join(threshold, progress)
-        return Clusters(*_ordered(embeddings, linkage.groups()), threshold, True, _groups(linkage))
+        return Clusters(*_people(embeddings, linkage.groups(), photo), threshold, True, _groups(linkage))
     curve, before = Curve(card.thresholds), None
     while before is None or compared < before:
         threshold = curve.similarity(per_pair(_CHANCE, max(compared, _FEWEST)))
         linkage.join(threshold, progress)
         before, compared = compared, max(_groups(linkage), _FEWEST)
-    return Clusters(*_ordered(embeddings, linkage.groups()), threshold, False, before)
+    return Clusters(*_people(embeddings, linkage.groups(), photo), threshold, False, before)
+
+
+def need_threshold(card, threshold):
+    """GluonFRError unless there is a threshold to group by."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise GluonFRError(f"the threshold must be a cosine from -1 to 1, got {threshold}.")
+    if threshold is None and not (card and card.thresholds):
+        raise GluonFRError("the network's card states no thresholds; give one with --threshold.")
 
 
 def _groups(linkage):
     return int((linkage.sizes > 1).sum())
 
 
+def _people(embeddings, groups, photo):
+    groups, similarity = _ordered(embeddings, groups)
+    if photo is None:
+        return groups, similarity
+    # Best first within each photo and group; whoever follows is somebody else.
+    order = np.lexsort((-np.nan_to_num(similarity), photo, groups))
+    again = (np.diff(groups[order]) == 0) & (np.diff(np.asarray(photo)[order]) == 0)
+    apart = order[1:][again]
+    groups[apart] = groups.max() + 1 + np.arange(len(apart))
+    return _ordered(embeddings, groups)
+
+
 def _ordered(embeddings, groups):
     """Groups numbered from the largest, and each face's mean similarity to the others of its group."""
+    groups = np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(groups)
     new = np.empty(len(sizes), np.int64)
     new[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))

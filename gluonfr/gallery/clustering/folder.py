@@ -15,7 +15,7 @@ from gluonfr.data.packing.report import write_table
 from gluonfr.data.unpacking import folder_name_fits
 from gluonfr.data.writing import need_new_folder, new_folder, shown
 from gluonfr.deploy.files import find_images
-from gluonfr.gallery.clustering.cluster import Clusters, cluster_faces, known_people, people_of_folders
+from gluonfr.gallery.clustering.cluster import Clusters, cluster_faces, known_people, need_threshold, people_of_folders
 from gluonfr.gallery.clustering.faces import find_faces
 from gluonfr.gallery.kept import work_folder, working_in
 from gluonfr.gallery.photos import MIN_FACE
@@ -121,12 +121,13 @@ def cluster_photos(
         raise GluonFRError(f"{shown(out)}: lies in the folder of photos, among which it would count; name one outside.")
     files = [os.path.relpath(path, photos) for path in find_images([photos])]
     truth = people_of_folders(files) if evaluate else None
+    need_threshold(embedder.card, threshold)
     with working_in(work_folder(out)) as work:
         faces = find_faces(embedder, photos, files, work, aligned, min_face, progress)
         if not len(faces.photo):
             raise GluonFRError(f"{shown(photos)}: there is no face on any of {len(files):,} photos.")
         space = np.memmap(os.path.join(work, "means.f32"), np.float32, "w+", shape=faces.embeddings.shape)
-        clusters = cluster_faces(faces.embeddings, embedder.card, threshold, space, progress and "group")
+        clusters = cluster_faces(faces.embeddings, embedder.card, threshold, faces.photo, space, progress and "group")
         names, told = known_people(gallery, faces.embeddings, clusters.people, fpir) if gallery is not None else ({}, None)
         clusters.people, names = _united(clusters.people, names)
         done = Clustered(len(faces.photo), len(set(faces.photo.tolist())), {}, 0, list(names.values()), clusters, told)
