@@ -12,7 +12,7 @@ import pytest
 from gluonfr.cli import arguments, main
 from gluonfr.data import FRTrainRecordDataset, images
 from gluonfr.data.identities import read_identities
-from gluonfr.data.pairs import write_pairs
+from gluonfr.data.pairs import read_pairs, write_pairs
 from gluonfr.data.records import RecordFile, RecordWriter
 from gluonfr.gallery.cleaning import embedded
 from gluonfr.gallery.clustering import faces as clustering_faces
@@ -103,9 +103,6 @@ def clustered(photos, model, tmp_path_factory):
         assert "give the same command to go on" in refused(*command)
         assert not out.exists() and len(seen) == 2
         assert "unfinished work with another min_face" in refused(*command, "--min-face", 40)
-        status, printed, said = run(*command[:3], *command[3:])
-        assert status == 2 and len(seen) == 2
-        patch.setattr(clustering_faces, "_look_at", look)
         again = []
         patch.setattr(clustering_faces, "_look_at", lambda *given: again.append(given[2]) or look(*given))
         status, printed, said = run(*command)
@@ -205,10 +202,7 @@ def records(faces, tmp_path_factory):
     for number in SHARED:
         pairs += [source.read(row)[1] for row in rows[number][EACH:]]
         issame.append(True)
-    with open(os.path.join(faces, "lfw_dev.bin"), "rb"):
-        from gluonfr.data.pairs import read_pairs
-
-        payloads, same = read_pairs(os.path.join(faces, "lfw_dev.bin"))
+    payloads, same = read_pairs(os.path.join(faces, "lfw_dev.bin"))
     for pair in range(0, 1000, 50):
         pairs += payloads[2 * pair : 2 * pair + 2]
         issame.append(bool(same[pair]))
@@ -301,7 +295,6 @@ def test_what_clean_refuses(records, report, model, tmp_path):
     with RecordWriter(tmp_path / "one") as writer:
         writer.add(np.zeros((112, 112, 3), np.uint8), 0)
     assert "holds one person" in refused("clean", tmp_path / "one", *out)
-    assert "no folders" in refused("clean", tmp_path / "one" / "..", "--out", tmp_path.parent / "o", *model) or True
     assert "is of another set" in refused("clean", tmp_path / "one", "--out", report[0], "--apply", tmp_path / "new", *model)
     broken = shutil.copytree(report[0], tmp_path / "broken")
     (broken / "changes.csv").write_text("image,action,label,name,to,why\n99999,remove,0,0,,x\n")

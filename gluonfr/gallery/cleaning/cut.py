@@ -46,7 +46,7 @@ class Cut:
         )
 
 
-def cut(scores, simulated):
+def cut(scores, simulated, right=None):
     """Cut where what is found and what is right are expected to be in balance.
 
     The set's scores are a mixture of right ones and of mistakes. How mistakes score is known: they are made on purpose, from
@@ -60,6 +60,8 @@ def cut(scores, simulated):
         Low where something is wrong.
     simulated : (m,) float
         Of mistakes.
+    right : (r,) float, optional
+        Of what is certainly right, where that is known; its share of the scores at a reading is taken off.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def cut(scores, simulated):
     nothing = Cut(-np.inf, 0.0, 0, np.nan, 1.0)
     if not len(scores) or not len(simulated):
         return nothing
-    share = _share(scores, simulated)
+    share = _share(scores, simulated, np.empty(0) if right is None else np.asarray(right))
     if not share:
         return nothing
     # Between two of the set's scores only what is simulated tells where: cut at a score of that.
@@ -85,12 +87,13 @@ def cut(scores, simulated):
     return Cut(float(simulated[best]), float(min(share, 1)), found, float(real[best] / found), 1 - float(recall[best]))
 
 
-def _share(scores, simulated):
+def _share(scores, simulated, right):
     """The share of mistakes among the scores."""
     readings = []
     for part in _READ:
         read = simulated[int(np.ceil(part * len(simulated))) - 1]
-        count = int((scores <= read).sum())
-        readings.append((count, count / len(scores) / (simulated <= read).mean()))
+        count, mistakes = int((scores <= read).sum()), (simulated <= read).mean()
+        others = (right <= read).mean() if len(right) else 0.0
+        readings.append((count, max(0.0, (count / len(scores) - others) / max(mistakes - others, 1e-12))))
     supported = [share for count, share in readings if count >= _SUPPORT]
     return min(supported) if supported else readings[-1][1]

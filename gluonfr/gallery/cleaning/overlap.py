@@ -38,16 +38,18 @@ class Overlap:
         )
 
 
-def overlap(people, test, progress=None):
+def overlap(people, test, doubled=(), progress=None):
     """Find people of a test set who are in a training set.
 
     A person of the test set, the mean of the images, is compared with the means of the training set's people. How those
     score who are in both is learned from the training set: as many images as a person of the test set has are drawn from one
-    of its people and compared with the rest of that person's.
+    of its people and compared with the rest of that person's. How strangers score: the same images compared with all others.
 
     Parameters
     ----------
     people, test : Identities
+    doubled : sequence of int
+        People of the training set who are somebody else there too; nothing is learned from them.
     progress : str, optional
         Text of a progress bar.
 
@@ -56,20 +58,19 @@ def overlap(people, test, progress=None):
     Overlap
     """
     similarity, nearest = people.nearest(test.centroids, np.full(len(test), -1), 1, progress)
-    found = cut(-similarity[:, 0], -_in_both(people, test.counts))
+    same, strangers = _drawn(people, test.counts, doubled)
+    found = cut(-similarity[:, 0], -np.maximum(same, strangers), -strangers)
     chosen = np.flatnonzero(-similarity[:, 0] <= found.score)
     rows = [(int(each), int(nearest[each, 0]), float(similarity[each, 0])) for each in chosen]
     return Overlap(sorted(rows, key=lambda row: -row[2]), len(test), found)
 
 
-def _in_both(people, counts):
-    """Similarities of people who are in the set, asked for with as many images as the people of the test set have."""
+def _drawn(people, counts, doubled):
+    """Similarities to the own person and to the nearest other one, of as many images as the people of the test set have."""
     random = generator(_SEED, _DRAWN)
-    able = np.flatnonzero(people.counts > 1)
-    if not len(able):
-        return np.empty(0)
+    able = np.setdiff1d(np.flatnonzero(people.counts > 1), doubled)
     drawn, rest, who = [], [], []
-    for wanted in random.choice(counts, min(_SIMULATED, max(len(counts), 1000))):
+    for wanted in random.choice(counts, min(_SIMULATED, max(len(counts), 1000))) if len(able) else ():
         person = int(random.choice(able))
         images = random.permutation(people.images(person))
         count = min(int(wanted), len(images) - 1)
@@ -77,6 +78,8 @@ def _in_both(people, counts):
         drawn.append(rows[:count].sum(0))
         rest.append(rows[count:].sum(0))
         who.append(person)
+    if not drawn:
+        return np.empty(0), np.empty(0)
     drawn, rest = directions(np.array(drawn)), directions(np.array(rest))
     elsewhere, _ = people.nearest(drawn, np.array(who), 1)
-    return np.maximum(elsewhere[:, 0], np.einsum("ij,ij->i", drawn, rest, dtype=np.float64))
+    return np.einsum("ij,ij->i", drawn, rest, dtype=np.float64), elsewhere[:, 0]
