@@ -157,8 +157,7 @@ def analyse(embedded, test=None, progress=None):
     _, nearest = people.others(_NEAREST)
     copies = duplicates(people, embedded.prints, nearest)
     test_people = test and Identities(test.embeddings, test.labels)
-    twice = sorted({person for pair in doubled.pairs for person in pair[:2]})
-    shared = test and overlap(people, test_people, twice, progress and "overlap")
+    shared = test and overlap(people, test_people, progress and "overlap")
     changes = _changes(people, wrong, doubled, copies, shared)
     return Findings(embedded, people, wrong, doubled, copies, test, test_people, shared, changes)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 # Shares of the simulated mistakes, at whose scores the share of mistakes is read off: lower ones are purer, higher ones tell
 # more, so that the lowest reading of those that so many scores support counts.
-_READ = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+READINGS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 _SUPPORT = 10
 # Fewer findings tell no shares.
 _FEW = 20
@@ -46,7 +46,7 @@ class Cut:
         )
 
 
-def cut(scores, simulated, right=None):
+def cut(scores, simulated, readings=READINGS):
     """Cut where what is found and what is right are expected to be in balance.
 
     The set's scores are a mixture of right ones and of mistakes. How mistakes score is known: they are made on purpose, from
@@ -60,8 +60,8 @@ def cut(scores, simulated, right=None):
         Low where something is wrong.
     simulated : (m,) float
         Of mistakes.
-    right : (r,) float, optional
-        Of what is certainly right, where that is known; its share of the scores at a reading is taken off.
+    readings : tuple of float
+        Shares of the simulated mistakes, at whose scores the share of mistakes may be read off.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def cut(scores, simulated, right=None):
     nothing = Cut(-np.inf, 0.0, 0, np.nan, 1.0)
     if not len(scores) or not len(simulated):
         return nothing
-    share = _share(scores, simulated, np.empty(0) if right is None else np.asarray(right))
+    share = _share(scores, simulated, readings)
     if not share:
         return nothing
     # Between two of the set's scores only what is simulated tells where: cut at a score of that.
@@ -87,13 +87,12 @@ def cut(scores, simulated, right=None):
     return Cut(float(simulated[best]), float(min(share, 1)), found, float(real[best] / found), 1 - float(recall[best]))
 
 
-def _share(scores, simulated, right):
+def _share(scores, simulated, readings):
     """The share of mistakes among the scores."""
-    readings = []
-    for part in _READ:
+    found = []
+    for part in readings:
         read = simulated[int(np.ceil(part * len(simulated))) - 1]
-        count, mistakes = int((scores <= read).sum()), (simulated <= read).mean()
-        others = (right <= read).mean() if len(right) else 0.0
-        readings.append((count, max(0.0, (count / len(scores) - others) / max(mistakes - others, 1e-12))))
-    supported = [share for count, share in readings if count >= _SUPPORT]
-    return min(supported) if supported else readings[-1][1]
+        count = int((scores <= read).sum())
+        found.append((count, count / len(scores) / (simulated <= read).mean()))
+    supported = [share for count, share in found if count >= _SUPPORT]
+    return min(supported) if supported else found[-1][1]

@@ -10,6 +10,8 @@ from gluonfr.gallery.cleaning.identities import directions
 
 _SEED, _DRAWN = 0, 109
 _SIMULATED = 4000
+# As a rule nobody is in both, and then what is read off further down is strangers.
+_READING = (0.5,)
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,16 @@ class Overlap:
         )
 
 
-def overlap(people, test, doubled=(), progress=None):
+def overlap(people, test, progress=None):
     """Find people of a test set who are in a training set.
 
     A person of the test set, the mean of the images, is compared with the means of the training set's people. How those
     score who are in both is learned from the training set: as many images as a person of the test set has are drawn from one
-    of its people and compared with the rest of that person's. How strangers score: the same images compared with all others.
+    of its people and compared with the rest of that person's.
 
     Parameters
     ----------
     people, test : Identities
-    doubled : sequence of int
-        People of the training set who are somebody else there too; nothing is learned from them.
     progress : str, optional
         Text of a progress bar.
 
@@ -58,17 +58,16 @@ def overlap(people, test, doubled=(), progress=None):
     Overlap
     """
     similarity, nearest = people.nearest(test.centroids, np.full(len(test), -1), 1, progress)
-    same, strangers = _drawn(people, test.counts, doubled)
-    found = cut(-similarity[:, 0], -np.maximum(same, strangers), -strangers)
+    found = cut(-similarity[:, 0], -_in_both(people, test.counts), _READING)
     chosen = np.flatnonzero(-similarity[:, 0] <= found.score)
     rows = [(int(each), int(nearest[each, 0]), float(similarity[each, 0])) for each in chosen]
     return Overlap(sorted(rows, key=lambda row: -row[2]), len(test), found)
 
 
-def _drawn(people, counts, doubled):
-    """Similarities to the own person and to the nearest other one, of as many images as the people of the test set have."""
+def _in_both(people, counts):
+    """Similarities of people who are in the set, asked for with as many images as the people of the test set have."""
     random = generator(_SEED, _DRAWN)
-    able = np.setdiff1d(np.flatnonzero(people.counts > 1), doubled)
+    able = np.flatnonzero(people.counts > 1)
     drawn, rest, who = [], [], []
     for wanted in random.choice(counts, min(_SIMULATED, max(len(counts), 1000))) if len(able) else ():
         person = int(random.choice(able))
@@ -79,7 +78,7 @@ def _drawn(people, counts, doubled):
         rest.append(rows[count:].sum(0))
         who.append(person)
     if not drawn:
-        return np.empty(0), np.empty(0)
+        return np.empty(0)
     drawn, rest = directions(np.array(drawn)), directions(np.array(rest))
     elsewhere, _ = people.nearest(drawn, np.array(who), 1)
-    return np.einsum("ij,ij->i", drawn, rest, dtype=np.float64), elsewhere[:, 0]
+    return np.maximum(elsewhere[:, 0], np.einsum("ij,ij->i", drawn, rest, dtype=np.float64))
