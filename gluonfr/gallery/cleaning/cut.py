@@ -7,6 +7,8 @@ import numpy as np
 # Shares of the simulated mistakes, at whose scores the share of mistakes is read off: lower ones are purer, higher ones tell
 # more, so that the lowest reading of those that so many scores support counts.
 READINGS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+# Where there may be no mistake at all and what is right has a long tail, as strangers do.
+RARE = (0.5, 0.65)
 _SUPPORT = 10
 # Fewer findings tell no shares.
 _FEW = 20
@@ -77,14 +79,13 @@ def cut(scores, simulated, readings=READINGS):
     # Between two of the set's scores only what is simulated tells where: cut at a score of that.
     recall = np.searchsorted(simulated, simulated, side="right") / len(simulated)
     below = np.searchsorted(scores, simulated, side="right")
-    mistakes = share * len(scores)
-    # Of few found no more are real than there are.
-    real = np.minimum(mistakes * recall, below)
-    best = int(np.argmax(real / (mistakes + below)))
+    # No more than all of them are mistakes, however many there should be.
+    right = np.where(below, np.minimum(1, share * len(scores) * recall / np.maximum(below, 1)), 0)
+    best = int(np.argmax(right * recall / (right + recall)))
     found = int(below[best])
     if not found:
         return nothing
-    return Cut(float(simulated[best]), float(min(share, 1)), found, float(real[best] / found), 1 - float(recall[best]))
+    return Cut(float(simulated[best]), float(min(share, 1)), found, float(right[best]), 1 - float(recall[best]))
 
 
 def _share(scores, simulated, readings):

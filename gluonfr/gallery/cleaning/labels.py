@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from gluonfr.core import generator
 from gluonfr.core.top_k import top_k
-from gluonfr.gallery.cleaning.cut import Cut, cut
+from gluonfr.gallery.cleaning.cut import RARE, Cut, cut
 from gluonfr.gallery.cleaning.identities import directions
 
 _SEED, _WRONG, _PARTS = 0, 105, 106
@@ -126,7 +126,7 @@ def two_labels(people):
     How such labels score is learned by cutting labels of two images or more in two, at random.
     """
     similarity, _ = people.nearest(people.centroids, np.arange(len(people)), 1)
-    found = cut(-similarity[:, 0], -_parts(people))
+    found = cut(-similarity[:, 0], -_parts(people), RARE)
     pairs = []
     if found.found:
         close = np.flatnonzero(-similarity[:, 0] <= found.score)

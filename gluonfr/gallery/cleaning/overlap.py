@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gluonfr.core import generator
-from gluonfr.gallery.cleaning.cut import Cut, cut
+from gluonfr.gallery.cleaning.cut import RARE, Cut, cut
 from gluonfr.gallery.cleaning.identities import directions
 
 _SEED, _DRAWN = 0, 109
 _SIMULATED = 4000
-# As a rule nobody is in both, and then what is read off further down is strangers.
-_READING = (0.5,)
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def overlap(people, test, progress=None):
     Overlap
     """
     similarity, nearest = people.nearest(test.centroids, np.full(len(test), -1), 1, progress)
-    found = cut(-similarity[:, 0], -_in_both(people, test.counts), _READING)
+    found = cut(-similarity[:, 0], -_in_both(people, test.counts), RARE)
     chosen = np.flatnonzero(-similarity[:, 0] <= found.score)
     rows = [(int(each), int(nearest[each, 0]), float(similarity[each, 0])) for each in chosen]
     return Overlap(sorted(rows, key=lambda row: -row[2]), len(test), found)
