@@ -8,6 +8,7 @@ from gluonfr.gallery.exchange import export_gallery, import_gallery
 from gluonfr.gallery.gallery import Answer, Gallery
 from gluonfr.gallery.identifying import Picture, Seen, identify_files, identify_picture
 from gluonfr.gallery.network import model_of, network_name
+from gluonfr.gallery.one_photo import Chosen, chosen_face, enroll_photo
 from gluonfr.gallery.searching import Found, search_photos
 from gluonfr.gallery.unknown import Threshold, threshold_for
 
@@ -15,6 +16,7 @@ __all__ = [
     "Answer",
     "Clustered",
     "Clusters",
+    "Chosen",
     "Engine",
     "Enrolled",
     "Entry",
@@ -31,7 +33,9 @@ __all__ = [
     "clean",
     "cluster_faces",
     "cluster_photos",
+    "chosen_face",
     "enroll_folder",
+    "enroll_photo",
     "export_gallery",
     "identify_files",
     "identify_picture",
