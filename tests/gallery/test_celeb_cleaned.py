@@ -45,7 +45,7 @@ def test_labels_that_were_shuffled_are_found(celeb):
         found = wrong_labels(Identities(embeddings, changed))
         hits = np.isin(found.images, wrong).sum()
         figures.append((hits / len(found.images), hits / len(wrong)))
-        assert found.cut.share == pytest.approx(0.05, abs=0.01)
+        assert found.cut.share == pytest.approx(0.05, abs=0.015)
     precision, recall = np.mean(figures, axis=0)
     assert precision >= 0.93 and recall >= 0.93, figures
 
