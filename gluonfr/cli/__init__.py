@@ -23,6 +23,8 @@ COMMANDS = (
     ("serve", "serve", "a gallery as a page for photos and a camera, and as a JSON API"),
     ("people", "people", "list the people of a gallery; rename, merge and remove them, write them out and take them in"),
     ("search", "search", "look for the person of one photo on others, without a gallery"),
+    ("cluster", "cluster", "put unknown photos into a folder a person"),
+    ("clean", "clean", "find wrong labels, people under two labels, copies of photos, and people of a test set"),
     ("embed", "embed", "embeddings of images, in a file"),
     ("export", "export", "write a network as ONNX or as MXNet's symbol and parameters, and check it"),
     ("synthesize", "synthesize", "render a synthetic training and verification set"),

@@ -1,5 +1,7 @@
 """Who is it: people with several photos each, and who a new face is among them."""
 
+from gluonfr.gallery.cleaning import Findings, apply_changes, clean, open_set
+from gluonfr.gallery.clustering import Clustered, Clusters, cluster_faces, cluster_photos
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed
 from gluonfr.gallery.enrolling import Enrolled, enroll_folder
 from gluonfr.gallery.exchange import export_gallery, import_gallery
@@ -12,10 +14,13 @@ from gluonfr.gallery.unknown import Threshold, threshold_for
 
 __all__ = [
     "Answer",
+    "Clustered",
+    "Clusters",
     "Chosen",
     "Engine",
     "Enrolled",
     "Entry",
+    "Findings",
     "Found",
     "Gallery",
     "Match",
@@ -24,6 +29,10 @@ __all__ = [
     "Removed",
     "Seen",
     "Threshold",
+    "apply_changes",
+    "clean",
+    "cluster_faces",
+    "cluster_photos",
     "chosen_face",
     "enroll_folder",
     "enroll_photo",
@@ -33,6 +42,7 @@ __all__ = [
     "import_gallery",
     "model_of",
     "network_name",
+    "open_set",
     "search_photos",
     "threshold_for",
 ]
