@@ -15,6 +15,9 @@ _NEAR, _COLUMNS, _BLOCK = 4 << 20, 2048, 32 << 20
 _QUERIES = 4096
 _FEW = 4
 _FIRST = 256
+# Numbers of rows that stay near while several queries meet them.
+_CLOSE = 1 << 17
+_PAIRS = 1 << 14
 # A float32 ends at 3.4e38.
 _LARGEST = 1e37
 
@@ -164,7 +167,7 @@ def as_vectors(values, name):
 def _score_blocks(queries, rows, memory):
     """(first row, scores (Q, n) float32) for consecutive blocks of rows; the array is used again for the next block."""
     # A quarter goes into scores, the rest into candidates and what sorts them.
-    near = max(_NEAR, 4 * len(queries) * _COLUMNS)
+    near = max(_NEAR, 4 * len(queries) * _COLUMNS) if len(queries) > _FEW else _NEAR // 4
     most = max(1, min(near, _BLOCK, memory // 4) // (4 * len(queries))) if len(queries) else 1
     start, size = 0, min(_FIRST, most)
     space = np.empty(len(queries) * min(most, max(len(rows), 1)), dtype=np.float32)
@@ -174,13 +177,20 @@ def _score_blocks(queries, rows, memory):
         if len(queries) > _FEW:
             np.matmul(queries, part.T, out=scores)
         else:
-            # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries.
-            for query, row in zip(queries, scores):
-                np.einsum("ij,j->i", part, query, out=row)
+            _few_products(queries, part, scores)
         yield start, scores
         start += len(part)
         # Small at first, when nothing is known yet that a score must exceed.
         size = min(2 * size, most)
+
+
+def _few_products(queries, rows, scores):
+    # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries; for several, once.
+    step = len(rows) if len(queries) == 1 else max(1, _CLOSE // rows.shape[1])
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        for query, row in zip(queries, scores):
+            np.einsum("ij,j->i", rows[part], query, out=row[part])
 
 
 def _screen(start, scores, error, each, everything, memory):
@@ -242,8 +252,9 @@ class _Best:
         self.floors = np.full(groups, -np.inf if k else np.inf)
         self._groups, self._k, self._rows, self._memory = groups, k, rows, memory
         self._kept, self._new, self._waiting = _no_pairs(), [], 0
-        # So many new pairs are sorted in at a time, so that sorting stays cheap beside finding them.
-        self._patience = max(1 << 14, groups * k)
+        # So many new pairs are sorted in at a time: few enough that the floors rise soon, and enough that sorting stays cheap
+        # beside finding them.
+        self._patience = max(min(_PAIRS, 16 * groups * k), groups * k)
 
     def add(self, pairs):
         if not self._k:
@@ -259,7 +270,7 @@ class _Best:
 
     def _sort_in(self):
         self._merge(_Pairs.join([self._kept, *self._new]))
-        if len(self._kept) > 4 * self._patience:
+        if len(self._kept) > 4 * max(_PAIRS, self._patience):
             # Almost all scores are alike: only exact ones tell which to keep.
             self.settle()
 

@@ -195,8 +195,8 @@ def _split(address):
     if not host or not _NAME.fullmatch(parts.path[1:]) or parts.query or parts.fragment:
         hidden = re.sub(r"//[^/]*@", "//", address)
         raise GluonFRError(
-            f"{shown(hidden)}: write milvus://HOST:PORT/NAME, where NAME is up to 100 letters, digits and underscores, a letter "
-            "first; with a user, milvus://USER:PASSWORD@HOST:PORT/NAME."
+            f"{shown(hidden)}: write milvus://HOST:PORT/NAME, NAME of up to 100 letters, digits and underscores, a "
+            "letter first; with a user, milvus://USER:PASSWORD@HOST:PORT/NAME."
         )
     host = f"[{host}]" if ":" in host else host
     account = (unquote(parts.username), unquote(parts.password or "")) if parts.username else ()
