@@ -158,7 +158,9 @@ def changing(address, mark):
 
 
 def whole(address, lines, before):
-    """Checks the people against what was said to be done; returns who is there."""
+    """Checks the people against what was said to be done; returns who is there, and how many were enrolled."""
+    # What a killed process asked for last may be on its way.
+    time.sleep(1)
     done = {}
     for what, name in (line.split(" ") for line in lines):
         done.setdefault(what, set()).add(name)
