@@ -44,12 +44,16 @@ def blocks(rows, size):
 
 
 class OwnGallery:
-    def __init__(self, rows, size, folder):
+    """A gallery in a file, or in a subclass on a server."""
+
+    alone = 50
+
+    def __init__(self, rows, size, folder, server=None):
         from gluonfr.core import Card
         from gluonfr.gallery import Gallery, Threshold
 
-        self.path = os.path.join(folder, "g.db")
-        self.gallery, start = Gallery(self.path, Card(network="some", embedding_size=size)), time.perf_counter()
+        where = self.place(folder, server)
+        self.gallery, start = Gallery(where, Card(network="some", embedding_size=size)), time.perf_counter()
         for first, block in blocks(rows, size):
             for begin in range(0, len(block), TOGETHER):
                 part = range(begin, min(begin + TOGETHER, len(block)), PHOTOS)
@@ -57,24 +61,35 @@ class OwnGallery:
                 self.gallery.enroll_people(people)
         self.facts = {"enrolled": time.perf_counter() - start}
         start = time.perf_counter()
-        for number in range(50):
+        for number in range(self.alone):
             self.gallery.enroll(f"alone {number}", np.random.default_rng(number).normal(size=(1, size)))
-        self.facts["one"] = (time.perf_counter() - start) / 50
+        self.facts["one"] = (time.perf_counter() - start) / self.alone
         self.gallery.close()
-        self.facts["bytes"] = os.path.getsize(self.path) / rows
+        self.facts["bytes"] = os.path.getsize(where) / rows if server is None else None
         self.gallery = None
         start = time.perf_counter()
-        self.gallery = Gallery(self.path, create=False)
+        self.gallery = Gallery(where, create=False)
         self.facts["opened"] = time.perf_counter() - start
         # The search is measured, not the scores of strangers, which are worked out once for a gallery.
         self.given = Threshold(0.5, float("nan"), rows // PHOTOS, "given")
+
+    def place(self, folder, server):
+        return os.path.join(folder, "g.db")
 
     def ask(self, queries):
         return [[match.name for match in answer.matches] for answer in self.gallery.identify(queries, PEOPLE, self.given)]
 
 
+class OnMilvus(OwnGallery):
+    # Each waits for the server's clock.
+    alone = 5
+
+    def place(self, folder, server):
+        return f"{server}/benchmark{os.getpid()}"
+
+
 class PlainNumPy:
-    def __init__(self, rows, size, folder):
+    def __init__(self, rows, size, folder, server=None):
         self.rows, start = np.empty((rows, size), np.float32), time.perf_counter()
         for first, block in blocks(rows, size):
             self.rows[first : first + len(block)] = block
@@ -88,7 +103,7 @@ class PlainNumPy:
 
 
 class FaissFlat:
-    def __init__(self, rows, size, folder):
+    def __init__(self, rows, size, folder, server=None):
         import faiss
 
         self.index, start = faiss.IndexFlatIP(size), time.perf_counter()
@@ -100,12 +115,12 @@ class FaissFlat:
         return [[f"person {row // PHOTOS}" for row in each] for each in self.index.search(queries, ROWS)[1]]
 
 
-ENGINES = {"gluonfr": OwnGallery, "NumPy": PlainNumPy, "faiss Flat": FaissFlat}
+ENGINES = {"gluonfr": OwnGallery, "NumPy": PlainNumPy, "faiss Flat": FaissFlat, "Milvus": OnMilvus}
 
 
-def serve(name, rows, size, folder, pipe):
+def serve(name, rows, size, folder, server, pipe):
     """Make an engine and answer until told to stop; says times, never vectors."""
-    engine = ENGINES[name](rows, size, folder)
+    engine = ENGINES[name](rows, size, folder, server if name == "Milvus" else None)
     # Of the whole process: MXNet and gluonfr alone are about 0.2 GB.
     engine.facts["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     pipe.send(engine.facts)
@@ -125,13 +140,12 @@ def queries_of(size, count, seed):
     return queries.astype(np.float32), [f"person {row // PHOTOS}" for row in chosen]
 
 
-def measure(rows, size, rounds):
-    names = [name for name in ENGINES if name != "faiss Flat" or importlib.util.find_spec("faiss")]
+def measure(rows, size, rounds, names, server):
     context, pipes, processes, facts = multiprocessing.get_context("spawn"), {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             pipes[name], other = context.Pipe()
-            processes[name] = context.Process(target=serve, args=(name, rows, size, folder, other), daemon=True)
+            processes[name] = context.Process(target=serve, args=(name, rows, size, folder, server, other), daemon=True)
             processes[name].start()
             facts[name] = pipes[name].recv()
         times = {(name, batch): [] for name in names for batch in (1, 100)}
@@ -158,17 +172,24 @@ def report(rows, size, names, facts, times):
     for name in names:
         cells = [f"{speed[name, batch]:>10.1f}{speed[names[0], batch] / speed[name, batch]:>7.2f}x" for batch in (1, 100)]
         print(f"{name:12}{''.join(cells)}{facts[name]['memory'] / 1e6:>7.0f} MB")
-    own = facts["gluonfr"]
-    print(
-        f"gluonfr: {rows / own['enrolled']:,.0f} photos/s enrolled by {TOGETHER:,}, {1000 * own['one']:.1f} ms for one alone, "
-        f"{own['bytes']:.0f} bytes a row, opened in {own['opened']:.2f} s"
-    )
+    for name in names:
+        own = facts[name]
+        if "opened" in own:
+            size = "" if own["bytes"] is None else f"{own['bytes']:.0f} bytes a row, "
+            print(
+                f"{name}: {rows / own['enrolled']:,.0f} photos/s enrolled by {TOGETHER:,}, {1000 * own['one']:.1f} ms for one "
+                f"alone, {size}opened in {own['opened']:.2f} s"
+            )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=CASES, help="rows x numbers (default: both)")
+    parser.add_argument("--case", help="rows x numbers, such as 5000000x128 (default: " + " and ".join(CASES) + ")")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--engines", help="of: " + ", ".join(ENGINES) + "; separated by commas (default: what is there)")
+    parser.add_argument("--milvus", metavar="ADDRESS", help="a server, such as milvus://127.0.0.1:19530")
     arguments = parser.parse_args()
+    there = {"faiss Flat": importlib.util.find_spec("faiss"), "Milvus": arguments.milvus}
+    chosen = arguments.engines.split(",") if arguments.engines else [name for name in ENGINES if there.get(name, True)]
     for case in [arguments.case] if arguments.case else CASES:
-        measure(*map(int, case.split("x")), arguments.rounds)
+        measure(*map(int, case.split("x")), arguments.rounds, chosen, arguments.milvus)
