@@ -2,12 +2,13 @@
 
     python benchmarks/unknown.py --root FACES [--models dlib_resnet29,y1] [--cache FOLDER]
 
-FACES holds `celeb/train.rec`, `lfw.bin` and `photos/people/NAME/*.jpg`. Three questions, each of every model:
+FACES holds `celeb/train.rec`, `lfw.bin` and `photos/people/NAME/*.jpg`. Four questions, each of every model:
 
 1. Half of each celebrity's images are enrolled, the other half are known probes, and LFW's images are strangers.
 2. The same with a third of the celebrities left out, who are strangers more like the gallery's people; means of five draws.
 3. Photos: half of each person's are enrolled, the rest are probes, with a third of the people left out; means of 20 splits.
    DIR is the share of known probes named rightly at the threshold that lets exactly 10 % of the strangers through.
+4. Galleries of few celebrities with three images each; others and LFW's images are strangers; means of 30 draws.
 
 "Counted" is the share of strangers who are named, with its 95 % interval by Wilson's formula, in which images count as
 independent: several of one person make it too narrow. Where there are several draws, the standard deviation among them.
@@ -103,7 +104,7 @@ def told(gallery, rows, people, probes, strangers):
 
 def wilson(share, count, z=1.96):
     middle, half = share + z * z / 2 / count, z * np.sqrt(share * (1 - share) / count + (z / 2 / count) ** 2)
-    return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
+    return max(0.0, (middle - half) / (1 + z * z / count)), (middle + half) / (1 + z * z / count)
 
 
 def against_lfw(card, celeb, lfw, folder):
@@ -141,6 +142,36 @@ def against_others(card, data, draws, folder, what):
         )
 
 
+def few_people(card, celeb, lfw, folder, draws=30, photos=3):
+    rows, people = celeb
+    print(f"\n{'people x photos':17}{'':10}{'others counted':>20}{'LFW counted':>14}{'right':>8}")
+    for count in (10, 16, 24, 60, 100):
+        several = {rate: [] for rate in (0.1, 0.03, 0.01)}
+        for draw in range(draws):
+            random = np.random.default_rng(draw)
+            chosen = random.permutation([each for each in np.unique(people) if (people == each).sum() > photos])[:count]
+            each = [random.permutation(np.flatnonzero(people == person)) for person in chosen]
+            enrolled, probes = (
+                np.concatenate([rows[:photos] for rows in each]),
+                np.concatenate([rows[photos:] for rows in each]),
+            )
+            others = np.flatnonzero(~np.isin(people, chosen))
+            with filled(card, folder, rows, people, enrolled) as gallery:
+                names, scores = best(gallery, rows[probes])
+                alarms, far = best(gallery, rows[others])[1], best(gallery, lfw[::4])[1]
+                for rate, found in several.items():
+                    threshold = gallery.threshold(rate)
+                    above = [
+                        np.mean(alarms[people[others] == person] > threshold.similarity) for person in np.unique(people[others])
+                    ]
+                    right = (names == people[probes].astype(str)) & (scores > threshold.similarity)
+                    found.append((np.mean(above), np.mean(far > threshold.similarity), np.mean(right)))
+        for rate, found in several.items():
+            others, far, right = np.mean(found, axis=0)
+            spread = np.std([each[0] for each in found])
+            print(f"{count:6} x {photos:<8} {rate:9.0%} {others:12.1%} (sd {spread:5.1%}) {far:13.1%} {right:7.1%}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True)
@@ -154,3 +185,4 @@ if __name__ == "__main__":
             against_lfw(card, celeb, lfw, work)
             against_others(card, celeb, 5, work, "celebrities")
             against_others(card, photos, 20, work, "photos")
+            few_people(card, celeb, lfw, work)

@@ -129,8 +129,10 @@ class MilvusEngine(Engine):
 
     def entries(self, name=None):
         known = self._refresh()
-        parts = {part: count for part, (_, count) in known.items()} if name is None else self._parts_of(name, "Bounded")
-        for chosen in _portions(sorted(parts.items())):
+        parts = sorted((part, count) for part, (owner, count) in known.items() if name in (None, owner))
+        if name is not None and not parts:
+            raise not_here(name, self.where)
+        for chosen in _portions(parts):
             rows = self._photos(chosen, ["part", "place", "digest", "source", "embedding"])
             for row in sorted(rows, key=lambda row: (row["part"], row["place"])):
                 embedding = np.array(row["embedding"], np.float32)
@@ -205,9 +207,9 @@ class MilvusEngine(Engine):
             owners.update({bytes.fromhex(row["digest"]): known[row["part"]][0] for row in rows if row["part"] in known})
         return owners
 
-    def _parts_of(self, name, level="Strong"):
+    def _parts_of(self, name):
         """Part to number of photos of somebody who is there."""
-        parts = {part: count for part, (owner, count) in self._refresh(level).items() if owner == name}
+        parts = {part: count for part, (owner, count) in self._refresh("Strong").items() if owner == name}
         if not parts:
             raise not_here(name, self.where)
         return parts
@@ -220,7 +222,7 @@ class MilvusEngine(Engine):
         """All parts, read again when the stamp says that something changed."""
         stamp, parts = self._known
         rows = self._server.ask(
-            *("query", self._server.people, f"id == {_STAMP_ID}"), output_fields=["text"], consistency_level=level
+            "query", self._server.people, f"id == {_STAMP_ID}", output_fields=["text"], consistency_level=level
         )
         seen = rows[0]["text"] if rows else ""
         if seen == stamp:
@@ -284,7 +286,10 @@ class MilvusEngine(Engine):
 
     def _nearest(self, queries, limit, which=""):
         return self._server.ask(
-            *("search", self._server.photos, list(queries), which),
+            "search",
+            self._server.photos,
+            list(queries),
+            which,
             limit=limit,
             output_fields=["part", "source"],
             search_params={"metric_type": "IP"},
