@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: test test-full test-pythons lint demo clean
+.PHONY: test test-full test-faults test-pythons lint demo horovod clean
 
 $(VENV)/ready: setup.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
@@ -22,12 +22,20 @@ test: lint
 test-full: lint
 	$(BIN)/python -m pytest -q $(ARGS)
 
+# Kills a hundred training runs at random moments and holds what comes of them to the unbroken ones, bit by bit.
+test-faults: $(VENV)/ready
+	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s tests/engine/test_kills.py $(ARGS)
+
 # Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
 test-pythons:
 	$(PYTHON) tools/test_pythons.py
 
 demo: $(VENV)/ready
 	$(BIN)/gluonfr demo --out runs/demo
+
+# Several processes and machines: compiles Horovod for this MXNet, which takes some minutes.
+horovod: $(VENV)/ready
+	$(BIN)/python tools/build_horovod.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -34,6 +34,7 @@ COMMANDS = (
     ("merge", "records", "write several training sets as one"),
     ("split", "records", "write a training set as two that share no person"),
     ("fetch", "fetch", "make a .bin of a public benchmark"),
+    ("doctor", "doctor", "say what is installed, which devices are there, and whether Horovod works"),
     ("demo", "demo", "synthetic faces, a trained network, its metrics and pictures, in minutes"),
 )
 
@@ -51,7 +52,8 @@ def main(arguments=None):
         if name == chosen:
             modules[name] = importlib.import_module(f"gluonfr.cli.{module}")
             modules[name].add_arguments(sub)
-    options = parser.parse_args(arguments)
+    # What was typed is what the ranks of a run are started with.
+    options = parser.parse_args(arguments, argparse.Namespace(typed=arguments))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         return modules[options.command].run(options) or 0

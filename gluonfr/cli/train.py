@@ -1,3 +1,5 @@
+import sys
+
 from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers
 from gluonfr.cli.tables import print_results
 from gluonfr.core.compat import share_cores
@@ -17,9 +19,19 @@ def add_arguments(parser):
     model.add_argument("--network-args", type=keywords, default={}, help="such as embedding_size=256,dropout=0.2")
     model.add_argument("--loss", default="arc", help="a name of gluonfr.loss")
     model.add_argument("--loss-args", type=keywords, default={}, help="such as s=30,m=0.35")
+    model.add_argument(
+        "--classifier",
+        default="auto",
+        help="plain, sharded (classes divided over the devices) or auto, which divides many",
+    )
+    model.add_argument(
+        "--sample-rate", type=part_or_number, default=1.0, help="part of the classes a step uses, such as 0.1, or their number"
+    )
     course = parser.add_argument_group("course")
     add_devices(course)
     course.add_argument("--batch-size", type=int, default=64, help="images a step, over all devices")
+    course.add_argument("--accumulate", type=int, default=1, help="parts that a batch is taken in, to save memory")
+    course.add_argument("--dtype", default="float32", help="of the convolutions: float32, bfloat16, or on GPUs float16")
     course.add_argument(
         "--people", type=int, help="people a batch, for losses that compare the images of a batch (default: 16)"
     )
@@ -40,23 +52,51 @@ def add_arguments(parser):
         "--average", type=float, default=0, help="decay of the weights' moving average that is saved, such as 0.999"
     )
     course.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation and dropout")
+    several = parser.add_argument_group("several processes")
+    several.add_argument("--workers", type=int, default=1, help="processes on this machine, one device each")
+    several.add_argument("--hosts", help="machines and their processes instead, such as a:4,b:4, reached by ssh")
+    several.add_argument("--sync", default="horovod", choices=("horovod", "ps"), help="what carries the gradients")
+    several.add_argument("--max-restarts", type=int, default=0, help="how often all start again when one failed")
+    several.add_argument(
+        "--hang-timeout", type=float, default=300, metavar="S", help="seconds without progress after which all are ended"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--out", help="run folder (default: runs/DATASET-NETWORK-LOSS)")
-    output.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run folder")
+    output.add_argument(
+        "--resume", action="store_true", help="insist on a checkpoint to go on from; one that is there is used anyway"
+    )
     output.add_argument("--val-every", type=float, default=1, help="epochs between validations, 0: only at the end")
     output.add_argument("--checkpoint-every", type=float, default=1, help="epochs between checkpoints, 0: only at the end")
+    output.add_argument("--checkpoint-steps", type=int, help="also save after so many steps")
+    output.add_argument("--checkpoint-minutes", type=float, help="also save after so many minutes")
+    output.add_argument("--keep-checkpoints", type=int, default=2, help="how many stay, the newest")
     output.add_argument("--log-every", type=int, default=20, help="steps between log lines")
 
 
-def run(arguments):
-    if not arguments.gpus:
-        share_cores(arguments.cpus)
-    from gluonfr.engine import TrainOptions, train
+def part_or_number(text):
+    """'0.1' is a part, '1' or '1.0' the whole, and '5000' a number."""
+    return float(text) if "." in text or "e" in text or text == "1" else int(text)
 
-    fields = {name: value for name, value in vars(arguments).items() if name != "command"}
+
+def run(arguments):
+    fields = {name: value for name, value in vars(arguments).items() if name not in ("command", "typed")}
     fields["out"] = fields["out"] or f"runs/{arguments.dataset}-{arguments.network}-{arguments.loss}".lower()
-    result = train(TrainOptions(**fields))
-    report(result)
+    several = {name: fields.pop(name) for name in ("workers", "hosts", "sync", "max_restarts", "hang_timeout")}
+    if not arguments.gpus:
+        share_cores(max(arguments.cpus, several["workers"]))
+    from gluonfr.engine import TrainOptions, train
+    from gluonfr.engine.processes import is_rank, joined, launch_training, own_gpus
+
+    if (several["workers"] > 1 or several["hosts"]) and not is_rank():
+        outcome = launch_training(arguments.typed, fields["gpus"], fields["cpus"], fields["out"], **several)
+        if outcome.message:
+            print(f"gluonfr train: {outcome.message}", file=sys.stderr)
+        return outcome.status
+    fields["gpus"] = own_gpus(fields["gpus"])
+    with joined() as group:
+        result = train(TrainOptions(**fields), group)
+        if group.rank == 0:
+            report(result)
     return 0
 
 

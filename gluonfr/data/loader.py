@@ -43,13 +43,14 @@ class RecordLoader:
         False keeps the order of the records.
     last_batch : 'keep' or 'discard'
         What happens to the images that fill no batch. Kept, they are spread over the ranks, whose last batches then differ
-        by at most one image; fewer images than ranks are left out, others in each epoch.
+        by at most one image; fewer images than ranks are left out.
     threads : int, default the cores this process may use
     prefetch : int, default 3
         Batches made ahead.
     rank, num_ranks : int
         This process takes its part, without overlap, of the order that all ranks share; every rank has as many batches.
-        All must be given the same seed and batch size.
+        All must be given the same seed and batch size. What several ranks leave out comes first in the next epoch, and
+        every image is left out about as often.
     sampler : callable ``epoch -> image numbers``, optional
         Decides the order instead of `shuffle`: a 1-D array of integers, in which images may be missing or repeated (every
         repetition is augmented anew). It has to be the same on every rank and each time it is called.
@@ -129,18 +130,38 @@ class RecordLoader:
     def _order(self, number):
         count = len(self.dataset)
         if self._sampler is None:
-            return generator(self.seed, _SHUFFLE, number).permutation(count) if self._shuffle else np.arange(count)
+            return self._shuffled(count, number) if self._shuffle else np.arange(count)
         order = np.asarray(self._sampler(number))
         if order.ndim != 1 or order.dtype.kind not in "iu" or (len(order) and not 0 <= order.min() <= order.max() < count):
             raise GluonFRError(f"the sampler of a loader must give a 1-D array of image numbers from 0 to {count - 1}.")
         return order.astype(np.int64)
+
+    def _shuffled(self, count, number):
+        order = generator(self.seed, _SHUFFLE, number).permutation(count)
+        left = self._left_over(count)
+        if self._num_ranks == 1 or not left:
+            return order
+        # What epochs leave out follows one another in a circle of all images, so that it needs no memory of the epochs before;
+        # it begins with the end of the first epoch's order.
+        circle = generator(self.seed, _SHUFFLE, 0).permutation(count)[::-1]
+        last, first = (circle[(np.arange(left) + epoch * left) % count] for epoch in (number, number - 1))
+        if not number:
+            first = first[:0]
+        taken = np.zeros(count, bool)
+        taken[first] = taken[last] = True
+        return np.concatenate([first, order[~taken[order]], last])
+
+    def _left_over(self, count):
+        """How many of so many images an epoch leaves out, on all ranks together."""
+        rest = count % (self.batch_size * self._num_ranks)
+        return 0 if self._last_batch == "keep" and rest >= self._num_ranks else rest
 
     def _parts(self, count):
         """This rank's batches as slices of the order that all ranks share."""
         ranks, size = self._num_ranks, self.batch_size
         whole, rest = divmod(count, size * ranks)
         parts = [slice(begin, begin + size) for begin in (np.arange(whole) * ranks + self._rank) * size]
-        if self._last_batch == "keep" and rest >= ranks:
+        if rest and not self._left_over(count):
             begin = count - rest
             parts.append(slice(begin + rest * self._rank // ranks, begin + rest * (self._rank + 1) // ranks))
         return parts

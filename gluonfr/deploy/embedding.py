@@ -24,7 +24,7 @@ def to_unit(images):
     return unit
 
 
-def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, normalise=True):
+def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, normalise=True, after_batch=None):
     """Embeddings of images, L2-normalised.
 
     Parameters
@@ -42,6 +42,8 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, n
         Text of a progress bar.
     normalise : bool, default True
         False keeps the lengths, which carry quality in some networks and count where images of a template are averaged.
+    after_batch : callable, optional
+        Called without arguments whenever a batch is done.
 
     Returns
     -------
@@ -64,11 +66,15 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, n
             if len(waiting) > 1:
                 rows.append(_collect(*waiting.pop(0)))
                 bar.update(len(rows[-1]))
+                if after_batch is not None:
+                    after_batch()
         rows.extend(_collect(*each) for each in waiting)
     return _checked(np.concatenate(rows), normalise) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=None, image_size=None, template="arcface"):
+def embed_pairs(
+    net, dataset, contexts=None, batch_size=64, flip=True, progress=None, image_size=None, template="arcface", group=None
+):
     """Embeddings of a verification set's pairs; an image that stands in several pairs is embedded once.
 
     Parameters
@@ -81,14 +87,28 @@ def embed_pairs(net, dataset, contexts=None, batch_size=64, flip=True, progress=
         What the network takes, see `as_network_takes`.
     template : str, default 'arcface'
         On the network's card.
+    group : optional
+        Processes that share the work (`gluonfr.engine.group.Group`): each embeds whole batches of its own, and all get all.
 
     Returns
     -------
     (embeddings0, embeddings1) : float32 (pairs, D), rows of norm 1.
     """
     first, place = dataset.distinct()
-    images = _Images(dataset, first, image_size, template)
-    embeddings = embed(net, images, contexts, batch_size, flip, progress)
+    options = {"contexts": contexts, "batch_size": batch_size, "flip": flip, "progress": progress}
+    if group is None or group.size == 1:
+        embeddings = embed(net, _Images(dataset, first, image_size, template), **options)
+        return embeddings[place[0::2]], embeddings[place[1::2]]
+    if group.rank:
+        options["progress"] = None
+    batches = -(-len(first) // batch_size)
+    edges = [min(len(first), batches * rank // group.size * batch_size) for rank in range(group.size + 1)]
+    counts = np.diff(edges)
+    # Arrays without rows are none to MXNet: who has nothing to do embeds an image for nothing.
+    mine = first[edges[group.rank] : edges[group.rank + 1]] or first[:1]
+    own = embed(net, _Images(dataset, mine, image_size, template), after_batch=group.beat, **options)
+    embeddings = group.gather(nd.array(own), "embeddings").asnumpy()
+    embeddings = embeddings[np.repeat(counts > 0, np.maximum(counts, 1))]
     return embeddings[place[0::2]], embeddings[place[1::2]]
 
 

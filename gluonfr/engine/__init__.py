@@ -2,17 +2,21 @@
 
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.contexts import devices
+from gluonfr.engine.group import Group
 from gluonfr.engine.heads import GatheringHead, PlainHead, make_head
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import Run, TrainResult, train
 from gluonfr.engine.schedule import make_schedule
+from gluonfr.engine.sharded import ShardedHead
 from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import validate
 
 __all__ = [
     "GatheringHead",
+    "Group",
     "PlainHead",
     "Run",
+    "ShardedHead",
     "TrainOptions",
     "TrainResult",
     "TrainStep",

@@ -1,10 +1,22 @@
 from contextlib import contextmanager
 
+import numpy as np
 from mxnet import nd
+
+from gluonfr.engine.group import Group
+
+
+def _means(parameters, group):
+    """Mean of each over the devices of all processes, on the first one here."""
+    means = [_mean(parameter) for parameter in parameters]
+    if group.size > 1:
+        means = [each.copy() if each is p.list_data()[0] else each for each, p in zip(means, parameters)]
+        group.sum_gradients(means)
+        means = [each / group.size for each in means]
+    return means
 
 
 def _mean(parameter):
-    """Mean over the devices, on the first one."""
     first, *others = parameter.list_data()
     if not others:
         return first
@@ -30,14 +42,15 @@ def replaced(parameters, values):
         nd.waitall()
 
 
-def shared_statistics(net):
-    """Context manager: every device has the mean of all devices' running statistics, which is what a file of it holds.
+def shared_statistics(net, group=None):
+    """Context manager: every device has the mean of the running statistics of all devices and processes, which is what a
+    file of the network holds.
 
     Without it, a network that trained on several devices is another network on each.
     """
     statistics = [p for p in net.collect_params().values() if p.grad_req == "null"]
     nd.waitall()
-    return replaced(statistics, [_mean(p) for p in statistics])
+    return replaced(statistics, _means(statistics, group or Group()))
 
 
 class WeightAverage:
@@ -51,9 +64,12 @@ class WeightAverage:
         Initialised, all shapes known.
     decay : float, default 0.999
         Weight of the past per step; in the first steps it is lower, (1 + t) / (10 + t), so that the start is forgotten.
+    group : Group, optional
+        Processes that train together; the average is over all of them.
     """
 
-    def __init__(self, net, decay=0.999):
+    def __init__(self, net, decay=0.999, group=None):
+        self._group = group or Group()
         parameters = list(net.collect_params().values())
         self._weights = [p for p in parameters if p.grad_req != "null"]
         self._statistics = [p for p in parameters if p.grad_req == "null"]
@@ -61,15 +77,15 @@ class WeightAverage:
         self.decay = decay
         self.steps = self._statistics_steps = 0
 
-    def _blend(self, parameters, value, share):
-        for parameter in parameters:
+    def _blend(self, parameters, values, share):
+        for parameter, value in zip(parameters, values):
             average = self._average[parameter.name]
-            average += share * (value(parameter) - average)
+            average += share * (value - average)
 
     def update(self):
         """Take the weights of the first device into the average; once per training step."""
         self.steps += 1
-        self._blend(self._weights, lambda p: p.list_data()[0], 1 - self._decay_at(self.steps))
+        self._blend(self._weights, [p.list_data()[0] for p in self._weights], 1 - self._decay_at(self.steps))
 
     def update_statistics(self):
         """Take the running statistics in, for all steps since the last time; only while the devices are idle.
@@ -77,7 +93,7 @@ class WeightAverage:
         A hybridized network writes them without the engine's knowledge, so that reading them earlier would be a race.
         """
         past = self._decay_at(self.steps) ** (self.steps - self._statistics_steps)
-        self._blend(self._statistics, _mean, 1 - past)
+        self._blend(self._statistics, _means(self._statistics, self._group), 1 - past)
         self._statistics_steps = self.steps
 
     def _decay_at(self, steps):
@@ -88,14 +104,14 @@ class WeightAverage:
         parameters = self._weights + self._statistics
         return replaced(parameters, [self._average[p.name] for p in parameters])
 
-    def save(self, path):
-        """Write the average; `load` takes it back."""
-        position = nd.array([self.steps, self._statistics_steps], dtype="int64")
-        nd.save(path, [position] + [self._average[p.name] for p in self._weights + self._statistics])
+    def state(self):
+        """Copies of all that it is: a dict of arrays that `restore` takes back, in this process or another."""
+        arrays = {f"{place}": self._average[p.name].asnumpy() for place, p in enumerate(self._weights + self._statistics)}
+        return {**arrays, "steps": np.array([self.steps, self._statistics_steps])}
 
-    def load(self, path):
-        """Go on from a file that `save` wrote."""
-        position, *stored = nd.load(path)
-        for parameter, array in zip(self._weights + self._statistics, stored):
-            array.copyto(self._average[parameter.name])
-        self.steps, self._statistics_steps = (int(each) for each in position.asnumpy())
+    def restore(self, state):
+        """Go on from what `state` gave."""
+        for place, parameter in enumerate(self._weights + self._statistics):
+            average = self._average[parameter.name]
+            average[:] = nd.array(state[f"{place}"], ctx=average.context, dtype=average.dtype)
+        self.steps, self._statistics_steps = state["steps"].tolist()

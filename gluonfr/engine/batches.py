@@ -3,13 +3,14 @@ import logging
 from gluonfr.core import GluonFRError
 from gluonfr.data.loader import RecordLoader
 from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.engine.group import Group
 
 logger = logging.getLogger(__name__)
 
 _PEOPLE = 16
 
 
-def make_loader(options, dataset, devices, loss):
+def make_loader(options, dataset, devices, loss, group=None):
     """The batches of a run: all images in random order, or P people with K images each where the loss or the options ask
     for them.
 
@@ -18,8 +19,10 @@ def make_loader(options, dataset, devices, loss):
     options : TrainOptions
     dataset : FRTrainRecordDataset
     devices : int
-        That share a batch.
+        Of this process.
     loss : gluonfr.loss.FRLoss
+    group : Group, optional
+        The processes that share a batch.
 
     Raises
     ------
@@ -27,22 +30,32 @@ def make_loader(options, dataset, devices, loss):
         A batch that cannot be shared, or that is no P x K of this set.
     """
     # BatchNorm makes nothing of one image: a device gets two or more, and a last batch too small for that is left out.
-    least = 2 * devices
+    group = group or Group()
+    parts = devices * group.size * options.accumulate
+    least = 2 * parts
     size = min(options.batch_size, len(dataset))
     if size < least:
+        of = "devices" if options.accumulate == 1 else f"devices in {options.accumulate} parts"
         raise GluonFRError(
-            f"a batch of {size} images cannot be split over {devices} devices: each needs two or more; use a larger batch or "
-            "fewer devices."
+            f"a batch of {size} images cannot be split over {devices * group.size} {of}: each needs two or more; use a larger "
+            "batch or fewer devices."
+        )
+    if options.batch_size % group.size:
+        raise GluonFRError(
+            f"a batch of {options.batch_size} images cannot be shared by {group.size} processes; take a --batch-size that "
+            f"{group.size} divides."
         )
     tail = len(dataset) % options.batch_size
     return RecordLoader(
         dataset,
-        options.batch_size,
+        options.batch_size // group.size,
         augment=options.augment,
         seed=options.seed,
         threads=options.threads,
         last_batch="discard" if 0 < tail < least else "keep",
         sampler=_sampler(options, dataset, loss),
+        rank=group.rank,
+        num_ranks=group.size,
     )
 
 

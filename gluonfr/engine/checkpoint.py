@@ -1,123 +1,210 @@
-import glob
 import json
+import logging
 import os
-import pickle
 import re
 import shutil
+import threading
+import zlib
 
-from mxnet import nd
-from mxnet.base import MXNetError
+import numpy as np
 
-from gluonfr.core import GluonFRError, whole_folder
+from gluonfr.core import GluonFRError, whole_file
 
-_NAME = re.compile(r"step_(\d{8})$")
-_META, _PARAMETERS, _STATES, _AVERAGE = "meta.json", "parameters.nd", "optimizer.states", "average.nd"
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"step_(\d{8,})$")
+_META = "meta.json"
+_BLOCK = 1 << 20
 
 
-def save_checkpoint(folder, step, average=None, meta=None, keep=2):
-    """Write all that a run needs to go on, as `folder/step_NNNNNNNN`, whole or not at all.
+class Checkpoints:
+    """The checkpoints of a run, `folder/step_NNNNNNNN`, each whole or not there at all.
 
-    Running statistics differ from device to device, so those are stored for each.
+    A checkpoint is written by a thread while training goes on: `save` takes arrays that nobody changes any more, `commit` makes
+    the checkpoint count once all ranks have written their part. Ranks on several machines share the folder.
 
     Parameters
     ----------
     folder : str
-    step : TrainStep
-    average : WeightAverage, optional
-    meta : dict
-        JSON-able; comes back from `load_checkpoint`.
+    group : Group
     keep : int, default 2
-        Older checkpoints are removed, the newest `keep` stay.
+        The newest so many stay, older ones are removed.
     """
-    nd.waitall()
-    for left_over in glob.glob(os.path.join(glob.escape(folder), ".step_*")):
-        shutil.rmtree(left_over, ignore_errors=True)
-    with whole_folder(os.path.join(folder, f"step_{step.step_number:08d}")) as written:
-        nd.save(os.path.join(written, _PARAMETERS), dict(_arrays(step)))
-        step.trainer.save_states(os.path.join(written, _STATES))
-        if average is not None:
-            average.save(os.path.join(written, _AVERAGE))
-        with open(os.path.join(written, _META), "w", encoding="utf-8") as file:
-            json.dump(dict(meta or {}, step=step.step_number, devices=len(step.contexts), average=average is not None), file)
-    for number in _steps(folder)[:-keep]:
-        shutil.rmtree(os.path.join(folder, f"step_{number:08d}"))
+
+    def __init__(self, folder, group, keep=2):
+        self.folder, self._group, self._keep = folder, group, keep
+        self._writer = None
+
+    def save(self, step, arrays, meta):
+        """Start to write a checkpoint.
+
+        Parameters
+        ----------
+        step : int
+        arrays : dict of name to array, or to a dict of arrays
+            This rank's; names differ between ranks. An array becomes `NAME.npy`, which can be read in parts, a dict `NAME.npz`.
+        meta : dict
+            JSON-able, the same on all ranks.
+        """
+        self.finish()
+        path = os.path.join(self.folder, f".step_{step:08d}.writing")
+        if self._group.rank == 0:
+            self._clear()
+            make_folder(path)
+        self._group.barrier()
+        self._writer = _Writer(path, self._group.rank, arrays, dict(meta, step=step))
+        self._writer.start()
+
+    @property
+    def writing(self):
+        """Whether a checkpoint is under way that does not count yet."""
+        return self._writer is not None
+
+    @property
+    def written(self):
+        """Whether this rank's part of it is on the disk."""
+        return self._writer is None or not self._writer.is_alive()
+
+    def commit(self):
+        """Let the checkpoint count that was being written, once it is on the disk; all ranks call it together.
+
+        Raises
+        ------
+        GluonFRError
+            It could not be written; those before it stand.
+        """
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        writer.join()
+        failed = [each for each in self._group.gather_values(writer.error) if each]
+        if failed:
+            if self._group.rank == 0:
+                shutil.rmtree(writer.path, ignore_errors=True)
+            raise GluonFRError(
+                f"{writer.path} cannot be written ({failed[0]}); make room there and run the same command again, it goes on "
+                "from the checkpoint before."
+            )
+        parts = self._group.gather_values(writer.sums)
+        if self._group.rank == 0:
+            with whole_file(os.path.join(writer.path, _META), "w", encoding="utf-8") as file:
+                json.dump(dict(writer.meta, files={name: each for part in parts for name, each in part.items()}), file)
+            path = os.path.join(self.folder, f"step_{writer.meta['step']:08d}")
+            shutil.rmtree(path, ignore_errors=True)
+            os.rename(writer.path, path)
+            sync_folder(self.folder)
+            for number in steps_in(self.folder)[: -self._keep]:
+                shutil.rmtree(os.path.join(self.folder, f"step_{number:08d}"), ignore_errors=True)
+        self._group.barrier()
+
+    def finish(self):
+        """Wait for what is being written, and let it count."""
+        if any(self._group.gather_values(self.writing)):
+            self.commit()
+
+    def newest(self):
+        """`(path, meta)` of the newest checkpoint whose files are whole, or None where there is none at all.
+
+        Damaged ones are named in the log and passed over.
+
+        Raises
+        ------
+        GluonFRError
+            There are checkpoints, and not one is whole.
+        """
+        numbers = steps_in(self.folder)
+        for number in reversed(numbers):
+            path = os.path.join(self.folder, f"step_{number:08d}")
+            try:
+                return path, check(path)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                line = (str(error).splitlines() or [type(error).__name__])[0]
+                logger.warning("%s is damaged (%s); looking for the checkpoint before it", path, line)
+        if numbers:
+            raise GluonFRError(f"{self.folder}: no checkpoint there is whole; remove the folder to start again, or restore it.")
+        return None
+
+    def _clear(self):
+        if os.path.isdir(self.folder):
+            for name in os.listdir(self.folder):
+                if name.startswith(".step_"):
+                    shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)
 
 
-def newest_checkpoint(folder):
-    """Path of the newest checkpoint in `folder`, or None."""
-    steps = _steps(folder)
-    return os.path.join(folder, f"step_{steps[-1]:08d}") if steps else None
+class _Writer(threading.Thread):
+    def __init__(self, path, rank, arrays, meta):
+        super().__init__(name="gluonfr-checkpoint")
+        self.path, self.meta, self.error, self.sums = path, meta, None, {}
+        self._rank, self._arrays = rank, arrays
+
+    def run(self):
+        try:
+            for name in list(self._arrays):
+                # One after the other is let go of.
+                self._write(name, self._arrays.pop(name))
+            sync_folder(self.path)
+        except (OSError, ValueError, MemoryError) as error:
+            self.error = getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+    def _write(self, name, content):
+        name += ".npz" if isinstance(content, dict) else ".npy"
+        path = os.path.join(self.path, name)
+        with open(path, "wb") as file:
+            if isinstance(content, dict):
+                np.savez(file, **content)
+            else:
+                np.save(file, content, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        self.sums[name] = [os.path.getsize(path), checksum(path)]
 
 
-def load_checkpoint(path, step, average=None, options=None):
-    """Put a run back to where it was when the checkpoint at `path` was written; returns its `meta`.
-
-    `options` (name -> value) must equal the `options` of the `meta` that was saved.
-
-    Raises
-    ------
-    GluonFRError
-        The checkpoint is damaged, of another network or class count, or was written with other options.
-    """
+def make_folder(path):
+    """A new, empty folder; GluonFRError where it cannot be."""
     try:
-        with open(os.path.join(path, _META), encoding="utf-8") as file:
-            meta = json.load(file)
-        stored = nd.load(os.path.join(path, _PARAMETERS))
-    except (OSError, ValueError, MXNetError) as error:
-        raise _damaged(path, error) from error
-    changed = [name for name, value in (options or {}).items() if meta.get("options", {}).get(name) != value]
-    if changed:
-        before = meta.get("options", {}).get(changed[0])
-        raise GluonFRError(
-            f"{path} was written with {changed[0]} {before!r}, not {options[changed[0]]!r}; resume with the same options, or "
-            "start a new run with another --out."
-        )
-    if meta["devices"] != len(step.contexts) or meta["average"] != (average is not None):
-        raise GluonFRError(
-            f"{path} was written on {meta['devices']} devices {'with' if meta['average'] else 'without'} weight averaging; "
-            "resume with the same options."
-        )
-    here = dict(_arrays(step))
-    different = [name for name in sorted(set(stored) | set(here)) if name not in stored or name not in here]
-    different += [name for name in here if name in stored and here[name].shape != stored[name].shape]
-    if different:
-        raise GluonFRError(f"{path} belongs to another network or class count: {different[0].split('|')[0]} differs.")
-    for name, parameter in _parameters(step):
-        if parameter.grad_req == "null":
-            for device, array in enumerate(parameter.list_data()):
-                stored[f"{name}|{device}"].copyto(array)
-        else:
-            parameter.set_data(stored[f"{name}|0"])
+        os.makedirs(path)
+    except OSError as error:
+        raise GluonFRError(f"{path} cannot be written ({error.strerror}); make room there, or choose another --out.") from error
+
+
+def sync_folder(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        step.trainer.load_states(os.path.join(path, _STATES))
-        if average is not None:
-            average.load(os.path.join(path, _AVERAGE))
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, MXNetError) as error:
-        raise _damaged(path, error) from error
-    step.step_number = meta["step"]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checksum(path):
+    """CRC-32 of a file."""
+    value = 0
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(_BLOCK), b""):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def steps_in(folder):
+    """Numbers of the checkpoints in `folder`, ascending."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(int(_NAME.match(name).group(1)) for name in names if _NAME.match(name))
+
+
+def check(path):
+    """The meta of the checkpoint at `path`, after all its files were read; ValueError or OSError where one is damaged."""
+    with open(os.path.join(path, _META), encoding="utf-8") as file:
+        meta = json.load(file)
+    for name, (size, value) in meta["files"].items():
+        each = os.path.join(path, name)
+        if os.path.getsize(each) != size or checksum(each) != value:
+            raise ValueError(f"{name} is not what was written")
     return meta
 
 
-def _damaged(path, error):
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return GluonFRError(f"{path} cannot be read ({line}); remove it to go on from the checkpoint before it.")
-
-
-def _steps(folder):
-    if not os.path.isdir(folder):
-        return []
-    return sorted(int(_NAME.match(name).group(1)) for name in os.listdir(folder) if _NAME.match(name))
-
-
-def _parameters(step):
-    for part, block in (("net", step.net), ("head", step.head)):
-        for name, parameter in block._collect_params_with_prefix().items():
-            yield f"{part}.{name}", parameter
-
-
-def _arrays(step):
-    for name, parameter in _parameters(step):
-        copies = parameter.list_data()
-        # What is trained is equal on all devices; running statistics are not.
-        for device, array in enumerate(copies if parameter.grad_req == "null" else copies[:1]):
-            yield f"{name}|{device}", array
+def read(path, name):
+    """The arrays of `name` in the checkpoint at `path`: a dict, or one array that stays on the disk."""
+    one = os.path.join(path, name + ".npy")
+    if os.path.exists(one):
+        return np.load(one, mmap_mode="r", allow_pickle=False)
+    with np.load(os.path.join(path, name + ".npz"), allow_pickle=False) as stored:
+        return {each: stored[each] for each in stored.files}

@@ -1,13 +1,14 @@
 import numpy as np
-from mxnet import nd
+from mxnet import autograd, nd
 from mxnet.gluon import Block
 
 from gluonfr.core import GluonFRError
+from gluonfr.engine.group import Group
 from gluonfr.engine.tuples import form_pairs, form_triplets
 from gluonfr.nn import NormDense
 
 
-def make_head(loss, classes, embedding_size):
+def make_head(loss, classes, embedding_size, group=None):
     """The head that a loss needs: one that gathers where a sample's loss depends on others of the batch, a plain one where
     it does not.
 
@@ -16,13 +17,15 @@ def make_head(loss, classes, embedding_size):
     loss : gluonfr.loss.FRLoss
         It says so by `whole_batch`, or by `needs_groups` or `takes`, which imply it.
     classes, embedding_size : int
+    group : Group, optional
+        The processes that train together. Each compares the images of its own part of a batch.
 
     Returns
     -------
     PlainHead or GatheringHead
     """
     gathers = any(getattr(loss, name, None) for name in ("whole_batch", "needs_groups", "takes"))
-    return (GatheringHead if gathers else PlainHead)(loss, classes, embedding_size)
+    return (GatheringHead if gathers else PlainHead)(loss, classes, embedding_size, group)
 
 
 class PlainHead(Block):
@@ -34,6 +37,8 @@ class PlainHead(Block):
         Says by its attributes what it eats, how many rows (`outputs`) and which norms the classifier has, or whether the
         embeddings are normalised where there is none.
     classes, embedding_size : int
+    group : Group, optional
+        The processes that train together, over all of which the loss's own state is moved.
 
     Inputs:
         - **embeddings**: list of (N_k, D).
@@ -45,31 +50,56 @@ class PlainHead(Block):
     ----------
     classifier : NormDense or None
         None for a loss on embeddings.
+    own_parameters, shards : tuple
+        What each device has alone: nothing, all have all.
     """
 
-    def __init__(self, loss, classes, embedding_size, **kwargs):
+    own_parameters = shards = ()
+
+    def __init__(self, loss, classes, embedding_size, group=None, **kwargs):
         super().__init__(**kwargs)
+        self._group = group or Group()
+        if self._group.size > 1 and loss.advances:
+            loss.join = lambda array: self._group.gather(array, "state")
         with self.name_scope():
             self.classifier = None
             if loss.eats != "embedding":
                 rows = getattr(loss, "outputs", classes)
                 self.classifier = NormDense(rows, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
             self.loss = loss
-        self._last = None
+        self._last = [], []
 
     def forward(self, embeddings, labels):
         embeddings = self._take(embeddings, labels)
         return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
 
+    @property
+    def classifier_weights(self):
+        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        return [] if self.classifier is None else [self.classifier.weight]
+
+    def begin(self, labels, step_number):
+        """Before the passes of a training step: nothing, since every pass has all that it needs."""
+
+    def backward(self, losses, scale=1.0):
+        """Gradients of the last pass's losses, times `scale`."""
+        autograd.backward(losses, None if scale == 1 else [nd.full(each.shape, scale, each.context) for each in losses])
+
     def step(self):
         """Advance the loss's own state; once per training step."""
-        self.loss.step(*self._last)
+        embeddings, labels = self._last
+        self._last = [], []
+        if self._group.size > 1 and self.loss.advances:
+            embeddings, labels = ([self.loss.join(each)] for each in _gathered(embeddings[0].context, embeddings, labels))
+        self.loss.step(embeddings, labels)
 
     def _take(self, embeddings, labels):
         """The embeddings as the loss wants them, which are what its `step` is shown, too."""
         if self.classifier is None and self.loss.feature_norm:
             embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
-        self._last = [each.detach() for each in embeddings], labels
+        if autograd.is_recording():
+            for kept, new in zip(self._last, ([each.detach() for each in embeddings], labels)):
+                kept.extend(new)
         return embeddings
 
     def _compute(self, embedding, label):
@@ -91,8 +121,8 @@ class GatheringHead(PlainHead):
     Parameters, inputs and outputs as `PlainHead`.
     """
 
-    def __init__(self, loss, classes, embedding_size, **kwargs):
-        super().__init__(loss, classes, embedding_size, **kwargs)
+    def __init__(self, loss, classes, embedding_size, group=None, **kwargs):
+        super().__init__(loss, classes, embedding_size, group, **kwargs)
         takes = getattr(loss, "takes", None)
         if takes not in (None, "pairs", "triplets"):
             raise GluonFRError(f"{type(loss).__name__} takes {takes!r}; a head forms 'pairs' and 'triplets'.")

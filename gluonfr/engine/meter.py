@@ -2,11 +2,17 @@ import time
 
 from mxnet import nd
 
+from gluonfr.engine.group import Group
+
 
 class Meter:
-    """Losses summed on the devices and throughput over synchronised work; read seldom, because reading waits."""
+    """Losses summed on the devices of all processes, and throughput over synchronised work.
 
-    def __init__(self, contexts):
+    Read seldom, because reading waits.
+    """
+
+    def __init__(self, contexts, group=None):
+        self._group = group or Group()
         self._sums = [nd.zeros((1,), ctx=context) for context in contexts]
         self._new = 0
         self.images, self.seconds = 0, 0.0
@@ -19,15 +25,15 @@ class Meter:
 
     def read(self):
         """Mean loss and images/s since the last reading."""
-        loss = sum(float(total.asscalar()) for total in self._sums) / self._new
+        said = self._group.gather_values([sum(float(total.asscalar()) for total in self._sums), self._new])
+        total, images = (sum(each) for each in zip(*said))
         nd.waitall()
         seconds = time.perf_counter() - self._started
-        speed = self._new / seconds
-        self.images, self.seconds, self._new = self.images + self._new, self.seconds + seconds, 0
-        for total in self._sums:
-            total[:] = 0
+        self.images, self.seconds, self._new = self.images + images, self.seconds + seconds, 0
+        for each in self._sums:
+            each[:] = 0
         self._started = time.perf_counter()
-        return loss, speed
+        return total / images, images / seconds
 
     def resume(self):
         """After work that is not training: time starts again, if nothing is being measured."""

@@ -2,11 +2,16 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Union
 
 from gluonfr.core import DEFAULT_ROOT, GluonFRError
 from gluonfr.engine.contexts import devices
+from gluonfr.engine.precision import DTYPES
 from gluonfr.engine.schedule import SCHEDULES
+
+CLASSIFIERS = ("auto", "plain", "sharded")
+# When something is read from the devices, or written.
+_EVERY = ("log_every", "val_every", "checkpoint_every", "checkpoint_steps", "checkpoint_minutes")
 
 
 @dataclass
@@ -15,6 +20,11 @@ class TrainOptions:
 
     Parameters
     ----------
+    classifier : {'auto', 'plain', 'sharded'}, default 'auto'
+        Whether every device has all classes, or a part of them. By itself it is divided where several devices meet many
+        classes (`choice.MANY`), or a sample is asked for.
+    sample_rate : float or int, default 1.0
+        Part of the classes that a step uses, or their number: Partial FC.
     network, network_args : str, dict
         A name of the model zoo, and what its constructor gets besides `classes`.
     loss, loss_args : str, dict
@@ -30,7 +40,11 @@ class TrainOptions:
     cpus : int, default 1
         Number of CPU contexts when there are no GPUs; more than one is for trying out what several devices do.
     batch_size : int, default 64
-        Of all devices together.
+        Of all devices and processes together.
+    accumulate : int, default 1
+        Parts that a batch is taken in, one after the other, with the memory of one part.
+    dtype : {'float32', 'bfloat16', 'float16'}
+        Of the network's convolutions; embeddings and classifier stay float32. float16 is for GPUs, and scales the loss.
     people, images_per_person : int, optional
         Batches of so many people with so many images each (`gluonfr.data.samplers`). A loss that compares the images of a
         batch gets them without asking: 16 people unless said otherwise, and as many images of each as fill the batch.
@@ -48,13 +62,18 @@ class TrainOptions:
         Decay of the moving average of the weights that is validated and saved; 0 for none.
     val_every, checkpoint_every : float
         In epochs; 0 only at the end.
+    checkpoint_steps, checkpoint_minutes : int, float, optional
+        Also after so many steps, or so much time since the last one.
+    keep_checkpoints : int, default 2
+        How many stay, the newest.
     log_every : int
         In steps. Losses are read from the devices only then.
     threads : int, optional
         Of the loader; one per core by default.
     seed : int
     resume : bool
-        Go on from the newest checkpoint of `out`.
+        Go on from the newest checkpoint of `out`, which must have one. Without it a run goes on where there is one, too,
+        and starts where there is none.
     """
 
     dataset: str
@@ -67,7 +86,11 @@ class TrainOptions:
     loss_args: Dict = field(default_factory=dict)
     gpus: Sequence[int] = ()
     cpus: int = 1
+    classifier: str = "auto"
+    sample_rate: Union[int, float] = 1.0
     batch_size: int = 64
+    accumulate: int = 1
+    dtype: str = "float32"
     people: Optional[int] = None
     images_per_person: Optional[int] = None
     epochs: float = 20
@@ -86,6 +109,9 @@ class TrainOptions:
     average: float = 0.0
     val_every: float = 1
     checkpoint_every: float = 1
+    checkpoint_steps: Optional[int] = None
+    checkpoint_minutes: Optional[float] = None
+    keep_checkpoints: int = 2
     log_every: int = 20
     threads: Optional[int] = None
     seed: int = 0
@@ -95,7 +121,18 @@ class TrainOptions:
     def __post_init__(self):
         self.root, self.out = (os.path.abspath(os.path.expanduser(path)) for path in (self.root, self.out))
         self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
-        for name in ("batch_size", "log_every"):
+        self._check("classifier", self.classifier in CLASSIFIERS, f"one of {', '.join(CLASSIFIERS)}")
+        self._check("dtype", self.dtype in DTYPES, f"one of {', '.join(DTYPES)}")
+        whole = isinstance(self.sample_rate, int) and not isinstance(self.sample_rate, bool)
+        self._check(
+            "sample_rate", 0 < self.sample_rate <= 1 or whole and self.sample_rate > 1, "a part up to 1 or a number of classes"
+        )
+        self._check(
+            "classifier", self.sample_rate == 1 or self.classifier != "plain", "sharded or auto, where classes are sampled"
+        )
+        for name in ("checkpoint_steps", "checkpoint_minutes"):
+            self._check(name, getattr(self, name) is None or 0 < getattr(self, name) < math.inf, "positive, and finite")
+        for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         self._check("epochs", 0 < self.epochs < math.inf, "positive and finite")
         self._check("steps", self.steps is None or self.steps >= 1, "at least 1")
@@ -120,12 +157,12 @@ class TrainOptions:
 
     def decisive(self):
         """The options that a resumed run must share with the one it goes on with, as plain Python."""
-        free = {"out", "root", "resume", "progress", "threads", "val", "log_every", "val_every", "checkpoint_every"}
+        free = {"out", "root", "resume", "progress", "threads", "val", "gpus", "cpus", *_EVERY, "keep_checkpoints"}
         every = json.loads(json.dumps(self.to_dict()))
         kept = {name: value for name, value in every.items() if name not in free}
         if self.average:
-            # The averaged statistics are taken in whenever the devices are waited for.
-            kept.update((name, every[name]) for name in ("log_every", "val_every", "checkpoint_every"))
+            # When the averaged statistics are taken in.
+            kept.update((name, every[name]) for name in ("log_every", "val_every"))
         return kept
 
     def to_dict(self):

@@ -3,6 +3,7 @@ import logging
 import os
 import resource
 import sys
+import time
 from dataclasses import dataclass
 from typing import Dict, List
 
@@ -15,16 +16,21 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from gluonfr import viz
 from gluonfr.core import GluonFRError, whole_file, whole_folder
 from gluonfr.deploy import save_network
+from gluonfr.engine import precision
 from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.batches import make_loader
-from gluonfr.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from gluonfr.engine.heads import make_head
-from gluonfr.engine.history import LOG, History
+from gluonfr.engine.checkpoint import Checkpoints
+from gluonfr.engine.choice import choose_head
+from gluonfr.engine.folder import RunFolder, check_same_options
+from gluonfr.engine.group import Group
+from gluonfr.engine.history import History
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.processes.agreement import check_agreement
 from gluonfr.engine.schedule import make_schedule
 from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
+from gluonfr.engine.snapshot import put_back, take
 from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import card_thresholds, validate
 from gluonfr.loss import get_loss
@@ -70,30 +76,37 @@ class Run:
     Parameters
     ----------
     options : TrainOptions
+    group : Group, optional
+        The processes that train together; all build the same run. Rank 0 writes and logs.
     """
 
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, options, group=None):
+        self.options, self.group = options, group or Group()
         self.contexts = options.contexts()
+        precision.use(options.dtype, self.contexts)
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
-        self._check_folder()
+        check_agreement(self.group, options, self.dataset, self.sets)
         self.net, loss = self._network_and_loss()
-        self.loader = make_loader(options, self.dataset, len(self.contexts), loss)
+        self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group)
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         self._build(loss)
+        self.folder = RunFolder(options.out)
+        self.checkpoints = Checkpoints(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)
         self.first_step, self.best = 0, {}
+        if self.chief:
+            self.folder.take()
         self._resume()
-        # Written last, so that a run that is refused leaves nothing and changes nothing.
-        with whole_file(os.path.join(options.out, "options.json"), "w", encoding="utf-8") as file:
-            json.dump(options.to_dict(), file, indent=1)
-        self.history = History(options.out, self.step.step_number)
+        # Written last, so that a run that is refused changes nothing.
+        if self.chief:
+            self.folder.write_options(options)
+        self.history = History(options.out, self.step.step_number) if self.chief else None
 
-    def _check_folder(self):
-        out = self.options.out
-        if os.path.exists(os.path.join(out, LOG)) and not self.options.resume:
-            raise GluonFRError(f"{out} holds a run already: add --resume to go on with it, or give another folder with --out.")
+    @property
+    def chief(self):
+        """Whether this process writes and logs for all."""
+        return self.group.rank == 0
 
     def _network_and_loss(self):
         options, classes = self.options, self.dataset.num_classes
@@ -110,7 +123,7 @@ class Run:
     def _build(self, loss):
         options = self.options
         self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
-        self.head = make_head(loss, self.dataset.num_classes, self.net.embedding_size)
+        self.head = choose_head(options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group)
         self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
         for block in (self.net, self.head):
             block.hybridize(static_alloc=True, static_shape=True)
@@ -124,8 +137,7 @@ class Run:
                 "to 112x112."
             ) from error
         # The loss's own parameters keep the multipliers that the loss gave them.
-        classifier = [] if self.head.classifier is None else [self.head.classifier.weight]
-        recipe_multipliers(self.net.collect_params(), classifier, options.classifier_wd_mult)
+        recipe_multipliers(self.net.collect_params(), self.head.classifier_weights, options.classifier_wd_mult)
 
         def in_steps(epochs):
             return int(round(epochs * self.steps_per_epoch))
@@ -146,28 +158,54 @@ class Run:
             settings["momentum"] = options.momentum
         try:
             self.step = TrainStep(
-                self.net, self.head, self.contexts, options.optimizer, settings, options.clip_norm, options.seed
+                self.net,
+                self.head,
+                self.contexts,
+                options.optimizer,
+                settings,
+                options.clip_norm,
+                options.seed,
+                self.group,
+                options.accumulate,
+                precision.LossScale() if options.dtype == "float16" else None,
             )
         except (TypeError, ValueError) as error:
             raise GluonFRError(f"optimizer {options.optimizer!r}: {str(error).splitlines()[0]}") from error
-        self.average = WeightAverage(self.net, options.average) if options.average else None
+        self.average = WeightAverage(self.net, options.average, self.group) if options.average else None
         self.val_steps, self.checkpoint_steps = (
             max(1, in_steps(each)) if each else self.total_steps for each in (options.val_every, options.checkpoint_every)
         )
+        if options.checkpoint_steps:
+            self.checkpoint_steps = min(self.checkpoint_steps, options.checkpoint_steps)
 
     def _resume(self):
-        self.checkpoints = os.path.join(self.options.out, "checkpoints")
-        path = newest_checkpoint(self.checkpoints) if self.options.resume else None
-        if path:
-            self.best = load_checkpoint(path, self.step, self.average, self.options.decisive())["best"]
-            self.first_step = self.step.step_number
+        found = self.checkpoints.newest()
+        if found:
+            path, meta = found
+            check_same_options(path, meta, self.options.decisive())
+            put_back(path, meta, self.step, self.average)
+            self.best, self.first_step = meta["best"], self.step.step_number
             logger.info("going on from %s, step %d of %d", path, self.first_step, self.total_steps)
+        elif self.options.resume:
+            raise GluonFRError(f"{self.checkpoints.folder} holds no checkpoint to go on from; start without --resume.")
+        elif self.chief:
+            self.folder.check_start(self.options.decisive())
+        self.step.share()
 
     def train(self):
         """Train to the end, or until Ctrl-C or SIGTERM, which finish the step and save; returns a TrainResult."""
+        try:
+            return self._train()
+        finally:
+            if self.group.size == 1:
+                # What was being written is whole; among several processes nobody can be waited for any more.
+                self.checkpoints.finish()
+            self.folder.release()
+
+    def _train(self):
         options = self.options
         logger.info(
-            "%s on %s: %d images of %d identities, %s, %d steps of %d images on %s",
+            "%s on %s: %d images of %d identities, %s, %d steps of %d images on %s%s",
             options.network,
             options.dataset,
             len(self.dataset),
@@ -176,11 +214,15 @@ class Run:
             self.total_steps,
             options.batch_size,
             ", ".join(map(str, self.contexts)),
+            "" if self.group.size == 1 else f" of each of {self.group.size} processes",
         )
-        meter = Meter(self.contexts)
-        validation = None
+        meter = Meter(self.contexts, self.group)
+        validation, saved_at = None, time.monotonic()
         with logging_redirect_tqdm(), StopSignals() as signals, tqdm(
-            total=self.total_steps, initial=self.step.step_number, unit="step", disable=None if options.progress else True
+            total=self.total_steps,
+            initial=self.step.step_number,
+            unit="step",
+            disable=None if options.progress and self.chief else True,
         ) as bar:
             for images, labels in self._batches():
                 meter.add(images.shape[0], self.step(images, labels))
@@ -188,27 +230,42 @@ class Run:
                     self.average.update()
                 bar.update()
                 number, last = self.step.step_number, self.step.step_number == self.total_steps
+                asked, due, written = self._agree(signals.asked, time.monotonic() - saved_at)
+                if written:
+                    self.checkpoints.commit()
                 validating = bool(self.sets) and (last or number % self.val_steps == 0)
-                stopping = signals.asked and not last
-                saving = last or number % self.checkpoint_steps == 0
-                reading = validating or saving or number % options.log_every == 0
-                if reading or stopping:
+                stopping = asked and not last
+                saving = last or due or number % self.checkpoint_steps == 0
+                if validating or saving or stopping or number % options.log_every == 0:
                     self._log(meter, bar)
-                if reading and self.average is not None:
+                if self.average is not None and (validating or number % options.log_every == 0):
                     self.average.update_statistics()
                 if validating:
                     validation = self._validate()
                 if saving or stopping:
-                    save_checkpoint(self.checkpoints, self.step, self.average, self._meta())
+                    self._save()
+                    saved_at = time.monotonic()
                 meter.resume()
                 if stopping:
-                    raise GluonFRError(f"stopped after step {number} and saved; go on with the same command and --resume.")
+                    self.checkpoints.finish()
+                    raise GluonFRError(f"stopped after step {number} and saved; the same command goes on from there.")
+        self.checkpoints.finish()
         if validation is None and self.sets:
             validation = self._validate()
         return self._finish(meter, validation or {})
 
-    def _meta(self):
-        return {"best": self.best, "options": self.options.decisive()}
+    def _agree(self, asked, seconds):
+        """What all ranks do after a step: stop, since one was asked to; save, since rank 0's clock says so; and let the
+        checkpoint count that all have written."""
+        minutes = self.options.checkpoint_minutes
+        due = minutes is not None and seconds >= 60 * minutes
+        said = self.group.gather_values([asked, due, self.checkpoints.writing, self.checkpoints.written])
+        writing = any(each[2] for each in said)
+        return any(each[0] for each in said), said[0][1], writing and all(each[3] for each in said)
+
+    def _save(self):
+        arrays, meta = take(self.step, self.average)
+        self.checkpoints.save(self.step.step_number, arrays, dict(meta, best=self.best, options=self.options.decisive()))
 
     def _batches(self):
         while self.step.step_number < self.total_steps:
@@ -225,8 +282,10 @@ class Run:
             raise GluonFRError(
                 f"the loss became {loss} before step {number}: lower --lr, lengthen --warmup, lower the scale "
                 "(--loss-args s=16) or clip gradients (--clip-norm 5); checkpoints before that are in "
-                f"{self.checkpoints}."
+                f"{self.checkpoints.folder}."
             )
+        if not self.chief:
+            return
         epoch = number / self.steps_per_epoch
         self.history.add(
             number, epoch=round(epoch, 4), loss=loss, lr=self.step.trainer.learning_rate, images_per_second=round(speed, 1)
@@ -241,23 +300,31 @@ class Run:
             return self._validated()
 
     def _as_saved(self):
-        return shared_statistics(self.net) if self.average is None else self.average.applied()
+        return shared_statistics(self.net, self.group) if self.average is None else self.average.applied()
 
     def _validated(self):
         results = validate(
-            self.net, self.sets, self.contexts, image_size=self.dataset.image_size, progress=self.options.progress
+            self.net,
+            self.sets,
+            self.contexts,
+            image_size=self.dataset.image_size,
+            progress=self.options.progress and self.chief,
+            group=self.group,
         )
-        number = self.step.step_number
+        number, first = self.step.step_number, next(iter(results.values()))
+        # The area under the ROC is steadier than the accuracy, which hangs on ten thresholds. NaN is never better.
+        better = first.auc > self.best.get("auc", -1)
+        if better:
+            self.best = {"step": number, "auc": first.auc, "accuracy": {name: each.accuracy for name, each in results.items()}}
+        if not self.chief:
+            return results
         values = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
         self.history.add(number, epoch=round(number / self.steps_per_epoch, 4), **values)
         for name, result in results.items():
             logger.info(
                 "step %d %s: accuracy %.5f +- %.5f, AUC %.5f", number, name, result.accuracy, result.accuracy_std, result.auc
             )
-        first = next(iter(results.values()))
-        # The area under the ROC is steadier than the accuracy, which hangs on ten thresholds. NaN is never better.
-        if first.auc > self.best.get("auc", -1):
-            self.best = {"step": number, "auc": first.auc, "accuracy": {name: each.accuracy for name, each in results.items()}}
+        if better:
             self._save_network("best", results)
         return results
 
@@ -276,13 +343,15 @@ class Run:
             save_network(self.net, folder, card)
 
     def _finish(self, meter, validation):
-        out = self.options.out
+        out, pictures = self.options.out, []
         with self._as_saved():
-            self._save_network("last", validation)
-        self.history.close()
-        with whole_file(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
-            json.dump({name: result.to_dict() for name, result in validation.items()}, file)
-        pictures = _draw(out, self.history.rows, validation)
+            if self.chief:
+                self._save_network("last", validation)
+        if self.chief:
+            self.history.close()
+            with whole_file(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
+                json.dump({name: result.to_dict() for name, result in validation.items()}, file)
+            pictures = _draw(out, self.history.rows, validation)
         # Linux counts in KB, macOS in bytes.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform.startswith("linux") else 1e9)
         return TrainResult(
@@ -303,13 +372,15 @@ def _draw(out, rows, validation):
     return pictures
 
 
-def train(options=None, **kwargs):
+def train(options=None, group=None, **kwargs):
     """Train a network: `train(dataset="emore", out="runs/emore", val=["lfw"], gpus=[0, 1])`.
 
     Parameters
     ----------
     options : TrainOptions, optional
         Or its fields as keyword arguments.
+    group : Group, optional
+        The processes that train together.
 
     Returns
     -------
@@ -320,4 +391,4 @@ def train(options=None, **kwargs):
     GluonFRError
         Bad options or files; a loss that became NaN; a run that was asked to stop (it is saved).
     """
-    return Run(options or TrainOptions(**kwargs)).train()
+    return Run(options or TrainOptions(**kwargs), group).train()

@@ -1,8 +1,13 @@
+import math
+
 import mxnet as mx
+import numpy as np
 from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.deploy import to_unit
+from gluonfr.engine.group import Group
+from gluonfr.engine.sharded import gather_labels
 
 
 def split(array, contexts):
@@ -30,7 +35,7 @@ def recipe_multipliers(parameters, classifier=(), classifier_wd_mult=1.0):
 
 
 class TrainStep:
-    """One training step over a list of devices: split, forward, backward, sum of gradients, clip, update.
+    """One training step over devices and processes: split, forward, backward, sum of gradients, clip, update.
 
     With the same batch, any number of devices takes the same step as one, BatchNorm's statistics aside (each device has
     its own): gradients are summed over devices and divided by the size of the whole batch, however unevenly it is split.
@@ -40,29 +45,53 @@ class TrainStep:
     net : HybridBlock
         Images (N, 3, H, W) in [0, 1] to embeddings (N, D); initialised on `contexts`.
     head : callable
-        `head(embeddings, labels) -> losses`, lists with one entry a device; has `collect_params` and `step`.
+        `head(embeddings, labels) -> losses`, lists with one entry a device; has `begin`, `backward`, `step`,
+        `collect_params`, and `own_parameters` where each device has its own.
     contexts : list of Context
     optimizer : str or Optimizer
     optimizer_params : dict
+        A schedule among them is shared: it has to follow from the number of the step alone, as those of MXNet do.
     clip_norm : float, optional
         Largest Euclidean norm of the mean gradient over all parameters; a larger gradient is scaled down to it.
     seed : int, default 0
-        Dropout draws from (seed, step), so that a resumed run repeats an unbroken one.
+        Dropout draws from (seed, step, rank), so that a resumed run repeats an unbroken one.
+    group : Group, optional
+        The processes that train together.
+    accumulate : int, default 1
+        Parts that a batch is taken in, one after the other: the gradients are added, the memory is that of one part.
+        BatchNorm and losses that compare images see one part at a time.
+    loss_scale : LossScale, optional
+        Multiplies the losses before gradients are taken, which are divided by it again; a step that overflows is left out.
 
     Raises
     ------
     GluonFRError
-        When a batch is smaller than the number of devices.
+        When a batch is smaller than the number of parts and devices.
     """
 
-    def __init__(self, net, head, contexts, optimizer="sgd", optimizer_params=None, clip_norm=None, seed=0):
+    def __init__(
+        self,
+        net,
+        head,
+        contexts,
+        optimizer="sgd",
+        optimizer_params=None,
+        clip_norm=None,
+        seed=0,
+        group=None,
+        accumulate=1,
+        loss_scale=None,
+    ):
         self.net, self.head, self.contexts = net, head, list(contexts)
-        self.clip_norm, self.seed = clip_norm, seed
+        self.clip_norm, self.seed, self.group, self.accumulate = clip_norm, seed, group or Group(), accumulate
         parameters = gluon.ParameterDict()
         parameters.update(net.collect_params())
         parameters.update(head.collect_params())
         # Running statistics would race with the store's first pull, and it has nothing to do for them.
         self.parameters = [p for p in parameters.values() if p.grad_req != "null"]
+        if accumulate > 1:
+            for parameter in self.parameters:
+                parameter.grad_req = "add"
         self.trainer = gluon.Trainer(
             self.parameters,
             optimizer,
@@ -70,32 +99,113 @@ class TrainStep:
             kvstore="device" if len(self.contexts) > 1 else None,
             update_on_kvstore=False if len(self.contexts) > 1 else None,
         )
-        self.step_number = 0
+        self.own = [p for each in head.own_parameters for p in each]
+        self.own_trainers = [_trainer_alone(each, optimizer, optimizer_params) for each in head.own_parameters]
+        self.step_number, self.loss_scale = 0, loss_scale
+
+    def share(self):
+        """Give all processes the parameters of rank 0; before the first step."""
+        if self.group.size > 1:
+            # oneDNN may keep a parameter in an order of its own, which others than operators cannot read.
+            plain = [nd.array(p.list_data()[0].asnumpy(), ctx=self.contexts[0]) for p in self.parameters]
+            self.group.broadcast(plain)
+            for parameter, array in zip(self.parameters, plain):
+                parameter.set_data(array)
 
     def __call__(self, images, labels):
-        """Take a step on images (N, 3, H, W), uint8 or float32 in [0, 1], and labels (N,); returns the losses, a list of
-        (N_k,) on the devices, not waited for."""
+        """Take a step on images (N, 3, H, W), uint8 or float32 in [0, 1], and labels (N,), of this process; returns the
+        losses, a list of (N_k,) on the devices, not waited for."""
         size = images.shape[0]
-        if size < len(self.contexts):
+        if size < len(self.contexts) * self.accumulate:
             raise GluonFRError(
-                f"a batch of {size} cannot be split over {len(self.contexts)} devices; use a larger batch or fewer devices."
+                f"a batch of {size} cannot be split over {len(self.contexts) * self.accumulate} "
+                f"{'devices' if self.accumulate == 1 else 'parts'}; use a larger batch or fewer of them."
             )
-        mx.random.seed((self.seed * 1000003 + self.step_number) % (2**31 - 1))
+        mx.random.seed((self.seed * 1000003 + self.step_number + 7919 * self.group.rank) % (2**31 - 1))
+        everybody, counts = gather_labels(self.group, [labels])
+        self.head.begin(everybody, self.step_number)
+        losses = self._passes(images, labels)
+        self.trainer.allreduce_grads()
+        self._sum_over_ranks()
+        size = sum(counts)
+        if self.loss_scale is None:
+            self._update(size)
+        else:
+            scale = self.loss_scale.value
+            if self._all_finite():
+                self._update(size * scale)
+        self.head.step()
+        self.step_number += 1
+        return losses
+
+    def _passes(self, images, labels):
+        if self.accumulate == 1:
+            return self._pass(images, labels)
+        for parameter in self.parameters:
+            parameter.zero_grad()
+        passes, sums = [], None
+        for part in np.array_split(np.arange(images.shape[0]), self.accumulate):
+            own = slice(int(part[0]), int(part[-1]) + 1)
+            passes.append(self._pass(images[own], labels[own]))
+            # Sparse gradients cannot be added to by autograd.
+            gradients = [p.list_grad()[0] for p in self.own]
+            sums = [g.copy() for g in gradients] if sums is None else [total + g for total, g in zip(sums, gradients)]
+        for total, parameter in zip(sums, self.own):
+            total.copyto(parameter.list_grad()[0])
+        return [nd.concat(*each, dim=0) for each in zip(*passes)]
+
+    def _pass(self, images, labels):
         parts = [to_unit(part) for part in split(images, self.contexts)]
         targets = split(labels, self.contexts)
         with autograd.record():
             losses = self.head([self.net(part) for part in parts], targets)
-        autograd.backward(losses)
-        if self.clip_norm is None:
-            self.trainer.step(size)
-        else:
-            self.trainer.allreduce_grads()
+        self.head.backward(losses, 1.0 if self.loss_scale is None else self.loss_scale.value)
+        return losses
+
+    def _sum_over_ranks(self):
+        if self.group.size > 1:
+            first, *others = self.contexts
+            gradients = [p.grad(first) for p in self.parameters]
+            self.group.sum_gradients(gradients)
+            for context in others:
+                for parameter, gradient in zip(self.parameters, gradients):
+                    gradient.copyto(parameter.grad(context))
+
+    def _update(self, size):
+        if self.clip_norm is not None and not self.own:
             for context in self.contexts:
                 _clip([p.grad(context) for p in self.parameters], self.clip_norm * size)
-            self.trainer.update(size)
-        self.head.step()
-        self.step_number += 1
-        return losses
+        elif self.clip_norm is not None:
+            # The parts of the norm lie on different devices, so that somebody has to wait for them.
+            size = max(size, self._norm() / self.clip_norm)
+        for trainer in (self.trainer, *self.own_trainers):
+            trainer.update(size)
+
+    def _all_finite(self):
+        arrays = [[p.grad(self.contexts[0]) for p in self.parameters]]
+        arrays += [[g.data if g.stype == "row_sparse" else g for g in p.list_grad()] for p in self.own]
+        finite = all(bool(nd.multi_all_finite(*each, num_arrays=len(each)).asscalar()) for each in arrays if each)
+        return self.loss_scale.judge(all(self.group.gather_values(finite)))
+
+    def _norm(self):
+        """Of the summed gradient of all parameters, over all devices and ranks."""
+        shared = _square_sum([p.grad(self.contexts[0]) for p in self.parameters])
+        own = sum(_square_sum([g.data if g.stype == "row_sparse" else g]) for p in self.own for g in p.list_grad())
+        return math.sqrt(shared + sum(self.group.gather_values(own)))
+
+
+def _trainer_alone(parameters, optimizer, optimizer_params):
+    """Of parameters that lie on one device; where gradients are sparse, only rows that have one are touched."""
+    sparse = any(p._grad_stype != "default" for p in parameters)
+    if sparse and optimizer not in ("sgd", "adam"):
+        raise GluonFRError(
+            f"a sampled classifier is trained by sgd or adam, which leave the rows of other classes alone, not by {optimizer}."
+        )
+    return gluon.Trainer(parameters, optimizer, dict(optimizer_params or {}), kvstore=None)
+
+
+def _square_sum(gradients):
+    return float(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().asscalar())
 
 
 def _clip(gradients, largest):

@@ -4,7 +4,9 @@ from gluonfr.metrics import FaceVerification, operating_point
 FAR_TARGETS = (1e-1, 1e-2, 1e-3)
 
 
-def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_TARGETS, image_size=None, progress=True):
+def validate(
+    net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_TARGETS, image_size=None, progress=True, group=None
+):
     """1:1 verification of a network on one or several sets, by the protocol of `FaceVerification`.
 
     Parameters
@@ -21,16 +23,20 @@ def validate(net, sets, contexts=None, batch_size=64, flip=True, far_target=FAR_
         What the network takes; the sets' images of another size are resized to it, or refused. Their own size otherwise.
     progress : bool, default True
         Show a progress bar on a terminal.
+    group : Group, optional
+        Processes that share the work, each with this network; all get the results.
 
     Returns
     -------
     VerificationResult, or dict of name to VerificationResult
     """
     if not isinstance(sets, dict):
-        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, image_size, progress)["pairs"]
+        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, image_size, progress, group)["pairs"]
     results = {}
     for name, dataset in sets.items():
-        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, name if progress else None, image_size)
+        first, second = embed_pairs(
+            net, dataset, contexts, batch_size, flip, name if progress else None, image_size, group=group
+        )
         metric = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
         metric.update(dataset.issame, first, second)
         results[name] = metric.result()

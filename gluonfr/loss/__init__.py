@@ -5,6 +5,7 @@ from gluonfr.loss.base import FRLoss
 from gluonfr.loss.center import CenterLoss
 from gluonfr.loss.circle import CircleLoss
 from gluonfr.loss.circle_pairs import PairwiseCircle
+from gluonfr.loss.classifier import ClassifierLoss
 from gluonfr.loss.coco import COCOLoss
 from gluonfr.loss.contrastive import ContrastiveLoss
 from gluonfr.loss.embedding_base import EmbeddingLoss
@@ -32,6 +33,7 @@ __all__ = [
     "COCOLoss",
     "CenterLoss",
     "CircleLoss",
+    "ClassifierLoss",
     "CombinedMargin",
     "ContrastiveLoss",
     "CosLoss",

@@ -4,7 +4,7 @@ from mxnet import init
 
 from gluonfr.core import GluonFRError
 from gluonfr.loss.arguments import numbers_rising, whole
-from gluonfr.loss.base import cross_entropy, move, replace_target, row_norm
+from gluonfr.loss.base import move
 from gluonfr.loss.margin import MarginLoss
 from gluonfr.loss.registry import LOSSES
 
@@ -123,6 +123,7 @@ class LSoftmax(AnnealedMargin):
     """
 
     needs_embedding = True
+    class_parameters = ("norms",)
 
     def __init__(self, classes, m=4, lambda_min=5.0, lambda_max=1500.0, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, m, 1.0, lambda_min, lambda_max, dtype, weight, **kwargs)
@@ -131,8 +132,7 @@ class LSoftmax(AnnealedMargin):
     def target(self, F, cos_y, steps, **state):
         return self.blend(F, cos_y, steps)
 
-    def hybrid_forward(self, F, output, label, embedding, steps, norms):
-        label, norm = F.reshape(label, shape=(-1,)), row_norm(F, embedding)
-        target = self.target(F, F.pick(output, label, axis=1), steps) * norm * F.take(norms, label)
-        logits = F.broadcast_mul(F.broadcast_mul(output, F.reshape(norms, shape=(1, -1))), F.reshape(norm, shape=(-1, 1)))
-        return cross_entropy(F, replace_target(F, logits, label, target, self._classes), label)
+    def logits(self, F, cos, label, cos_y, steps, norms, norm):
+        target = self.target(F, cos_y, steps) * norm * F.take(norms, label)
+        logits = F.broadcast_mul(F.broadcast_mul(cos, F.reshape(norms, shape=(1, -1))), F.reshape(norm, shape=(-1, 1)))
+        return logits, target

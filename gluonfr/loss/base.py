@@ -64,6 +64,8 @@ class FRLoss(HybridBlock):
     feature_norm = False
     needs_embedding = False
     _embedding_size = None
+    # What brings an array (N,) of every process together, where several train one network.
+    join = None
 
     def __init__(self, classes, dtype="float32", weight=None, **kwargs):
         # Arguments that gluon-face's losses inherit from Gluon's: accepted where they say what is done anyway.
@@ -77,7 +79,7 @@ class FRLoss(HybridBlock):
         self._classes = whole(self, "classes", classes, 2)
         self._dtype = precision(self, dtype)
         self._weight = None if weight is None else number(self, "weight", weight)
-        self._advances = type(self).step is not FRLoss.step
+        self.advances = type(self).step is not FRLoss.step
         self._seen = collections.deque(maxlen=64)
         self._passes = collections.Counter()
 
@@ -101,7 +103,7 @@ class FRLoss(HybridBlock):
         self._check_parameters(output.context)
         output, *args = (self._precise(each) for each in (output, *args))
         sample_weight = None if sample_weight is None else sample_weight.astype(output.dtype, copy=False)
-        if self._advances and autograd.is_recording():
+        if self.advances and autograd.is_recording():
             self._note(output, label, *args)
         loss = self._weighed(super().__call__(output, label, *args), sample_weight)
         # Comparisons, clips and some softmax kernels lose a NaN or an infinity on the way; training must hear of it.
@@ -160,7 +162,8 @@ class FRLoss(HybridBlock):
                 f"{type(self).__name__}.step() follows a training pass; call the loss on arrays under autograd.record() before."
             )
         context = self._seen[0][0].context
-        return [nd.concat(*(part.as_in_context(context) for part in parts), dim=0) for parts in zip(*self._seen)]
+        joined = [nd.concat(*(part.as_in_context(context) for part in parts), dim=0) for parts in zip(*self._seen)]
+        return joined if self.join is None else [self.join(each) for each in joined]
 
     def step(self, embeddings=None, labels=None):
         """Advance the state that training moves, once per training step, after the parameters' update; most losses have none.

@@ -31,6 +31,8 @@ class CurricularFace(MarginLoss):
         As `FRLoss`.
     """
 
+    compares = True
+
     def __init__(self, classes, m=0.5, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m, self._momentum = margin(self, "m", m, 0, math.pi), number(self, "momentum", momentum, 0, 1)
@@ -43,8 +45,8 @@ class CurricularFace(MarginLoss):
         hard = F.broadcast_greater(cos, F.reshape(add_angle(F, cos_y, self.m), shape=(-1, 1)))
         return F.where(hard, cos * F.broadcast_add(cos, F.reshape(t, shape=(1, 1))), cos)
 
-    def observe(self, F, output, label, embedding=None):
-        return (F.pick(output, label.reshape((-1,)), axis=1),)
+    def watch(self, F, cos_y, others, embedding):
+        return (cos_y,)
 
     def step(self, embeddings=None, labels=None):
         (cos_y,) = self.gather()
@@ -73,6 +75,8 @@ class SVXSoftmax(MarginLoss):
     dtype, weight
         As `FRLoss`.
     """
+
+    compares = True
 
     def __init__(self, classes, m=None, t=1.2, s=64.0, x="arc", dtype="float32", weight=None, **kwargs):
         super().__init__(classes, s, dtype, weight, **kwargs)

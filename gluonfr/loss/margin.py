@@ -5,15 +5,17 @@ import numpy as np
 from mxnet import autograd, nd
 
 from gluonfr.loss.arguments import flag, margin, scale
-from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm
+from gluonfr.loss.classifier import ClassifierLoss
 from gluonfr.loss.registry import LOSSES
 from gluonfr.loss.rows import RowwiseMargin
 
 # The nearest that the cosine may come to +-1 before an angle is taken: there the derivative is infinite, and 0 * inf is NaN.
 _EDGE = 1e-7
+# What a margin must leave as it is for `RowwiseMargin` to compute it.
+_ROWWISE = ("hybrid_forward", "logits", "others", "scale", "extra")
 
 
-class MarginLoss(FRLoss):
+class MarginLoss(ClassifierLoss):
     r"""Softmax cross-entropy on scaled cosines whose target is made harder to reach.
 
     .. math:: L = -\log \frac{e^{s\,\psi(\cos\theta_y)}}{e^{s\,\psi(\cos\theta_y)} + \sum_{j \ne y} e^{s \cos\theta_j}}
@@ -41,8 +43,6 @@ class MarginLoss(FRLoss):
         self.s = scale(self, s)
         self._spare = {}
 
-    # `state` holds the loss's own parameters by name and, for the losses that need the embedding, its `norm` (N,).
-
     def target(self, F, cos_y, **state):
         """The target's cosine (N,) after the margin."""
         raise NotImplementedError
@@ -54,6 +54,13 @@ class MarginLoss(FRLoss):
     def scale(self, F, **state):
         """What multiplies the cosines: a number, or an array (1,) or (N,)."""
         return self.s
+
+    def logits(self, F, cos, label, cos_y, **state):
+        logits, target = self.others(F, cos, cos_y, **state), self.target(F, cos_y, **state)
+        scale = self.scale(F, **state)
+        if isinstance(scale, float):
+            return logits * scale, target * scale
+        return F.broadcast_mul(logits, F.reshape(scale, shape=(-1, 1))), F.broadcast_mul(target, scale)
 
     def forward(self, output, label, *args):
         if self._rowwise(output):
@@ -74,23 +81,9 @@ class MarginLoss(FRLoss):
             and output.size >= self.rowwise_from
             and output.context.device_type == "cpu"
             and np.dtype(output.dtype) == np.float32
-            and not (self._reg_params or self.needs_embedding)
-            and all(getattr(kind, name) is getattr(MarginLoss, name) for name in ("hybrid_forward", "others", "scale"))
+            and not (self._reg_params or self.needs_embedding or self.centres > 1)
+            and all(getattr(kind, name) is getattr(MarginLoss, name) for name in _ROWWISE)
         )
-
-    def hybrid_forward(self, F, output, label, embedding=None, **state):
-        if self.needs_embedding:
-            state["norm"] = row_norm(F, embedding)
-        label = F.reshape(label, shape=(-1,))
-        cos_y = F.pick(output, label, axis=1)
-        logits, target = self.others(F, output, cos_y, **state), self.target(F, cos_y, **state)
-        scale = self.scale(F, **state)
-        if isinstance(scale, float):
-            logits, target = logits * scale, target * scale
-        else:
-            logits = F.broadcast_mul(logits, F.reshape(scale, shape=(-1, 1)))
-            target = F.broadcast_mul(target, scale)
-        return cross_entropy(F, replace_target(F, logits, label, target, self._classes), label)
 
 
 def inside(F, cos):

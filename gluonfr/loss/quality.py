@@ -67,9 +67,9 @@ class MagFace(MarginLoss):
         moved = cos_y * F.cos(m) - F.sqrt(1 - F.square(inside(F, cos_y))) * F.sin(m)
         return F.where(cos_y > -F.cos(m), moved, cos_y - m * F.sin(m))
 
-    def hybrid_forward(self, F, output, label, embedding):
-        a = F.clip(row_norm(F, embedding), *self._norms)
-        return super().hybrid_forward(F, output, label, embedding) + self._lambda_g * (1 / a + a / self._norms[1] ** 2)
+    def extra(self, F, norm):
+        a = F.clip(norm, *self._norms)
+        return self._lambda_g * (1 / a + a / self._norms[1] ** 2)
 
 
 @LOSSES.register("AdaFace", "ada")
@@ -120,7 +120,7 @@ class AdaFace(MarginLoss):
         angle = F.clip(F.arccos(inside(F, cos_y)) - self.m * z, _LEAST_ANGLE, math.pi - _LEAST_ANGLE)
         return F.cos(angle) - self.m * (z + 1)
 
-    def observe(self, F, output, label, embedding=None):
+    def watch(self, F, cos_y, others, embedding):
         return (row_norm(F, embedding),)
 
     def step(self, embeddings=None, labels=None):

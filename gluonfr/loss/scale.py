@@ -3,20 +3,20 @@ import math
 from mxnet import init, nd
 
 from gluonfr.loss.arguments import flag, scale
-from gluonfr.loss.base import FRLoss, cross_entropy, move, replace_target
+from gluonfr.loss.base import move
+from gluonfr.loss.classifier import ClassifierLoss
 from gluonfr.loss.registry import LOSSES
 
 
-class _ScaledCosines(FRLoss):
+class _ScaledCosines(ClassifierLoss):
     """Softmax cross-entropy of cosines times `s`, or times the parameter `scale` where a loss has one."""
 
     eats = "cosine"
     weight_norm = True
     feature_norm = True
 
-    def hybrid_forward(self, F, output, label, embedding=None, scale=None):
-        logits = output * self.s if scale is None else F.broadcast_mul(output, F.reshape(scale, shape=(1, 1)))
-        return cross_entropy(F, logits, F.reshape(label, shape=(-1,)))
+    def logits(self, F, output, label, output_y, scale=None):
+        return output * self.s if scale is None else F.broadcast_mul(output, F.reshape(scale, shape=(1, 1))), None
 
 
 @LOSSES.register("NormFace", "norm-softmax")
@@ -78,21 +78,20 @@ class AdaCos(_ScaledCosines):
         - **loss**: (N,).
     """
 
+    watches_others = True
+
     def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, dtype, weight, **kwargs)
         self.s = max(1.0, math.sqrt(2) * math.log(max(self._classes - 1, 1)))
-        self._advances = flag(self, "dynamic", dynamic)
-        if self._advances:
+        self.advances = flag(self, "dynamic", dynamic)
+        if self.advances:
             self.scale = self.params.get("scale", shape=(1,), init=init.Constant(self.s), dtype=self._dtype, grad_req="null")
 
-    def observe(self, F, output, label, embedding=None):
-        label = label.reshape((-1,))
-        logits = output * self.scale.data(output.context)
-        cos_y = F.pick(output, label, axis=1)
-        return _log_sum_exp(replace_target(F, logits, label, F.ones_like(cos_y) * -1e30, self._classes)), cos_y
+    def watch(self, F, cos_y, others, embedding):
+        return others, cos_y
 
     def step(self, embeddings=None, labels=None):
-        if self._advances:
+        if self.advances:
             sums, cos_y = self.gather()
             angles, count = nd.sort(nd.arccos(nd.clip(cos_y, -1, 1))), len(cos_y)
             median = angles[(count - 1) // 2 : count // 2 + 1].mean()

@@ -1,23 +1,20 @@
 import math
 
 from gluonfr.loss.arguments import flag, number
-from gluonfr.loss.base import FRLoss, cross_entropy
+from gluonfr.loss.classifier import ClassifierLoss
 from gluonfr.loss.registry import LOSSES
 
 
 @LOSSES.register("SoftmaxLoss", "softmax", "SoftmaxCrossEntropyLoss", "SoftmaxCELoss")
-class SoftmaxLoss(FRLoss):
+class SoftmaxLoss(ClassifierLoss):
     """Softmax cross-entropy on logits. Use it to warm a network up before a margin loss.
 
     Parameters, inputs and outputs as `FRLoss`.
     """
 
-    def hybrid_forward(self, F, output, label, embedding=None):
-        return cross_entropy(F, output, F.reshape(label, shape=(-1,)))
-
 
 @LOSSES.register("L2Softmax", "l2")
-class L2Softmax(FRLoss):
+class L2Softmax(ClassifierLoss):
     r"""L2-constrained softmax (https://arxiv.org/abs/1703.09507): the feature lies on a sphere of radius :math:`\alpha`.
 
     .. math:: L = -\log \frac{e^{\alpha w_y \cdot \hat x}}{\sum_j e^{\alpha w_j \cdot \hat x}}, \quad \hat x = x / \|x\|
@@ -48,7 +45,7 @@ class L2Softmax(FRLoss):
         self.feature_norm = flag(self, "from_normx", from_normx)
         self.needs_embedding = not self.feature_norm
 
-    def hybrid_forward(self, F, output, label, embedding=None):
-        if self.needs_embedding:
-            output = F.broadcast_div(output, F.norm(embedding, axis=1, keepdims=True) + 1e-12)
-        return cross_entropy(F, output * self._alpha, F.reshape(label, shape=(-1,)))
+    def logits(self, F, output, label, output_y, norm=None):
+        if norm is not None:
+            output = F.broadcast_div(output, F.reshape(norm, shape=(-1, 1)))
+        return output * self._alpha, None

@@ -31,12 +31,4 @@ class SubCenterArc(ArcLoss):
 
     def __init__(self, classes, K=3, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs):
         super().__init__(classes, m, s, easy_margin, dtype, weight, **kwargs)
-        self._centres = whole(self, "K", K)
-
-    @property
-    def outputs(self):
-        return self._classes * self._centres
-
-    def hybrid_forward(self, F, output, label, embedding=None):
-        nearest = F.max(F.reshape(output, shape=(-1, self._classes, self._centres)), axis=2)
-        return super().hybrid_forward(F, nearest, label)
+        self.centres = whole(self, "K", K)

@@ -173,16 +173,36 @@ def test_last_batch(dataset, last_batch, sizes):
 @pytest.mark.parametrize("ranks, size", [(2, 4), (2, 24), (3, 5), (4, 12), (7, 7)])
 def test_ranks_share_an_epoch(dataset, ranks, size, last_batch):
     loaders = [RecordLoader(dataset, size, None, 2, last_batch=last_batch, rank=r, num_ranks=ranks) for r in range(ranks)]
-    parts = [numbers(arrays(loader.epoch(1))) for loader in loaders]
+    parts = [numbers(arrays(loader.epoch(0))) for loader in loaders]
     assert len({len(part) for part in parts} | {len(loader) for loader in loaders}) == 1
     found = [i for part in parts for batch in part for i in batch]
     assert len(set(found)) == len(found)
     left_out = COUNT - len(found)
     assert left_out == COUNT % (size * ranks) if last_batch == "discard" else left_out < ranks
-    for step, together in enumerate(numbers(arrays(RecordLoader(dataset, size * ranks, None, 2).epoch(1)))[: len(parts[0])]):
+    for step, together in enumerate(numbers(arrays(RecordLoader(dataset, size * ranks, None, 2).epoch(0)))[: len(parts[0])]):
         shares = [part[step] for part in parts]
         assert sum(shares, []) == together
         assert max(map(len, shares)) - min(map(len, shares)) <= 1 and max(map(len, shares)) <= size
+
+
+@pytest.mark.parametrize("last_batch, ranks, size", [("discard", 3, 5), ("discard", 2, 7), ("keep", 7, 7), ("keep", 4, 12)])
+def test_what_ranks_leave_out_comes_first_in_the_next_epoch(dataset, last_batch, ranks, size):
+    loaders = [RecordLoader(dataset, size, None, 2, last_batch=last_batch, rank=r, num_ranks=ranks) for r in range(ranks)]
+    left_out, before, times, epochs = COUNT % (size * ranks), set(), Counter(), 12
+    orders = []
+    for epoch in range(epochs):
+        steps = zip(*(numbers(arrays(loader.epoch(epoch))) for loader in loaders))
+        order = [i for shares in steps for share in shares for i in share]
+        assert len(set(order)) == len(order) == COUNT - left_out
+        assert set(order[: len(before)]) == before
+        before = set(range(COUNT)) - set(order)
+        times.update(before)
+        orders.append(order)
+    assert max(times.values()) <= -(-left_out * epochs // COUNT)
+    # What comes in between is still drawn anew for every epoch.
+    kept = [[i for i in order[left_out:] if i in set(orders[3][left_out:])] for order in orders[3:5]]
+    assert kept[0][:10] != kept[1][:10]
+    assert numbers(arrays(loaders[1].epoch(5, 1))) == numbers(arrays(loaders[1].epoch(5)))[1:]
 
 
 def test_a_sampler_decides_the_order(dataset):

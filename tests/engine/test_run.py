@@ -1,12 +1,14 @@
 """Whole runs: real records in, a network, metrics and pictures out."""
 
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import mxnet as mx
@@ -18,7 +20,9 @@ from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, write_pairs
 from gluonfr.data.images import encode
 from gluonfr.deploy import embed, embed_pairs, load_network
-from gluonfr.engine import train, validate
+from gluonfr.engine import Run, TrainOptions, train, validate
+from gluonfr.engine.checkpoint import read
+from gluonfr.engine.snapshot import take
 from gluonfr.viz import read_log
 
 
@@ -112,11 +116,8 @@ def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(small_options, tmp_p
     process.send_signal(how)
     _, words = process.communicate(timeout=60)
     if process.returncode == 2:
-        assert "--resume" in words
-    again = start(command(broken))
-    words = again.communicate(timeout=60)[1]
-    assert again.returncode == 2 and "holds a run already: add --resume" in words.splitlines()[-1]
-    resumed = start(command(broken, "--resume"))
+        assert "the same command goes on from there" in words
+    resumed = start(command(broken))
     assert resumed.wait(120) == 0, resumed.communicate()[1]
     assert losses(whole["out"]) == losses(broken["out"])
     a, b = parameters(whole["out"]), parameters(broken["out"])
@@ -138,7 +139,6 @@ def test_resuming_with_other_options_or_from_damage_is_refused_and_changes_nothi
     other = dict(small_options["network_args"], embedding_size=24)
     changes = [
         {"network_args": other},
-        {"cpus": 2},
         {"lr": 0.01},
         {"epochs": 3},
         {"seed": 1},
@@ -148,15 +148,63 @@ def test_resuming_with_other_options_or_from_damage_is_refused_and_changes_nothi
     for change in changes:
         with pytest.raises(GluonFRError, match=f"step_00000006 was written with {next(iter(change))} .* not "):
             train(**{**again, **change})
-    path = os.path.join(small_options["out"], "checkpoints", "step_00000006", "parameters.nd")
-    with open(path, "r+b") as file:
-        file.truncate(100)
-    with pytest.raises(GluonFRError, match="step_00000006 cannot be read .* checkpoint before it"):
-        train(**again)
     with open(os.path.join(small_options["out"], "options.json")) as file:
         assert file.read() == before
-    shutil.rmtree(os.path.dirname(path))
-    assert train(**again).steps == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: os.truncate(folder / "parameters.npz", 100),
+        lambda folder: os.remove(folder / "optimizer.npz"),
+        lambda folder: (folder / "meta.json").write_text("{"),
+        lambda folder: flip_a_bit(folder / "statistics0.npz"),
+    ],
+)
+def test_a_damaged_checkpoint_is_passed_over_and_said(small_options, damage, caplog):
+    whole = train(**dict(small_options, epochs=2, val=[]))
+    wanted = parameters(whole.folder)
+    checkpoints = Path(small_options["out"]) / "checkpoints"
+    assert sorted(os.listdir(checkpoints)) == ["step_00000003", "step_00000006"]
+    damage(checkpoints / "step_00000006")
+    with caplog.at_level(logging.WARNING):
+        again = train(**dict(small_options, epochs=2, val=[], resume=True))
+    assert again.steps == 3 and "step_00000006 is damaged" in caplog.text
+    assert all((parameters(again.folder)[name] == array).all() for name, array in wanted.items())
+    for each in checkpoints.iterdir():
+        damage(each)
+    with pytest.raises(GluonFRError, match="no checkpoint there is whole"):
+        train(**dict(small_options, epochs=2, val=[]))
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_run_on_other_devices_goes_on_and_says_that_it_is_not_the_same(small_options, caplog):
+    train(**dict(small_options, steps=3, epochs=2, val=[]))
+    folder = os.path.join(small_options["out"], "checkpoints", "step_00000003")
+    before = read(folder, "parameters")
+    with caplog.at_level(logging.WARNING):
+        run = Run(TrainOptions(**dict(small_options, steps=3, epochs=2, val=[], cpus=2)))
+    assert "written on 1 devices of 1 processes, this run has 2 of 1" in caplog.text
+    after, _ = take(run.step)
+    assert all((after["parameters"][name] == array).all() for name, array in before.items())
+
+
+def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
+    run = Run(TrainOptions(**dict(small_options, epochs=1, val=[])))
+    with pytest.raises(GluonFRError, match=f"in use by a live training run .process {os.getpid()}.; wait"):
+        train(**dict(small_options, epochs=1, val=[]))
+    # No checkpoint yet: nothing is lost by starting again, but not as another run.
+    run.folder.release()
+    with pytest.raises(GluonFRError, match="holds a run with lr 0.1, not 0.2; give another folder"):
+        train(**dict(small_options, epochs=1, val=[], lr=0.2))
+    with pytest.raises(GluonFRError, match="holds no checkpoint to go on from"):
+        train(**dict(small_options, epochs=1, val=[], resume=True))
+    assert train(**dict(small_options, epochs=1, val=[])).steps == 3
 
 
 def pairs_of(path, count, size, same):

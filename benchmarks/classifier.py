@@ -1,0 +1,130 @@
+"""Milliseconds a step and memory of a classifier: whole, divided over devices, and sampled.
+
+    python benchmarks/classifier.py                     100 k and 1 M classes, 128 and 512 numbers
+    python benchmarks/classifier.py --classes 4000000 --sizes 128
+
+A step is what a head does for 128 embeddings: forward, backward, update by SGD with momentum. Each case runs in a process
+of its own, so that its peak memory is known; the cases of a row take turns, `--rounds` times, and the smallest of the
+medians counts.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+BATCH = 128
+CASES = ("dense", "plain", "sharded", "sharded x2", "sampled")
+
+
+def measure(case, classes, size, sample, steps):
+    """One case in this process: median milliseconds a step, and peak memory in MB beyond what MXNet takes by itself."""
+    import mxnet as mx
+    import numpy as np
+    from mxnet import autograd, gluon, nd
+
+    from gluonfr.engine import PlainHead, ShardedHead
+    from gluonfr.loss import ArcLoss
+
+    contexts = [mx.cpu(i) for i in range(2 if case == "sharded x2" else 1)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if case == "dense":
+        head = gluon.nn.Dense(classes, use_bias=False, in_units=size)
+        softmax = gluon.loss.SoftmaxCrossEntropyLoss()
+        softmax.hybridize(static_alloc=True, static_shape=True)
+        head.initialize(mx.init.Normal(0.01))
+    elif case == "plain":
+        head = PlainHead(ArcLoss(classes), classes, size)
+        head.initialize(mx.init.Normal(0.01))
+    else:
+        head = ShardedHead(ArcLoss(classes), classes, size, contexts, sample=sample if case == "sampled" else 1.0)
+        head.initialize()
+    head.hybridize(static_alloc=True, static_shape=True)
+    settings = {"learning_rate": 0.1, "momentum": 0.9, "wd": 5e-4}
+    own = getattr(head, "own_parameters", ()) or [list(head.collect_params().values())]
+    trainers = [gluon.Trainer(each, "sgd", dict(settings), kvstore=None) for each in own]
+    rs, times = np.random.RandomState(0), []
+    for step in range(steps + 2):
+        embeddings = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(rs.randn(BATCH, size), len(contexts)), contexts)]
+        chosen = rs.randint(0, classes, BATCH)
+        labels = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(chosen, len(contexts)), contexts)]
+        for each in embeddings:
+            each.attach_grad()
+        nd.waitall()
+        start = time.perf_counter()
+        if case == "dense":
+            with autograd.record():
+                losses = softmax(head(embeddings[0]), labels[0])
+            losses.backward()
+        else:
+            head.begin(chosen, step)
+            with autograd.record():
+                losses = head([each * 1 for each in embeddings], labels)
+            head.backward(losses)
+        for trainer in trainers:
+            trainer.step(BATCH)
+        nd.waitall()
+        times.append(1000 * (time.perf_counter() - start))
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(json.dumps({"ms": statistics.median(times[2:]), "mb": peak}))
+
+
+def run(case, classes, size, sample, steps):
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        case,
+        "--classes",
+        str(classes),
+        "--sizes",
+        str(size),
+        "--sample",
+        str(sample),
+    ]
+    done = subprocess.run([*command, "--steps", str(steps)], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def numbers(text):
+    return [int(each) for each in text.split(",")]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--classes", type=numbers, default=[100_000, 1_000_000])
+    parser.add_argument("--sizes", type=numbers, default=[128, 512])
+    parser.add_argument("--sample", type=int, default=10_000, help="classes a step of the sampled case")
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        measure(arguments.one, arguments.classes[0], arguments.sizes[0], arguments.sample, arguments.steps)
+        return
+    print("| classes | size | case | ms a step | to dense | MB |\n|---|---|---|---|---|---|", flush=True)
+    for size in arguments.sizes:
+        for classes in arguments.classes:
+            found = {}
+            for _ in range(arguments.rounds):
+                for case in arguments.cases.split(","):
+                    one = run(case, classes, size, arguments.sample, arguments.steps)
+                    if one:
+                        found.setdefault(case, []).append(one)
+            best = {case: min(each["ms"] for each in them) for case, them in found.items()}
+            for case, them in found.items():
+                ratio = f"{best[case] / best['dense']:.2f}" if "dense" in best else "-"
+                print(
+                    f"| {classes:,} | {size} | {case} | {best[case]:.0f} | {ratio} | {max(each['mb'] for each in them):.0f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+import json
+import os
+
+from gluonfr.core import GluonFRError, whole_file
+from gluonfr.engine.history import LOG
+
+_OPTIONS = "options.json"
+
+
+class RunFolder:
+    """The folder of a run, taken by one live process at a time.
+
+    Parameters
+    ----------
+    path : str
+
+    Raises
+    ------
+    GluonFRError
+        `take`: another live process has it, or it cannot be written.
+    """
+
+    def __init__(self, path):
+        self.path, self._lock = path, None
+
+    def take(self):
+        """Keep other processes out of the folder until `release`, or the death of this one."""
+        import fcntl
+
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            self._lock = open(os.path.join(self.path, ".lock"), "a+", encoding="utf-8")  # noqa: SIM115  (closed by release)
+        except OSError as error:
+            raise GluonFRError(f"{self.path}: cannot be written there ({error.strerror}); choose another folder.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            owner = self._lock.read().strip() or "unknown"
+            self.release()
+            raise GluonFRError(
+                f"{self.path} is in use by a live training run (process {owner}); wait for it, end it, or give another --out."
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def release(self):
+        """Let others take the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def check_start(self, decisive):
+        """Refuse to start over what another run with other options left; one without any checkpoint is no loss."""
+        if not os.path.exists(os.path.join(self.path, LOG)):
+            return
+        try:
+            with open(os.path.join(self.path, _OPTIONS), encoding="utf-8") as file:
+                before = json.load(file)
+        except (OSError, ValueError):
+            before = {}
+        changed = [name for name, value in decisive.items() if before.get(name) != value]
+        if changed:
+            raise GluonFRError(
+                f"{self.path} holds a run with {changed[0]} {before.get(changed[0])!r}, not {decisive[changed[0]]!r}; give "
+                "another folder with --out."
+            )
+
+    def write_options(self, options):
+        """Note what the run was started with."""
+        with whole_file(os.path.join(self.path, _OPTIONS), "w", encoding="utf-8") as file:
+            json.dump(options.to_dict(), file, indent=1)
+
+
+def check_same_options(path, meta, decisive):
+    """Refuse to go on from a checkpoint that other options led to."""
+    changed = [name for name, value in decisive.items() if meta.get("options", {}).get(name) != value]
+    if changed:
+        before = meta.get("options", {}).get(changed[0])
+        raise GluonFRError(
+            f"{path} was written with {changed[0]} {before!r}, not {decisive[changed[0]]!r}; resume with the same options, or "
+            "start a new run with another --out."
+        )

@@ -1,0 +1,42 @@
+class Group:
+    """The processes that train together, and what they say to each other; this one is a process by itself.
+
+    All ranks call the same methods in the same order. Every rank gets the same result, bit for bit.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this process, from 0, and of all.
+    shards : bool
+        Whether parts of a classifier may lie on different ranks, which needs `gather` and `own_rows`.
+    """
+
+    rank, size, shards = 0, 1, True
+
+    def gather(self, array, name):
+        """Rows of all ranks' arrays, in the order of the ranks; their number may differ. `name` is the same on all."""
+        return array
+
+    def own_rows(self, array, counts, name):
+        """Sum over the ranks of arrays (sum(counts), ...), of which this rank gets its own `counts[rank]` rows."""
+        return array
+
+    def sum_gradients(self, gradients):
+        """Replace each array by the sum over the ranks, without waiting for the device."""
+
+    def broadcast(self, arrays):
+        """Replace each array by that of rank 0."""
+
+    def gather_values(self, value):
+        """List of what each rank gave: numbers, strings, or lists and dicts of those (as JSON has them)."""
+        return [value]
+
+    def barrier(self):
+        """Return when all ranks have come here."""
+        self.gather_values(None)
+
+    def beat(self):
+        """Say that this rank goes on, in long work between two exchanges; each exchange says it too."""
+
+    def close(self):
+        """Leave the group."""

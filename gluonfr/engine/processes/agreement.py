@@ -1,0 +1,94 @@
+"""What has to be the same on all ranks, and what a group cannot do, found at the start instead of in the results."""
+
+import hashlib
+import os
+import socket
+
+import mxnet as mx
+import numpy as np
+
+from gluonfr import __version__
+from gluonfr.core import GluonFRError
+
+# Machines may keep things at other places and show them in another way.
+_OWN = {"root", "gpus", "threads", "progress"}
+
+
+def check_devices(gpus, cpus, ranks):
+    """Every rank has one device: as many GPUs as ranks on a machine, or one CPU context each.
+
+    Parameters
+    ----------
+    gpus : sequence of int
+        As given for all ranks of a machine.
+    cpus : int
+    ranks : int
+        On a machine, at most.
+
+    Raises
+    ------
+    GluonFRError
+    """
+    if not gpus and cpus > 1:
+        raise GluonFRError(f"--cpus {cpus}: several processes take one device each; leave it out, and give more --workers.")
+    if gpus and len(gpus) != ranks:
+        raise GluonFRError(
+            f"--gpus names {len(gpus)} for {ranks} processes on a machine, which take one each; name as many as processes."
+        )
+
+
+def check_agreement(group, options, dataset, sets):
+    """All ranks have the same versions, options and data, and there is enough for each of them. Called once, by all ranks.
+
+    Parameters
+    ----------
+    group : Group
+    options : TrainOptions
+    dataset : FRTrainRecordDataset
+    sets : dict of name to FRValDataset
+
+    Raises
+    ------
+    GluonFRError
+        On every rank, with the first thing that differs.
+    """
+    if group.size == 1:
+        return
+    facts = [("host", socket.gethostname()), *_facts(options, dataset, sets)]
+    ranks = [dict(each) for each in group.gather_values(facts)]
+    for rank, other in enumerate(ranks):
+        for name in {**ranks[0], **other}:
+            ours, theirs = ranks[0].get(name), other.get(name)
+            if name != "host" and ours != theirs:
+                raise GluonFRError(
+                    f"rank {rank} on {other['host']} has {name} {theirs}, rank 0 on {ranks[0]['host']} has {ours}; all have to "
+                    "have the same."
+                )
+    if len(options.contexts()) > 1:
+        raise GluonFRError(
+            f"{len(options.contexts())} devices in each of {group.size} processes: they take one each; start more processes."
+        )
+    people = sum(len(each) > 0 for each in dataset.identities)
+    for count, what in ((people, "identities"), (len(dataset), "images")):
+        if group.size > count:
+            raise GluonFRError(
+                f"{group.size} processes are more than the {count} {what} of {dataset.records.path}; start fewer of them."
+            )
+
+
+def _facts(options, dataset, sets):
+    yield from (("gluonfr", __version__), ("mxnet", mx.__version__), ("numpy", np.__version__))
+    for name, value in sorted(options.to_dict().items()):
+        if name not in _OWN:
+            yield f"the option {name}", value
+    yield f"{options.dataset} of", f"{_size(dataset.records.path)}, with labels {_digest(dataset.labels)}"
+    for name, pairs in sorted(sets.items()):
+        yield f"{name} of", f"{_size(pairs.path)}, with pairs {_digest(np.asarray(pairs.issame, dtype=np.uint8))}"
+
+
+def _size(path):
+    return f"{os.path.getsize(path):,} bytes"
+
+
+def _digest(array):
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]

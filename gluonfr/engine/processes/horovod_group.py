@@ -1,0 +1,126 @@
+import os
+
+import numpy as np
+from mxnet import nd
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.group import Group
+from gluonfr.engine.processes.hosts import check_own_name
+from gluonfr.engine.processes.values import exchange_values
+from gluonfr.engine.processes.watch import pulse
+
+# Elements that are summed at once: enough that what a sum costs by itself does not count, few enough that the first sums
+# travel while the last gradients are computed.
+_BUCKET = 1 << 22
+
+
+class HorovodGroup(Group):
+    """Ranks that talk through Horovod, each with one device.
+
+    Two runs of the same ranks agree bit for bit as long as Horovod joins no arrays by the moment at which they come:
+    HOROVOD_FUSION_THRESHOLD is 0 unless it was set. Small gradients are joined here instead, always the same ones.
+
+    Raises
+    ------
+    GluonFRError
+        Horovod is not there or not built for this MXNet, or this machine's own name leads the others astray.
+    """
+
+    def __init__(self):
+        # A machine that runs several joined sums in the order in which they came does not repeat with four ranks.
+        os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
+        if int(os.environ.get("HOROVOD_CROSS_SIZE", 1)) > 1:
+            check_own_name()
+        self._pulse = pulse()
+        self._horovod = load_horovod()
+        self._horovod.init()
+        self.rank, self.size = self._horovod.rank(), self._horovod.size()
+
+    def gather(self, array, name):
+        gathered = self._horovod.allgather(_dense(array, name), name=name)
+        self.beat()
+        return gathered
+
+    def own_rows(self, array, counts, name):
+        _dense(array, name)
+        if counts == _as_horovod_splits(sum(counts), self.size):
+            own = self._horovod.reducescatter(array, op=self._horovod.Sum, name=name)
+        else:
+            begin = sum(counts[: self.rank])
+            own = self._horovod.allreduce(array, op=self._horovod.Sum, name=name)[begin : begin + counts[self.rank]]
+        self.beat()
+        return own
+
+    def sum_gradients(self, gradients):
+        for i, gradient in enumerate(gradients):
+            # Horovod would give NaN for others, in silence.
+            _dense(gradient, f"gradient {i}")
+        for i, bucket in enumerate(_buckets(gradients)):
+            # First come, first needed.
+            options = {"op": self._horovod.Sum, "name": f"gradients.{i}", "priority": -i}
+            if len(bucket) == 1:
+                self._horovod.allreduce_(bucket[0], **options)
+                continue
+            joined = nd.concat(*[each.reshape(-1) for each in bucket], dim=0)
+            self._horovod.allreduce_(joined, **options)
+            ends = np.cumsum([each.size for each in bucket]).tolist()
+            for gradient, begin, end in zip(bucket, [0, *ends], ends):
+                joined[begin:end].reshape(gradient.shape).copyto(gradient)
+        self.beat()
+
+    def broadcast(self, arrays):
+        for i, array in enumerate(arrays):
+            self._horovod.broadcast_(_dense(array, f"array {i}"), root_rank=0, name=f"broadcast.{i}")
+        nd.waitall()
+        self.beat()
+
+    def gather_values(self, value):
+        return exchange_values(value, self._exchange)
+
+    def beat(self):
+        if self._pulse is not None:
+            self._pulse.beat()
+
+    def close(self):
+        self.barrier()
+        self._horovod.shutdown()
+
+    def _exchange(self, row):
+        return self.gather(nd.array(row[None], dtype="uint8"), f"values.{len(row)}").asnumpy()
+
+
+def load_horovod():
+    """`horovod.mxnet`; raises GluonFRError where it is not there."""
+    try:
+        import horovod.mxnet
+    except Exception as error:
+        # Besides ImportError, what Horovod raises by itself where it was built without MXNet.
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise GluonFRError(
+            f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` says how to build it, and --sync ps needs none."
+        ) from error
+    return horovod.mxnet
+
+
+def _dense(array, name):
+    if array.stype != "default":
+        raise TypeError(f"{name} is {array.stype}; only dense arrays go between processes")
+    return array
+
+
+def _as_horovod_splits(rows, size):
+    whole, rest = divmod(rows, size)
+    return [whole + (rank < rest) for rank in range(size)]
+
+
+def _buckets(gradients):
+    """Lists of gradients of one type that are summed together, in their order."""
+    bucket, elements = [], 0
+    for gradient in gradients:
+        if bucket and (elements + gradient.size > _BUCKET or gradient.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, elements = [], 0
+        bucket.append(gradient)
+        elements += gradient.size
+    if bucket:
+        yield bucket

@@ -1,0 +1,104 @@
+"""The machines of a run, checked before anything is started on them."""
+
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from gluonfr.core import GluonFRError
+
+_SSH = 22
+_PATIENCE = 5
+
+
+def parse_hosts(text):
+    """'a:4,b:4' -> [('a', 4), ('b', 4)]; a host without a number has one process.
+
+    Raises
+    ------
+    GluonFRError
+        Something else, or a host twice.
+    """
+    hosts = []
+    for each in text.split(","):
+        found = re.fullmatch(r"\s*([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?\s*", each)
+        if not found:
+            raise GluonFRError(f"--hosts {text}: {each!r} is not NAME:PROCESSES, such as --hosts a:4,b:4.")
+        hosts.append((found.group(1), int(found.group(2) or 1)))
+    names = [name for name, _ in hosts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise GluonFRError(f"--hosts {text}: {twice} stands there twice; name it once, with all its processes.")
+    return hosts
+
+
+def check_hosts(hosts):
+    """Every host has an address that the others can use, and ssh answers there; takes at most some seconds.
+
+    Parameters
+    ----------
+    hosts : list of (name, processes)
+
+    Raises
+    ------
+    GluonFRError
+        With the first host of which that is not true.
+    """
+    check_own_name()
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        wrong = [each for each in pool.map(lambda host: _wrong(host[0]), hosts) if each]
+    if wrong:
+        raise GluonFRError(wrong[0])
+
+
+def check_own_name():
+    """The others reach this machine by its own name, which must not lead them to themselves."""
+    name = socket.gethostname()
+    address = _address(name)
+    if address is None or address.startswith("127."):
+        raise GluonFRError(
+            f"this machine's name {name} resolves to {address or 'nothing'}, where other machines cannot reach it; give it its "
+            "address of the network in /etc/hosts."
+        )
+
+
+def address_towards(host):
+    """The address of this machine that `host` sees."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Sends nothing.
+        probe.connect((socket.gethostbyname(host), _SSH))
+        return probe.getsockname()[0]
+
+
+def is_here(host):
+    """Whether a host is this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((socket.gethostbyname(host), 0))
+        except OSError:
+            return False
+    return True
+
+
+def _wrong(name):
+    address = _address(name)
+    if address is None:
+        return f"--hosts: {name} is no host that this machine knows; see to its name in DNS or /etc/hosts."
+    if address.startswith("127."):
+        return (
+            f"--hosts: {name} resolves to {address}, where only this machine reaches it; give its address of the network in "
+            "/etc/hosts, or train on this machine alone with --workers."
+        )
+    if is_here(name):
+        return None
+    try:
+        socket.create_connection((address, _SSH), _PATIENCE).close()
+    except OSError as error:
+        return f"--hosts: {name} ({address}) does not answer on the ssh port {_SSH} ({error}); start it, or leave it out."
+    return None
+
+
+def _address(name):
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return None

@@ -1,0 +1,196 @@
+"""Launcher and ranks tell each other that they are alive: a line a second over TCP, the same on one machine and on many."""
+
+import os
+import secrets
+import signal
+import socket
+import socketserver
+import threading
+import time
+
+from gluonfr.core import GluonFRError
+
+_ADDRESS, _TOKEN, _TIMEOUT, _RANK = (f"GLUONFR_WATCH_{each}" for each in ("ADDRESS", "TOKEN", "TIMEOUT", "RANK"))
+
+
+_GOOD, _STOP = b"+", b"-"
+
+
+def _interval(timeout):
+    return min(1.0, timeout / 10)
+
+
+class Watch(socketserver.ThreadingTCPServer):
+    """The launcher's side: which ranks are there, and how long ago each went on.
+
+    Parameters
+    ----------
+    ranks : int
+    timeout : float
+        Seconds after which a rank that says nothing is lost, and all are stuck when none goes on.
+    start_timeout : float
+        Seconds that they have to come up and meet.
+    address : str, default '127.0.0.1'
+        Of this machine, as the ranks see it.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, ranks, timeout, start_timeout, address="127.0.0.1"):
+        super().__init__((address, 0), _Listener)
+        self.ranks, self.timeout, self.token = ranks, timeout, secrets.token_hex(16)
+        self._start_timeout, self._began = start_timeout, time.monotonic()
+        self._lock = threading.Lock()
+        self._open, self._beats, self._heard, self._gone = set(), {}, {}, set()
+        # Nothing moves before all ranks have met.
+        self._moved = None
+        # What the ranks are told whenever they say something.
+        self.answer = _GOOD
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
+
+    def environment(self):
+        """What a rank has to find in its environment; its number comes from `rank_environment` or from what started it."""
+        return {_ADDRESS: "%s:%d" % self.server_address[:2], _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
+
+    def note(self, rank, beats):
+        """A rank has said how often it went on; numbers below 0 are keepers."""
+        if rank < 0:
+            return
+        with self._lock:
+            now = self._heard[rank] = time.monotonic()
+            if self._beats.get(rank, 0) != beats:
+                self._beats[rank], self._moved = beats, now
+
+    def joined(self, connection):
+        with self._lock:
+            self._open.add(connection)
+
+    def left(self, connection, rank):
+        with self._lock:
+            self._open.discard(connection)
+            if rank is not None and rank >= 0:
+                self._gone.add(rank)
+
+    def stuck(self):
+        """What is wrong, as (rank or None, sentence without an end), or None."""
+        with self._lock:
+            now = time.monotonic()
+            for rank, heard in sorted(self._heard.items()):
+                if rank not in self._gone and now - heard > self.timeout:
+                    return (
+                        rank,
+                        f"rank {rank} said nothing for {self.timeout:g} s: it is stopped, or its machine or link is down",
+                    )
+            if self._moved is not None:
+                return (None, f"no rank went on for {self.timeout:g} s") if now - self._moved > self.timeout else None
+            if now - self._began <= self._start_timeout:
+                return None
+            missing = [rank for rank in range(self.ranks) if rank not in self._heard]
+            if missing:
+                return missing[0], f"rank {missing[0]} did not come up within {self._start_timeout:g} s"
+            return None, f"the ranks did not meet within {self._start_timeout:g} s"
+
+    def stop_all(self):
+        """Ask every rank to stop as SIGTERM does, on whichever machine it is; those that come later, too."""
+        self.answer = _STOP
+
+    def end(self):
+        """End every rank that still listens, on whichever machine it is."""
+        self.shutdown()
+        self.server_close()
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+class _Listener(socketserver.StreamRequestHandler):
+    """One connection: `token rank`, then a number a line, each answered."""
+
+    def handle(self):
+        watch, rank = self.server, None
+        self.connection.settimeout(watch.timeout)
+        watch.joined(self.connection)
+        try:
+            token, number = self.rfile.readline(100).decode("ascii").split()
+            if not secrets.compare_digest(token, watch.token):
+                return
+            rank = int(number)
+            for line in iter(lambda: self.rfile.readline(100), b""):
+                watch.note(rank, int(line))
+                self.connection.sendall(watch.answer)
+        except socket.timeout:
+            # Not a farewell: it counts as silent.
+            rank = None
+        except (OSError, ValueError):
+            pass
+        finally:
+            watch.left(self.connection, rank)
+
+
+class Pulse:
+    """A rank's side: `beat` says that it went on. Where the launcher is gone, or says nothing for the timeout, this process
+    ends at once, whatever it is waiting for."""
+
+    def __init__(self, rank):
+        self.beats = 0
+        host, port = os.environ[_ADDRESS].rsplit(":", 1)
+        self._timeout = float(os.environ[_TIMEOUT])
+        try:
+            self._connection = socket.create_connection((host, int(port)), min(self._timeout, 30))
+            self._connection.settimeout(self._timeout)
+            self._connection.sendall(f"{os.environ[_TOKEN]} {rank}\n".encode("ascii"))
+        except OSError as error:
+            raise GluonFRError(
+                f"rank {rank} cannot reach the launcher at {host}:{port} ({error}); see to the network."
+            ) from error
+        threading.Thread(target=self._talk, daemon=True).start()
+
+    def beat(self):
+        self.beats += 1
+
+    def _talk(self):
+        why, stopped = "the launcher ended the run, or has ended itself", False
+        try:
+            while True:
+                self._connection.sendall(b"%d\n" % self.beats)
+                answer = self._connection.recv(1)
+                if not answer:
+                    break
+                if answer == _STOP and not stopped:
+                    stopped = True
+                    os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(_interval(self._timeout))
+        except socket.timeout:
+            why = f"the launcher said nothing for {self._timeout:g} s"
+        except OSError:
+            pass
+        os.write(2, f"this rank ends, because {why}.\n".encode())
+        os._exit(1)
+
+
+_pulse = None
+
+
+def rank_environment(rank):
+    """What tells a rank its number where nothing else does."""
+    return {_RANK: str(rank)}
+
+
+def pulse():
+    """This rank's `Pulse`, started when it is first asked for; None where no launcher watches."""
+    global _pulse
+    if _pulse is None and _ADDRESS in os.environ:
+        rank = next(os.environ[name] for name in (_RANK, "HOROVOD_RANK") if name in os.environ)
+        _pulse = Pulse(int(rank))
+    return _pulse

@@ -1,0 +1,240 @@
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, nd
+from mxnet.gluon import Block
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.group import Group
+from gluonfr.loss import ClassifierLoss
+from gluonfr.loss.base import row_norm
+from gluonfr.loss.checks import check_label, nan_unless_finite
+from gluonfr.nn.shard import ClassShard, sample_classes
+
+
+class ShardedHead(Block):
+    """A classifier whose classes are divided over the devices of all processes: `head(embeddings, labels) -> losses`, lists
+    with one entry a device of this process.
+
+    Every device gets the embeddings of the whole batch and computes its classes; the devices exchange two numbers a sample,
+    and the sum over them of what each says about the embeddings goes back to where those came from. No device ever holds
+    the weights, gradients, momentum or logits of all classes.
+
+    Parameters
+    ----------
+    loss : gluonfr.loss.ClassifierLoss
+    classes, embedding_size : int
+    contexts : list of Context
+    group : Group, optional
+        Processes that train together, each with as many devices.
+    sample : float or int, default 1.0
+        Part of the classes, at most 1, or their number over all devices (an int), that a step uses: Partial FC. The classes
+        of the batch are always among them.
+    seed : int, default 0
+        Of weights and samples.
+
+    Raises
+    ------
+    GluonFRError
+        A loss that is no softmax over classes; more devices than classes; a sample out of range.
+    """
+
+    def __init__(self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(loss, ClassifierLoss):
+            raise GluonFRError(
+                f"{type(loss).__name__} is no softmax over classes, so they cannot be divided; use the plain head."
+            )
+        self.group, self.contexts, self.seed = group or Group(), list(contexts), seed
+        devices = self.group.size * len(self.contexts)
+        if classes < devices:
+            raise GluonFRError(f"{classes} classes cannot be divided over {devices} devices; use fewer.")
+        self.ends = [classes * k // devices for k in range(devices + 1)]
+        self.counts = [_sampled(sample, classes, end - begin) for begin, end in zip(self.ends, self.ends[1:])]
+        self.classes, self.loss, self.factor = classes, loss, 1.0 if loss._weight is None else loss._weight
+        here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
+        self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
+        self._ids, self._passed = [None] * len(here), None
+
+    def _shard(self, begin, end, embedding_size, sampled):
+        # The name says which classes they are, in any process.
+        return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, prefix=f"classes{begin}_")
+
+    def initialize(self, init=None, ctx=None, **kwargs):
+        """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
+        for name, parameter in self.loss._reg_params.items():
+            if name not in self.loss.class_parameters:
+                parameter.initialize(init, ctx=self.contexts)
+        for shard, context in zip(self.shards, self.contexts):
+            shard.start(context, self.seed)
+
+    def hybridize(self, active=True, **kwargs):
+        """Compile the parts."""
+        for shard in self.shards:
+            shard.hybridize(active, **kwargs)
+
+    def collect_params(self, select=None):
+        """What all devices share: the parameters of the loss."""
+        shared = mx.gluon.ParameterDict()
+        for name, parameter in self.loss._reg_params.items():
+            if name not in self.loss.class_parameters:
+                shared._params[parameter.name] = parameter
+        return shared
+
+    @property
+    def own_parameters(self):
+        """What each device has alone: a list a device."""
+        return [shard.own_parameters for shard in self.shards]
+
+    @property
+    def classifier_weights(self):
+        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        return [shard.weight for shard in self.shards]
+
+    def begin(self, labels, step_number):
+        """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
+        self._ids = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
+
+    def _placed(self):
+        return enumerate(self.shards, self.group.rank * len(self.contexts))
+
+    def _sample(self, shard, place, labels, step_number):
+        if shard.sampled is None:
+            return None
+        here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
+        return sample_classes(shard.classes, shard.sampled, np.unique(here), self.seed, step_number, place)
+
+    def forward(self, embeddings, labels):
+        with autograd.pause():
+            for label in labels:
+                check_label(self.loss, label, label.shape[0], self.classes)
+            local = _joined(embeddings, self.contexts[0])
+            everybody = self.group.gather(local, "embeddings")
+            labels, counts = gather_labels(self.group, labels)
+            copies = [everybody.copyto(context) for context in self.contexts]
+        for copy in copies:
+            copy.attach_grad()
+        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._ids)]
+        if self.loss.compares:
+            with autograd.pause():
+                self._add_targets(inputs, labels)
+        parts = [shard(*each) for shard, each in zip(self.shards, inputs)]
+        extras = self._extras(embeddings)
+        with autograd.pause():
+            total, gradients = self._together(parts, everybody)
+            begin = sum(counts[: self.group.rank])
+            rows = _slices([len(each) for each in embeddings])
+            losses = [
+                total[begin + own.start : begin + own.stop].as_in_context(each.context) for own, each in zip(rows, embeddings)
+            ]
+            losses = [loss + nan_unless_finite(each.detach()) for loss, each in zip(losses, embeddings)]
+            if extras:
+                losses = [loss + extra for loss, extra in zip(losses, extras)]
+        self._passed = embeddings, rows, counts, copies, parts, gradients, extras
+        return [loss * self.factor for loss in losses] if self.factor != 1 else losses
+
+    def _inputs(self, shard, embedding, ids, labels):
+        """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
+        context = embedding.context
+        label = labels - shard.first
+        own = (label >= 0) & (label < shard.classes)
+        label = np.where(own, label, 0)
+        if ids is not None:
+            label = np.where(own, np.searchsorted(ids, label), 0)
+        given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
+        return given if ids is None else [*given, nd.array(ids, context, "int32")]
+
+    def _add_targets(self, inputs, labels):
+        """Tell every part the target's output, which one of them has."""
+        everywhere = []
+        for shard, (embedding, _, own, *_) in zip(self.shards, inputs):
+            label = nd.array(np.clip(labels - shard.first, 0, shard.classes - 1), embedding.context, "int32")
+            everywhere.append(shard.targets(embedding, label, own).as_in_context(self.contexts[0]))
+        outputs = self.group.gather(nd.stack(*everywhere), "targets").sum(axis=0)
+        for given in inputs:
+            given.append(outputs.as_in_context(given[0].context))
+
+    def _extras(self, embeddings):
+        norms = [row_norm(nd, each) for each in embeddings] if self.loss.needs_embedding else [None] * len(embeddings)
+        extras = [self.loss.extra(nd, **({} if norm is None else {"norm": norm})) for norm in norms]
+        return [] if extras[0] is None else extras
+
+    def _together(self, parts, embedding):
+        """From what the parts say, the losses (N,) of all ranks and, for each part here, the gradient of its log-sum-exp."""
+        first = self.contexts[0]
+        here = nd.stack(*[nd.stack(*each).as_in_context(first) for each in parts])
+        said = self.group.gather(here, "parts")
+        lse = said[:, 0]
+        total = _log_sum_exp(lse)
+        self.loss.note(said[:, 2].sum(axis=0), _log_sum_exp(said[:, 3]) if self.loss.watches_others else None, embedding)
+        shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
+        return total - said[:, 1].sum(axis=0), shares
+
+    def backward(self, losses, scale=1.0):
+        """Gradients of the last pass's losses, times `scale`: of the classes here, and on to the network."""
+        embeddings, rows, counts, copies, parts, gradients, extras = self._passed
+        self._passed, scale = None, scale * self.factor
+        heads = [part for two in parts for part in two[:2]]
+        toward = [
+            each for gradient in gradients for each in (gradient * scale, nd.full(gradient.shape, -scale, gradient.context))
+        ]
+        autograd.backward(heads, toward)
+        first = self.contexts[0]
+        whole = sum((copy.grad.as_in_context(first) for copy in copies[1:]), copies[0].grad)
+        whole = self.group.own_rows(whole, counts, "gradients")
+        toward = [whole[own].as_in_context(each.context) for own, each in zip(rows, embeddings)]
+        toward += [nd.full(extra.shape, scale, extra.context) for extra in extras]
+        autograd.backward([*embeddings, *extras], toward)
+
+    def step(self):
+        """Advance the loss's own state; once per training step."""
+        self.loss.step()
+
+
+def gather_labels(group, labels):
+    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device. In a group
+    that has no shards, the labels are this rank's.
+    """
+    own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
+    if group.size == 1:
+        return own, [len(own)]
+    if not group.shards:
+        # Nobody there asks for the others' labels.
+        return own, group.gather_values(len(own))
+    said = group.gather(nd.array([len(own), *own], mx.cpu(), "int32"), "labels").asnumpy().astype(np.int64)
+    counts, everybody = [], []
+    while len(said):
+        counts.append(int(said[0]))
+        everybody.append(said[1 : 1 + counts[-1]])
+        said = said[1 + counts[-1] :]
+    return np.concatenate(everybody), counts
+
+
+def _sampled(sample, classes, here):
+    """Of a part's `here` classes those that a step uses."""
+    whole = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool) and sample > 1
+    if not whole and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
+        raise GluonFRError(
+            f"sample is a part of the classes above 0 and up to 1, or their number as an integer, got {sample!r}."
+        )
+    if whole and sample > classes:
+        raise GluonFRError(f"a sample of {sample} classes cannot be drawn from {classes}; give fewer, or a part such as 0.1.")
+    rate = sample / classes if whole else sample
+    return here if rate == 1 else max(1, round(rate * here))
+
+
+def _joined(arrays, context):
+    parts = [each.detach().as_in_context(context) for each in arrays]
+    return parts[0] if len(parts) == 1 else nd.concat(*parts, dim=0)
+
+
+def _slices(sizes):
+    ends = np.cumsum(sizes).tolist()
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
+
+
+def _log_sum_exp(parts):
+    """(K, N) -> (N,)."""
+    if parts.shape[0] == 1:
+        return parts[0]
+    largest = parts.max(axis=0)
+    return nd.log(nd.exp(parts - largest.expand_dims(0)).sum(axis=0)) + largest

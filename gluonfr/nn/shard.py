@@ -1,0 +1,173 @@
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+from mxnet.gluon import HybridBlock
+
+from gluonfr.core import GluonFRError, generator
+
+_WEIGHTS, _SAMPLE = (int.from_bytes(each, "big") for each in (b"weights", b"classes"))
+# So many rows are drawn together; a constant, since the weights follow from it.
+_ROWS = 1 << 14
+
+
+class ClassShard(HybridBlock):
+    r"""The part of a classifier that holds the classes `first` to `first + classes - 1`, with its part of the loss.
+
+    With the log-sum-exp and the target's logit of all parts, a softmax over all classes is known without any device having
+    had all logits:
+
+    .. math:: L = \log \sum_k e^{lse_k} - \sum_k z_k
+
+    With `sampled`, each pass uses so many of the classes (Partial FC, https://arxiv.org/abs/2010.05222, and with the positives
+    always among them https://arxiv.org/abs/2203.15565), and only their rows get a gradient.
+
+    Parameters
+    ----------
+    loss : gluonfr.loss.ClassifierLoss
+        Computes what the classes add, by its `part`.
+    first, classes : int
+        Range of classes.
+    in_units : int
+        Size D of the embedding.
+    sampled : int, optional
+        Classes that a pass uses; all by default.
+
+    Inputs:
+        - **embedding**: (N, D), not normalised.
+        - **label**: int32 (N,), place of the sample's class among those used; 0 where it is not here.
+        - **own**: float32 (N,), 1 where it is here, 0 where not.
+        - **ids**: int32 (sampled,), the classes used, counted from `first`; only with `sampled`.
+        - **output_y**: (N,), the target's output; only for a loss that has `compares`.
+    Outputs:
+        - **parts**: list of (N,), as `ClassifierLoss.part` gives them.
+    """
+
+    def __init__(self, loss, first, classes, in_units, sampled=None, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.classes, self.in_units = first, classes, in_units
+        self.sampled = None if sampled is None or sampled >= classes else sampled
+        # Not a child: its parameters are on all devices, and those with one number a class are here instead.
+        self.__dict__["_loss"] = loss
+        kind = {"grad_stype": "row_sparse"} if self.sampled else {}
+        with self.name_scope():
+            self.weight = self.params.get("weight", shape=(classes * loss.centres, in_units), init=mx.init.Zero(), **kind)
+            self.own_parameters = [self.weight]
+            for name in loss.class_parameters:
+                parameter = self.params.get(name, shape=(classes, 1), init=mx.init.One(), **kind)
+                self._reg_params[name] = parameter
+                self.own_parameters.append(parameter)
+        for name, parameter in loss._reg_params.items():
+            if name not in loss.class_parameters:
+                self._reg_params[name] = parameter
+                self.params._params[parameter.name] = parameter
+
+    def start(self, context, seed=0, std=0.01):
+        """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
+        for parameter in self.own_parameters:
+            parameter.initialize(ctx=context)
+        first, weight = self.first * self._loss.centres, self.weight.data(context)
+        # Block by block, so that there is no second copy of all rows.
+        for begin in range(0, weight.shape[0], _ROWS):
+            count = min(_ROWS, weight.shape[0] - begin)
+            weight[begin : begin + count] = nd.array(normal_rows(seed, first + begin, count, self.in_units, std), context)
+
+    def hybrid_forward(self, F, embedding, label, own, *more, weight, **state):
+        more, classes, centres = list(more), self.sampled or self.classes, self._loss.centres
+        ids = more.pop(0) if self.sampled else None
+        if self.sampled:
+            rows = ids
+            if centres > 1:
+                rows = F.reshape(F.broadcast_add(F.reshape(ids * centres, shape=(-1, 1)), _counting(F, centres)), shape=(-1,))
+            weight = _rows(F, rows, weight, self.classes * centres, self.in_units)
+        for name in self._loss.class_parameters:
+            if self.sampled:
+                state[name] = _rows(F, ids, state[name], self.classes, 1)
+            state[name] = F.reshape(state[name], shape=(-1,))
+        if self._loss.needs_embedding:
+            state["norm"] = F.sqrt(F.maximum(F.sum(F.square(embedding), axis=1), 1e-12))
+        if self._loss.feature_norm:
+            embedding = F.L2Normalization(embedding, mode="instance")
+        if self._loss.weight_norm:
+            weight = F.L2Normalization(weight, mode="instance")
+        output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * centres)
+        return self._loss.part(F, output, label, own, classes, *more, **state)
+
+    def targets(self, embedding, label, own):
+        """The targets' outputs (N,), 0 where the class is not here, without a gradient; `label` counts from `first`."""
+        weight = nd.take(self.weight.data(embedding.context), label, axis=0)
+        if self._loss.feature_norm:
+            embedding = nd.L2Normalization(embedding, mode="instance")
+        if self._loss.weight_norm:
+            weight = nd.L2Normalization(weight, mode="instance")
+        return (embedding * weight).sum(axis=1) * own
+
+
+def _counting(F, count):
+    return F.reshape(F.arange(count, dtype="int32"), shape=(1, -1))
+
+
+def _rows(F, ids, weight, rows, width):
+    return F.Embedding(ids, weight, input_dim=rows, output_dim=width, sparse_grad=True)
+
+
+def normal_rows(seed, first, rows, width, std=0.01):
+    """Rows `first` to `first + rows - 1` of an endless normal matrix: float32 (rows, width) that depends on nothing else."""
+    drawn = np.empty((rows, width), np.float32)
+    for block in range(first // _ROWS, -(-(first + rows) // _ROWS)):
+        whole = generator(seed, _WEIGHTS, block).standard_normal((_ROWS, width), dtype=np.float32)
+        begin, end = max(first, block * _ROWS), min(first + rows, (block + 1) * _ROWS)
+        np.multiply(whole[begin - block * _ROWS : end - block * _ROWS], std, out=drawn[begin - first : end - first])
+    return drawn
+
+
+def sample_classes(classes, count, positives, seed, step, shard):
+    """`count` of 0..classes-1 with all `positives` among them, drawn anew in each step.
+
+    Parameters
+    ----------
+    classes, count : int
+    positives : int array
+        Distinct classes of the batch.
+    seed, step, shard : int
+        What the draw depends on, and nothing else.
+
+    Returns
+    -------
+    int64 (count,), ascending
+
+    Raises
+    ------
+    GluonFRError
+        There are more positives than `count`.
+    """
+    if len(positives) > count:
+        raise GluonFRError(
+            f"{len(positives)} identities of the batch do not fit into a sample of {count} classes; raise --sample-rate, or "
+            "take a smaller batch."
+        )
+    rng = generator(seed, _SAMPLE, step, shard)
+    # The smaller side is drawn: who comes in, or who stays out.
+    taken = np.zeros(classes, bool)
+    taken[positives] = True
+    wanted, few = count - len(positives), count <= classes // 2
+    drawn = _distinct(rng, classes, wanted if few else classes - count, taken)
+    if few:
+        taken[drawn] = True
+        return np.flatnonzero(taken)
+    out = np.zeros(classes, bool)
+    out[drawn] = True
+    return np.flatnonzero(~out)
+
+
+def _distinct(rng, classes, wanted, excluded):
+    """`wanted` distinct numbers below `classes` that are not `excluded`, by rejection: a few draws for each."""
+    seen, found = excluded.copy(), np.empty(0, np.int64)
+    while len(found) < wanted:
+        missing = wanted - len(found)
+        drawn = np.unique(rng.integers(0, classes, missing + missing // 3 + 16))
+        drawn = drawn[~seen[drawn]]
+        if len(drawn) > missing:
+            drawn = rng.permutation(drawn)[:missing]
+        seen[drawn] = True
+        found = np.concatenate([found, drawn])
+    return found

@@ -1,0 +1,55 @@
+"""Training with convolutions in bfloat16, and the scale that float16 needs."""
+
+import subprocess
+import sys
+
+import mxnet as mx
+import pytest
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine import precision
+
+# A process of its own: MXNet's casts cannot be taken back.
+TRAIN = """
+import json, sys
+import gluonfr
+from mxnet import nd
+from gluonfr.engine import Run, TrainOptions, train
+options = json.loads(sys.argv[1])
+run = Run(TrainOptions(**dict(options, dtype="bfloat16")))
+kinds = {}
+
+def note(block, inputs, output):
+    if isinstance(output, nd.NDArray):
+        kinds.setdefault(type(block).__name__, str(output.dtype))
+
+run.net.apply(lambda block: [block.register_forward_hook(note)])
+run.net.hybridize(False)
+embedding = run.net(nd.ones((2, 3, 32, 32)))
+assert str(embedding.dtype) == "<class 'numpy.float32'>", embedding.dtype
+assert "bfloat16" in kinds["Conv2D"], kinds
+run.net.hybridize(static_alloc=True, static_shape=True)
+result = run.train()
+assert all(str(p.dtype) in ("float32", "<class 'numpy.float32'>") for p in run.net.collect_params().values())
+print(json.dumps({"auc": result.validation["val_data"].auc}))
+try:
+    train(**dict(options, out=options["out"] + "2"))
+except gluonfr.core.GluonFRError as error:
+    print(error)
+"""
+
+
+def test_a_network_learns_in_bfloat16_and_its_classifier_stays_exact(small_options, tmp_path):
+    import json
+
+    options = dict(small_options, epochs=12, classifier="sharded", loss="arc")
+    done = subprocess.run([sys.executable, "-c", TRAIN, json.dumps(options)], stdout=-1, stderr=-1, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert json.loads(lines[0])["auc"] > 0.9
+    assert "this process casts to bfloat16 already" in lines[1]
+
+
+def test_float16_is_refused_on_a_cpu():
+    with pytest.raises(GluonFRError, match="float16 needs GPUs"):
+        precision.use("float16", [mx.cpu()])

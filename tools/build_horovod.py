@@ -1,0 +1,27 @@
+"""Build Horovod for the MXNet of this Python, unless it works already: `python tools/build_horovod.py`."""
+
+import os
+import subprocess
+import sys
+
+from gluonfr.engine.doctor import build_commands
+
+_CHECK = "import gluonfr; from gluonfr.engine.processes.horovod_group import load_horovod; load_horovod()"
+
+
+def works():
+    """Whether another process can use it; this one would not see what was just installed."""
+    return subprocess.run([sys.executable, "-c", _CHECK], stderr=subprocess.DEVNULL).returncode == 0
+
+
+if __name__ == "__main__":
+    if not works():
+        # A make that runs this says by these what it was asked itself, and then Horovod's build takes one core.
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")
+        }
+        for line in build_commands():
+            print(line, flush=True)
+            subprocess.run(line, shell=True, check=True, env=environment)
+        if not works():
+            sys.exit("Horovod was built and does not work; `gluonfr doctor` says why.")
