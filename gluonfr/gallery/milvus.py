@@ -28,8 +28,9 @@ _STAMP, _PART, _NOTE, _BEGUN = range(4)
 _STAMP_ID = 0
 # Names of one change, which go to the server in one message.
 _MOST_PEOPLE = 10_000
-# Photos that are sent or fetched together; queries, and photos found for them.
-_ROWS, _QUERIES, _FOUND = 1000, 100, 100_000
+# Photos that are sent or fetched together; digests that are asked for, of which each question waits for the server's clock;
+# queries, and photos found for them.
+_ROWS, _DIGESTS, _QUERIES, _FOUND = 1000, 10_000, 100, 100_000
 # More than the people asked for, because a person has several photos.
 _PHOTOS_EACH = 4
 # A change that began so many seconds ago is of a process that is no more.
@@ -201,7 +202,7 @@ class MilvusEngine(Engine):
 
     def _owners(self, digests, known, level="Bounded"):
         owners = {}
-        for some in _some(list(digests)):
+        for some in _some(list(digests), _DIGESTS):
             listed = ", ".join(f'"{digest.hex()}"' for digest in some)
             rows = self._photos(f"digest in [{listed}]", ["part", "digest"], level)
             owners.update({bytes.fromhex(row["digest"]): known[row["part"]][0] for row in rows if row["part"] in known})
@@ -318,8 +319,8 @@ def _span(begun, parts, field):
     return f"{field} > {begun} and {field} <= {begun + parts}"
 
 
-def _some(values):
-    return [values[start : start + _ROWS] for start in range(0, len(values), _ROWS)]
+def _some(values, size=_ROWS):
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _people_of(hits, parts, best, k):
