@@ -113,9 +113,7 @@ def _spans(queries, rows):
 def _scan_all(spans, queries, rows, skip, error, each, everything, memory, bar):
     """Hand all that may count in some spans of rows to `each` and `everything`."""
     bests = [each] + [each.another() for _ in spans[1:]]
-    work = [
-        (span, queries, rows, skip, error, best, everything, memory // len(spans), bar) for span, best in zip(spans, bests)
-    ]
+    work = [(span, queries, rows, skip, error, best, everything, memory // len(spans), bar) for span, best in zip(spans, bests)]
     if len(spans) == 1:
         _scan(*work[0])
         return
