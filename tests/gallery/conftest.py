@@ -1,5 +1,6 @@
 import importlib.util
 import itertools
+import shutil
 
 import pytest
 from made_up import CARD
@@ -30,17 +31,31 @@ def path(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def milvus_server(request, tmp_path_factory):
-    """A Milvus server, which takes half a minute to unpack and start."""
+def new_milvus_server(request, tmp_path_factory):
+    """A function that starts a Milvus server, which takes some seconds, and a quarter of a minute more the first time."""
     for package in ("milvus", "pymilvus"):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} is not installed")
     from milvus_process import MilvusProcess
 
-    server = MilvusProcess(tmp_path_factory.mktemp("milvus"), request.config.cache.mkdir("milvus-programs"))
-    server.start()
-    yield server
-    server.kill()
+    cache, started = getattr(request.config, "cache", None), []
+
+    def new():
+        programs = cache.mkdir("milvus-programs") if cache else tmp_path_factory.mktemp("milvus-programs")
+        started.append(MilvusProcess(tmp_path_factory.mktemp("milvus"), programs))
+        started[-1].start()
+        return started[-1]
+
+    yield new
+    for server in started:
+        server.kill()
+        shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(new_milvus_server):
+    """The Milvus server of most tests."""
+    return new_milvus_server()
 
 
 # Every engine is held to the same tests: the place of a gallery that is not there yet.

@@ -1,6 +1,5 @@
 """What only an engine on a server has: an address, a server that goes away, changes that are cut off, writers elsewhere."""
 
-import logging
 import os
 import random
 import signal
@@ -229,31 +228,22 @@ def test_processes_that_enrol_the_same_name_make_one_person(address):
 
 
 @pytest.mark.full
-def test_a_server_that_is_killed_and_starts_again_is_waited_for(tmp_path, request, caplog):
-    pytest.importorskip("milvus")
-    from milvus_process import MilvusProcess
-
-    server = MilvusProcess(tmp_path, request.config.cache.mkdir("milvus-programs"))
-    server.start()
-    address = server.address + "/killed"
-    there = set()
-    try:
-        with Gallery(address, CARD) as open_all_the_time:
-            for turn in range(2):
-                child = changing(address, f"k{turn}")
-                lines = [child.stdout.readline() for _ in range(12)]
-                server.kill()
-                time.sleep(2)
-                server.start(wait=False)
-                # Both go on by themselves.
-                lines += [child.stdout.readline() for _ in range(12)]
-                child.kill()
-                lines += child.stdout.read().splitlines()
-                said = child.communicate()[1]
-                assert "does not answer; waiting for it" in said and "Traceback" not in said
-                with caplog.at_level(logging.WARNING):
-                    assert len(open_all_the_time.people()) >= 3
-                there, enrolled = whole(address, [line.strip() for line in lines], there)
-                assert enrolled >= 4
-    finally:
-        server.kill()
+def test_a_server_that_is_killed_and_starts_again_is_waited_for(new_milvus_server):
+    server = new_milvus_server()
+    address, there = server.address + "/killed", set()
+    with Gallery(address, CARD) as open_all_the_time:
+        for turn in range(2):
+            child = changing(address, f"k{turn}")
+            lines = [child.stdout.readline() for _ in range(12)]
+            server.kill()
+            time.sleep(2)
+            server.start(wait=False)
+            # Both go on by themselves.
+            lines += [child.stdout.readline() for _ in range(12)]
+            child.kill()
+            lines += child.stdout.read().splitlines()
+            said = child.communicate()[1]
+            assert "does not answer; waiting for it" in said and "Traceback" not in said
+            assert len(open_all_the_time.people()) >= 3
+            there, enrolled = whole(address, [line.strip() for line in lines], there)
+            assert enrolled >= 4
