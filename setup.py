@@ -24,11 +24,13 @@ MILVUS = ["pymilvus>=2.6.17,<2.7"]
 # A real server, 58 MB and 450 MB unpacked, for the tests of the engine.
 MILVUS_SERVER = ['milvus==2.3.5; sys_platform == "linux" and platform_machine == "x86_64"']
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
+# The newest of both for each Python; tried: 0.124 with Python 3.8, 0.165 with 3.11 and 3.12.
+SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
 NEWER = [f'{each}; python_version >= "3.10"' for each in ("selenium", *NOTEBOOK)]
-TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *MILVUS, *MILVUS_SERVER]
+TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE, *MILVUS, *MILVUS_SERVER]
 
 setup(
     name="gluonfr",
@@ -38,7 +40,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
-    package_data={"gluonfr.viz.report": ["templates/*"]},
+    package_data={"gluonfr.viz.report": ["templates/*"], "gluonfr.serve": ["page/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY
     + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3"],
@@ -50,6 +52,7 @@ setup(
         "align": ALIGN,
         "free": FREE,
         "milvus": MILVUS,
+        "serve": SERVE,
         "test": TEST,
         "docs": ["nbconvert", *NOTEBOOK],
     },

@@ -3,8 +3,9 @@
     python benchmarks/gallery.py [--case 100000x512] [--rounds 7] [--milvus milvus://127.0.0.1:19530]
 
 Each engine lives in its own process with the same random unit vectors, four photos a person, and they are asked in turn. NumPy
-and faiss (where it is installed) look for the ten best photos and keep nothing on the disk; the galleries look for the five best
-people, with names. Ratios say how much faster the gallery in a file is. Memory is the process's own, without the Milvus server's.
+and faiss (where it is installed) look for the ten best photos and keep nothing on the disk; the galleries look for the five
+best people, with names. Ratios say how much faster the gallery in a file is. Memory is the process's own, without the Milvus
+server's.
 
 Measured 2026-11-25 on 2 cores with AVX-512, no GPU, that other work kept six times as busy as they can be: trust the ratios.
 
@@ -21,8 +22,8 @@ Measured 2026-11-25 on 2 cores with AVX-512, no GPU, that other work kept six ti
     faiss Flat        17.9   1.22x      15.1   7.32x    970 MB
 
 What makes one query fast, each tried beside the others in one process: floors that rise with every block instead of after
-16,384 candidates, and scores in blocks that stay near (14 to 15 % together); all cores (15 % at 1,000,000 x 128, and 14 % lost at
-100,000 x 512 while others use the cores). What does not: a copy to screen with in float16 (16 times slower, NumPy widens it
+16,384 candidates, and scores in blocks that stay near (14 to 15 % together); all cores (15 % at 1,000,000 x 128, but 14 % lost
+at 100,000 x 512 while others use the cores). What does not: a copy to screen with in float16 (16 times slower, NumPy widens it
 number by number) or in int8 (1.5 times slower), a product by BLAS (twice as slow as einsum), the first half of the numbers
 (no faster).
 """

@@ -20,6 +20,7 @@ COMMANDS = (
     ("compare", "compare", "say how alike two faces are"),
     ("enroll", "enroll", "put the people of a folder of photos into a gallery"),
     ("identify", "identify", "say who is on photos or videos, by a gallery"),
+    ("serve", "serve", "a gallery as a page for photos and a camera, and as a JSON API"),
     ("people", "people", "list the people of a gallery; rename, merge and remove them, write them out and take them in"),
     ("search", "search", "look for the person of one photo on others, without a gallery"),
     ("embed", "embed", "embeddings of images, in a file"),

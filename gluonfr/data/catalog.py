@@ -27,6 +27,15 @@ def is_training(name, root):
     return isinstance(name, str) and os.path.isfile(_training(name, _folder(root)))
 
 
+def training_names(name, root):
+    """The names of the training sets that `name` means: "a,b" or a list of names are several."""
+    if isinstance(name, (list, tuple)):
+        return list(name)
+    if isinstance(name, str) and "," in name and not is_training(name, root):
+        return [each.strip() for each in name.split(",")]
+    return [name]
+
+
 def find(name, root, kind):
     """The file of a set: `train.rec` of a "training" set, the `.bin` of a "verification" set.
 

@@ -9,9 +9,11 @@ from mxnet.gluon.data import Dataset
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import images
-from gluonfr.data.catalog import DEFAULT_ROOT, find, is_training, list_recognition_datasets
+from gluonfr.data.catalog import DEFAULT_ROOT, find, is_training, list_recognition_datasets, training_names
+from gluonfr.data.joined import FRJoinedDataset
 from gluonfr.data.pairs import read_pairs
 from gluonfr.data.records import RecordFile
+from gluonfr.data.training import TrainingSet, item_number
 from gluonfr.data.workers import SampleSeeds
 
 __all__ = ["FRTrainRecordDataset", "FRValDataset", "get_recognition_dataset", "list_recognition_datasets"]
@@ -19,29 +21,36 @@ __all__ = ["FRTrainRecordDataset", "FRValDataset", "get_recognition_dataset", "l
 logger = logging.getLogger(__name__)
 
 
-def get_recognition_dataset(name, root=DEFAULT_ROOT, transform=None, **kwargs):
+def get_recognition_dataset(name, root=DEFAULT_ROOT, transform=None, identities=None, **kwargs):
     """The set called `name` below `root`: training when `root/NAME/train.rec` exists, otherwise verification.
 
     Parameters
     ----------
-    name : str
-        "emore" (training), "lfw" (`root/lfw.bin`), "emore/lfw" or "emore/val_data" (the `.bin` files in a training folder).
+    name : str or list of str
+        "emore" (training), "lfw" (`root/lfw.bin`), "emore/lfw" or "emore/val_data" (the `.bin` files in a training folder);
+        "emore,celeb" or a list of names are several training sets as one.
     root : str, default '~/.mxnet/datasets/face'
     transform : callable, default None
         Gets `(image, label)` of a training set, `(image)` of a verification set.
+    identities : str, default None
+        A CSV file that tells which labels of the training sets are one person, see `FRJoinedDataset`.
     **kwargs
         Further arguments of `FRTrainRecordDataset`.
 
     Returns
     -------
-    FRTrainRecordDataset or FRValDataset
+    FRTrainRecordDataset, FRJoinedDataset or FRValDataset
     """
-    if is_training(name, root):
-        return FRTrainRecordDataset(name, root=root, transform=transform, **kwargs)
-    return FRValDataset(name, root=root, transform=transform, **kwargs)
+    names = training_names(name, root)
+    if len(names) != 1 or identities is not None:
+        members = [FRTrainRecordDataset(each, root=root, **kwargs) for each in names]
+        return FRJoinedDataset(members, transform, identities)
+    if is_training(names[0], root):
+        return FRTrainRecordDataset(names[0], root=root, transform=transform, **kwargs)
+    return FRValDataset(names[0], root=root, transform=transform, **kwargs)
 
 
-class FRTrainRecordDataset(Dataset):
+class FRTrainRecordDataset(TrainingSet):
     """A training set: `root/NAME/train.rec`, with `train.idx` and `property` beside it or derived from the records.
 
     Item i is `(image, label)`: an HWC uint8 RGB NDArray and a float32, or what `transform(image, label)` makes of them. It
@@ -75,37 +84,23 @@ class FRTrainRecordDataset(Dataset):
     def __init__(self, name, root=DEFAULT_ROOT, transform=None, on_error="raise"):
         if on_error not in ("raise", "skip"):
             raise GluonFRError(f'on_error must be "raise" or "skip", got {on_error!r}.')
-        self.name = name
         self.records = RecordFile(find(name, root, "training"))
-        self._transform = transform
         self._skips = on_error == "skip"
         path = os.path.join(os.path.dirname(self.records.path), "property")
         declared = _read_property(path) if os.path.exists(path) else None
         labels, problems = self.records.scan()
         if declared:
             problems = {**problems, **self._outside(labels, declared[0], path)}
-        self._numbers = self._leave_out(labels, problems)
-        self.labels = labels[self._numbers]
-        self.labels.setflags(write=False)
         # Shared with forked workers: 1 where an image did not decode.
         self._undecoded = np.frombuffer(mmap.mmap(-1, len(labels)), dtype=np.uint8)
         self._dropped = sorted(problems)
-        self._seeds = SampleSeeds(name, len(self))
-        self._identities = None
-        self.num_classes, self.image_size = declared or self._derive(path)
-
-    def __len__(self):
-        return len(self._numbers)
-
-    def __getitem__(self, i):
-        i = _index(i, len(self))
-        self._seeds.begin(i)
-        image, label = self.read(i)
-        image, label = mx.nd.array(image, ctx=mx.cpu(), dtype=np.uint8), np.float32(label)
-        return (image, label) if self._transform is None else self._transform(image, label)
+        self._numbers = self._leave_out(len(labels), problems)
+        if problems:
+            labels = labels[self._numbers]
+            labels.setflags(write=False)
+        super().__init__(name, labels, *(declared or self._derive(labels, path)), transform)
 
     def read(self, i):
-        """`(image, label)` of item i without the transform: uint8 array (H, W, 3) RGB and int. Safe in many threads."""
         for step in range(len(self)):
             try:
                 return self._read(int(self._numbers[(i + step) % len(self)]), self.image_size)
@@ -130,19 +125,7 @@ class FRTrainRecordDataset(Dataset):
 
     @property
     def skipped(self):
-        """Sorted list of the images (numbers as in `records`) that were left out or replaced so far, in all workers."""
         return sorted({*self._dropped, *np.flatnonzero(self._undecoded).tolist()})
-
-    @property
-    def identities(self):
-        """List of `num_classes` int64 arrays: the items of each person, ascending; empty for a label without images.
-
-        They come from the images' own labels, not from the ranges that some files hold as float32.
-        """
-        if self._identities is None:
-            order = np.argsort(self.labels, kind="stable")
-            self._identities = np.split(order, np.searchsorted(self.labels[order], np.arange(1, self.num_classes)))
-        return self._identities
 
     def _outside(self, labels, num_classes, path):
         outside = np.flatnonzero(labels >= num_classes).tolist()
@@ -156,19 +139,19 @@ class FRTrainRecordDataset(Dataset):
             raise GluonFRError(sentences[outside[0]])
         return sentences
 
-    def _leave_out(self, labels, problems):
+    def _leave_out(self, count, problems):
+        """The numbers of the good records."""
         if problems and not self._skips:
             raise GluonFRError(problems[min(problems)])
         for i in sorted(problems):
             logger.warning("skipped: %s", problems[i])
-        numbers = np.setdiff1d(np.arange(len(labels)), sorted(problems))
-        if not len(numbers):
-            raise GluonFRError(f"{self.records.path}: not one of its {len(labels)} records is good; write or fetch it again.")
-        return numbers
+        if len(problems) == count:
+            raise GluonFRError(f"{self.records.path}: not one of its {count} records is good; write or fetch it again.")
+        return np.delete(np.arange(count), sorted(problems)) if problems else range(count)
 
-    def _derive(self, path):
-        num_classes = int(self.labels.max()) + 1
-        for number in self._numbers.tolist():
+    def _derive(self, labels, path):
+        num_classes = int(labels.max()) + 1
+        for number in map(int, self._numbers):
             try:
                 size = self._read(number)[0].shape[:2]
             except GluonFRError:
@@ -215,7 +198,7 @@ class FRValDataset(Dataset):
         return len(self.issame)
 
     def __getitem__(self, i):
-        i = _index(i, len(self))
+        i = item_number(i, len(self))
         self._seeds.begin(i)
         pair, issame = self.read(i)
         pair = tuple(mx.nd.array(image, ctx=mx.cpu(), dtype=np.uint8) for image in pair)
@@ -249,13 +232,6 @@ class FRValDataset(Dataset):
 
     def _describe(self, k):
         return f"{self.path}: image {k % 2} of pair {k // 2}"
-
-
-def _index(i, length):
-    i = int(i)
-    if not -length <= i < length:
-        raise IndexError(f"item {i} of {length}")
-    return i % length
 
 
 def _read_property(path):

@@ -32,7 +32,7 @@ class RecordLoader:
 
     Parameters
     ----------
-    dataset : FRTrainRecordDataset
+    dataset : TrainingSet
         Without a transform: `augment` stands in its place.
     batch_size : int
         Images a batch, on each rank.
@@ -49,8 +49,8 @@ class RecordLoader:
         Batches made ahead.
     rank, num_ranks : int
         This process takes its part, without overlap, of the order that all ranks share; every rank has as many batches.
-        All must be given the same seed and batch size. What several ranks leave out comes first in the next epoch, and
-        every image is left out about as often.
+        All must be given the same seed and batch size. No rank reads an image of another one's. What several ranks leave
+        out comes first in the next epoch, and every image is left out about as often.
     sampler : callable ``epoch -> image numbers``, optional
         Decides the order instead of `shuffle`: a 1-D array of integers, in which images may be missing or repeated (every
         repetition is augmented anew). It has to be the same on every rank and each time it is called.
@@ -100,8 +100,7 @@ class RecordLoader:
 
     def __len__(self):
         """Batches of the next epoch on this rank."""
-        count = len(self.dataset) if self._sampler is None else len(self._order(self._next_epoch))
-        return len(self._parts(count))
+        return self._batches(len(self.dataset) if self._sampler is None else len(self._order(self._next_epoch)))
 
     def __iter__(self):
         number = self._next_epoch
@@ -116,16 +115,22 @@ class RecordLoader:
         if not _is_integer(number, 0):
             raise GluonFRError(f"epoch={number!r} of a loader must be a whole number of at least 0.")
         order = self._order(number)
-        parts = self._parts(len(order))
-        if not parts:
+        count = self._batches(len(order))
+        if not count:
             raise GluonFRError(
                 f"{self.dataset.records.path}: the {len(order)} images of an epoch make no batch of {self.batch_size} on each "
                 f"of {self._num_ranks} ranks; take a smaller batch_size or last_batch='keep'."
             )
-        if not _is_integer(start, 0, len(parts)):
-            raise GluonFRError(f"start={start!r} of epoch {number} must be a whole number from 0 to {len(parts)}, its batches.")
-        seeds = order if self._sampler is None else order + (_times_before(order) << 40)
-        return self._run(number, [(order[part], seeds[part]) for part in parts[start:]])
+        if not _is_integer(start, 0, count):
+            raise GluonFRError(f"start={start!r} of epoch {number} must be a whole number from 0 to {count}, its batches.")
+        images = seeds = self._share(order)
+        if self._sampler is not None:
+            seeds = images.astype(np.int64) + (self._share(_times_before(order)).astype(np.int64) << 40)
+        del order  # that of all ranks, which for many images is large
+        parts = (
+            slice(begin, begin + self.batch_size) for begin in range(start * self.batch_size, len(images), self.batch_size)
+        )
+        return self._run(number, ((images[part], seeds[part]) for part in parts))
 
     def _order(self, number):
         count = len(self.dataset)
@@ -134,41 +139,54 @@ class RecordLoader:
         order = np.asarray(self._sampler(number))
         if order.ndim != 1 or order.dtype.kind not in "iu" or (len(order) and not 0 <= order.min() <= order.max() < count):
             raise GluonFRError(f"the sampler of a loader must give a 1-D array of image numbers from 0 to {count - 1}.")
-        return order.astype(np.int64)
+        return order.astype(np.int64) if order.dtype.kind == "u" else order
 
     def _shuffled(self, count, number):
-        order = generator(self.seed, _SHUFFLE, number).permutation(count)
         left = self._left_over(count)
-        if self._num_ranks == 1 or not left:
-            return order
+        if self._num_ranks == 1 or not left or left == count:
+            return self._permutation(count, number)
         # What epochs leave out follows one another in a circle of all images, so that it needs no memory of the epochs before;
         # it begins with the end of the first epoch's order.
-        circle = generator(self.seed, _SHUFFLE, 0).permutation(count)[::-1]
+        circle = self._permutation(count, 0)[::-1]
         last, first = (circle[(np.arange(left) + epoch * left) % count] for epoch in (number, number - 1))
+        del circle
         if not number:
             first = first[:0]
+        order = self._permutation(count, number)
         taken = np.zeros(count, bool)
         taken[first] = taken[last] = True
-        return np.concatenate([first, order[~taken[order]], last])
+        order[len(first) : count - left] = order[~taken[order]]
+        order[: len(first)], order[count - left :] = first, last
+        return order
+
+    def _permutation(self, count, number):
+        # The order of `permutation(count)`, in as few bytes as may be.
+        order = np.arange(count, dtype=np.min_scalar_type(-count))
+        generator(self.seed, _SHUFFLE, number).shuffle(order)
+        return order
 
     def _left_over(self, count):
         """How many of so many images an epoch leaves out, on all ranks together."""
         rest = count % (self.batch_size * self._num_ranks)
         return 0 if self._last_batch == "keep" and rest >= self._num_ranks else rest
 
-    def _parts(self, count):
-        """This rank's batches as slices of the order that all ranks share."""
-        ranks, size = self._num_ranks, self.batch_size
-        whole, rest = divmod(count, size * ranks)
-        parts = [slice(begin, begin + size) for begin in (np.arange(whole) * ranks + self._rank) * size]
-        if rest and not self._left_over(count):
-            begin = count - rest
-            parts.append(slice(begin + rest * self._rank // ranks, begin + rest * (self._rank + 1) // ranks))
-        return parts
+    def _batches(self, count):
+        """How many batches each rank has of an order of `count` images."""
+        return -(-(count - self._left_over(count)) // (self.batch_size * self._num_ranks))
+
+    def _share(self, order):
+        """What this rank takes of the order that all ranks share, batch after batch."""
+        rank, ranks = self._rank, self._num_ranks
+        order = order[: len(order) - self._left_over(len(order))]
+        rest = len(order) % (self.batch_size * ranks)
+        whole, tail = order[: len(order) - rest], order[len(order) - rest :]
+        return np.append(
+            whole.reshape(-1, ranks, self.batch_size)[:, rank], tail[rest * rank // ranks : rest * (rank + 1) // ranks]
+        )
 
     def _run(self, epoch, batches):
         pool = ThreadPoolExecutor(self.threads)
-        batches, waiting = iter(batches), deque()
+        waiting = deque()
         try:
             while True:
                 for indices, seeds in islice(batches, self._ahead + 1 - len(waiting)):
@@ -254,12 +272,17 @@ def _empty(shape):
 
 
 def _times_before(order):
-    """int64 (n,): how often each number of `order` stands before its place."""
-    by_number = np.argsort(order, kind="stable")
-    places = np.arange(len(order))
-    begins = np.append(True, np.diff(order[by_number]) != 0)[: len(order)]
-    times = np.empty(len(order), np.int64)
-    times[by_number] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    """int32 (n,): how often each number of `order` stands before its place."""
+    times = np.zeros(len(order), np.int32)
+    if not len(order):
+        return times
+    repeated = np.flatnonzero((np.bincount(order) > 1)[order])
+    numbers = order[repeated]
+    by_number = np.argsort(numbers, kind="stable")
+    numbers = numbers[by_number]
+    begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
+    runs = np.diff(begins, append=len(numbers))
+    times[repeated[by_number]] = np.arange(len(numbers)) - np.repeat(begins, runs)
     return times
 
 

@@ -7,8 +7,10 @@ import mmap
 import os
 import struct
 import warnings
+from array import array
 
 import numpy as np
+from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
 
@@ -17,6 +19,10 @@ MAGIC_BYTES = struct.pack("<I", MAGIC)
 FRAME = struct.Struct("<II")
 LENGTH_MASK = (1 << 29) - 1
 WHOLE, FIRST, MIDDLE, LAST = range(4)
+
+_INDEX_AT_ONCE = 1 << 24
+# Bytes from which on reading an `.idx` takes so long that it shows.
+_LONG_INDEX = 1 << 27
 
 
 def padded(length):
@@ -64,7 +70,7 @@ def split(content):
 
 def walk(path, size):
     """int64: the byte where each record of a `.rec` of `size` bytes starts, found by going from record to record."""
-    starts, place, begin = [], 0, 0
+    starts, place, begin = array("q"), 0, 0
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         while place < size:
             if place + FRAME.size > size:
@@ -87,18 +93,12 @@ def read_index(index_path, path, size):
     Checked are the rows themselves and the first and the last record; the ones between show when they are read.
     """
     cure = "delete it so that it is rebuilt"
-    with open(index_path, "rb") as file:
-        text = file.read().strip()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            numbers = np.fromstring(text, dtype=np.int64, sep=" ")
-        except (ValueError, DeprecationWarning):
-            numbers = np.zeros(0, dtype=np.int64)
-    if not text or len(numbers) != 2 * (text.count(b"\n") + 1):
+    starts = _second_column(index_path)
+    if starts is None:
         raise GluonFRError(f"{index_path}: is not a list of record numbers and bytes, one pair a line; {cure}.")
-    starts = np.sort(numbers[1::2])
-    if starts[0] != 0 or (np.diff(starts) <= 0).any() or (starts % 4).any():
+    if not _ascending(starts):
+        starts.sort()
+    if starts[0] != 0 or not _ascending(starts) or np.bitwise_or.reduce(starts) & 3:
         raise GluonFRError(f"{index_path}: the bytes it gives are no starts of records (from 0, each once); {cure}.")
     if starts[-1] + FRAME.size > size:
         raise GluonFRError(
@@ -109,6 +109,47 @@ def read_index(index_path, path, size):
     if end != size:
         raise GluonFRError(f"{index_path}: has fewer rows than {path} has records; {cure}.")
     return starts
+
+
+def _second_column(index_path):
+    """int64: the bytes that an `.idx` names, in its order; None when it is something else.
+
+    The record numbers are not kept: what they count differs from writer to writer, and the bytes tell the order.
+    """
+    size, rest, filled = os.path.getsize(index_path), b"", 0
+    with open(index_path, "rb") as file, tqdm(
+        total=size, desc=os.path.basename(index_path), unit="B", unit_scale=True, disable=None if size > _LONG_INDEX else True
+    ) as bar:
+        column = np.empty(1 + sum(block.count(b"\n") for block in iter(lambda: file.read(_INDEX_AT_ONCE), b"")), np.int64)
+        file.seek(0)
+        while True:
+            block = file.read(_INDEX_AT_ONCE)
+            bar.update(len(block))
+            text = rest + block
+            end = text.rfind(b"\n") + 1 if block else len(text)
+            lines, rest = text[:end].strip(), text[end:]
+            if lines:
+                numbers = _whole_numbers(lines)
+                rows = lines.count(b"\n") + 1
+                if len(numbers) != 2 * rows:
+                    return None
+                column[filled : filled + rows] = numbers[1::2]
+                filled += rows
+            if not block:
+                return column[:filled] if filled else None
+
+
+def _whole_numbers(text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return np.fromstring(text, dtype=np.int64, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return np.zeros(0, dtype=np.int64)
+
+
+def _ascending(starts):
+    return bool((starts[1:] > starts[:-1]).all())
 
 
 def _end_of_last(index_path, path, size, start, cure):

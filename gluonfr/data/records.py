@@ -8,16 +8,13 @@ from array import array
 import numpy as np
 
 from gluonfr.core import GluonFRError, whole_files
-from gluonfr.data import images, recordio
+from gluonfr.data import images, record_cache, record_scan, recordio
+from gluonfr.data.record_scan import LABEL_LIMIT, Places
 
 logger = logging.getLogger(__name__)
 
 HEADER = struct.Struct("<IfQQ")
 
-# Header records are short: only records up to this many bytes are looked at when a file is opened.
-_LONGEST_HEADER_RECORD = 2048
-_ROWS_AT_ONCE = 1 << 18
-_LABEL_LIMIT = 2**31
 # float32 holds every whole number below this.
 _EXACT = 2**24
 
@@ -27,7 +24,7 @@ class RecordFile:
 
     Image i is the i-th image in the file's own order, 0 <= i < len(file). Header records (flag > 0 and an empty payload),
     which some layouts put beside the images, are left out. When no `.idx` lies beside the file its offsets are found by
-    walking through it, which is logged.
+    walking through it, which is logged. What was found in a big file is remembered in a `.cache` beside it (`record_cache`).
 
     Parameters
     ----------
@@ -38,6 +35,8 @@ class RecordFile:
     ----------
     path : str
         Absolute path of the `.rec`.
+    size : int
+        Its bytes.
     headers : int
         How many header records were left out.
 
@@ -55,19 +54,21 @@ class RecordFile:
         self._scanned = None
         try:
             self._descriptor = os.open(self.path, os.O_RDONLY)
-            self._size = os.fstat(self._descriptor).st_size
-            starts = self._find_records()
+            self.size = os.fstat(self._descriptor).st_size
+            self._fingerprints = [record_cache.fingerprint(path) for path in (self.path, self._index_path)]
+            remembered = record_cache.load(self.path, self._fingerprints)
+            if remembered is None:
+                starts = self._find_records()
+                rows = record_scan.find_headers(self.path, self.size, starts)
+                remembered = Places.among(starts, self.size, rows), len(rows), None
         except OSError as error:
             raise GluonFRError(f"{error.filename or self.path}: cannot be read ({error.strerror}); check the path.") from error
-        ends = np.append(starts[1:], self._size)
-        kept = ~self._are_headers(starts, ends)
-        self._starts, self._ends = starts[kept], ends[kept]
-        self.headers = len(starts) - len(self._starts)
-        if not len(self._starts):
+        self._places, self.headers, self._remembered = remembered
+        if not len(self):
             raise GluonFRError(f"{self.path}: holds no images, only {self.headers} header records; write or fetch it again.")
 
     def __len__(self):
-        return len(self._starts)
+        return len(self._places)
 
     @property
     def most_problems(self):
@@ -83,9 +84,9 @@ class RecordFile:
 
     def read(self, i):
         """`(label, payload)` of image i: a float that holds a whole number >= 0, and the encoded image as bytes."""
-        if not 0 <= i < len(self._starts):
-            raise IndexError(f"image {i} of {len(self._starts)} in {self.path}")
-        start, end = int(self._starts[i]), int(self._ends[i])
+        if not 0 <= i < len(self):
+            raise IndexError(f"image {i} of {len(self)} in {self.path}")
+        start, end = self._places.of(i)
         record = recordio.join(os.pread(self._descriptor, end - start, start))
         if record is None:
             raise self._misplaced(i)
@@ -97,13 +98,16 @@ class RecordFile:
             raise self._damaged(i, f"announces {flag} labels and is too short for them ({len(record)} bytes)")
         if flag:
             (label,) = struct.unpack_from("<f", record, HEADER.size)
-        if not (0 <= label < _LABEL_LIMIT and label.is_integer()):
-            raise self._damaged(i, f"has the label {label:g}, which is no whole number from 0 to {_LABEL_LIMIT - 1}")
+        if not (0 <= label < LABEL_LIMIT and label.is_integer()):
+            raise self._damaged(i, f"has the label {label:g}, which is no whole number from 0 to {LABEL_LIMIT - 1}")
+        if self._remembered is not None and self._remembered[i] != label:
+            cache = os.path.basename(record_cache.cache_path(self.path))
+            raise GluonFRError(f"{self.describe(i)} has the label {label:g} and another one in {cache}; delete {cache}.")
         return label, record[begin:]
 
     def describe(self, i):
         """The words that name image i in a message: file, image number and byte."""
-        return f"{self.path}: image {i} (its record starts at byte {int(self._starts[i])})"
+        return f"{self.path}: image {i} (its record starts at byte {self._places.of(i)[0]})"
 
     @property
     def labels(self):
@@ -114,7 +118,8 @@ class RecordFile:
         return labels
 
     def scan(self):
-        """Look at every record's place, length and label, once.
+        """Look at every record's place, length and label, once: what was found in a big file is remembered in `train.cache`
+        beside it, as long as neither it nor its `.idx` changes.
 
         Returns
         -------
@@ -125,61 +130,49 @@ class RecordFile:
             then it is not single records that are damaged.
         """
         if self._scanned is None:
-            labels = np.empty(len(self), dtype=np.int64)
-            problems = {}
-            words = self._words()
-            for begin in range(0, len(self), _ROWS_AT_ONCE):
-                rows = slice(begin, min(begin + _ROWS_AT_ONCE, len(self)))
-                labels[rows], doubtful = self._scan_rows(words, rows)
-                # These are rare: images that hold the magic word, and damage, for which `read` has the words.
-                for i in doubtful:
-                    try:
-                        labels[i] = self.read(i)[0]
-                    except GluonFRError as error:
-                        problems[i] = str(error)
-                        if len(problems) > self.most_problems:
-                            raise GluonFRError(
-                                f"more than {self.most_problems} records are damaged: {problems[min(problems)]}"
-                            ) from None
-            labels.setflags(write=False)
-            self._scanned = labels, problems
+            if self._remembered is None:
+                self._scanned = self._look_at_all()
+            else:
+                problems = {}
+                for i in np.flatnonzero(self._remembered < 0).tolist():
+                    self._look_closer(i, problems)
+                self._scanned = self._remembered, problems
         return self._scanned
 
-    def _scan_rows(self, words, rows):
-        places = self._starts[rows] // 4
+    def _look_at_all(self):
+        remember = record_cache.is_wanted(self.path, len(self))
+        # What is remembered is mapped from the disk in the end, so the memory is only needed until then.
+        labels, problems = np.empty(len(self), dtype=np.int32 if remember else np.int64), {}
+        for rows, found, doubtful in record_scan.find_labels(self.path, self.size, self._places):
+            labels[rows] = found
+            # These are rare: images that hold the magic word, and damage, for which `read` has the words.
+            for i in doubtful:
+                labels[i] = self._look_closer(i, problems)
+        if remember and record_cache.save(self.path, self._fingerprints, self._places, self.headers, labels):
+            remembered = record_cache.load(self.path, self._fingerprints)
+            if remembered is not None:
+                self._places, _, self._remembered = remembered
+                return self._remembered, problems
+        labels = labels.astype(np.int64, copy=False)
+        labels.setflags(write=False)
+        return labels, problems
 
-        def word(number):
-            return words[np.minimum(places + number, len(words) - 1)]
-
-        frame, flag = word(1), word(2).astype(np.int64)
-        length = (frame & recordio.LENGTH_MASK).astype(np.int64)
-        label = np.where(flag == 0, word(3), word(8)).view("<f4")
-        good = (word(0) == recordio.MAGIC) & (frame >> 29 == recordio.WHOLE)
-        good &= recordio.FRAME.size + recordio.padded(length) == self._ends[rows] - self._starts[rows]
-        good &= length >= HEADER.size + 4 * flag
-        good &= (label >= 0) & (label < _LABEL_LIMIT) & (label == np.floor(label))
-        return np.where(good, label, -1).astype(np.int64), (np.flatnonzero(~good) + rows.start).tolist()
-
-    def _words(self):
-        return np.memmap(self.path, dtype="<u4", mode="r", shape=(self._size // 4,))
+    def _look_closer(self, i, problems):
+        try:
+            return self.read(i)[0]
+        except GluonFRError as error:
+            problems[i] = str(error)
+            if len(problems) > self.most_problems:
+                raise GluonFRError(f"more than {self.most_problems} records are damaged: {problems[min(problems)]}") from None
+            return -1
 
     def _find_records(self):
-        if self._size == 0:
+        if self.size == 0:
             raise GluonFRError(f"{self.path}: holds no records, it is empty; write or fetch it again.")
         if os.path.exists(self._index_path):
-            return recordio.read_index(self._index_path, self.path, self._size)
+            return recordio.read_index(self._index_path, self.path, self.size)
         logger.warning("%s is missing: finding the records by walking through %s", self._index_path, self.path)
-        return recordio.walk(self.path, self._size)
-
-    def _are_headers(self, starts, ends):
-        headers = np.zeros(len(starts), dtype=bool)
-        size = ends - starts
-        short = np.flatnonzero((size <= _LONGEST_HEADER_RECORD) & (size >= recordio.FRAME.size + HEADER.size))
-        if len(short):
-            words, places = self._words(), starts[short] // 4
-            flag = words[places + 2].astype(np.int64)
-            headers[short] = (flag > 0) & (words[places + 1] == HEADER.size + 4 * flag)
-        return headers
+        return recordio.walk(self.path, self.size)
 
     def _damaged(self, i, what):
         return GluonFRError(f"{self.describe(i)} {what}; write or fetch the file again, or ask to skip damaged records.")

@@ -2,6 +2,8 @@ import numpy as np
 
 from gluonfr.core import GluonFRError, generator
 
+# Images that are put into an order together.
+_AT_ONCE = 1 << 20
 _SAMPLE = int.from_bytes(b"identity", "big")
 
 
@@ -50,9 +52,11 @@ class IdentityBatchSampler:
                 raise GluonFRError(f"{name}={value!r} of an IdentityBatchSampler must be a whole number of at least {least}.")
         if rank >= num_ranks:
             raise GluonFRError(f"rank={rank} of an IdentityBatchSampler must be below num_ranks={num_ranks}.")
-        people, self._person, self._counts = np.unique(labels, return_inverse=True, return_counts=True)
-        if len(people) < P:
-            raise GluonFRError(f"P={P} people a batch are more than the {len(people)} people of the set; take a smaller P.")
+        self._images, self._begins, self._counts = _by_person(labels)
+        if len(self._counts) < P:
+            raise GluonFRError(
+                f"P={P} people a batch are more than the {len(self._counts)} people of the set; take a smaller P."
+            )
         self.P, self.K, self.seed = int(P), int(K), seed
         self._rank, self._num_ranks = int(rank), int(num_ranks)
         groups = -(-self._counts // self.K)
@@ -71,25 +75,40 @@ class IdentityBatchSampler:
         return self.epoch(number)
 
     def __call__(self, epoch):
-        """The image numbers of epoch `epoch` (from 0), batch after batch, those of all ranks: int64 (batches * P * K,)."""
+        """The image numbers of epoch `epoch` (from 0), batch after batch, those of all ranks: integers (batches * P * K,)."""
         rng = generator(self.seed, _SAMPLE, epoch)
         table = _seats(self._how_often(rng), self._batches, self.P, rng).ravel()
         # How often each seat's person sat before: the group of images that is next.
         by_person = np.argsort(table, kind="stable")
         often = np.bincount(table, minlength=len(self._counts))
-        turn = np.empty(len(table), np.int64)
+        turn = np.empty(len(table), self._images.dtype)
         turn[by_person] = np.arange(len(table)) - np.repeat(np.cumsum(often) - often, often)
-        # The images, person after person, each person's in an order of this epoch.
-        images = np.lexsort((rng.random(len(self._person)), self._person))
-        first = np.cumsum(self._counts) - self._counts
-        places = (turn[:, None] * self.K + np.arange(self.K)) % self._counts[table][:, None]
-        return images[first[table][:, None] + places].ravel()
+        del by_person
+        counts, begins = self._counts[table], self._begins[table]
+        places = turn[:, None] * self._images.dtype.type(self.K) + np.arange(self.K, dtype=turn.dtype)
+        places %= counts[:, None]
+        places += begins[:, None]
+        return self._in_an_order(rng)[places.ravel()]
 
     def epoch(self, number, start=0):
         """Iterator over this rank's batches of epoch `number` from batch `start` on, lists of P * K image numbers, exactly
         as an unbroken run has them."""
         batches = self(number).reshape(self._batches, -1)[self._rank :: self._num_ranks]
         return iter(batches[start:].tolist())
+
+    def _in_an_order(self, rng):
+        """The images, person after person, each person's in a random order."""
+        keys, images = rng.random(len(self._images)), np.empty_like(self._images)
+        # People with equally many images are the rows of a matrix, and each row is sorted by its keys.
+        by_count = np.argsort(self._counts, kind="stable")
+        changes = np.flatnonzero(np.diff(self._counts[by_count])) + 1
+        for people in np.split(by_count, changes):
+            count = int(self._counts[people[0]])
+            for some in np.array_split(people, 1 + len(people) * count // _AT_ONCE):
+                places = self._begins[some][:, None] + np.arange(count)
+                rows = self._images[places]
+                images[places] = np.take_along_axis(rows, np.argsort(keys[rows], axis=1, kind="stable"), axis=1)
+        return images
 
     def _how_often(self, rng):
         """How often each person comes: int64 (people,), at most once a batch, batches * P in all."""
@@ -102,6 +121,19 @@ class IdentityBatchSampler:
         return often
 
 
+def _by_person(labels):
+    """The images, person after person in the order of the labels, and for each person where theirs begin and how many they
+    are. In integers as short as they may be: for many images these are the largest arrays."""
+    kind = np.promote_types(np.int32, np.min_scalar_type(-len(labels)))
+    if (labels[1:] >= labels[:-1]).all():
+        images = np.arange(len(labels), dtype=kind)
+    else:
+        images = np.argsort(labels, kind="stable").astype(kind)
+        labels = labels[images]
+    begins = np.flatnonzero(np.append(True, labels[1:] != labels[:-1])).astype(kind)
+    return images, begins, np.diff(begins, append=kind.type(len(labels)))
+
+
 def _seats(often, batches, size, rng):
     """Seat person i in `often[i]` <= `batches` different batches: a table (batches, size) of people, drawn at random.
 
@@ -111,9 +143,10 @@ def _seats(often, batches, size, rng):
     """
     table = rng.permutation(np.repeat(np.arange(len(often)), often)).reshape(batches, size)
     for person in _twice(table):
-        here = table == person
-        without = rng.permutation(np.flatnonzero(~here.any(axis=1)))
-        rows, seats = np.nonzero(here)
+        rows, seats = np.divmod(np.flatnonzero(table.ravel() == person), size)
+        absent = np.ones(batches, dtype=bool)
+        absent[rows] = False
+        without = rng.permutation(np.flatnonzero(absent))
         too_many = np.append(False, rows[1:] == rows[:-1])
         for row, seat, other in zip(rows[too_many], seats[too_many], without):
             others, among = table[other], table[row]

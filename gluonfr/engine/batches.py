@@ -1,5 +1,7 @@
 import logging
 
+import numpy as np
+
 from gluonfr.core import GluonFRError
 from gluonfr.data.loader import RecordLoader
 from gluonfr.data.samplers import IdentityBatchSampler
@@ -17,7 +19,7 @@ def make_loader(options, dataset, devices, loss, group=None):
     Parameters
     ----------
     options : TrainOptions
-    dataset : FRTrainRecordDataset
+    dataset : TrainingSet
     devices : int
         Of this process.
     loss : gluonfr.loss.FRLoss
@@ -64,7 +66,7 @@ def _sampler(options, dataset, loss):
     if not (grouped or options.people or options.images_per_person):
         return None
     people, images = people_and_images(options.batch_size, options.people, options.images_per_person)
-    here = sum(len(each) > 0 for each in dataset.identities)
+    here = np.count_nonzero(np.bincount(dataset.labels))
     if here < people:
         raise GluonFRError(
             f"{dataset.records.path}: batches of {people} people cannot be made of {here}; give --people {here} or fewer, "

@@ -30,7 +30,9 @@ class TrainOptions:
     loss, loss_args : str, dict
         A name of `gluonfr.loss`, and what its constructor gets besides `classes`.
     dataset : str
-        Training set under `root`.
+        Training set under `root`, or several as one: "a,b".
+    identities : str, optional
+        CSV file that tells which labels of the training sets are one person (`gluonfr.data.FRJoinedDataset`).
     val : sequence of str
         Verification sets under `root`, or inside the training set's folder; the first decides which network is the best.
     out : str
@@ -80,6 +82,7 @@ class TrainOptions:
     out: str
     root: str = DEFAULT_ROOT
     val: Sequence[str] = ()
+    identities: Optional[str] = None
     network: str = "mobilefacenet"
     network_args: Dict = field(default_factory=dict)
     loss: str = "arc"

@@ -191,8 +191,9 @@ class ShardedHead(Block):
 
 
 def gather_labels(group, labels):
-    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device. In a group
-    that has no shards, the labels are this rank's.
+    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device.
+
+    In a group that has no shards, the labels are this rank's.
     """
     own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
     if group.size == 1:

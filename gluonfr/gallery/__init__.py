@@ -6,11 +6,13 @@ from gluonfr.gallery.exchange import export_gallery, import_gallery
 from gluonfr.gallery.gallery import Answer, Gallery
 from gluonfr.gallery.identifying import Picture, Seen, identify_files, identify_picture
 from gluonfr.gallery.network import model_of, network_name
+from gluonfr.gallery.one_photo import Chosen, chosen_face, enroll_photo
 from gluonfr.gallery.searching import Found, search_photos
 from gluonfr.gallery.unknown import Threshold, threshold_for
 
 __all__ = [
     "Answer",
+    "Chosen",
     "Engine",
     "Enrolled",
     "Entry",
@@ -22,7 +24,9 @@ __all__ = [
     "Removed",
     "Seen",
     "Threshold",
+    "chosen_face",
     "enroll_folder",
+    "enroll_photo",
     "export_gallery",
     "identify_files",
     "identify_picture",

@@ -44,7 +44,7 @@ def check_agreement(group, options, dataset, sets):
     ----------
     group : Group
     options : TrainOptions
-    dataset : FRTrainRecordDataset
+    dataset : TrainingSet
     sets : dict of name to FRValDataset
 
     Raises
@@ -68,7 +68,7 @@ def check_agreement(group, options, dataset, sets):
         raise GluonFRError(
             f"{len(options.contexts())} devices in each of {group.size} processes: they take one each; start more processes."
         )
-    people = sum(len(each) > 0 for each in dataset.identities)
+    people = np.count_nonzero(np.bincount(dataset.labels))
     for count, what in ((people, "identities"), (len(dataset), "images")):
         if group.size > count:
             raise GluonFRError(
@@ -81,14 +81,11 @@ def _facts(options, dataset, sets):
     for name, value in sorted(options.to_dict().items()):
         if name not in _OWN:
             yield f"the option {name}", value
-    yield f"{options.dataset} of", f"{_size(dataset.records.path)}, with labels {_digest(dataset.labels)}"
+    yield f"{options.dataset} of", f"{dataset.records.size:,} bytes, with labels {_digest(dataset.labels)}"
     for name, pairs in sorted(sets.items()):
-        yield f"{name} of", f"{_size(pairs.path)}, with pairs {_digest(np.asarray(pairs.issame, dtype=np.uint8))}"
-
-
-def _size(path):
-    return f"{os.path.getsize(path):,} bytes"
+        issame = _digest(np.asarray(pairs.issame, dtype=np.uint8))
+        yield f"{name} of", f"{os.path.getsize(pairs.path):,} bytes, with pairs {issame}"
 
 
 def _digest(array):
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:12]

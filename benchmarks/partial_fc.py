@@ -1,0 +1,66 @@
+"""Whether a sampled classifier trains as well as the whole one: the same run with all classes, 0.3 and 0.1 of them.
+
+    gluonfr synthesize DATA/many --identities 10000 --images 6 --pairs 3000 --seed 2
+    python benchmarks/partial_fc.py --root DATA --dataset many --out runs/partial_fc
+
+Prints a row a run: verification accuracy on people that nobody trained on, its spread over folds, area under the ROC. A run
+that was stopped goes on; one that is done is not run again.
+"""
+
+import argparse
+import logging
+
+from gluonfr.engine import TrainOptions, train
+
+NETWORK = {
+    "channels": (16, 16, 32, 64, 128),
+    "embedding_size": 64,
+    "stem_stride": 2,
+    "input_crop": 102,
+    "input_size": 48,
+    "dropout": 0.0,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--dataset", default="many")
+    parser.add_argument("--out", default="runs/partial_fc")
+    parser.add_argument("--rates", type=lambda text: [float(each) for each in text.split(",")], default=[1.0, 0.1, 0.3])
+    parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0])
+    parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--loss", default="arc")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    rows = []
+    for seed in arguments.seeds:
+        for rate in arguments.rates:
+            options = TrainOptions(
+                dataset=arguments.dataset,
+                root=arguments.root,
+                val=["val_data"],
+                out=f"{arguments.out}/{arguments.loss}-{rate}-{seed}",
+                network="lresnet10e_ir",
+                network_args=NETWORK,
+                loss=arguments.loss,
+                loss_args={"s": 32, "m": 0.3},
+                classifier="sharded",
+                sample_rate=rate,
+                batch_size=128,
+                epochs=arguments.epochs,
+                lr=0.2,
+                warmup=0.5,
+                clip_norm=10,
+                val_every=2,
+                checkpoint_minutes=3,
+                augment="flip",
+                seed=seed,
+            )
+            result = train(options).validation["val_data"]
+            rows.append(f"| {rate:g} | {seed} | {result.accuracy:.4f} | {result.accuracy_std:.4f} | {result.auc:.4f} |")
+            print("| sample rate | seed | accuracy | +- over folds | AUC |\n|---|---|---|---|---|", *rows, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

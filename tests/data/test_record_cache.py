@@ -1,0 +1,188 @@
+"""What is remembered of a big `.rec`: never believed where it does not fit, never needed."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonfr.core import GluonFRError
+from gluonfr.data import FRTrainRecordDataset, RecordFile, record_cache, record_scan
+
+MAGIC = b"\x0a\x23\xd7\xce"
+
+
+@pytest.fixture(autouse=True)
+def small_sets_count_as_big(monkeypatch):
+    monkeypatch.setattr(record_cache, "_LEAST_IMAGES", 10)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A header, 30 images of which one holds the magic word, headers in between and at the end."""
+    write(tmp_path / "set", [i // 3 for i in range(30)])
+    return tmp_path / "set"
+
+
+def write(folder, labels):
+    folder.mkdir(exist_ok=True)
+    path = str(folder / "train.rec")
+    writer = mx.recordio.MXIndexedRecordIO(path[:-3] + "idx", path, "w")
+    records = [(label, (MAGIC if i == 7 else b"") + b"%d" % i * (5 + i)) for i, label in enumerate(labels)]
+    for place in (0, 12, 13, len(records) + 3):
+        records.insert(place, ([1.0, 2.0], b""))
+    for key, (label, payload) in enumerate(records):
+        writer.write_idx(key, mx.recordio.pack(mx.recordio.IRHeader(0, label, key, 0), payload))
+    writer.close()
+
+
+def everything(folder):
+    file = RecordFile(str(folder / "train.rec"))
+    return file.headers, [file.read(i) for i in range(len(file))], file.labels.tolist()
+
+
+def fails(*_):
+    raise AssertionError("the records were looked through")
+
+
+def test_the_second_opening_looks_at_no_record(folder, monkeypatch):
+    first = everything(folder)
+    assert first[0] == 4 and first[2] == [i // 3 for i in range(30)]
+    for module, name in ((record_scan, "find_labels"), (record_scan, "find_headers"), (RecordFile, "_find_records")):
+        monkeypatch.setattr(module, name, fails)
+    assert everything(folder) == first
+    labels = RecordFile(str(folder / "train.rec")).labels
+    assert labels.dtype == np.int64 and not labels.flags.writeable
+
+
+def test_without_an_index_the_walk_is_remembered(folder, monkeypatch):
+    first = everything(folder)
+    (folder / "train.idx").unlink()
+    assert everything(folder) == first
+    monkeypatch.setattr(RecordFile, "_find_records", fails)
+    assert everything(folder) == first
+
+
+def test_small_sets_leave_nothing_beside_them(folder, monkeypatch):
+    monkeypatch.setattr(record_cache, "_LEAST_IMAGES", 31)
+    everything(folder)
+    assert sorted(os.listdir(str(folder))) == ["train.idx", "train.rec"]
+
+
+def test_damage_is_told_again_at_every_opening(folder):
+    (folder / "property").write_text("10,112,112")
+    with open(str(folder / "train.rec"), "r+b") as file:
+        file.seek(int((folder / "train.idx").read_text().splitlines()[4].split()[1]))
+        file.write(b"\xff" * 4)
+    told = RecordFile(str(folder / "train.rec")).scan()[1]
+    assert list(told) == [3] and (folder / "train.cache").exists()
+    labels, again = RecordFile(str(folder / "train.rec")).scan()
+    assert again == told and labels[3] == -1 and labels[2] == 0 and labels[4] == 1
+    with pytest.raises(GluonFRError, match="image 3 "):
+        FRTrainRecordDataset("set", root=str(folder.parent))
+    skipping = FRTrainRecordDataset("set", root=str(folder.parent), on_error="skip")
+    assert skipping.skipped == [3] and skipping.labels.tolist() == [i // 3 for i in range(30) if i != 3]
+
+
+def _touch(folder):
+    os.utime(str(folder / "train.rec"), ns=(1, 1))
+
+
+def _other_labels(folder):
+    write(folder, [20 + i // 3 for i in range(30)])
+
+
+def _other_labels_at_the_same_time(folder):
+    files = [str(folder / name) for name in ("train.rec", "train.idx")]
+    times = [os.stat(file).st_mtime_ns for file in files]
+    _other_labels(folder)
+    for file, time in zip(files, times):
+        os.utime(file, ns=(time, time))
+
+
+def _fewer(folder):
+    write(folder, [i // 3 for i in range(24)])
+
+
+def _no_index(folder):
+    (folder / "train.idx").unlink()
+
+
+@pytest.mark.parametrize("change", [_touch, _other_labels, _other_labels_at_the_same_time, _fewer, _no_index])
+def test_what_was_remembered_of_other_records_is_not_used(folder, change, caplog, tmp_path):
+    everything(folder)
+    change(folder)
+    shutil.copytree(str(folder), str(tmp_path / "fresh"))
+    (tmp_path / "fresh" / "train.cache").unlink()
+    expected = everything(tmp_path / "fresh")
+    with caplog.at_level(logging.WARNING):
+        assert everything(folder) == expected
+    assert "train.cache: is of another state" in caplog.text
+    caplog.clear()
+    assert everything(folder) == expected and not caplog.records
+
+
+def _flip(content):
+    content[-3] ^= 1
+    return content
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_flip, lambda content: content[:-8], lambda content: content + b"\0" * 8, lambda content: b"", lambda content: b"[1]" * 9]
+    + [lambda content: content.replace(b'"headers": 4', b'"headers":  "')]
+    + [lambda content: content.replace(b'"headers": 4', b'"headers": 5'), lambda content: b"[1]".ljust(4096)],
+    ids=["flipped", "cut", "longer", "empty", "rubbish", "head", "count", "list"],
+)
+def test_a_damaged_memory_is_replaced(folder, damage, caplog):
+    first = everything(folder)
+    cache = Path(str(folder / "train.cache"))
+    good = cache.read_bytes()
+    cache.write_bytes(damage(bytearray(good)))
+    with caplog.at_level(logging.WARNING):
+        assert everything(folder) == first
+    assert "train.cache: is damaged" in caplog.text
+    assert cache.read_bytes() == good
+
+
+def test_a_read_only_folder_works_and_says_so(folder, caplog, monkeypatch):
+    # The superuser may write everywhere, so the system is asked in its place.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(folder))
+    with caplog.at_level(logging.WARNING):
+        assert everything(folder)[2] == [i // 3 for i in range(30)]
+    assert "train.cache cannot be written (the folder is read-only)" in caplog.text and len(caplog.records) == 1
+    assert not (folder / "train.cache").exists()
+
+
+def test_a_place_that_cannot_be_written_is_no_error(folder, caplog):
+    (folder / "train.cache").mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert everything(folder)[2] == [i // 3 for i in range(30)]
+    assert "cannot be written (Is a directory)" in caplog.text
+    assert sorted(os.listdir(str(folder))) == ["train.cache", "train.idx", "train.rec"]
+
+
+def test_files_that_change_meanwhile_are_not_remembered(folder, monkeypatch):
+    find_labels = record_scan.find_labels
+
+    def and_touch(*arguments):
+        yield from find_labels(*arguments)
+        _touch(folder)
+
+    monkeypatch.setattr(record_scan, "find_labels", and_touch)
+    everything(folder)
+    assert not (folder / "train.cache").exists()
+
+
+def test_a_memory_of_another_label_is_found_out_when_the_image_is_read(folder):
+    file = RecordFile(str(folder / "train.rec"))
+    labels = file.labels.copy()
+    labels[5] = 9
+    assert record_cache.save(file.path, file._fingerprints, file._places, file.headers, labels)
+    file = RecordFile(str(folder / "train.rec"))
+    assert file.read(4)[0] == 1
+    with pytest.raises(GluonFRError, match="image 5 .* has the label 1 and another one in train.cache; delete train.cache"):
+        file.read(5)

@@ -1,0 +1,93 @@
+"""Training in several processes is training on as many devices of one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.checkpoint import read
+from gluonfr.engine.processes.horovod_group import load_horovod
+from gluonfr.viz import read_log
+
+
+def needs(sync):
+    if sync == "horovod":
+        try:
+            load_horovod()
+        except GluonFRError as error:
+            pytest.skip(str(error))
+
+
+def train(options, out, *more, environment=None):
+    network = ",".join(f"{key}={value!r}" for key, value in dict(options["network_args"], dropout=0).items())
+    arguments = ["--dataset", "blobs", "--val", "val_data", "--root", options["root"], "--out", out, "--lr", "0.05"]
+    arguments += ["--network", options["network"], "--network-args", network, "--loss", "cos", "--loss-args", "s=12,m=0.1"]
+    arguments += ["--batch-size", "12", "--steps", "7", "--log-every", "1", "--threads", "1", *more]
+    done = subprocess.run(
+        [sys.executable, "-m", "gluonfr", "train", *arguments],
+        stdout=-1,
+        stderr=-1,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    assert done.returncode == 0, done.stderr
+    return read_log(os.path.join(out, "log.jsonl")), last(out)
+
+
+def last(out):
+    folder = os.path.join(out, "checkpoints", "step_00000007")
+    with open(os.path.join(folder, "meta.json")) as file:
+        names = json.load(file)["files"]
+    classes = sorted((int(name.split("_")[0][7:]), name[:-4]) for name in names if name.endswith("weight.npy"))
+    rows = [read(folder, name) for _, name in classes]
+    return {**read(folder, "parameters"), **({"classes": np.concatenate(rows)} if rows else {})}
+
+
+CASES = [
+    ("horovod", 2, ["--clip-norm", "5"]),
+    ("horovod", 2, ["--classifier", "sharded", "--average", "0.9"]),
+    ("ps", 2, ["--average", "0.9"]),
+    # As many images a device: BatchNorm over three of them makes a rounding error thousandfold in a step.
+    pytest.param("horovod", 4, ["--classifier", "sharded", "--batch-size", "24", "--lr", "0.02"], marks=pytest.mark.full),
+    pytest.param("horovod", 2, ["--loss", "CurricularFace"], marks=pytest.mark.full),
+    pytest.param("horovod", 2, ["--loss", "CenterLoss", "--loss-args", ""], marks=pytest.mark.full),
+]
+
+
+@pytest.mark.parametrize("sync, ranks, more", CASES)
+def test_ranks_train_as_the_devices_of_one_process_do(small_options, tmp_path, sync, ranks, more):
+    needs(sync)
+    log, arrays = train(small_options, str(tmp_path / "one"), "--cpus", str(ranks), *more)
+    others, theirs = train(small_options, str(tmp_path / "several"), "--workers", str(ranks), "--sync", sync, *more)
+    losses, again = ([row["loss"] for row in rows if "loss" in row] for rows in (log, others))
+    # 42 images are no whole number of batches: the last of an epoch is shared, too.
+    assert len(losses) == len(again) == 7
+    np.testing.assert_allclose(again, losses, rtol=1e-4)
+    figures = [[row[key] for row in rows for key in row if key.startswith("val_data/")] for rows in (log, others)]
+    assert figures[0]
+    np.testing.assert_allclose(*figures, atol=1e-3)
+    assert arrays.keys() == theirs.keys()
+    for name in arrays:
+        np.testing.assert_allclose(theirs[name], arrays[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_a_run_goes_on_with_other_ranks_and_its_classes_divided_anew(small_options, tmp_path):
+    needs("horovod")
+    out = str(tmp_path / "run")
+    train(small_options, out, "--classifier", "sharded", "--workers", "2", "--checkpoint-steps", "3", "--keep-checkpoints", "9")
+    folder = os.path.join(out, "checkpoints")
+    for name in os.listdir(folder):
+        if name not in ("step_00000006",):
+            os.rename(os.path.join(folder, name), str(tmp_path / name))
+    log, arrays = train(small_options, out, "--classifier", "sharded", "--cpus", "3", "--checkpoint-steps", "3")
+    assert [row["step"] for row in log if "loss" in row] == list(range(1, 8))
+    os.rename(os.path.join(folder, "step_00000007"), str(tmp_path / "other"))
+    os.rename(str(tmp_path / "step_00000007"), os.path.join(folder, "step_00000007"))
+    # One step apart, by BatchNorm's statistics of two thirds as many images.
+    wanted = last(out)
+    assert arrays["classes"].shape == wanted["classes"].shape == (6, 16)
+    assert np.abs(arrays["classes"] - wanted["classes"]).max() < 0.1 * np.abs(wanted["classes"]).max()
