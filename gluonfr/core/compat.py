@@ -43,8 +43,13 @@ def share_cores(devices):
 
     With more threads than cores, each waits for threads that do not run: on a busy machine that is several times slower.
     """
-    if _threads_are_ours and "mxnet" not in sys.modules:
-        os.environ[_THREADS] = str(max(1, cores() // max(1, devices)))
+    if "mxnet" not in sys.modules:
+        os.environ.update(part_of_cores(devices))
+
+
+def part_of_cores(processes):
+    """Environment of each of several processes, or devices, that share the cores; empty where the user decided."""
+    return {_THREADS: str(max(1, cores() // max(1, processes)))} if _threads_are_ours else {}
 
 
 def _has_mxnet():

@@ -14,7 +14,7 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.engine.processes import horovod_group, joined
+from gluonfr.engine.processes import buckets, joined
 
 
 def rows(rank):
@@ -38,7 +38,7 @@ def text(rank):
 def exchange(group, folder):
     """Everything a group can do, into a file a rank."""
     # So little is summed at once that gradients stand alone, together, and above it.
-    horovod_group._BUCKET = 20
+    buckets._BUCKET = 20
     found = {"gathered": group.gather(nd.array(rows(group.rank)), "rows").asnumpy()}
     small = nd.array([group.rank, 255], dtype="uint8")
     found["bytes"] = group.gather(small, "bytes").asnumpy()
@@ -64,7 +64,7 @@ def exchange(group, folder):
 
 
 def steps(group, folder, event=None, at=20):
-    """Exchanges without an end; `event()` on the last rank before one of them, once in a folder."""
+    """Exchanges without an end; `event()` on the last rank before one of them."""
     x = nd.ones((10,))
     for number in range(10**6):
         group.sum_gradients([x])
@@ -76,15 +76,6 @@ def steps(group, folder, event=None, at=20):
             if event is not None and group.rank == group.size - 1:
                 event()
         time.sleep(0.01)
-
-
-def once(folder, event):
-    """Do it in the first start only; later ones end well."""
-    try:
-        open(os.path.join(folder, "happened"), "x").close()
-    except FileExistsError:
-        return
-    event()
 
 
 def kill():
@@ -103,7 +94,7 @@ def until_asked(group, folder):
     """Steps until SIGTERM, which every rank agrees on, as a run does."""
     asked = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
-    open(os.path.join(folder, f"ready-{group.rank}"), "w").close()
+    open(os.path.join(folder, f"waiting-{group.rank}"), "w").close()
     while not any(group.gather_values(bool(asked))):
         time.sleep(0.01)
     open(os.path.join(folder, f"saved-{group.rank}"), "w").close()
@@ -147,9 +138,10 @@ def main(what, folder):
     with joined() as group:
         if what in ("exchange", "until_asked", "repeat"):
             globals()[what](group, folder)
-        elif what == "kill once":
-            if not os.path.exists(os.path.join(folder, "happened")):
-                steps(group, folder, lambda: once(folder, kill))
+        elif what == "kill, then wait":
+            if os.path.exists(os.path.join(folder, "ready-0")):
+                until_asked(group, folder)
+            steps(group, folder, kill)
         else:
             steps(group, folder, {"kill": kill, "stop": stop, "refuse": refuse}.get(what))
 

@@ -128,7 +128,7 @@ def ranks(folder):
     for process in psutil.process_iter(["cmdline", "status"]):
         here = str(folder) in (process.info["cmdline"] or []) and "-c" not in process.info["cmdline"]
         if here and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
+            found.append(process.info["cmdline"])
     return found
 
 
@@ -170,7 +170,10 @@ def test_a_stopped_rank_on_another_machine_does_not_outlive_a_killed_launcher(la
     run = launcher("stop")
     wait_for(lambda: running(tmp_path))
     run.kill()
-    wait_for(lambda: not ranks(tmp_path), 15)
+    try:
+        wait_for(lambda: not ranks(tmp_path), 15)
+    except AssertionError:
+        raise AssertionError(ranks(tmp_path)) from None
 
 
 def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
@@ -182,7 +185,7 @@ def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
 
 def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
     run = launcher("until_asked")
-    wait_for(lambda: running(tmp_path))
+    wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 2 and output.count("stopped and saved") == 1, output

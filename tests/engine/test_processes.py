@@ -7,18 +7,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
+import mxnet as mx
 import numpy as np
 import psutil
 import pytest
 import rank_program
+from mxnet import nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.data import FRValDataset
+from gluonfr.deploy import embed_pairs
+from gluonfr.engine import TrainOptions, validate
 from gluonfr.engine.group import Group
-from gluonfr.engine.processes import check_devices, launch
+from gluonfr.engine.processes import check_agreement, check_devices, launch
 from gluonfr.engine.processes.hosts import parse_hosts
 from gluonfr.engine.processes.watch import Watch
+from gluonfr.engine.sets import training_set, verification_sets
 
 PROGRAM = rank_program.__file__
 no_horovod = pytest.mark.skipif(
@@ -111,11 +118,18 @@ def test_ranks_exchange_what_numpy_says(tmp_path, sync, ranks):
 
 
 @pytest.mark.parametrize("sync", [HOROVOD, pytest.param("ps", marks=pytest.mark.full)])
-def test_a_killed_rank_ends_all_and_all_start_again_as_often_as_allowed(tmp_path, sync):
-    began = time.monotonic()
-    outcome = start("kill once", tmp_path, sync, max_restarts=3)
-    assert (outcome.status, outcome.restarts) == (0, 1)
-    assert time.monotonic() - began < 60
+def test_all_start_again_after_a_kill_and_stop_when_they_are_asked(tmp_path, sync):
+    def ask():
+        wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    outcome = start("kill, then wait", tmp_path, sync, max_restarts=3)
+    asking.join()
+    # The second start ended by itself, after it had saved.
+    assert (outcome.status, outcome.restarts, outcome.message) == (2, 1, "")
+    assert all((tmp_path / f"saved-{rank}").exists() for rank in range(2))
     assert len(lines(tmp_path)) == 4
     check_nothing_is_left(tmp_path)
 
@@ -129,7 +143,7 @@ def test_restarts_end(tmp_path, sync):
     check_nothing_is_left(tmp_path)
 
 
-@pytest.mark.parametrize("sync", [pytest.param("horovod", marks=[no_horovod, pytest.mark.full]), "ps"])
+@pytest.mark.parametrize("sync", [HOROVOD, pytest.param("ps", marks=pytest.mark.full)])
 def test_a_stopped_rank_ends_all_in_time(tmp_path, sync, capfd):
     began = time.time()
     outcome = start("stop", tmp_path, sync, hang_timeout=8)
@@ -151,19 +165,6 @@ def test_nothing_outlives_a_killed_launcher(tmp_path, sync):
         launcher.wait()
     # Neither the rank that runs nor the one that is stopped, nor a server.
     wait_for(lambda: not alive(tmp_path), 5)
-    check_nothing_is_left(tmp_path)
-
-
-@pytest.mark.parametrize("sync", [pytest.param("horovod", marks=[no_horovod, pytest.mark.full]), "ps"])
-def test_ranks_that_are_asked_to_stop_are_waited_for(tmp_path, sync):
-    launcher = start_launcher("until_asked", tmp_path, sync)
-    try:
-        wait_for(lambda: all((tmp_path / f"ready-{rank}").exists() for rank in range(2)))
-        launcher.send_signal(signal.SIGTERM)
-        assert launcher.wait(30) == 2
-    finally:
-        launcher.kill()
-    assert all((tmp_path / f"saved-{rank}").exists() for rank in range(2))
     check_nothing_is_left(tmp_path)
 
 
@@ -201,6 +202,77 @@ def test_two_runs_of_the_same_ranks_agree_bit_for_bit_and_with_one_process(tmp_p
         assert np.array_equal(each["weights"], runs[0][0]["weights"]) and np.array_equal(each["losses"], runs[0][0]["losses"])
     np.testing.assert_allclose(runs[0][0]["losses"], alone["losses"], rtol=1e-4)
     np.testing.assert_allclose(runs[0][0]["weights"], alone["weights"], rtol=0, atol=1e-5)
+
+
+class Recorded(Group):
+    """One of several ranks, whose part is noted until those of all are there."""
+
+    def __init__(self, rank, size, parts):
+        self.rank, self.size, self.parts, self.beats = rank, size, parts, 0
+
+    def gather(self, array, name):
+        self.parts[self.rank] = array
+        if len(self.parts) < self.size:
+            raise InterruptedError
+        return nd.concat(*[self.parts[rank] for rank in range(self.size)], dim=0)
+
+    def beat(self):
+        self.beats += 1
+
+
+@pytest.mark.parametrize("size, batch_size", [(2, 16), (3, 7), (4, 64)])
+def test_ranks_share_a_validation(small_root, size, batch_size):
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Conv2D(4, 3, strides=2), mx.gluon.nn.Dense(8))
+    net.initialize()
+    pairs = FRValDataset("more", root=small_root)
+    expected = embed_pairs(net, pairs, batch_size=batch_size)
+    parts = {}
+    for rank in range(size):
+        group = Recorded(rank, size, parts)
+        if rank < size - 1:
+            with pytest.raises(InterruptedError):
+                embed_pairs(net, pairs, batch_size=batch_size, group=group)
+    shared = embed_pairs(net, pairs, batch_size=batch_size, group=group)
+    # 80 images, in whole batches; who has none sends a row for nothing.
+    assert sum(map(len, parts.values())) == 80 + sum(len(each) == 1 for each in parts.values())
+    assert max(map(len, parts.values())) <= -(-80 // batch_size // size) * batch_size
+    assert all(np.array_equal(one, other) for one, other in zip(shared, expected))
+    again = validate(net, {"more": pairs}, batch_size=batch_size, group=Recorded(0, size, parts), progress=False)["more"]
+    assert again.auc == validate(net, pairs, batch_size=batch_size, progress=False).auc
+
+
+class Other(Group):
+    """A group whose last rank says something else."""
+
+    def __init__(self, size, changed):
+        self.size, self.changed = size, changed
+
+    def gather_values(self, value):
+        other = [[name, self.changed.get(name, each)] for name, each in value if self.changed.get(name, each) is not None]
+        return json.loads(json.dumps([value] * (self.size - 1) + [other]))
+
+
+@pytest.mark.parametrize(
+    "size, changed, options, words",
+    [
+        (2, {"mxnet": "1.8.0", "host": "b"}, {}, r"rank 1 on b has mxnet 1\.8\.0, rank 0 on .* has 1\.9\.1"),
+        (3, {"the option lr": 0.2}, {}, r"rank 2 on .* has the option lr 0\.2, rank 0 on .* has 0\.1"),
+        (2, {"blobs of": "9 bytes"}, {}, "rank 1 on .* has blobs of 9 bytes, rank 0 on .* has [0-9,]+ bytes, with labels"),
+        (2, {"val_data of": None}, {}, "val_data of None"),
+        (2, {}, {"cpus": 2}, "2 devices in each of 2 processes"),
+        (7, {}, {}, "7 processes are more than the 6 identities"),
+    ],
+)
+def test_ranks_have_to_agree(small_options, size, changed, options, words):
+    options = TrainOptions(**dict(small_options, **options))
+    with pytest.raises(GluonFRError, match=words):
+        check_agreement(Other(size, changed), options, training_set(options), verification_sets(options))
+
+
+def test_ranks_that_agree_pass(small_options):
+    options = TrainOptions(**small_options)
+    check_agreement(Other(6, {"host": "b"}), options, training_set(options), verification_sets(options))
 
 
 def test_a_watch_knows_who_is_silent_and_who_never_came():

@@ -1,17 +1,13 @@
 import os
 
-import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.group import Group
+from gluonfr.engine.processes.buckets import plain, sum_joined
 from gluonfr.engine.processes.hosts import check_own_name
 from gluonfr.engine.processes.values import exchange_values
 from gluonfr.engine.processes.watch import pulse
-
-# Elements that are summed at once: enough that what a sum costs by itself does not count, few enough that the first sums
-# travel while the last gradients are computed.
-_BUCKET = 1 << 22
 
 
 class HorovodGroup(Group):
@@ -37,12 +33,12 @@ class HorovodGroup(Group):
         self.rank, self.size = self._horovod.rank(), self._horovod.size()
 
     def gather(self, array, name):
-        gathered = self._horovod.allgather(_dense(array, name), name=name)
+        gathered = self._horovod.allgather(plain(array), name=name)
         self.beat()
         return gathered
 
     def own_rows(self, array, counts, name):
-        _dense(array, name)
+        array = plain(array)
         if counts == _as_horovod_splits(sum(counts), self.size):
             own = self._horovod.reducescatter(array, op=self._horovod.Sum, name=name)
         else:
@@ -52,25 +48,18 @@ class HorovodGroup(Group):
         return own
 
     def sum_gradients(self, gradients):
-        for i, gradient in enumerate(gradients):
-            # Horovod would give NaN for others, in silence.
-            _dense(gradient, f"gradient {i}")
-        for i, bucket in enumerate(_buckets(gradients)):
+        def sum_in_place(number, array):
             # First come, first needed.
-            options = {"op": self._horovod.Sum, "name": f"gradients.{i}", "priority": -i}
-            if len(bucket) == 1:
-                self._horovod.allreduce_(bucket[0], **options)
-                continue
-            joined = nd.concat(*[each.reshape(-1) for each in bucket], dim=0)
-            self._horovod.allreduce_(joined, **options)
-            ends = np.cumsum([each.size for each in bucket]).tolist()
-            for gradient, begin, end in zip(bucket, [0, *ends], ends):
-                joined[begin:end].reshape(gradient.shape).copyto(gradient)
+            self._horovod.allreduce_(array, op=self._horovod.Sum, name=f"gradients.{number}", priority=-number)
+
+        sum_joined(gradients, sum_in_place)
         self.beat()
 
     def broadcast(self, arrays):
         for i, array in enumerate(arrays):
-            self._horovod.broadcast_(_dense(array, f"array {i}"), root_rank=0, name=f"broadcast.{i}")
+            value = plain(array)
+            self._horovod.broadcast_(value, root_rank=0, name=f"broadcast.{i}")
+            array[:] = value
         nd.waitall()
         self.beat()
 
@@ -102,25 +91,6 @@ def load_horovod():
     return horovod.mxnet
 
 
-def _dense(array, name):
-    if array.stype != "default":
-        raise TypeError(f"{name} is {array.stype}; only dense arrays go between processes")
-    return array
-
-
 def _as_horovod_splits(rows, size):
     whole, rest = divmod(rows, size)
     return [whole + (rank < rest) for rank in range(size)]
-
-
-def _buckets(gradients):
-    """Lists of gradients of one type that are summed together, in their order."""
-    bucket, elements = [], 0
-    for gradient in gradients:
-        if bucket and (elements + gradient.size > _BUCKET or gradient.dtype != bucket[0].dtype):
-            yield bucket
-            bucket, elements = [], 0
-        bucket.append(gradient)
-        elements += gradient.size
-    if bucket:
-        yield bucket

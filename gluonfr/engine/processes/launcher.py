@@ -129,9 +129,11 @@ def launch_training(typed, gpus, cpus, out, workers=1, hosts=None, **options):
 
 
 def _attempt(way, command, logs, timeouts, signals):
-    with Watch(way.workers, *timeouts, way.address) as watch, way.start(command, watch.environment(), logs) as members:
+    members = []
+    with Watch(way.workers, *timeouts, way.address) as watch:
         try:
-            return _follow(members, watch, way, signals)
+            with way.start(members, command, watch.environment(), logs):
+                return _follow(members, watch, way, signals)
         finally:
             watch.end()
             wait(members, 0 if signals.count > 1 else way.grace)
@@ -149,9 +151,10 @@ def _follow(members, watch, way, signals):
             watch.stop_all()
             if signals.count > 1:
                 return Outcome(1, "killed, because it was asked to stop a second time")
-            if any(each.status == -signal.SIGTERM for each in ended):
+            status = way.cause(bad[0]).status if bad else 0
+            if status == -signal.SIGTERM:
                 return Outcome(1, "stopped before the first step.")
-            if bad and way.cause(bad[0]).status == _REFUSED:
+            if status == _REFUSED:
                 # What a rank that was asked to stop, and saved, ends with.
                 if all(each.status is not None for each in members if each.works):
                     return Outcome(_REFUSED)

@@ -6,6 +6,7 @@ from mxnet import nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.group import Group
+from gluonfr.engine.processes.buckets import plain, sum_joined
 from gluonfr.engine.processes.values import exchange_values
 from gluonfr.engine.processes.watch import pulse
 
@@ -50,30 +51,19 @@ class PsGroup(Group):
         return rows.astype(array.dtype)
 
     def own_rows(self, array, counts, name):
-        total = array.copy()
+        total = plain(array)
         self._sum(f"{name}.{'x'.join(map(str, array.shape))}", total)
         begin = sum(counts[: self.rank])
         return total[begin : begin + counts[self.rank]]
 
     def sum_gradients(self, gradients):
-        # A key has one size for good, and not only gradients are summed.
-        names = [f"gradient.{i}.{'x'.join(map(str, each.shape))}" for i, each in enumerate(gradients)]
-        for name, gradient in zip(names, gradients):
-            if gradient.stype != "default":
-                raise TypeError(f"{name} is {gradient.stype}; only dense ones are summed over processes")
-            self._start(name, gradient)
-        # All are under way before the first comes back; what comes first is needed first.
-        for i, (name, gradient) in enumerate(zip(names, gradients)):
-            self._store.push(name, gradient, priority=-i)
-        for i, (name, gradient) in enumerate(zip(names, gradients)):
-            self._store.pull(name, gradient, priority=-i)
-        self.beat()
+        sum_joined(gradients, lambda number, array: self._sum(f"gradients.{number}.{array.size}", array, -number))
 
     def broadcast(self, arrays):
         for i, array in enumerate(arrays):
-            if self.rank:
-                array[:] = 0
-            self._sum(f"broadcast.{i}.{'x'.join(map(str, array.shape))}", array)
+            value = nd.zeros_like(array) if self.rank else plain(array)
+            self._sum(f"broadcast.{i}.{'x'.join(map(str, array.shape))}", value)
+            array[:] = value
         nd.waitall()
 
     def gather_values(self, value):
@@ -93,13 +83,10 @@ class PsGroup(Group):
         self._sum(f"values.{len(row)}", total)
         return total.asnumpy().astype(np.uint8)
 
-    def _sum(self, name, array):
-        self._start(name, array)
-        self._store.push(name, array)
-        self._store.pull(name, array)
-        self.beat()
-
-    def _start(self, name, array):
+    def _sum(self, name, array, priority=0):
         if name not in self._keys:
             self._keys.add(name)
             self._store.init(name, nd.zeros(array.shape, dtype=array.dtype))
+        self._store.push(name, array, priority)
+        self._store.pull(name, array, priority)
+        self.beat()

@@ -7,6 +7,7 @@ import socket
 import sys
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.compat import part_of_cores
 from gluonfr.engine.processes.hosts import address_towards, check_hosts, is_here
 from gluonfr.engine.processes.members import Member, start
 from gluonfr.engine.processes.watch import rank_environment
@@ -21,6 +22,8 @@ LOGS = "GLUONFR_RANK_LOGS"
 
 
 class _Here:
+    # `start(members, command, environment, logs)` appends what it starts to `members`, for the caller to end.
+
     # Seconds that the others have to say what they saw of a failure.
     grace = 3
     address = "127.0.0.1"
@@ -38,7 +41,7 @@ class HorovodHere(_Here):
         self.workers = workers
 
     @contextlib.contextmanager
-    def start(self, command, environment, logs):
+    def start(self, members, command, environment, logs):
         from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
         from horovod.runner.http.http_server import RendezvousServer
 
@@ -54,13 +57,12 @@ class HorovodHere(_Here):
             "HOROVOD_CPU_OPERATIONS": "gloo",
             "HOROVOD_GLOO_TIMEOUT_SECONDS": os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", str(_CONNECT)),
         }
-        members = []
         try:
             for slot in slots:
                 own = {f"HOROVOD_{name.upper()}": str(getattr(slot, name)) for name in _SLOT}
                 own.update(rank_environment(slot.rank), HOROVOD_HOSTNAME=slot.hostname)
                 members.append(_rank(command, {**environment, **shared, **own}, slot.rank, logs))
-            yield members
+            yield
         finally:
             server.stop()
             server._httpd.server_close()
@@ -70,14 +72,14 @@ _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 
 
 class PsHere(_Here):
-    """Ranks on this machine on ps-lite, with its scheduler and as many servers as ranks, up to four."""
+    """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four."""
 
     def __init__(self, workers):
         self.workers = workers
 
     @contextlib.contextmanager
-    def start(self, command, environment, logs):
-        servers = min(self.workers, 4)
+    def start(self, members, command, environment, logs):
+        servers = min(-(-self.workers // 2), 4)
         shared = {
             **environment,
             "DMLC_PS_ROOT_URI": self.address,
@@ -86,7 +88,6 @@ class PsHere(_Here):
             "DMLC_NUM_SERVER": str(servers),
             "DMLC_NODE_HOST": self.address,
         }
-        members = []
         for role, number in [("scheduler", 0), *(("server", i) for i in range(servers))]:
             log = os.path.join(logs, f"{role}-{number}.log")
             own = {**shared, "DMLC_ROLE": role}
@@ -94,7 +95,7 @@ class PsHere(_Here):
         for rank in range(self.workers):
             own = {**shared, **rank_environment(rank), "DMLC_ROLE": "worker", "DMLC_WORKER_ID": str(rank)}
             members.append(_rank(command, own, rank, logs))
-        yield members
+        yield
 
 
 class HorovodRun:
@@ -117,7 +118,7 @@ class HorovodRun:
         self.address = address_towards(there[0] if there else hosts[0][0])
 
     @contextlib.contextmanager
-    def start(self, command, environment, logs):
+    def start(self, members, command, environment, logs):
         hosts = ",".join(f"{name}:{count}" for name, count in self._hosts)
         run = [
             sys.executable,
@@ -130,12 +131,18 @@ class HorovodRun:
             "-H",
             hosts,
         ]
-        own = {**environment, LOGS: os.path.abspath(logs)}
-        own["HOROVOD_GLOO_TIMEOUT_SECONDS"] = os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", str(_CONNECT))
         keep = [sys.executable, "-E", "-S", _KEEPER]
+        own = {
+            **environment,
+            LOGS: os.path.abspath(logs),
+            "HOROVOD_GLOO_TIMEOUT_SECONDS": os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", str(_CONNECT)),
+            # Here as there: what is in this process's environment goes along.
+            **part_of_cores(max(count for _, count in self._hosts)),
+        }
         log = os.path.join(logs, "horovodrun.log")
         # It marks every line with its rank; all but rank 0 write to files of their own.
-        yield [start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[0\]<std(out|err)>:")]
+        members.append(start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[0\]<std(out|err)>:"))
+        yield
 
     def cause(self, member):
         """The rank of which `horovodrun` says that it was the first to fail; `horovodrun` itself where it says nothing."""

@@ -1,0 +1,51 @@
+"""Gradients joined for their journey: always the same ones, in arrays as every library can read them."""
+
+import numpy as np
+from mxnet import nd
+
+# Elements that are summed at once: enough that what a sum costs by itself does not count, few enough that the first sums
+# travel while the last gradients are computed.
+_BUCKET = 1 << 22
+
+
+def plain(array):
+    """A copy in the usual order of the elements: oneDNN keeps arrays of convolutions in orders of its own, which MXNet's
+    operators understand and nobody else."""
+    return nd.reshape(dense(array), shape=array.shape)
+
+
+def dense(array):
+    """The array; raises TypeError where it is sparse, of which Horovod would make NaN in silence."""
+    if array.stype != "default":
+        raise TypeError(f"an array of {array.shape} is {array.stype}; only dense ones go between processes")
+    return array
+
+
+def sum_joined(gradients, sum_in_place):
+    """Replace gradients by sums, without waiting for the device.
+
+    Parameters
+    ----------
+    gradients : list of NDArray
+    sum_in_place : callable
+        `sum_in_place(number, array)`, array (n,), replaces it by its sum over the ranks.
+    """
+    for number, bucket in enumerate(_buckets([dense(each) for each in gradients])):
+        joined = nd.concat(*[nd.reshape(each, shape=(-1,)) for each in bucket], dim=0)
+        sum_in_place(number, joined)
+        ends = np.cumsum([each.size for each in bucket]).tolist()
+        for gradient, begin, end in zip(bucket, [0, *ends], ends):
+            joined[begin:end].reshape(gradient.shape).copyto(gradient)
+
+
+def _buckets(gradients):
+    """Lists of gradients of one type that are summed together, in their order."""
+    bucket, elements = [], 0
+    for gradient in gradients:
+        if bucket and (elements + gradient.size > _BUCKET or gradient.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, elements = [], 0
+        bucket.append(gradient)
+        elements += gradient.size
+    if bucket:
+        yield bucket
