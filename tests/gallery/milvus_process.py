@@ -1,6 +1,8 @@
 """A real Milvus server on this machine, from the wheel `milvus`."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import time
 import urllib.request
@@ -14,6 +16,11 @@ QUICK = {
     "queryCoord.distPullInterval": 100,
     "log.level": "error",
 }
+
+
+def _die_with_the_tests():
+    # Linux's PR_SET_PDEATHSIG: also when the tests are killed.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class MilvusProcess:
@@ -53,6 +60,7 @@ class MilvusProcess:
                 env=self._environment,
                 stdout=said,
                 stderr=said,
+                preexec_fn=_die_with_the_tests,
             )
         end = time.monotonic() + 180
         while wait and not self._healthy():
