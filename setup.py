@@ -19,6 +19,10 @@ ONNX = ["onnx", "onnxruntime", "protobuf>=4,<7"]
 ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= "3.10"']
 # dlib's weights (CC0), 100 MB with others that are not used. Its code is not run.
 FREE = ["face-recognition-models==0.3.0"]
+# 2.5 and before ask for milvus-lite, 170 MB that are not used.
+MILVUS = ["pymilvus>=2.6.17,<2.7"]
+# A real server, 58 MB and 450 MB unpacked, for the tests of the engine.
+MILVUS_SERVER = ['milvus==2.3.5; sys_platform == "linux" and platform_machine == "x86_64"']
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 # The newest of both for each Python; tried: 0.124 with Python 3.8, 0.165 with 3.11 and 3.12.
 SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
@@ -26,7 +30,7 @@ SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
 NEWER = [f'{each}; python_version >= "3.10"' for each in ("selenium", *NOTEBOOK)]
-TEST = ["pytest>=7", "pytest-xdist", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE]
+TEST = ["pytest>=7", "pytest-xdist", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE, *MILVUS, *MILVUS_SERVER]
 
 setup(
     name="gluonfr",
@@ -47,6 +51,7 @@ setup(
         "onnx": ONNX,
         "align": ALIGN,
         "free": FREE,
+        "milvus": MILVUS,
         "serve": SERVE,
         "test": TEST,
         "docs": ["nbconvert", *NOTEBOOK],

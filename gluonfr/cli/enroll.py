@@ -4,7 +4,7 @@ from gluonfr.cli.embed import add_aligned, aligned
 
 def add_arguments(parser):
     parser.add_argument("photos", help="folder that holds a folder of photos for each person")
-    add_gallery(parser, "file of the gallery, which is made when it is missing; what is in it already is skipped")
+    add_gallery(parser, "the gallery, which is made when it is missing; what is in it already is skipped")
     parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
     add_model(parser)
     add_aligned(parser)

@@ -21,13 +21,13 @@ def run(arguments):
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
         if arguments.remove:
-            _tell(gallery.remove(arguments.remove), f"{shown(arguments.remove)} is removed", gallery)
+            _tell(gallery.remove(arguments.remove), f"{shown(arguments.remove)} is removed")
         elif arguments.rename:
             old, new = arguments.rename
-            _tell(gallery.rename(old, new), f"{shown(old)} is now {shown(new)}", gallery)
+            _tell(gallery.rename(old, new), f"{shown(old)} is now {shown(new)}")
         elif arguments.merge:
             name, into = arguments.merge
-            _tell(gallery.merge(name, into), f"{shown(name)} is now {shown(into)}", gallery)
+            _tell(gallery.merge(name, into), f"{shown(name)} is now {shown(into)}")
         elif arguments.export:
             people, photos = export_gallery(gallery, arguments.export)
             print(f"{photos:,} photos of {people:,} people: {shown(arguments.export)}")
@@ -38,13 +38,10 @@ def run(arguments):
         write_json(arguments, [dict(vars(person)) for person in gallery.people()])
 
 
-def _tell(removed, what, gallery):
+def _tell(removed, what):
     print(f"{what}, {removed.photos:,} photos")
-    if not removed.erased:
-        print(
-            f"Another process is reading {gallery.where}: until it is done, the old bytes stay in the file beside it that ends "
-            "with -wal. The next change, or the next command that opens the gallery, erases them."
-        )
+    if removed.left:
+        print(removed.left)
 
 
 def _list(gallery):

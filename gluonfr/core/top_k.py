@@ -1,11 +1,13 @@
 """Blocked exact search by inner product: MegaFace, galleries, clusters and overlaps share it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
 from gluonfr.core.errors import GluonFRError
+from gluonfr.core.machine import cores
 
 # Bytes of working memory beside the vectors, unless a caller says otherwise.
 MEMORY = 256 << 20
@@ -15,6 +17,11 @@ _NEAR, _COLUMNS, _BLOCK = 4 << 20, 2048, 32 << 20
 _QUERIES = 4096
 _FEW = 4
 _FIRST = 256
+# Numbers of rows for which a thread pays, and the threads that use up what memory gives.
+_MANY, _THREADS = 1 << 22, 8
+# Numbers of rows that stay near while several queries meet them.
+_CLOSE = 1 << 17
+_PAIRS = 1 << 14
 # A float32 ends at 3.4e38.
 _LARGEST = 1e37
 
@@ -88,15 +95,43 @@ def search(queries, rows, k, largest=0, memory=MEMORY, largest_norm=None, progre
             each = _Best(len(part), min(k, len(rows)), part, rows, memory // 4)
             everything.queries = part
             error = screening_error(part, norm)
-            for start, block_scores in _score_blocks(part, rows, memory):
-                if skip is not None:
-                    block_scores[:, skip[start : start + block_scores.shape[1]]] = -np.inf
-                _screen(start, block_scores, error, each, everything, memory)
-                bar.update(block_scores.size)
+            spans = [slice(0, len(rows))] if largest else _spans(len(part), rows)
+            _scan_all(spans, part, rows, skip, error, each, everything, memory, bar)
             # Later queries meet scores of these, which must be exact by then, because the queries are gone.
             everything.settle()
             scores[block, : len(rows)], indices[block, : len(rows)] = each.table()
     return (scores, indices), everything.values()
+
+
+def _spans(queries, rows):
+    """Rows in one span, or where memory decides in one for each thread: a product of matrices uses all cores by itself."""
+    threads = min(cores(), _THREADS, rows.size // _MANY) if queries <= _FEW else 1
+    ends = np.linspace(0, len(rows), max(1, threads) + 1).astype(int).tolist()
+    return [slice(*each) for each in zip(ends, ends[1:])]
+
+
+def _scan_all(spans, queries, rows, skip, error, each, everything, memory, bar):
+    """Hand all that may count in some spans of rows to `each` and `everything`."""
+    bests = [each] + [each.another() for _ in spans[1:]]
+    work = [(span, queries, rows, skip, error, best, everything, memory // len(spans), bar) for span, best in zip(spans, bests)]
+    if len(spans) == 1:
+        _scan(*work[0])
+        return
+    with ThreadPoolExecutor(len(spans) - 1) as pool:
+        others = [pool.submit(_scan, *more) for more in work[1:]]
+        _scan(*work[0])
+        for other, best in zip(others, bests[1:]):
+            other.result()
+            each.add(best.pairs())
+
+
+def _scan(span, queries, rows, skip, error, each, everything, memory, bar):
+    for start, scores in _score_blocks(queries, rows[span], memory):
+        start += span.start
+        if skip is not None:
+            scores[:, skip[start : start + scores.shape[1]]] = -np.inf
+        _screen(start, scores, error, each, everything, memory)
+        bar.update(scores.size)
 
 
 def exact_scores(queries, rows, query_numbers, row_numbers, memory=MEMORY):
@@ -164,7 +199,7 @@ def as_vectors(values, name):
 def _score_blocks(queries, rows, memory):
     """(first row, scores (Q, n) float32) for consecutive blocks of rows; the array is used again for the next block."""
     # A quarter goes into scores, the rest into candidates and what sorts them.
-    near = max(_NEAR, 4 * len(queries) * _COLUMNS)
+    near = max(_NEAR, 4 * len(queries) * _COLUMNS) if len(queries) > _FEW else _NEAR // 4
     most = max(1, min(near, _BLOCK, memory // 4) // (4 * len(queries))) if len(queries) else 1
     start, size = 0, min(_FIRST, most)
     space = np.empty(len(queries) * min(most, max(len(rows), 1)), dtype=np.float32)
@@ -174,13 +209,20 @@ def _score_blocks(queries, rows, memory):
         if len(queries) > _FEW:
             np.matmul(queries, part.T, out=scores)
         else:
-            # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries.
-            for query, row in zip(queries, scores):
-                np.einsum("ij,j->i", part, query, out=row)
+            _few_products(queries, part, scores)
         yield start, scores
         start += len(part)
         # Small at first, when nothing is known yet that a score must exceed.
         size = min(2 * size, most)
+
+
+def _few_products(queries, rows, scores):
+    # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries; for several, once.
+    step = len(rows) if len(queries) == 1 else max(1, _CLOSE // rows.shape[1])
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        for query, row in zip(queries, scores):
+            np.einsum("ij,j->i", rows[part], query, out=row[part])
 
 
 def _screen(start, scores, error, each, everything, memory):
@@ -242,8 +284,17 @@ class _Best:
         self.floors = np.full(groups, -np.inf if k else np.inf)
         self._groups, self._k, self._rows, self._memory = groups, k, rows, memory
         self._kept, self._new, self._waiting = _no_pairs(), [], 0
-        # So many new pairs are sorted in at a time, so that sorting stays cheap beside finding them.
-        self._patience = max(1 << 14, groups * k)
+        # So many new pairs are sorted in at a time: few enough that the floors rise soon, and enough that sorting stays cheap
+        # beside finding them.
+        self._patience = max(min(_PAIRS, 16 * groups * k), groups * k)
+
+    def another(self):
+        """One for the same groups, of which nothing is known yet."""
+        return _Best(self._groups, self._k, self.queries, self._rows, self._memory)
+
+    def pairs(self):
+        """All that may turn out to be among the best."""
+        return _Pairs.join([self._kept, *self._new])
 
     def add(self, pairs):
         if not self._k:
@@ -258,8 +309,8 @@ class _Best:
         return pairs.query if self._groups > 1 else np.zeros(len(pairs), dtype=np.int64)
 
     def _sort_in(self):
-        self._merge(_Pairs.join([self._kept, *self._new]))
-        if len(self._kept) > 4 * self._patience:
+        self._merge(self.pairs())
+        if len(self._kept) > 4 * max(_PAIRS, self._patience):
             # Almost all scores are alike: only exact ones tell which to keep.
             self.settle()
 
@@ -278,7 +329,7 @@ class _Best:
         if not self._k:
             return
         if self._new:
-            self._merge(_Pairs.join([self._kept, *self._new]))
+            self._merge(self.pairs())
         kept = self._kept
         rough = np.flatnonzero(kept.error)
         kept.score[rough] = exact_scores(self.queries, self._rows, kept.query[rough], kept.row[rough], self._memory)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gluonfr.core import GluonFRError
+from gluonfr.data.writing import shown
+
 # Photos from which the scores of strangers are taken: enough to tell one in two hundred, in seconds where there are many.
 _SAMPLE = 1000
 # People to look at for each of them: the photo's own, and others who may be the same one under another name.
@@ -64,12 +67,14 @@ class Removed:
     photos : int
         Removed or moved.
     erased : bool
-        Whether no byte of what was removed is left in the engine's files. False while another process reads them, and then
-        made up for by the next change, or the next time the gallery is opened.
+        Whether no byte of what was removed is left in the engine's files.
+    left : str
+        Where bytes are left, and what becomes of them; empty when none are.
     """
 
     photos: int
     erased: bool
+    left: str = ""
 
 
 class Engine(ABC):
@@ -175,6 +180,29 @@ class Engine(ABC):
         ]
         told = [(score, name) for score, name in zip(scores, names) if score is not None]
         return np.array([score for score, _ in told]), [name for _, name in told]
+
+
+def not_here(name, where):
+    """GluonFRError of a name that nobody has."""
+    return GluonFRError(f"{shown(name)} is not in {shown(where)}; `gluonfr people` lists who is.")
+
+
+def enrolled_already(name):
+    """GluonFRError of a new name that somebody has."""
+    return GluonFRError(f"{shown(name)} is enrolled already; merge the two if they are one person.")
+
+
+def same_person(name):
+    """GluonFRError of a person that is to be merged into itself."""
+    return GluonFRError(f"{shown(name)} cannot be merged into the same person; name two.")
+
+
+def taken(entry, name, owner):
+    """GluonFRError of a photo of `name` that is enrolled as `owner`."""
+    return GluonFRError(
+        f"{shown(entry.source or 'a photo')} of {shown(name)} is enrolled as {shown(owner)}; "
+        "leave it out, or merge the two if they are one person."
+    )
 
 
 def _typical_of_one(embeddings, names):

@@ -14,6 +14,7 @@ from gluonfr.data.packing.report import write_table
 from gluonfr.data.packing.scan import scan
 from gluonfr.data.writing import shown
 from gluonfr.gallery.gallery import checked_name
+from gluonfr.gallery.milvus_server import is_address, name_in
 from gluonfr.gallery.photos import MIN_FACE, main_face
 
 # Crops that are embedded and enrolled together, unless one person has more: people are enrolled whole.
@@ -87,7 +88,9 @@ def enroll_folder(gallery, embedder, folder, aligned=None, min_face=MIN_FACE, pr
 
 
 def report_beside(path):
-    """Where the report on a gallery's enrolment lies: `g.left_out.csv` beside `g.db`."""
+    """Where the report on a gallery's enrolment lies: `g.left_out.csv` beside `g.db`, and here for one on a server."""
+    if is_address(path):
+        return name_in(path) + ".left_out.csv"
     return os.path.splitext(os.path.expanduser(os.fspath(path)))[0] + ".left_out.csv"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from gluonfr.core import GluonFRError
 from gluonfr.data.writing import shown
 from gluonfr.gallery.engine import Entry, Match
+from gluonfr.gallery.milvus_server import is_address
 from gluonfr.gallery.network import need_same_network
 from gluonfr.gallery.sqlite import SQLiteEngine
 from gluonfr.gallery.unknown import given_threshold, threshold_for
@@ -59,7 +60,7 @@ class Gallery:
     Parameters
     ----------
     where : str or Engine
-        Path of the gallery's file, or the engine that keeps it.
+        Path of the gallery's file; `milvus://HOST:PORT/NAME`, a gallery on a Milvus server; or the engine that keeps it.
     card : Card, optional
         Of the network that the embeddings are from, with its embedding size. Needed to make a gallery; a gallery of another
         network is refused.
@@ -75,14 +76,14 @@ class Gallery:
     Raises
     ------
     GluonFRError
-        The file is missing, locked, damaged, of a later format or no gallery; the network is another.
+        The file is missing, locked, damaged, of a later format or no gallery; no server answers; the network is another.
     """
 
     def __init__(self, where, card=None, create=True):
         if isinstance(where, (str, os.PathLike)):
             if card is not None and not card.embedding_size:
                 raise GluonFRError("card: its embedding_size is 0; a gallery must know how long its embeddings are.")
-            self._engine = SQLiteEngine(where, card, create)
+            self._engine = _engine_of(where)(where, card, create)
         else:
             self._engine = where
         self.card, self.where = self._engine.card, self._engine.where
@@ -101,7 +102,7 @@ class Gallery:
         self.close()
 
     def close(self):
-        """Let go of the file."""
+        """Let go of the file or the server."""
         self._engine.close()
 
     def need(self, card):
@@ -156,9 +157,10 @@ class Gallery:
         return self._engine.entries(name)
 
     def remove(self, name):
-        """Take a person away, with every byte of the name and the embeddings: Removed.
+        """Take a person away, with every byte of the name and the embeddings where the engine can: Removed.
 
-        `erased` is False while another process reads them; the next change or the next opening makes up for it.
+        In a file, `erased` is False only while another process reads them; the next change or the next opening makes up for
+        it. On a Milvus server it is always False.
         """
         return self._engine.remove(name)
 
@@ -250,6 +252,15 @@ class Gallery:
                 "use its network."
             )
         return rows
+
+
+def _engine_of(where):
+    if not is_address(where):
+        return SQLiteEngine
+    # Its client takes a second, which only those wait for who ask for it.
+    from gluonfr.gallery.milvus import MilvusEngine
+
+    return MilvusEngine
 
 
 def checked_name(name):

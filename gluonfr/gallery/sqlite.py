@@ -11,7 +11,7 @@ import numpy as np
 
 from gluonfr.core import Card, GluonFRError, generator
 from gluonfr.data.writing import shown
-from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed
+from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed, enrolled_already, not_here, same_person, taken
 from gluonfr.gallery.matrix import Matrix, search_people
 from gluonfr.gallery.sqlite_file import WAIT, open_file, told
 
@@ -21,6 +21,10 @@ _ROWS = 4096
 _SEED, _SAMPLE = 0, 11
 # A reader that holds the file longer than this is not waited for.
 _WAIT_FOR_READERS = 2.0
+_LEFT = (
+    "Another process is reading {}: until it is done, the old bytes stay in the file beside it that ends with -wal. The next "
+    "change, or the next command that opens the gallery, erases them."
+)
 
 
 class SQLiteEngine(Engine):
@@ -67,27 +71,27 @@ class SQLiteEngine(Engine):
                 person = self._person(name)
                 photos = self._file.execute("DELETE FROM photos WHERE person = ?", (person,)).rowcount
                 self._file.execute("DELETE FROM people WHERE id = ?", (person,))
-            return Removed(photos, self._erase())
+            return self._removed(photos)
 
     def rename(self, old, new):
         with self._lock:
             with self._change(takes_away=True):
                 person = self._person(old)
                 if self._file.execute("SELECT 1 FROM people WHERE name = ?", (new,)).fetchone():
-                    raise GluonFRError(f"{shown(new)} is enrolled already; merge the two if they are one person.")
+                    raise enrolled_already(new)
                 self._file.execute("UPDATE people SET name = ? WHERE id = ?", (new, person))
                 photos = self._file.execute("SELECT count(*) FROM photos WHERE person = ?", (person,)).fetchone()[0]
-            return Removed(photos, self._erase())
+            return self._removed(photos)
 
     def merge(self, name, into):
         with self._lock:
             with self._change(takes_away=True):
                 person, other = self._person(name), self._person(into)
                 if person == other:
-                    raise GluonFRError(f"{shown(name)} cannot be merged into the same person; name two.")
+                    raise same_person(name)
                 photos = self._file.execute("UPDATE photos SET person = ? WHERE person = ?", (other, person)).rowcount
                 self._file.execute("DELETE FROM people WHERE id = ?", (person,))
-            return Removed(photos, self._erase())
+            return self._removed(photos)
 
     def people(self):
         counted = "SELECT name, (SELECT count(*) FROM photos WHERE person = people.id) FROM people ORDER BY id"
@@ -167,10 +171,7 @@ class SQLiteEngine(Engine):
             owner = self._file.execute("SELECT person FROM photos WHERE digest = ?", (entry.digest,)).fetchone()
             if owner and owner[0] != person:
                 other = self._file.execute("SELECT name FROM people WHERE id = ?", owner).fetchone()[0]
-                raise GluonFRError(
-                    f"{shown(entry.source or 'a photo')} of {shown(name)} is enrolled as {shown(other)}; "
-                    "leave it out, or merge the two if they are one person."
-                )
+                raise taken(entry, name, other)
             if not owner:
                 values = (person, entry.digest, entry.source, np.ascontiguousarray(entry.embedding, np.float32).tobytes())
                 self._file.execute("INSERT INTO photos(person, digest, source, embedding) VALUES (?, ?, ?, ?)", values)
@@ -181,7 +182,7 @@ class SQLiteEngine(Engine):
         with self._lock, told(self.where):
             row = self._file.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
         if not row:
-            raise GluonFRError(f"{shown(name)} is not in {shown(self.where)}; `gluonfr people` lists who is.")
+            raise not_here(name, self.where)
         return row[0]
 
     @contextmanager
@@ -209,6 +210,10 @@ class SQLiteEngine(Engine):
         if self._to_erase:
             # A reader kept an earlier change from it.
             self._erase(0)
+
+    def _removed(self, photos):
+        erased = self._erase()
+        return Removed(photos, erased, "" if erased else _LEFT.format(self.where))
 
     def _erase(self, wait=_WAIT_FOR_READERS):
         """Empty the log, in which removed rows are still to be read; False while a reader or writer keeps that from being done.

@@ -81,8 +81,9 @@ def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
         not independent, so that this is the most there can be.
 
     Five people of the gallery must be allowed to lie above the threshold for its own scores to tell it. For a rarer rate the
-    rarest that they tell is carried on by as much as the card's thresholds rise from there, and without a card that cannot
-    be. A gallery of fewer than 10 people takes its card's alone.
+    rarest that they tell is carried on by as much as the card's thresholds rise from there, and down to 5 % by more where the
+    gallery's own scores spread wider than the card's; without a card that cannot be. A gallery of fewer than 10 people takes
+    its card's alone.
     """
     if not photos:
         return Threshold(math.inf, math.nan, 0, "none")
@@ -95,11 +96,16 @@ def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
         return Threshold(_exceeded_by(scores, names, fpir * (people - 1) / people), fpir, people, "gallery")
     if curve is None:
         return Threshold(math.inf, math.nan, people, "none")
-    wanted = curve.similarity(per_pair(fpir, photos))
+
+    def by_card(rate):
+        return curve.similarity(per_pair(rate, photos))
+
     if told > _MOST_COMMON:
-        return Threshold(wanted, fpir, people, "card")
+        return Threshold(by_card(fpir), fpir, people, "card")
     own = _exceeded_by(scores, names, told * (people - 1) / people)
-    return Threshold(own + wanted - curve.similarity(per_pair(told, photos)), fpir, people, "gallery and card")
+    rare = min(told, max(fpir, _RARE))
+    rise = _stretch(scores, names, by_card) * (by_card(rare) - by_card(told)) + by_card(fpir) - by_card(rare)
+    return Threshold(own + rise, fpir, people, "gallery and card")
 
 
 def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
@@ -110,18 +116,43 @@ def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
     measured = len(set(names))
     if measured and above >= _PEOPLE_ABOVE / measured:
         return Threshold(similarity, min(1.0, above * people / max(people - 1, 1)), people, "given")
-    far = Curve(card.thresholds).far(similarity) if card and card.thresholds else math.nan
-    return Threshold(similarity, 1.0 if far >= 1 else per_search(far, photos), people, "given")
+    if not (card and card.thresholds and photos):
+        return Threshold(similarity, math.nan, people, "given")
+    # The rate for which the rule would have given this threshold, which rises as the rate falls.
+    common, rare = 1 - 1e-9, 1e-9
+    for _ in range(50):
+        between = math.sqrt(common * rare)
+        if threshold_for(between, people, photos, scores, names, card).similarity < similarity:
+            common = between
+        else:
+            rare = between
+    return Threshold(similarity, 1.0 if common > 0.999 else common, people, "given")
 
 
 # More strangers than this are never let through to tell a threshold.
 _MOST_COMMON = 0.5
+# Rates beyond which it is not whole groups of people that lie above, but single ones.
+_RARE = 0.05
 
 
 def _weights(names):
     """One for each photo, so that people count alike; their sum is 1."""
     people, of, counts = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True, return_counts=True)
     return 1 / (counts[of] * len(people)) if len(people) else np.empty(0)
+
+
+def _stretch(scores, names, by_card):
+    """By how much more the gallery's scores rise towards rarer rates than the card says.
+
+    The card counts the photos of a search as independent. Where a network finds whole groups of people alike they are not:
+    some strangers are like many people, others like nobody, and the best scores of searches spread wider. The mean of both
+    was right for a network of either kind.
+    """
+    weights, people = _weights(names), len(set(names))
+    mean = float(weights @ scores)
+    spread = math.sqrt(float(weights @ (scores - mean) ** 2) * people / (people - 1))
+    expected = float(np.std([by_card((step + 0.5) / 100) for step in range(100)]))
+    return (1 + max(1.0, spread / expected)) / 2 if expected else 1.0
 
 
 def _exceeded_by(scores, names, share):

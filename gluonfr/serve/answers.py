@@ -103,7 +103,8 @@ class Enrolled(BaseModel):
 
 
 class Changed(BaseModel):
-    """How many photos were removed or moved, and whether no byte of what is gone is left in the files yet."""
+    """How many photos were removed or moved, whether no byte of what is gone is left, and where some are."""
 
     photos: int
     erased: bool
+    left: str = ""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.top_k import search, top_k
+from gluonfr.core.top_k import _spans, search, top_k
 
 
 def full_search(queries, rows, k):
@@ -42,6 +42,26 @@ def test_equals_a_full_search_in_float64(kind):
         np.testing.assert_array_equal(scores[:, : wanted.shape[1]], wanted_scores)
         assert (indices[:, len(rows) :] == -1).all() and (scores[:, len(rows) :] == -np.inf).all()
         np.testing.assert_array_equal(largest, every[:7])
+
+
+@pytest.mark.parametrize("kind", ["random", "copies", "one row", "small integers", "nearly alike"])
+def test_threads_change_nothing(kind, monkeypatch):
+    monkeypatch.setattr("gluonfr.core.top_k.cores", lambda: 3)
+    monkeypatch.setattr("gluonfr.core.top_k._MANY", 100)
+    used = 0
+    for seed in range(25):
+        queries, rows, k = vectors(kind, seed)
+        skip = np.random.default_rng(seed).random(len(rows)) < 0.2
+        for some in (queries[:1], queries[:4]):
+            used += len(_spans(len(some), rows)) == 3
+            scores, indices = top_k(some, rows, k, memory=1 << 20)
+            wanted_scores, wanted, _ = full_search(some, rows, k)
+            np.testing.assert_array_equal(indices[:, : wanted.shape[1]], wanted)
+            np.testing.assert_array_equal(scores[:, : wanted.shape[1]], wanted_scores)
+            (_, indices), _ = search(some, rows, k, skip=skip)
+            _, wanted, _ = full_search(some, rows[~skip], k)
+            np.testing.assert_array_equal(indices[:, : wanted.shape[1]], np.flatnonzero(~skip)[wanted])
+    assert used > 30
 
 
 def test_ties_go_to_the_lower_index_across_blocks():

@@ -52,7 +52,8 @@ def test_a_large_gallery_takes_its_own_scores():
 
 
 def test_rarer_alarms_than_people_tell_are_carried_on_by_the_card():
-    scores, names = np.linspace(0, 1, 100, endpoint=False), [str(n) for n in range(100)]
+    # Scores no further apart than the card has it: the best of a hundred, where a tenth of the rate is 0.1.
+    scores, names = np.linspace(0.4, 0.5, 100, endpoint=False), [str(n) for n in range(100)]
     told = threshold_for(0.05, 100, 100, scores, names, WITH_POINTS)
     rarer = threshold_for(0.005, 100, 100, scores, names, WITH_POINTS)
     assert (told.basis, rarer.basis) == ("gallery", "gallery and card")
@@ -61,13 +62,33 @@ def test_rarer_alarms_than_people_tell_are_carried_on_by_the_card():
     assert threshold_for(0.005, 100, 100, scores, names).basis == "none"
 
 
+def test_scores_that_spread_wider_than_the_cards_are_carried_on_further():
+    names = [str(n) for n in range(12)]
+    # The best of many whose logarithm falls by 1 in 0.1 / log(10) spread like Gumbel's: pi / sqrt(6) times as much.
+    spread = 0.1 / np.log(10) * np.pi / np.sqrt(6)
+    for times in (0.5, 1, 3):
+        steps = np.arange(12) - 5.5
+        scores = 0.4 + times * spread * steps / steps.std(ddof=1)
+        told, rare, rarer = (
+            threshold_for(fpir, 12, 100, scores, names, WITH_POINTS).similarity for fpir in (5 / 12 - 1e-9, 0.05, 0.005)
+        )
+        by_card = 0.1 * np.log10(per_pair(5 / 12, 100) / per_pair(0.05, 100))
+        assert rare - told == pytest.approx(by_card * (1 + max(1, times)) / 2, rel=0.05)
+        # Where single people decide, the card is right again.
+        assert rarer - rare == pytest.approx(0.1, abs=0.002)
+
+
 def test_a_threshold_of_your_own_is_told_what_it_means():
     scores, names = np.linspace(0, 1, 100, endpoint=False), [str(n) for n in range(100)]
     assert given_threshold(0.799, 100, 100, scores, names).fpir == pytest.approx(0.2, abs=0.01)
     # Above all scores that tell something, by the card; without one, not at all.
-    assert given_threshold(0.35, 10, 10, card=WITH_POINTS).fpir == pytest.approx(per_search(1e-3, 10))
+    assert given_threshold(0.35, 9, 10, card=WITH_POINTS).fpir == pytest.approx(per_search(1e-3, 10))
     assert np.isnan(given_threshold(0.999, 100, 100, scores, names).fpir)
     assert given_threshold(-1, 10, 10, card=WITH_POINTS).fpir == 1
+    # What is announced for a rate is told of its threshold.
+    for fpir in (0.03, 0.001):
+        threshold = threshold_for(fpir, 100, 100, scores, names, WITH_POINTS)
+        assert given_threshold(threshold.similarity, 100, 100, scores, names, WITH_POINTS).fpir == pytest.approx(fpir, rel=1e-3)
 
 
 def test_two_names_of_one_person_are_no_strangers(tmp_path):
@@ -99,7 +120,8 @@ def test_the_threshold_follows_the_gallery(tmp_path):
 
 def measured(faces, people, photos, strangers, per_stranger):
     """Embeddings by y1: of celeb's people for the gallery and as known probes, of its other people, and of LFW."""
-    embedder = Embedder(os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json"))
+    # Without the mirrored images, which take as long again.
+    embedder = Embedder(os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json"), flip=False)
     celeb, lfw = get_recognition_dataset("celeb", root=faces), FRValDataset("lfw", root=faces)
     order = np.random.default_rng(5).permutation(len(celeb.identities))
     chosen = [celeb.identities[person] for person in order[:people]]
@@ -141,10 +163,10 @@ def announced_against_counted(faces, path, people, photos, strangers, per_strang
 
 
 def test_announced_false_alarms_against_counted_ones(faces, tmp_path):
-    found = announced_against_counted(faces, tmp_path / "g.db", 80, 3, 250, 1)
-    # Strangers like the gallery's people: what is announced, within what 80 people tell. LFW's faces are less like them.
+    found = announced_against_counted(faces, tmp_path / "g.db", 60, 3, 120, 1)
+    # Strangers like the gallery's people: what is announced, within what 60 people tell. LFW's faces are less like them.
     assert 0.04 < found[0.1][0] < 0.25 and found[0.01][0] < 0.04
-    assert 0.01 < found[0.1][1] < 0.15 and found[0.01][1] < 0.02
+    assert found[0.1][1] < 0.15 and found[0.01][1] < 0.02
     assert found[0.1][2] > 0.93 and found[0.01][2] > 0.9
 
 

@@ -62,8 +62,7 @@ const remove = ({ name, photos }) =>
     return told(`${name} is deleted.`, done);
   });
 
-const told = (words, { erased }) =>
-  erased ? words : `${words} Another program is reading the gallery: the next change erases the last bytes of it.`;
+const told = (words, { left }) => (left ? `${words} ${left}` : words);
 
 /** Ask for a name or a yes, and do it; the dialog stays open while something is wrong. */
 function dialog(action, text, field, value, work) {
