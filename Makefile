@@ -16,11 +16,15 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# A process a core, each with one thread of MXNet; a file's tests stay in one process.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
+test test-full: export MXNET_OMP_MAX_THREADS = 1
+
 test: lint
-	$(BIN)/python -m pytest -q -m "not full" $(ARGS)
+	$(BIN)/python -m pytest -q -m "not full" $(PARALLEL) $(ARGS)
 
 test-full: lint
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 # Kills a hundred training runs at random moments and holds what comes of them to the unbroken ones, bit by bit.
 test-faults: $(VENV)/ready

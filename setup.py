@@ -20,11 +20,13 @@ ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= 
 # dlib's weights (CC0), 100 MB with others that are not used. Its code is not run.
 FREE = ["face-recognition-models==0.3.0"]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
+# The newest of both for each Python; tried: 0.124 with Python 3.8, 0.165 with 3.11 and 3.12.
+SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
 NEWER = [f'{each}; python_version >= "3.10"' for each in ("selenium", *NOTEBOOK)]
-TEST = ["pytest>=7", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN]
+TEST = ["pytest>=7", "pytest-xdist", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE]
 
 setup(
     name="gluonfr",
@@ -34,7 +36,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
-    package_data={"gluonfr.viz.report": ["templates/*"]},
+    package_data={"gluonfr.viz.report": ["templates/*"], "gluonfr.serve": ["page/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY
     + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3"],
@@ -45,6 +47,7 @@ setup(
         "onnx": ONNX,
         "align": ALIGN,
         "free": FREE,
+        "serve": SERVE,
         "test": TEST,
         "docs": ["nbconvert", *NOTEBOOK],
     },

@@ -1,6 +1,9 @@
 import cv2
 import numpy as np
 
+# Sides of a canvas are multiples of this: what oneDNN prepares for a shape stays in memory for good, so shapes must be few.
+_STEP = 64
+
 
 def pyramid(image, scales):
     """The image in several sizes, all on one canvas, so that a network without padding sees them in one go.
@@ -17,12 +20,13 @@ def pyramid(image, scales):
     Returns
     -------
     canvas : uint8 (h, w, 3)
-        Black between the sizes.
+        Black between the sizes; h and w are multiples of 64.
     places : list of (x, y, width, height)
         Of each size on the canvas.
     """
     sizes = [tuple(int(np.ceil(length * scale)) for length in image.shape[1::-1]) for scale in scales]
     places, (width, height) = _shelves(sizes)
+    height, width = (-(-length // _STEP) * _STEP for length in (height, width))
     canvas = np.zeros((height, width, 3), dtype=np.uint8)
     for number, (x, y, w, h) in enumerate(places):
         source, how = image, cv2.INTER_AREA

@@ -66,15 +66,20 @@ class Source:
 
     def read(self, numbers):
         """Yield `(label, payload)` of these images; each is decoded once to see that it can be."""
+        for number, payload in self.read_numbered(numbers):
+            yield int(self.labels[number]), payload
+
+    def read_numbered(self, numbers):
+        """As `read`, with the image's number in place of the label."""
         for number in tqdm(numbers, desc=os.path.basename(os.path.dirname(self.records.path)), unit="image", disable=None):
             number = int(number)
             try:
-                label, payload = self.records.read(number)
+                payload = self.records.read(number)[1]
                 images.decode(payload, lambda number=number: self.records.describe(number))
             except GluonFRError as error:
                 self._leave_out(number, str(error))
                 continue
-            yield int(label), payload
+            yield number, payload
 
     def _first_size(self):
         for number in self.numbers().tolist():
@@ -180,7 +185,7 @@ def merge(paths, out, by_name=False, skip=False):
         images_of_all = (
             (new[label], payload) for source, new in zip(sources, labels) for label, payload in source.read(source.numbers())
         )
-        _write(folder, images_of_all, names, sources[0].image_size)
+        write_set(folder, images_of_all, names, sources[0].image_size)
     return [source.left_out for source in sources]
 
 
@@ -230,11 +235,12 @@ def split(path, out_a, out_b, fraction=None, identities=None, seed=0, skip=False
             new = {label: number for number, label in enumerate(mine.tolist())}
             stream = source.read(np.flatnonzero(np.isin(source.labels, mine)))
             names = [source.name(label) for label in new]
-            _write(folder, ((new[label], payload) for label, payload in stream), names, source.image_size)
+            write_set(folder, ((new[label], payload) for label, payload in stream), names, source.image_size)
     return source.left_out
 
 
-def _write(folder, stream, names, image_size):
+def write_set(folder, stream, names, image_size):
+    """Write a set of `(label, payload)` into a folder that exists, with `identities.csv` of the labels' names."""
     counts = np.zeros(len(names), dtype=np.int64)
     with RecordWriter(folder, image_size) as writer:
         for label, payload in stream:

@@ -76,13 +76,14 @@ def _folder_names(source):
     people = source.people.tolist()
     names = [source.name(label) for label in people]
     # Some file systems do not tell capital letters from small ones.
-    if source.names is None or len({name.casefold() for name in names}) < len(names) or not all(map(_fits, names)):
+    if source.names is None or len({name.casefold() for name in names}) < len(names) or not all(map(folder_name_fits, names)):
         digits = max(6, len(str(people[-1])))
         names = [f"{label:0{digits}d}" for label in people]
     return dict(zip(people, names))
 
 
-def _fits(name):
+def folder_name_fits(name):
+    """Whether every common file system takes a folder of that name."""
     encoded = name.encode("utf-8", "surrogateescape")
     return (
         not (name.startswith(".") or name.strip() != name or {"/", "\\", "\0"} & set(name))

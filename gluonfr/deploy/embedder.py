@@ -48,6 +48,7 @@ class Embedder:
     ----------
     card : Card
     embedding_size : int
+    flip : bool
 
     Raises
     ------
@@ -78,7 +79,7 @@ class Embedder:
                 raise GluonFRError("card: a network of your own needs one, such as Card(image_size=(112, 112)).")
         self.card = card
         self.net = _running(net, card, backend)
-        self._flip, self._batch_size, self._detector = flip, batch_size, detector
+        self.flip, self._batch_size, self._detector = flip, batch_size, detector
         self._lock = threading.Lock()
 
     @property
@@ -121,7 +122,7 @@ class Embedder:
         if not len(many):
             return np.zeros((0, self.embedding_size), dtype=np.float32)
         crops = _Crops(self, many, aligned)
-        return embed(self.net, crops, self._contexts, self._batch_size, self._flip, progress, normalise)
+        return embed(self.net, crops, self._contexts, self._batch_size, self.flip, progress, normalise)
 
     def files(self, paths, aligned=None, progress=None):
         """Embeddings of many files, some of which may be useless.

@@ -48,6 +48,7 @@ class SQLiteEngine(Engine):
             self.card = self._network(card)
             self._matrix, self._names = Matrix(self.card.embedding_size), {}
             self._seen, self._generation, self._last_person = None, None, 0
+            self._place = _place(self.where)
             # What a process that was killed, or kept from it by a reader, could not erase.
             self._to_erase = True
             self._erase(0)
@@ -186,6 +187,11 @@ class SQLiteEngine(Engine):
     @contextmanager
     def _change(self, takes_away=False):
         """A transaction: all of the block or nothing, on the disk when it is left."""
+        if _place(self.where) != self._place:
+            # The open file would take the change, and nobody would find it again.
+            raise GluonFRError(
+                f"{shown(self.where)} was moved, deleted or replaced since it was opened; open it again: nothing was changed."
+            ) from FileNotFoundError(self.where)
         with self._lock, told(self.where):
             self._file.execute("BEGIN IMMEDIATE")
             try:
@@ -293,3 +299,12 @@ class SQLiteEngine(Engine):
         with self._lock, told(self.where):
             rows = ((int(each), self._file.execute(source, (int(each),)).fetchone()) for each in ids)
             return {each: row[0] for each, row in rows if row}
+
+
+def _place(path):
+    """What tells a file from another one of the same name; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

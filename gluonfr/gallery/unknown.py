@@ -87,7 +87,7 @@ def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
     if not photos:
         return Threshold(math.inf, math.nan, 0, "none")
     scores = np.asarray(scores, dtype=np.float64)
-    curve = _Curve(card.thresholds) if card and card.thresholds else None
+    curve = Curve(card.thresholds) if card and card.thresholds else None
     measured = len(set(names))
     # A little rarer, since the scores are among one person less.
     told = _PEOPLE_ABOVE / measured if measured else math.inf
@@ -110,7 +110,7 @@ def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
     measured = len(set(names))
     if measured and above >= _PEOPLE_ABOVE / measured:
         return Threshold(similarity, min(1.0, above * people / max(people - 1, 1)), people, "given")
-    far = _Curve(card.thresholds).far(similarity) if card and card.thresholds else math.nan
+    far = Curve(card.thresholds).far(similarity) if card and card.thresholds else math.nan
     return Threshold(similarity, 1.0 if far >= 1 else per_search(far, photos), people, "given")
 
 
@@ -131,7 +131,7 @@ def _exceeded_by(scores, names, share):
     return float(scores[order[min(np.searchsorted(above, share * (1 + 1e-12), side="right"), len(order) - 1)]])
 
 
-class _Curve:
+class Curve:
     """FAR of a pair and similarity, between and beyond the thresholds of a card: straight in the logarithm of the FAR.
 
     Beyond the rarest rate that was measured this is a little too high a similarity, because the tail of impostor scores falls

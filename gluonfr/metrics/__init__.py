@@ -1,6 +1,7 @@
-"""How good it is: verification (1:1), identification (1:N), and the protocols of MegaFace and IJB."""
+"""How good it is: verification (1:1), identification (1:N), clusters, and the protocols of MegaFace and IJB."""
 
 from gluonfr.metrics.bootstrap import Intervals, bootstrap_people, linked_people
+from gluonfr.metrics.clustering import ClusteringResult, bcubed
 from gluonfr.metrics.evaluation import GroupResult, PairEvaluation, evaluate_pairs
 from gluonfr.metrics.identification import DirAtFpir, IdentificationResult, evaluate_identification
 from gluonfr.metrics.megaface import MegaFaceResult, MegaFaceTar, evaluate_megaface
@@ -20,6 +21,7 @@ from gluonfr.metrics.verification import FaceVerification, pair_distances
 __all__ = [
     "FARS",
     "ROC",
+    "ClusteringResult",
     "DirAtFpir",
     "FaceVerification",
     "GroupResult",
@@ -33,6 +35,7 @@ __all__ = [
     "TemplateIdentification",
     "TemplateVerification",
     "VerificationResult",
+    "bcubed",
     "bootstrap_people",
     "evaluate_identification",
     "evaluate_megaface",

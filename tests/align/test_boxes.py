@@ -85,6 +85,9 @@ def test_pyramid_holds_every_size_apart():
         assert np.abs(part[..., 0] - at_x * 0.6).max() < 2.5 and np.abs(part[..., 1] - at_y[:, None] * 0.8).max() < 2.5
     assert seen.max() == 1 and not canvas[seen == 0].any()
     assert (seen > 0).mean() > 0.7
+    # Few shapes in all, and none larger than it must be.
+    assert canvas.shape[0] % 64 == canvas.shape[1] % 64 == 0
+    assert seen[-64:].any() and seen[:, -64:].any()
 
 
 @pytest.mark.parametrize("height, width", [(150, 201), (97, 64), (40, 41)])

@@ -148,3 +148,17 @@ def test_a_file_that_may_only_be_read_can_be_asked(tmp_path):
             name, error = said.read().splitlines()
         assert name == "p3" and "may only be read" in error
     shutil.rmtree(folder)
+
+
+def test_a_file_that_is_gone_takes_no_change(path):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+        os.rename(path, path + ".moved")
+        for another in (False, True):
+            if another:
+                Gallery(path, CARD).close()
+            for change in (lambda: gallery.enroll("b", faces_of(1)), lambda: gallery.remove("a")):
+                with pytest.raises(GluonFRError, match="was moved, deleted or replaced"):
+                    change()
+        # What was there can still be asked.
+        assert gallery.identify(faces_of(0)[:1])[0].matches[0].name == "a"

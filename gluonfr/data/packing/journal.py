@@ -173,9 +173,7 @@ def alone(folder):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise GluonFRError(
-                f"{shown(folder)}: another process packs into it; wait for it, or name another folder."
-            ) from error
+            raise GluonFRError(f"{shown(folder)}: another process works in it; wait for it, or name another folder.") from error
         except OSError:
             # Some network file systems have no locks.
             logger.info("%s: cannot be locked", shown(folder))

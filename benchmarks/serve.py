@@ -1,0 +1,146 @@
+"""Load on `gluonfr serve`: clients that ask as fast as they are answered, over loopback.
+
+    python benchmarks/serve.py PHOTO_OR_FOLDER [--model MODEL] [--clients 16] [--seconds 60]
+
+Each client sends a photo to be identified, and every tenth time asks for the people instead. Who is told that the server is
+busy (429) waits as long as it is told. The gallery holds 1,000 made-up people. Nothing but 200 and 429 may come back.
+Every photo is sent once before the clock starts, because the networks take memory for each new shape.
+
+Measured 2026-11-25 on 2 cores, no GPU, which other work kept busy (load average 13 to 15): trust the order of magnitude. 168
+photos of one or two faces, y1:
+
+    statuses {200: 469, 429: 465}, 0 without an answer
+    identify     5.8 answers/s, p50  1092 ms, p99  3136 ms
+    people       1.4 answers/s, p50    49 ms, p99   175 ms
+    resident memory, MB: 513 before the first photo; under load 790 at the start, 791 at the end
+"""
+
+import argparse
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import psutil
+
+from gluonfr.data.packing import read_file
+from gluonfr.deploy import load_model
+from gluonfr.deploy.files import find_images
+from gluonfr.gallery import Gallery, network_name
+
+PEOPLE, PHOTOS = 1000, 4
+# Memory is looked at so often, in seconds.
+EVERY = 5.0
+
+
+class Client(threading.Thread):
+    """Asks until the time is over: `statuses` of all answers, `seconds` of those that are 200, by kind of request."""
+
+    def __init__(self, number, port, photos, until):
+        super().__init__()
+        self.number, self.port, self.photos, self.until = number, port, photos, until
+        self.statuses, self.seconds, self.failed = Counter(), {"identify": [], "people": []}, []
+
+    def run(self):
+        connection, turn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60), self.number
+        while time.monotonic() < self.until:
+            turn += 1
+            kind = "people" if turn % 10 == 0 else "identify"
+            start = time.perf_counter()
+            try:
+                status, wait = self.ask(connection, kind, self.photos[turn % len(self.photos)])
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+                connection.close()
+                continue
+            self.statuses[status] += 1
+            if status == 200:
+                self.seconds[kind].append(time.perf_counter() - start)
+            time.sleep(wait)
+        connection.close()
+
+    @staticmethod
+    def ask(connection, kind, photo):
+        if kind == "people":
+            connection.request("GET", "/api/people?limit=50")
+        else:
+            connection.request("POST", "/api/identify", photo)
+        response = connection.getresponse()
+        response.read()
+        return response.status, float(response.headers.get("Retry-After", 0))
+
+
+def started(folder, model):
+    """(process, port) of a server with a gallery of made-up people."""
+    _, card = load_model(model)
+    path = os.path.join(folder, "g.db")
+    with Gallery(path, card) as gallery:
+        random = np.random.default_rng(0)
+        gallery.enroll_people(
+            {f"person {i}": (random.normal(size=(PHOTOS, card.embedding_size)), None, None) for i in range(PEOPLE)}
+        )
+    named = ["--model", model] if model else []
+    command = [sys.executable, "-m", "gluonfr", "serve", "--gallery", path, "--port", "0", *named]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if "answers now" in line:
+            return process, int(line.split()[0].rsplit(":", 1)[1].strip("/")), network_name(card)
+    raise SystemExit("the server did not start")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", help="a photo with faces, or a folder of some")
+    parser.add_argument("--model", help="as for gluonfr serve")
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=60)
+    options = parser.parse_args()
+    photos = [read_file(path) for path in find_images([options.photos])]
+    with tempfile.TemporaryDirectory() as folder:
+        process, port, network = started(folder, options.model)
+        try:
+            measure(process, port, network, photos, options)
+        finally:
+            process.terminate()
+            print(f"ended with status {process.wait(30)}")
+
+
+def measure(process, port, network, photos, options):
+    once = Client(0, port, photos, 0)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    fresh = psutil.Process(process.pid).memory_info().rss
+    for photo in photos:
+        once.ask(connection, "identify", photo)
+    connection.close()
+    start = time.monotonic()
+    clients = [Client(number, port, photos, start + options.seconds) for number in range(options.clients)]
+    memory = [psutil.Process(process.pid).memory_info().rss]
+    for client in clients:
+        client.start()
+    while any(client.is_alive() for client in clients):
+        time.sleep(EVERY)
+        memory.append(psutil.Process(process.pid).memory_info().rss)
+    took = time.monotonic() - start
+    statuses = sum((client.statuses for client in clients), Counter())
+    failed = [error for client in clients for error in client.failed]
+    print(f"{network}; {len(photos)} photos, {options.clients} clients, {took:.0f} s")
+    print(f"statuses {dict(statuses)}, {len(failed)} without an answer {failed[:3]}")
+    for kind in ("identify", "people"):
+        seconds = np.array([each for client in clients for each in client.seconds[kind]])
+        p50, p99 = np.percentile(seconds, [50, 99])
+        print(f"{kind:9} {len(seconds) / took:6.1f} answers/s, p50 {1000 * p50:5.0f} ms, p99 {1000 * p99:5.0f} ms")
+    print(
+        f"resident memory, MB: {fresh / 1e6:.0f} before the first photo; from then on "
+        + " ".join(f"{each / 1e6:.0f}" for each in memory)
+    )
+    if failed or set(statuses) - {200, 429}:
+        raise SystemExit("something else than 200 and 429 came back")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+from gluonfr.cli.arguments import add_devices, add_json, add_model, add_root, make_embedder, write_json
+from gluonfr.cli.embed import add_aligned, aligned
+
+
+def add_arguments(parser):
+    parser.add_argument("set", help="a .rec, a folder with train.rec, a training set below --root, or a folder a person")
+    parser.add_argument("--out", required=True, help="new folder of the report: tables, contact sheets, changes.csv")
+    parser.add_argument("--against", metavar="SET", help="a test set, whose people should not be in the set: also a .bin")
+    parser.add_argument(
+        "--apply", metavar="FOLDER", help="write the set with the changes of the report, which may be finished already, there"
+    )
+    parser.add_argument("--embeddings", metavar="FOLDER", help="keep the embeddings there, for another run")
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out damaged records instead of stopping")
+    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face on a photo, in pixels")
+    add_root(parser)
+    add_model(parser)
+    add_aligned(parser)
+    add_devices(parser)
+    add_json(parser)
+
+
+def run(arguments):
+    from gluonfr.core import GluonFRError
+    from gluonfr.data.writing import need_new_folder
+    from gluonfr.gallery import open_set
+    from gluonfr.gallery.cleaning import is_report
+
+    options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
+    faces = open_set(arguments.set, *options)
+    if arguments.apply:
+        need_new_folder(arguments.apply)
+    left_out = {}
+    if not (arguments.apply and is_report(arguments.out)):
+        # A mistyped name is told before a network is loaded.
+        need_new_folder(arguments.out)
+        try:
+            left_out = _look(arguments, faces, arguments.against and open_set(arguments.against, *options))
+        except KeyboardInterrupt:
+            raise GluonFRError("interrupted; the embeddings so far are kept, give the same command to go on.") from None
+    if arguments.apply:
+        _apply(arguments, faces)
+    return 1 if left_out else 0
+
+
+def _look(arguments, faces, against):
+    from gluonfr.data.writing import shown
+    from gluonfr.gallery import clean, network_name
+
+    embedder = make_embedder(arguments, detector=arguments.detector)
+    found = clean(embedder, faces, arguments.out, against, arguments.embeddings, progress=True)
+    values = found.to_dict()
+    print(f"{network_name(embedder.card)}; {values['images']:,} images of {values['people']:,} people")
+    for sentence in found.explain():
+        print(f"- {sentence}")
+    print(f"{shown(arguments.out)}: changes.csv removes {values['removed']:,} images and relabels {values['relabelled']:,}")
+    if values["left_out"]:
+        print(f"{len(values['left_out']):,} images left out: left_out.csv says why")
+    write_json(arguments, {"network": network_name(embedder.card), **values})
+    return values["left_out"]
+
+
+def _apply(arguments, faces):
+    from gluonfr.data.writing import shown
+    from gluonfr.gallery import apply_changes
+
+    kept, removed, relabelled = apply_changes(faces, arguments.out, arguments.apply)
+    print(
+        f"{shown(arguments.apply)}: {kept:,} images, {relabelled:,} of them under another label; {removed:,} removed, which "
+        "changes.csv there lists"
+    )

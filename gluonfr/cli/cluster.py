@@ -1,0 +1,56 @@
+from gluonfr.cli.arguments import add_devices, add_json, add_model, embedder_of, write_json
+from gluonfr.cli.embed import add_aligned, aligned
+
+
+def add_arguments(parser):
+    parser.add_argument("photos", help="folder of photos, whatever its tree")
+    parser.add_argument("out", help="new folder: people/ a folder a person, once/, sheets/, clusters.csv, left_out.csv")
+    parser.add_argument("--gallery", metavar="FILE", help="file of a gallery that names the known ones")
+    parser.add_argument("--fpir", type=float, default=0.01, help="with --gallery: share of strangers' faces that may be named")
+    parser.add_argument("--threshold", type=float, help="mean similarity above which groups are one person")
+    parser.add_argument("--link", action="store_true", help="hard links, which take no space, in place of copies")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="the photos lie in a folder a person: say how well the clusters are these"
+    )
+    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
+    add_model(parser)
+    add_aligned(parser)
+    add_devices(parser)
+    add_json(parser)
+
+
+def run(arguments):
+    from contextlib import ExitStack
+
+    from gluonfr.core import GluonFRError
+    from gluonfr.data.writing import need_new_folder, shown
+    from gluonfr.gallery import Gallery, cluster_photos, network_name
+
+    # A mistyped name is told before a network is loaded.
+    need_new_folder(arguments.out)
+    with ExitStack() as stack:
+        gallery = stack.enter_context(Gallery(arguments.gallery, create=False)) if arguments.gallery else None
+        embedder = embedder_of(arguments, gallery)
+        try:
+            done = cluster_photos(
+                *(embedder, arguments.photos, arguments.out, gallery, arguments.fpir, arguments.threshold),
+                *(aligned(arguments), arguments.min_face, arguments.link, arguments.evaluate),
+                progress="faces",
+            )
+        except KeyboardInterrupt:
+            raise GluonFRError("interrupted; the faces found so far are kept, give the same command to go on.") from None
+    print(f"{network_name(embedder.card)}; {done.faces:,} faces on {done.photos:,} photos")
+    print(done.clusters.explain())
+    if done.threshold is not None:
+        print(f"{len(done.named):,} people of {shown(arguments.gallery)} are among them; {done.threshold}")
+    print(f"{shown(arguments.out)}: {len(done.people):,} people on several photos or named, {done.once:,} on a single photo")
+    if done.evaluation is not None:
+        result = done.evaluation
+        print(
+            f"B-cubed over {result.faces:,} faces of {result.people:,} people: precision {result.precision:.4f}, "
+            f"recall {result.recall:.4f}, F {result.f:.4f}"
+        )
+    if done.left_out:
+        print(f"{len(done.left_out):,} photos left out: left_out.csv says why")
+    write_json(arguments, {"network": network_name(embedder.card), **done.to_dict()})
+    return 1 if done.left_out else 0

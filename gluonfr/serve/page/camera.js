@@ -1,0 +1,56 @@
+// A photo from the camera.
+
+import { $, say } from "./dom.js";
+
+const WRONG = {
+  NotAllowedError: "The browser may not use the camera; allow it beside the address, or choose a photo.",
+  NotFoundError: "There is no camera here; choose a photo.",
+  NotReadableError: "Another program is using the camera; close that one, or choose a photo.",
+};
+let stream = null;
+
+/** Call `taken` with each photo that is taken. */
+export function setUpCamera(taken) {
+  const video = $("#camera-picture");
+
+  async function start() {
+    // Browsers give a page the camera only through HTTPS or on the machine itself; phones have a way of their own.
+    if (!navigator.mediaDevices) {
+      $("#photo-taken").click();
+      return;
+    }
+    try {
+      stream ??= await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } }, audio: false });
+      video.srcObject = stream;
+      await video.play();
+      $("#camera").hidden = false;
+      $("#camera-take").focus();
+      say("look", "");
+    } catch (error) {
+      stop();
+      say("look", "", WRONG[error.name] ?? "The camera cannot be used; choose a photo.");
+    }
+  }
+
+  function stop() {
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = video.srcObject = null;
+    $("#camera").hidden = true;
+  }
+
+  function take() {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    canvas.toBlob((blob) => taken(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.92);
+    stop();
+  }
+
+  $("#camera-start").addEventListener("click", start);
+  $("#camera-take").addEventListener("click", take);
+  $("#camera-stop").addEventListener("click", () => {
+    stop();
+    $("#camera-start").focus();
+  });
+  $("#photo-taken").addEventListener("change", (event) => event.target.files[0] && taken(event.target.files[0]));
+}

@@ -1,0 +1,158 @@
+// Who is on a photo, and the form that enrols a face of it.
+
+import { ask } from "./api.js";
+import { count, $, make, named, place, say } from "./dom.js";
+import { chosen, nameOf } from "./threshold.js";
+
+const image = $("#shown");
+let photo = null;
+let found = null;
+let enrolled = () => {};
+
+/** Call `call` when somebody was enrolled. */
+export function onEnrolled(call) {
+  enrolled = call;
+}
+
+/** Show a photo and say who is on it. */
+export async function look(file, most) {
+  if (!file) return;
+  photo = file;
+  clear();
+  if (file.size > most) {
+    say("look", "", `The file is larger than ${Math.round(most / 1e6)} MB; choose a smaller photo.`);
+    return;
+  }
+  await showImage(file);
+  if (await identify(file)) say("look", summary());
+}
+
+async function identify(file) {
+  say("look", "Looking for faces …");
+  const waits = () => say("look", "The server is busy; this photo waits for its turn …");
+  try {
+    const answer = await ask("/api/identify", { method: "POST", params: { similarity: chosen() }, body: file, waits });
+    // Meanwhile another photo may have been chosen.
+    if (file !== photo) return false;
+    found = answer;
+    draw();
+    return true;
+  } catch (error) {
+    if (file === photo) say("look", "", error.message);
+    return false;
+  }
+}
+
+function clear() {
+  found = null;
+  $("#picture").hidden = true;
+  $("#boxes").replaceChildren();
+  $("#faces").replaceChildren();
+  say("look", "");
+}
+
+async function showImage(file) {
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(file);
+  try {
+    await image.decode();
+    if (file === photo) $("#picture").hidden = false;
+  } catch {
+    // A format that the server may know and the browser does not: names are listed all the same.
+  }
+}
+
+function summary() {
+  const known = found.faces.filter((face) => nameOf(face) !== null).length;
+  const faces = found.faces.length;
+  const told = faces === 1 ? (known ? "known" : "unknown") : `${known || "none"} of them known`;
+  return `${count(faces, "face", "faces")}, ${told} (${found.network}).`;
+}
+
+/** The names again, at another threshold; `speak` says how many are known. */
+export function rename(speak) {
+  if (!found) return;
+  found.faces.forEach((face, index) => {
+    const name = nameOf(face);
+    const box = $("#boxes").children[index];
+    const item = $("#faces").children[index];
+    label(box, item, face, name, index);
+  });
+  if (speak) say("look", summary());
+}
+
+function draw() {
+  const shown = !$("#picture").hidden;
+  $("#boxes").replaceChildren(...found.faces.map((face, index) => boxOf(face, index)));
+  $("#faces").replaceChildren(...found.faces.map((face, index) => cardOf(face, index, shown)));
+  found.faces.forEach((face, index) => label($("#boxes").children[index], $("#faces").children[index], face, nameOf(face), index));
+}
+
+function boxOf(face, index) {
+  const box = make("button", { type: "button", className: "box" }, make("span"));
+  box.classList.toggle("right", face.box[0] > found.width * 0.6);
+  box.classList.toggle("low", face.box[3] > found.height * 0.88);
+  box.addEventListener("click", () => $(`#enrol-${index}`).focus());
+  return place(box, face.box, found);
+}
+
+function cardOf(face, index, shown) {
+  const input = make("input", { type: "text", id: `enrol-${index}`, maxLength: 200, autocomplete: "off", required: true });
+  input.setAttribute("list", "names");
+  input.dataset.untouched = "yes";
+  input.addEventListener("input", () => delete input.dataset.untouched);
+  const form = make("form", {}, make("label", { htmlFor: input.id }), make("div", { className: "row" }, input, make("button", {}, "Enrol")));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    enrol(face, index, input.value, form);
+  });
+  const words = make("div", {}, make("h3"), make("p", { className: "quiet small" }));
+  return make("li", { className: "card", tabIndex: -1 }, thumbnail(face, shown), words, form);
+}
+
+function label(box, item, face, name, index) {
+  const [best] = face.matches;
+  const score = best ? ` ${best.similarity.toFixed(3)}` : "";
+  box.classList.toggle("known", name !== null);
+  box.firstChild.replaceChildren(`${index + 1} `, named(name ?? "unknown"));
+  box.setAttribute("aria-label", `Face ${index + 1}: ${name ?? "unknown"}${name ? score : ""}`);
+  item.classList.toggle("known", name !== null);
+  item.querySelector("h3").replaceChildren(`${index + 1}. `, named(name ?? "Unknown"));
+  const listed = face.matches.flatMap((match) => [", ", named(match.name), ` ${match.similarity.toFixed(3)}`]).slice(1);
+  item.querySelector("p").replaceChildren(...(listed.length ? ["Most like ", ...listed] : ["Nobody is enrolled yet"]));
+  const input = item.querySelector("input");
+  if (input.dataset.untouched) input.value = name ?? "";
+  item.querySelector("label").textContent = name === null ? `Who is face ${index + 1}?` : `Enrol face ${index + 1} as well, as`;
+}
+
+function thumbnail(face, shown) {
+  const canvas = make("canvas", { width: 144, height: 144 });
+  canvas.setAttribute("aria-hidden", "true");
+  if (shown) {
+    const scale = image.naturalWidth / found.width;
+    const [x0, y0, x1, y1] = face.box.map((each) => each * scale);
+    const side = 1.25 * Math.max(x1 - x0, y1 - y0);
+    canvas.getContext("2d").drawImage(image, (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side, 0, 0, 144, 144);
+  }
+  return canvas;
+}
+
+async function enrol(face, index, name, form) {
+  const button = form.querySelector("button");
+  const file = photo;
+  button.disabled = true;
+  say("look", "Enrolling …");
+  try {
+    const params = { name, box: face.box.join(","), source: file.name.slice(0, 200) };
+    const { new: added } = await ask("/api/people", { method: "POST", params, body: file });
+    await enrolled();
+    if (file !== photo) return;
+    const again = await identify(file);
+    if (again) say("look", added ? `${name} is enrolled with this photo.` : `${name} was enrolled with this photo before.`);
+    $("#faces").children[index]?.focus();
+  } catch (error) {
+    if (file === photo) say("look", "", error.message);
+  } finally {
+    button.disabled = false;
+  }
+}

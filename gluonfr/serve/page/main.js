@@ -1,0 +1,63 @@
+// Puts the parts together and keeps them up to date.
+
+import { ask } from "./api.js";
+import { setUpCamera } from "./camera.js";
+import { setUpCompare } from "./compare.js";
+import { count, $ } from "./dom.js";
+import { look, onEnrolled, rename } from "./look.js";
+import { list, onChanged } from "./people.js";
+import { onThreshold, refresh } from "./threshold.js";
+
+const EVERY = 4000;
+let most = Infinity;
+let seen = "";
+
+/** The state of the gallery; lists and threshold follow when another program has changed it, or `always`. */
+async function follow(always) {
+  try {
+    const state = await ask("/api/gallery");
+    most = state.most_bytes;
+    $("#state").textContent =
+      `${state.network} answers, for ${count(state.people, "person", "people")} with ${count(state.photos, "photo", "photos")} in ${state.file}.`;
+    const now = `${state.people} ${state.photos}`;
+    if (always || now !== seen) await Promise.all([list(), refresh()]);
+    seen = now;
+    $("#trouble").hidden = true;
+  } catch (error) {
+    $("#trouble").textContent = error.message;
+    $("#trouble").hidden = false;
+  }
+}
+
+async function watch() {
+  if (!document.hidden) await follow(false);
+  setTimeout(watch, EVERY);
+}
+
+const show = (file) => look(file, most);
+$("#photo").addEventListener("change", (event) => {
+  show(event.target.files[0]);
+  // The same file may be chosen again.
+  event.target.value = "";
+});
+setUpCamera(show);
+setUpCompare(() => most);
+onThreshold(rename);
+onEnrolled(() => follow(true));
+onChanged(() => follow(true));
+
+const drop = $("#look");
+drop.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  $("#drop").classList.add("over");
+});
+drop.addEventListener("dragleave", () => $("#drop").classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("#drop").classList.remove("over");
+  show([...event.dataTransfer.files].find(Boolean));
+});
+// A photo that misses its place is not opened in place of the page.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+addEventListener("focus", () => follow(true));
+follow(true).then(watch);
