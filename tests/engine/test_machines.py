@@ -82,6 +82,9 @@ def link(tmp_path_factory):
             listener.kill()
             listener.wait()
         for name in MACHINES:
+            # What a failed test left there.
+            for number in ip("netns", "pids", name, check=False).stdout.split():
+                os.kill(int(number), signal.SIGKILL)
             ip("netns", "del", name, check=False)
 
 
