@@ -92,7 +92,7 @@ def run(arguments):
     from gluonfr.engine import TrainOptions, train
     from gluonfr.engine.processes import is_rank, joined, launch_training, own_gpus
 
-    if (several["workers"] > 1 or several["hosts"]) and not is_rank():
+    if (several["workers"] != 1 or several["hosts"]) and not is_rank():
         outcome = launch_training(arguments.typed, fields["gpus"], fields["cpus"], fields["out"], **several)
         if outcome.message:
             print(f"gluonfr train: {outcome.message}", file=sys.stderr)

@@ -23,7 +23,7 @@ from gluonfr.deploy import embed_pairs
 from gluonfr.engine import TrainOptions, validate
 from gluonfr.engine.group import Group
 from gluonfr.engine.processes import check_agreement, check_devices, launch
-from gluonfr.engine.processes.hosts import parse_hosts
+from gluonfr.engine.processes.hosts import check_own_name, parse_hosts
 from gluonfr.engine.processes.watch import Watch
 from gluonfr.engine.sets import training_set, verification_sets
 
@@ -306,10 +306,16 @@ def test_hosts_that_are_none(text):
 
 def test_hosts_are_checked_before_anything_starts(tmp_path):
     assert parse_hosts("a:4, b-1.net:2,c") == [("a", 4), ("b-1.net", 2), ("c", 1)]
-    for hosts, words in (([("localhost", 2)], "127"), ([("no.such.host.invalid", 2)], "no.such|127")):
+    for hosts, words in (([("localhost", 2)], "localhost resolves to 127"), ([("no.such.host.invalid", 2)], "no.such")):
         with pytest.raises(GluonFRError, match=words):
             launch(["false"], hosts=hosts, logs=str(tmp_path / "run" / "ranks"))
     assert not (tmp_path / "run").exists()
+
+
+def test_this_machine_needs_a_name_that_others_can_use(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    with pytest.raises(GluonFRError, match="this machine's name localhost resolves to 127"):
+        check_own_name()
 
 
 def test_every_rank_has_one_device():

@@ -43,11 +43,12 @@ def check_hosts(hosts):
     GluonFRError
         With the first host of which that is not true.
     """
-    check_own_name()
     with ThreadPoolExecutor(len(hosts)) as pool:
         wrong = [each for each in pool.map(lambda host: _wrong(host[0]), hosts) if each]
     if wrong:
         raise GluonFRError(wrong[0])
+    if len(hosts) > 1:
+        check_own_name()
 
 
 def check_own_name():

@@ -27,9 +27,12 @@ def _follow(child):
                 if not connection.recv(1):
                     break
                 time.sleep(min(1.0, timeout / 10))
+        why = "has ended"
     except OSError as error:
-        print(f"{socket.gethostname()}: the launcher at {address} cannot be reached ({error}).", file=sys.stderr, flush=True)
+        why = f"cannot be reached ({error})"
+    # First, because nobody may read any more what is said.
     child.kill()
+    print(f"{socket.gethostname()}: the launcher at {address} {why}.", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Launcher and ranks tell each other that they are alive: a line a second over TCP, the same on one machine and on many."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -175,7 +176,10 @@ class Pulse:
             why = f"the launcher said nothing for {self._timeout:g} s"
         except OSError:
             pass
-        os.write(2, f"this rank ends, because {why}.\n".encode())
+        with contextlib.suppress(OSError):
+            # Nobody may read it any more, and this must not wait.
+            os.set_blocking(2, False)
+            os.write(2, f"this rank ends, because {why}.\n".encode())
         os._exit(1)
 
 
