@@ -11,7 +11,7 @@ def add_arguments(parser):
     parser.add_argument("--fpir", type=float, default=0.01, help="share of strangers' faces for which somebody may be named")
     parser.add_argument("--threshold", type=float, help="similarity above which somebody is named, in place of --fpir")
     parser.add_argument("--top", type=int, default=3, help="people to name as candidates")
-    parser.add_argument("--out", help="write the photo with boxes and names there; of several images a folder")
+    parser.add_argument("--out", help="write the photo with boxes and names there; of several images, a new folder")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between the frames of a video that are looked at")
     parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
     add_model(parser)
@@ -23,8 +23,10 @@ def add_arguments(parser):
 def run(arguments):
     from gluonfr.data.writing import shown
     from gluonfr.gallery import Gallery, identify_files, network_name
-    from gluonfr.gallery.identifying import write_pictures
+    from gluonfr.gallery.identifying import need_place, write_pictures
 
+    # A mistyped name is told before a network is loaded.
+    need_place(arguments.out, arguments.images)
     with Gallery(arguments.gallery, create=False) as gallery:
         threshold = gallery.threshold(arguments.fpir, arguments.threshold)
         embedder = embedder_of(arguments, gallery)

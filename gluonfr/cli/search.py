@@ -24,8 +24,10 @@ def add_arguments(parser):
 def run(arguments):
     from gluonfr.data.writing import shown
     from gluonfr.gallery import network_name, search_photos
-    from gluonfr.gallery.identifying import write_image
+    from gluonfr.gallery.identifying import need_output, write_image
 
+    if arguments.out:
+        need_output(arguments.out, [arguments.photo, *arguments.images])
     embedder = embedder_of(arguments)
     found = search_photos(
         *(embedder, arguments.photo, arguments.images, arguments.fpir),

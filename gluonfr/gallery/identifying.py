@@ -8,9 +8,9 @@ import cv2
 
 from gluonfr.core import GluonFRError, whole_file
 from gluonfr.data.packing import Refused
-from gluonfr.data.writing import shown
+from gluonfr.data.writing import need_new_folder, shown
 from gluonfr.gallery.gallery import Answer
-from gluonfr.gallery.photos import MIN_FACE, VIDEOS, all_faces, pictures, why
+from gluonfr.gallery.photos import MIN_FACE, VIDEOS, all_faces, find_pictures, pictures, why
 
 _WRITTEN = (".png", ".jpg", ".jpeg")
 
@@ -89,13 +89,43 @@ def identify_files(gallery, embedder, paths, threshold, k=5, aligned=None, min_f
 def write_pictures(looked_at, out, paths):
     """Hand on each Picture, having written it with boxes and names where `out` says.
 
-    `out` is None; or, where `paths` is one photo, the file to write; else a folder, in which each keeps its name.
+    `out` is None; or, where `paths` is one photo, the file to write; else a new or empty folder, in which each keeps its name, and
+    those of one name are numbered.
     """
-    one = len(paths) == 1 and not os.path.isdir(paths[0]) and not paths[0].lower().endswith(VIDEOS)
+    need_place(out, paths)
+    one, used = _is_one_photo(paths), set()
     for picture in looked_at:
         if out and picture.pixels is not None:
-            write_image(out if one else os.path.join(out, _inside(picture.name, paths)), _drawn(picture), picture.name)
+            path = out if one else os.path.join(os.path.expanduser(out), _unused(_inside(picture.name, paths), used))
+            write_image(path, _drawn(picture))
         yield picture
+
+
+def need_place(out, paths):
+    """GluonFRError unless `write_pictures` can write there: nothing that is there is written over, but an older picture."""
+    if out and _is_one_photo(paths):
+        need_output(out, paths)
+    elif out:
+        need_new_folder(out)
+
+
+def need_output(path, paths):
+    """GluonFRError unless a picture can be written as `path`: .png or .jpg, and none of those among `paths`, which are read."""
+    if os.path.splitext(path)[1].lower() not in _WRITTEN:
+        raise GluonFRError(f"{shown(path)}: name a picture that ends with .png or .jpg.")
+    if os.path.exists(path) and any(os.path.samefile(path, each) for each in find_pictures(paths) if os.path.exists(each)):
+        raise GluonFRError(f"{shown(path)} is one of the photos themselves, which stay as they are; name another place.")
+
+
+def write_image(path, pixels):
+    """Write uint8 (H, W, 3) RGB as .png or .jpg, whole or not at all."""
+    content = cv2.imencode(os.path.splitext(path)[1].lower(), pixels[:, :, ::-1])[1].tobytes()
+    with whole_file(path) as file:
+        file.write(content)
+
+
+def _is_one_photo(paths):
+    return len(paths) == 1 and not os.path.isdir(paths[0]) and not paths[0].lower().endswith(VIDEOS)
 
 
 def _inside(name, paths):
@@ -105,16 +135,15 @@ def _inside(name, paths):
     return place if place.lower().endswith(_WRITTEN) else place + ".jpg"
 
 
-def write_image(path, pixels, original=None):
-    """Write uint8 (H, W, 3) RGB as .png or .jpg, whole or not at all; never over the photo it was made from."""
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in _WRITTEN:
-        raise GluonFRError(f"{shown(path)}: name a picture that ends with .png or .jpg.")
-    if original is not None and os.path.exists(path) and os.path.exists(original) and os.path.samefile(path, original):
-        raise GluonFRError(f"{shown(path)} is the photo itself, which stays as it is; name another place.")
-    content = cv2.imencode(ending, pixels[:, :, ::-1])[1].tobytes()
-    with whole_file(path) as file:
-        file.write(content)
+def _unused(place, used):
+    """The place, or with a number where it was given away already; case tells no names apart on some disks."""
+    stem, ending = os.path.splitext(place)
+    number = 1
+    while place.casefold() in used:
+        number += 1
+        place = f"{stem}-{number}{ending}"
+    used.add(place.casefold())
+    return place
 
 
 def _drawn(picture):

@@ -96,6 +96,8 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
     GluonFRError
         The photo shows no face or cannot be read; there is no face on any of the others.
     """
+    if k < 1:
+        raise GluonFRError(f"k must be at least 1, got {k}.")
     try:
         crop, _ = main_face(embedder, read_file(photo), aligned, min_face)
     except Refused as refused:

@@ -127,13 +127,30 @@ def test_identify_with_a_threshold_and_one_file(world, gallery, tmp_path):
     assert status == 0 and "unknown" not in printed and "given by you" in printed
     assert cv2.imread(str(tmp_path / "g.png")) is not None
     photo = shutil.copyfile(group, tmp_path / "photo.jpg")
-    assert "is the photo itself" in refused("identify", photo, *common, "--out", photo)
+    assert "one of the photos themselves" in refused("identify", photo, *common, "--out", photo)
     assert "ends with .png or .jpg" in refused("identify", group, *common, "--out", tmp_path / "x.txt")
     status, _, said = run("identify", folder / "known" / "Ann Lee" / "wall.png", group, *common)
     assert status == 1 and "wall.png: no face" in said
     assert "is missing" in refused("identify", group, "--gallery", tmp_path / "none.db")
     assert "fpir must be" in refused("identify", group, *common, "--fpir", 0)
     assert "is missing" in refused("identify", tmp_path / "none.jpg", *common)
+
+
+def test_photos_are_never_written_over(world, gallery, tmp_path):
+    folder, model, _ = world
+    photo = sorted((folder / "new").iterdir())[0]
+    for inside in ("a/1.jpg", "b/1.jpg", "dst/1.jpg"):
+        os.makedirs((tmp_path / inside).parent)
+        shutil.copyfile(photo, tmp_path / inside)
+    common, before = ["--gallery", gallery, *model], (tmp_path / "dst" / "1.jpg").read_bytes()
+    assert "not empty" in refused("identify", tmp_path / "a", *common, "--out", tmp_path / "dst")
+    for place in (tmp_path / "a" / "1.jpg", tmp_path / "dst" / "1.jpg"):
+        assert "the photos themselves" in refused("search", tmp_path / "a" / "1.jpg", tmp_path / "dst", *model, "--out", place)
+    assert "ends with .png" in refused("search", photo, tmp_path / "none.jpg", *model, "--out", tmp_path / "s.webp")
+    assert "must be at least 1" in refused("search", photo, tmp_path / "a", *model, "--top", 0)
+    assert (tmp_path / "dst" / "1.jpg").read_bytes() == (tmp_path / "a" / "1.jpg").read_bytes() == before
+    assert run("identify", tmp_path / "a", tmp_path / "b", *common, "--out", tmp_path / "new")[0] == 0
+    assert sorted(os.listdir(tmp_path / "new")) == ["1-2.jpg", "1.jpg"]
 
 
 def test_frames_of_a_video_are_named(world, gallery, tmp_path):
