@@ -115,3 +115,17 @@ def embedder_of(arguments, gallery=None):
     if gallery is not None:
         gallery.need(embedder.card)
     return embedder
+
+
+def gallery_and_embedder(arguments, opened):
+    """The Gallery that `--gallery` names, made when it is missing, and the Embedder of its network.
+
+    `opened` is an ExitStack that closes the gallery.
+    """
+    from gluonfr.gallery import Gallery
+    from gluonfr.gallery.gallery import gallery_is_there
+
+    # Before a network is chosen: one that is there knows its own.
+    known = opened.enter_context(Gallery(arguments.gallery, create=False)) if gallery_is_there(arguments.gallery) else None
+    embedder = embedder_of(arguments, known)
+    return known or opened.enter_context(Gallery(arguments.gallery, embedder.card)), embedder

@@ -1,4 +1,4 @@
-from gluonfr.cli.arguments import add_devices, add_gallery, add_json, add_model, embedder_of, write_json
+from gluonfr.cli.arguments import add_devices, add_gallery, add_json, add_model, gallery_and_embedder, write_json
 from gluonfr.cli.embed import add_aligned, aligned
 
 
@@ -13,17 +13,19 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from contextlib import ExitStack
+
     from gluonfr.core import GluonFRError
     from gluonfr.data.packing import reasons
     from gluonfr.data.packing.scan import scan
     from gluonfr.data.writing import shown
-    from gluonfr.gallery import Gallery, enroll_folder, network_name
+    from gluonfr.gallery import enroll_folder, network_name
     from gluonfr.gallery.enrolling import report_beside, write_report
 
     # A folder that is not there is told at once, and leaves no empty gallery.
     scan(arguments.photos)
-    embedder = embedder_of(arguments)
-    with Gallery(arguments.gallery, embedder.card) as gallery:
+    with ExitStack() as opened:
+        gallery, embedder = gallery_and_embedder(arguments, opened)
         try:
             done = enroll_folder(gallery, embedder, arguments.photos, aligned(arguments), arguments.min_face, progress="enroll")
         except KeyboardInterrupt:

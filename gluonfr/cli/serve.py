@@ -1,4 +1,4 @@
-from gluonfr.cli.arguments import add_devices, add_gallery, add_model, embedder_of
+from gluonfr.cli.arguments import add_devices, add_gallery, add_model, gallery_and_embedder
 from gluonfr.cli.embed import add_aligned, aligned
 
 
@@ -18,17 +18,13 @@ def run(arguments):
     from contextlib import ExitStack
 
     from gluonfr.data.writing import shown
-    from gluonfr.gallery import Gallery, network_name
+    from gluonfr.gallery import network_name
     from gluonfr.serve import listen, serve_gallery
 
     token = arguments.token or os.environ.get("GLUONFR_TOKEN") or None
     with ExitStack() as opened:
         listening = opened.enter_context(listen(arguments.host, arguments.port, token))
-        known = None
-        if os.path.exists(os.path.expanduser(arguments.gallery)):
-            known = opened.enter_context(Gallery(arguments.gallery, create=False))
-        embedder = embedder_of(arguments, known)
-        gallery = known or opened.enter_context(Gallery(arguments.gallery, embedder.card))
+        gallery, embedder = gallery_and_embedder(arguments, opened)
         people, photos = gallery.count()
         print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {shown(gallery.where)}")
 

@@ -91,6 +91,11 @@ class Engine(ABC):
     already, and for what happens to its files or its server.
     """
 
+    @staticmethod
+    @abstractmethod
+    def is_there(where):
+        """Whether there is something at that place already."""
+
     @abstractmethod
     def add(self, people):
         """Add photos to people, new ones or not: `people` is a dict of name to list of Entry. Returns how many were new.

@@ -263,6 +263,11 @@ def _engine_of(where):
     return MilvusEngine
 
 
+def gallery_is_there(where):
+    """Whether a gallery lies in that file or at that address; GluonFRError where no server answers."""
+    return _engine_of(where).is_there(where)
+
+
 def checked_name(name):
     """A person's name as galleries keep it: composed Unicode, without space at its ends. GluonFRError where it is none."""
     if not isinstance(name, str):

@@ -95,16 +95,30 @@ def work_folder(out):
 def working_in(folder, keep=False):
     """Hold the folder of unfinished work while the block runs; it goes when the block ends well, unless it is to be kept."""
     with disk_problems(folder):
+        made = not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
-    try:
-        with alone(folder):
+    with alone(folder):
+        if not keep and not made and not _is_work(folder):
+            raise GluonFRError(f"{shown(folder)}: holds something else than unfinished work; move it away.")
+        try:
             yield folder
-            if not keep:
-                shutil.rmtree(folder)
-    finally:
-        # Where nothing was done yet nothing is left.
-        if not keep and not any(name.endswith(".npz") for _, _, names in os.walk(folder) for name in names):
-            shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:
+            # Where nothing was done yet nothing is left.
+            if made and not keep and not _has_blocks(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if not keep:
+            shutil.rmtree(folder)
+
+
+def _is_work(folder):
+    """Whether unfinished work lies there, or not a single file."""
+    files = [(place, name) for place, _, names in os.walk(folder) for name in names]
+    return not files or any(name == _SETTINGS and folder in (place, os.path.dirname(place)) for place, name in files)
+
+
+def _has_blocks(folder):
+    return any(name.endswith(".npz") for _, _, names in os.walk(folder) for name in names)
 
 
 def network_settings(embedder):

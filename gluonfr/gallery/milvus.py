@@ -72,6 +72,14 @@ class MilvusEngine(Engine):
             self.close()
             raise
 
+    @staticmethod
+    def is_there(where):
+        server = Server(where)
+        try:
+            return server.is_there()
+        finally:
+            server.close()
+
     def add(self, people):
         if len(people) > _MOST_PEOPLE:
             raise GluonFRError(f"{len(people):,} people in one change; enrol at most {_MOST_PEOPLE:,} at a time.")

@@ -73,9 +73,13 @@ class Server:
         """All rows of a query, however many, by rising key."""
         return self._patiently(lambda: self._pages(collection, which, fields))
 
+    def is_there(self):
+        """Whether the gallery is there."""
+        return self.ask("has_collection", self.photos)
+
     def open(self, card, create):
         """The card of the gallery there, which is made when it is missing and may be."""
-        if not self.ask("has_collection", self.photos):
+        if not self.is_there():
             if not create or card is None:
                 raise GluonFRError(f"{shown(self.where)} is missing: name a gallery there, or make one with `gluonfr enroll`.")
             self._create(card)

@@ -13,7 +13,7 @@ from gluonfr.core import Card, GluonFRError, generator
 from gluonfr.data.writing import shown
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed, enrolled_already, not_here, same_person, taken
 from gluonfr.gallery.matrix import Matrix, search_people
-from gluonfr.gallery.sqlite_file import WAIT, open_file, told
+from gluonfr.gallery.sqlite_file import WAIT, is_empty, open_file, told
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,11 @@ class SQLiteEngine(Engine):
         except BaseException:
             self._file.close()
             raise
+
+    @staticmethod
+    def is_there(where):
+        path = os.path.expanduser(os.fspath(where))
+        return os.path.exists(path) and not is_empty(path)
 
     def add(self, people):
         with self._change():

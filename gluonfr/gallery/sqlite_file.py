@@ -57,7 +57,7 @@ def open_file(path, create, wait=WAIT):
 
     Transactions are begun and ended by hand; any thread may use it, one at a time.
     """
-    missing = not os.path.exists(path) or (os.path.isfile(path) and not os.path.getsize(path))
+    missing = not os.path.exists(path) or is_empty(path)
     if missing and not create:
         raise GluonFRError(f"{shown(path)} is missing: give the file of a gallery, or make one with `gluonfr enroll`.")
     if os.path.isdir(path):
@@ -78,6 +78,11 @@ def open_file(path, create, wait=WAIT):
     return connection
 
 
+def is_empty(path):
+    """Whether it is a file without a byte, which a gallery may be made in."""
+    return os.path.isfile(path) and not os.path.getsize(path)
+
+
 def _make_folder(path):
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -96,7 +101,7 @@ def _need_sqlite(path):
 
 
 def _connected(path, mode, wait):
-    name = "file:" + quote(path)
+    name = "file:" + quote(os.fsencode(path))
     connection = _connect(f"{name}?mode={mode}", wait)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

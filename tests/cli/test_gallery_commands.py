@@ -216,3 +216,17 @@ def test_another_network_than_the_gallerys(world, gallery):
     if not find_free():
         pytest.skip("the free network is not installed")
     assert "holds embeddings of mobilefacenet-y1" in refused("enroll", folder / "known", "--gallery", gallery)
+
+
+def test_a_gallery_is_enrolled_in_with_its_own_network(world, gallery, tmp_path, monkeypatch):
+    folder, _, _ = world
+    from gluonfr.gallery import gallery as galleries
+    from gluonfr.gallery import model_of
+
+    seen = []
+    monkeypatch.setattr("gluonfr.gallery.model_of", lambda card, root: seen.append(card.network) or model_of(card, root))
+    # Which is stored nowhere: then it is the only network there is that is refused.
+    run("enroll", folder / "known", "--gallery", gallery, "--models", tmp_path)
+    assert len(seen) == 1
+    (tmp_path / "empty.db").touch()
+    assert galleries.gallery_is_there(gallery) and not galleries.gallery_is_there(tmp_path / "empty.db")

@@ -12,6 +12,7 @@ from made_up import CARD, SIZE, faces_of
 
 from gluonfr.core import Card, GluonFRError
 from gluonfr.gallery import Gallery, Person, export_gallery, import_gallery
+from gluonfr.gallery.gallery import gallery_is_there
 from gluonfr.gallery.matrix import Matrix, search_people
 from gluonfr.gallery.milvus_server import is_address
 
@@ -42,6 +43,12 @@ def test_people_are_found_again(open_gallery):
     gallery.close()
     again = open_gallery()
     assert again.count() == (20, 60) and again.identify(faces_of(7)[0], 1, threshold)[0].name == "p7"
+
+
+def test_a_gallery_is_there_once_it_was_made(open_gallery, where):
+    assert not gallery_is_there(where)
+    open_gallery()
+    assert gallery_is_there(where)
 
 
 def test_search_equals_a_search_by_hand(open_gallery):

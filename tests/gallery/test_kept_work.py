@@ -48,3 +48,17 @@ def test_unfinished_work_stays_and_finished_work_goes(tmp_path):
     with working_in(folder, keep=True):
         Blocks(folder, {}).write("a", rows=np.ones(1))
     assert os.path.isdir(folder)
+
+
+def test_work_of_others_stays(tmp_path):
+    folder = work_folder(str(tmp_path / "out"))
+    with working_in(folder):
+        # The same command a second time, before anything is done.
+        with pytest.raises(GluonFRError, match="another process works in it"), working_in(folder):
+            pass
+        Blocks(os.path.join(folder, "set"), {}).write("a", rows=np.ones(1))
+    os.makedirs(folder)
+    (tmp_path / ".out.unfinished" / "mine.txt").write_text("mine")
+    with pytest.raises(GluonFRError, match="something else than unfinished work"), working_in(folder):
+        pass
+    assert os.listdir(folder) == ["mine.txt"]
