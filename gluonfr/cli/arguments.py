@@ -55,9 +55,9 @@ def add_root(parser):
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
 
 
-def add_gallery(parser, what="the gallery"):
+def add_gallery(parser, what="the gallery", required=True):
     """--gallery."""
-    parser.add_argument("--gallery", required=True, metavar="FILE", help=f"{what}: a file, or milvus://HOST:PORT/NAME")
+    parser.add_argument("--gallery", required=required, metavar="FILE", help=f"{what}: a file, or milvus://HOST:PORT/NAME")
 
 
 def add_json(parser, what="all results"):

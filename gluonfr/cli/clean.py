@@ -9,7 +9,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--apply", metavar="FOLDER", help="write the set with the changes of the report, which may be finished already, there"
     )
-    parser.add_argument("--embeddings", metavar="FOLDER", help="keep the embeddings there, for another run")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the embeddings there, for another run")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out damaged records instead of stopping")
     parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face on a photo, in pixels")
     add_root(parser)
@@ -23,18 +23,21 @@ def run(arguments):
     from gluonfr.core import GluonFRError
     from gluonfr.data.writing import need_new_folder
     from gluonfr.gallery import open_set
-    from gluonfr.gallery.cleaning import is_report
+    from gluonfr.gallery.cleaning import is_report, need_report_of
 
     options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
     faces = open_set(arguments.set, *options)
     if arguments.apply:
         need_new_folder(arguments.apply)
-    left_out = {}
-    if not (arguments.apply and is_report(arguments.out)):
+    left_out, against = {}, arguments.against and open_set(arguments.against, *options)
+    if arguments.apply and is_report(arguments.out):
+        named = arguments.model is not None or arguments.no_flip
+        need_report_of(arguments.out, against, make_embedder(arguments) if named else None)
+    else:
         # A mistyped name is told before a network is loaded.
         need_new_folder(arguments.out)
         try:
-            left_out = _look(arguments, faces, arguments.against and open_set(arguments.against, *options))
+            left_out = _look(arguments, faces, against)
         except KeyboardInterrupt:
             raise GluonFRError("interrupted; the embeddings so far are kept, give the same command to go on.") from None
     if arguments.apply:
@@ -47,14 +50,14 @@ def _look(arguments, faces, against):
     from gluonfr.gallery import clean, network_name
 
     embedder = make_embedder(arguments, detector=arguments.detector)
-    found = clean(embedder, faces, arguments.out, against, arguments.embeddings, progress=True)
+    found = clean(embedder, faces, arguments.out, against, arguments.keep, progress=True)
     values = found.to_dict()
     print(f"{network_name(embedder.card)}; {values['images']:,} images of {values['people']:,} people")
     for sentence in found.explain():
         print(f"- {sentence}")
     print(f"{shown(arguments.out)}: changes.csv removes {values['removed']:,} images and relabels {values['relabelled']:,}")
     if values["left_out"]:
-        print(f"{len(values['left_out']):,} images left out: left_out.csv says why")
+        print(f"{sum(map(len, values['left_out'].values())):,} images left out: left_out.csv says why")
     write_json(arguments, {"network": network_name(embedder.card), **values})
     return values["left_out"]
 

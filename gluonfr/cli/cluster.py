@@ -1,13 +1,13 @@
-from gluonfr.cli.arguments import add_devices, add_json, add_model, embedder_of, write_json
+from gluonfr.cli.arguments import add_devices, add_gallery, add_json, add_model, embedder_of, write_json
 from gluonfr.cli.embed import add_aligned, aligned
 
 
 def add_arguments(parser):
     parser.add_argument("photos", help="folder of photos, whatever its tree")
     parser.add_argument("out", help="new folder: people/ a folder a person, once/, sheets/, clusters.csv, left_out.csv")
-    parser.add_argument("--gallery", metavar="FILE", help="file of a gallery that names the known ones")
+    add_gallery(parser, "a gallery that names the known ones", required=False)
     parser.add_argument("--fpir", type=float, default=0.01, help="with --gallery: share of strangers' faces that may be named")
-    parser.add_argument("--threshold", type=float, help="mean similarity above which groups are one person")
+    parser.add_argument("--join", metavar="S", type=float, help="mean similarity above which groups are one person")
     parser.add_argument("--link", action="store_true", help="hard links, which take no space, in place of copies")
     parser.add_argument(
         "--evaluate", action="store_true", help="the photos lie in a folder a person: say how well the clusters are these"
@@ -33,7 +33,7 @@ def run(arguments):
         embedder = embedder_of(arguments, gallery)
         try:
             done = cluster_photos(
-                *(embedder, arguments.photos, arguments.out, gallery, arguments.fpir, arguments.threshold),
+                *(embedder, arguments.photos, arguments.out, gallery, arguments.fpir, arguments.join),
                 *(aligned(arguments), arguments.min_face, arguments.link, arguments.evaluate),
                 progress="faces",
             )

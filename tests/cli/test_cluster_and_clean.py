@@ -24,9 +24,10 @@ def one_network():
     loaded, load = {}, arguments.make_embedder
 
     def kept(given, **options):
-        if given.model not in loaded:
-            loaded[given.model] = load(given, **options)
-        return loaded[given.model]
+        which = given.model, given.no_flip
+        if which not in loaded:
+            loaded[which] = load(given, **options)
+        return loaded[which]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arguments, "make_embedder", kept)
@@ -165,7 +166,7 @@ def test_what_cluster_refuses(photos, clustered, model, tmp_path):
     shutil.copyfile(folder / "wall.png", tmp_path / "wall.png")
     assert "no face on any of 1 photos" in refused("cluster", tmp_path, tmp_path.parent / "o", *model)
     assert "is missing" in refused("cluster", folder, tmp_path.parent / "o", "--gallery", tmp_path / "none.db", *model)
-    assert "must be a cosine" in refused("cluster", folder / "day 0", tmp_path.parent / "o", "--threshold", 3, *model)
+    assert "must be a cosine" in refused("cluster", folder / "day 0", tmp_path.parent / "o", "--join", 3, *model)
     assert not os.path.exists(tmp_path.parent / "o")
 
 
@@ -254,7 +255,7 @@ def test_what_is_wrong_is_found(records, report):
     assert "mobilefacenet-y1; 210 images of 31 people" in printed and "people of the test set" in printed
 
 
-def test_the_new_set_is_without_it_and_the_old_one_stays(records, report):
+def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model, faces):
     folder, wrong, copies = records
     before = {name: content(folder / "train" / name) for name in os.listdir(folder / "train")}
     changes = table(report[0] / "changes.csv")
@@ -265,7 +266,9 @@ def test_the_new_set_is_without_it_and_the_old_one_stays(records, report):
         writer.writeheader()
         writer.writerows(row for row in changes if row is not kept_after_all)
     command = ["clean", folder / "train", "--out", report[0], "--apply"]
-    status, printed, said = run(*command, folder / "new")
+    for other in (["--against", os.path.join(faces, "lfw_dev.bin")], ["--no-flip", *model]):
+        assert "was not made with the" in refused(*command, folder / "other", *other)
+    status, printed, said = run(*command, folder / "new", "--against", folder / "test.bin", *model)
     assert status == 0, said
     assert {name: content(folder / "train" / name) for name in os.listdir(folder / "train")} == before
     removed = {int(row["image"]) for row in changes if row["action"] == "remove"} - {int(kept_after_all["image"])}
@@ -316,6 +319,9 @@ def test_a_folder_a_person_is_cleaned_too(photos, model, tmp_path):
     shutil.copyfile(folder / "wall.png", tmp_path / "in" / "p3" / "wall.png")
     status, printed, said = run("clean", tmp_path / "in", "--out", tmp_path / "r", "--apply", tmp_path / "new", *model)
     assert status == 1 and "1 images left out" in printed, said
+    assert [(row["set"], row["image"]) for row in table(tmp_path / "r" / "left_out.csv")] == [("set", "p3/wall.png")]
+    other = ["--apply", tmp_path / "other", "--min-face", 40]
+    assert "or of other options" in refused("clean", tmp_path / "in", "--out", tmp_path / "r", *other)
     gone = [os.path.join(place, each) for place, _, files in os.walk(tmp_path / "in") for each in files]
     gone = {os.path.relpath(each, tmp_path / "in") for each in gone if not os.path.exists(str(each).replace("/in/", "/new/"))}
     (lost,) = gone

@@ -12,7 +12,8 @@ from gluonfr.data.record_tools import write_set
 from gluonfr.data.writing import need_new_folder, new_folder, shown
 from gluonfr.gallery.cleaning.clean import RELABEL, REMOVE
 from gluonfr.gallery.cleaning.report import CHANGES, CHANGES_HEADER, REPORT
-from gluonfr.gallery.kept import digest
+from gluonfr.gallery.kept import digest, network_settings
+from gluonfr.gallery.network import network_name
 
 CHANGED = "changes.csv"
 
@@ -20,6 +21,33 @@ CHANGED = "changes.csv"
 def is_report(folder):
     """Whether a finished report lies there."""
     return os.path.isfile(os.path.join(os.path.expanduser(folder), REPORT))
+
+
+def need_report_of(report, against=None, embedder=None):
+    """GluonFRError where a finished report is of another test set or network than those that are given."""
+    values, differ = _values(report), []
+    if against is not None and values.get("test_state") != digest(against.state()):
+        differ.append(f"the test set {shown(against.path)}")
+    if embedder is not None and values.get("made_by") != json.loads(json.dumps(network_settings(embedder))):
+        differ.append(f"the network {network_name(embedder.card)}")
+    if differ:
+        raise GluonFRError(
+            f"{shown(report)} is finished and was not made with {' and '.join(differ)}; name a new folder with --out, or "
+            "leave that option out."
+        )
+
+
+def _values(report):
+    try:
+        with open(os.path.join(os.path.expanduser(report), REPORT), encoding="utf-8") as file:
+            values = json.load(file)
+        return {"state": values["state"], **values}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _no_report(report, error) from error
+
+
+def _no_report(report, error):
+    return GluonFRError(f"{shown(report)} is no report of `gluonfr clean`, or a damaged one ({error}).")
 
 
 def apply_changes(faces, report, out):
@@ -86,17 +114,16 @@ def _copy_photos(faces, kept, labels, folder):
 
 def _read(faces, report):
     """Key of an image -> (action, new label)."""
-    path = os.path.join(report, CHANGES)
+    path, state = os.path.join(report, CHANGES), _values(report)["state"]
     try:
-        with open(os.path.join(report, REPORT), encoding="utf-8") as file:
-            state = json.load(file)["state"]
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = list(csv.reader(file))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise GluonFRError(f"{shown(report)} is no report of `gluonfr clean`, or a damaged one ({error}).") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise _no_report(report, error) from error
     if state != digest(faces.state()):
         raise GluonFRError(
-            f"{shown(report)} is of another set than {shown(faces.path)}, or the set has changed since; write a new report."
+            f"{shown(report)} is of another set than {shown(faces.path)}, or of other options, or the set has changed "
+            "since; write a new report."
         )
     if not rows or rows[0] != CHANGES_HEADER:
         raise GluonFRError(f"{shown(path)}: the first line is not {','.join(CHANGES_HEADER)}; leave it as it was.")

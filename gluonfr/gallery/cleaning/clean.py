@@ -70,8 +70,9 @@ class Findings:
 
     @property
     def left_out(self):
-        """Images that could not be looked at, of the set and the test set: key -> why."""
-        return {**self.embedded.left_out, **(self.test.left_out if self.test else {})}
+        """Images that could not be looked at: "set" and "test set", where some are -> key -> why."""
+        kinds = {"set": self.embedded.left_out, "test set": self.test.left_out if self.test else {}}
+        return {kind: of for kind, of in kinds.items() if of}
 
     def explain(self):
         """What was found, and from where on: a sentence each."""

@@ -9,7 +9,7 @@ import numpy as np
 from gluonfr.core import contact_sheet
 from gluonfr.data.packing.report import write_table
 from gluonfr.data.writing import new_folder
-from gluonfr.gallery.kept import digest
+from gluonfr.gallery.kept import digest, network_settings
 from gluonfr.gallery.network import network_name
 
 REPORT, CHANGES = "report.json", "changes.csv"
@@ -37,8 +37,12 @@ def write_report(findings, embedder, out):
             if rows:
                 _write_sheet(os.path.join(folder, name + ".png"), findings, embedder, faces, len(rows), together)
         write_table(os.path.join(folder, CHANGES), CHANGES_HEADER, _change_rows(findings))
-        write_table(os.path.join(folder, "left_out.csv"), ["image", "reason"], findings.left_out.items())
-        values = {**findings.to_dict(), "network": network_name(embedder.card), "state": digest(findings.embedded.set.state())}
+        write_table(os.path.join(folder, "left_out.csv"), ["set", "image", "reason"], _left_out_rows(findings))
+        states = {"state": digest(findings.embedded.set.state())}
+        if findings.test:
+            states["test_state"] = digest(findings.test.set.state())
+        made_by = {"network": network_name(embedder.card), "made_by": network_settings(embedder)}
+        values = {**findings.to_dict(), **made_by, **states}
         with open(os.path.join(folder, REPORT), "w", encoding="utf-8") as file:
             json.dump(values, file, indent=1)
 
@@ -59,6 +63,12 @@ def _change_rows(findings):
             "" if change.to is None else change.to,
             change.why,
         ]
+
+
+def _left_out_rows(findings):
+    for kind, of in findings.left_out.items():
+        for image, reason in of.items():
+            yield [kind, image, reason]
 
 
 _WRONG = ["image", "label", "name", "similarity", "like_label", "like_name", "like_similarity", "margin", "found"]

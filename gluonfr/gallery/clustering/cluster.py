@@ -105,7 +105,7 @@ def need_threshold(card, threshold):
     if threshold is not None and not -1 <= threshold <= 1:
         raise GluonFRError(f"the threshold must be a cosine from -1 to 1, got {threshold}.")
     if threshold is None and not (card and card.thresholds):
-        raise GluonFRError("the network's card states no thresholds; give one with --threshold.")
+        raise GluonFRError("the network's card states no thresholds; give one with --join.")
 
 
 def _groups(linkage):
