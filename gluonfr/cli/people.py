@@ -17,16 +17,18 @@ def run(arguments):
     from gluonfr.data.writing import shown
     from gluonfr.gallery import Gallery, export_gallery, import_gallery
     from gluonfr.gallery.exchange import read_card
+    from gluonfr.gallery.gallery import checked_name
 
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
         if arguments.remove:
-            _tell(gallery.remove(arguments.remove), f"{shown(arguments.remove)} is removed")
+            name = checked_name(arguments.remove)
+            _tell(gallery.remove(name), f"{shown(name)} is removed")
         elif arguments.rename:
-            old, new = arguments.rename
+            old, new = map(checked_name, arguments.rename)
             _tell(gallery.rename(old, new), f"{shown(old)} is now {shown(new)}")
         elif arguments.merge:
-            name, into = arguments.merge
+            name, into = map(checked_name, arguments.merge)
             _tell(gallery.merge(name, into), f"{shown(name)} is now {shown(into)}")
         elif arguments.export:
             people, photos = export_gallery(gallery, arguments.export)

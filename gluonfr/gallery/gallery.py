@@ -13,7 +13,7 @@ from gluonfr.gallery.engine import Entry, Match
 from gluonfr.gallery.milvus_server import is_address
 from gluonfr.gallery.network import need_same_network
 from gluonfr.gallery.sqlite import SQLiteEngine
-from gluonfr.gallery.unknown import given_threshold, threshold_for
+from gluonfr.gallery.unknown import given_threshold, need_fpir, threshold_for
 from gluonfr.metrics.unit import unit_rows
 
 LONGEST_NAME = 200
@@ -154,7 +154,7 @@ class Gallery:
 
     def entries(self, name=None):
         """Iterator of (name, Entry) over all photos, or one person's."""
-        return self._engine.entries(name)
+        return self._engine.entries(None if name is None else checked_name(name))
 
     def remove(self, name):
         """Take a person away, with every byte of the name and the embeddings where the engine can: Removed.
@@ -162,15 +162,19 @@ class Gallery:
         In a file, `erased` is False only while another process reads them; the next change or the next opening makes up for
         it. On a Milvus server it is always False.
         """
-        return self._engine.remove(name)
+        return self._engine.remove(checked_name(name))
 
     def rename(self, old, new):
-        """Give a person another name, which nobody has: Removed."""
-        return self._engine.rename(old, checked_name(new))
+        """Give a person another name, which nobody has: Removed. Paths that begin with the old name get the new one."""
+        return self._engine.rename(checked_name(old), checked_name(new))
 
     def merge(self, name, into):
-        """Give all photos of one person to another, who is the same one: Removed."""
-        return self._engine.merge(name, into)
+        """Give all photos of one person to another, who is the same one: Removed. Paths as with `rename`."""
+        removed = self._engine.merge(checked_name(name), checked_name(into))
+        # The two counted as strangers of each other.
+        self._strangers = None
+        self._engine.note(_NOTE, "")
+        return removed
 
     def identify(self, embeddings, k=5, threshold=None):
         """Who faces are.
@@ -212,8 +216,7 @@ class Gallery:
         -------
         Threshold
         """
-        if not 0 < fpir < 1:
-            raise GluonFRError(f"fpir must be above 0 and below 1, got {fpir}.")
+        need_fpir(fpir)
         (people, photos), (scores, names) = self.count(), self._stranger_scores()
         if similarity is not None:
             if not -1 <= similarity <= 1:

@@ -89,8 +89,8 @@ def identify_files(gallery, embedder, paths, threshold, k=5, aligned=None, min_f
 def write_pictures(looked_at, out, paths):
     """Hand on each Picture, having written it with boxes and names where `out` says.
 
-    `out` is None; or, where `paths` is one photo, the file to write; else a new or empty folder, in which each keeps its name, and
-    those of one name are numbered.
+    `out` is None; or, where `paths` is one photo, the file to write; else a new or empty folder, in which each keeps its
+    name, and those of one name are numbered.
     """
     need_place(out, paths)
     one, used = _is_one_photo(paths), set()

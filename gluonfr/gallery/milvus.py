@@ -20,6 +20,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.data.writing import shown
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed, enrolled_already, not_here, same_person, taken
 from gluonfr.gallery.milvus_server import LONGEST_TEXT, MOST_ROWS, Server
+from gluonfr.gallery.sources import PATHS_KEEP_IT
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +226,8 @@ class MilvusEngine(Engine):
 
     def _give(self, parts, name):
         self._commit([_row(part, _PART, name, count) for part, count in parts.items()])
-        return Removed(sum(parts.values()), False, _LEFT)
+        # A photo's path is one row with its embedding, and is not written anew.
+        return Removed(sum(parts.values()), False, f"{_LEFT} {PATHS_KEEP_IT}")
 
     def _refresh(self, level="Bounded"):
         """All parts, read again when the stamp says that something changed."""

@@ -11,7 +11,7 @@ from gluonfr.core.top_k import top_k
 from gluonfr.data.packing import Refused, read_file
 from gluonfr.data.writing import shown
 from gluonfr.gallery.photos import MIN_FACE, all_faces, find_pictures, main_face, pictures, why
-from gluonfr.gallery.unknown import Threshold, threshold_for
+from gluonfr.gallery.unknown import Threshold, need_fpir, threshold_for
 
 _TOGETHER = 64
 _SHOWN = 40
@@ -98,6 +98,7 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
     """
     if k < 1:
         raise GluonFRError(f"k must be at least 1, got {k}.")
+    need_fpir(fpir)
     try:
         crop, _ = main_face(embedder, read_file(photo), aligned, min_face)
     except Refused as refused:

@@ -13,6 +13,7 @@ from gluonfr.core import Card, GluonFRError, generator
 from gluonfr.data.writing import shown
 from gluonfr.gallery.engine import Engine, Entry, Match, Person, Removed, enrolled_already, not_here, same_person, taken
 from gluonfr.gallery.matrix import Matrix, search_people
+from gluonfr.gallery.sources import PATHS_KEEP_IT, moved_source, names_person
 from gluonfr.gallery.sqlite_file import WAIT, is_empty, open_file, told
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ class SQLiteEngine(Engine):
                     raise enrolled_already(new)
                 self._file.execute("UPDATE people SET name = ? WHERE id = ?", (new, person))
                 photos = self._file.execute("SELECT count(*) FROM photos WHERE person = ?", (person,)).fetchone()[0]
-            return self._removed(photos)
+                kept = self._move_sources(person, old, new)
+            return self._removed(photos, kept)
 
     def merge(self, name, into):
         with self._lock:
@@ -94,9 +96,10 @@ class SQLiteEngine(Engine):
                 person, other = self._person(name), self._person(into)
                 if person == other:
                     raise same_person(name)
+                kept = self._move_sources(person, name, into)
                 photos = self._file.execute("UPDATE photos SET person = ? WHERE person = ?", (other, person)).rowcount
                 self._file.execute("DELETE FROM people WHERE id = ?", (person,))
-            return self._removed(photos)
+            return self._removed(photos, kept)
 
     def people(self):
         counted = "SELECT name, (SELECT count(*) FROM photos WHERE person = people.id) FROM people ORDER BY id"
@@ -216,9 +219,20 @@ class SQLiteEngine(Engine):
             # A reader kept an earlier change from it.
             self._erase(0)
 
-    def _removed(self, photos):
+    def _move_sources(self, person, old, new):
+        """Write the new name into the paths of a person's photos; returns whether some hold the old one elsewhere."""
+        kept = False
+        for number, source in self._file.execute("SELECT id, source FROM photos WHERE person = ?", (person,)).fetchall():
+            moved = moved_source(source, old, new)
+            if moved != source:
+                self._file.execute("UPDATE photos SET source = ? WHERE id = ?", (moved, number))
+            kept = kept or names_person(moved[len(new) :] if moved != source else source, old)
+        return kept
+
+    def _removed(self, photos, in_paths=False):
         erased = self._erase()
-        return Removed(photos, erased, "" if erased else _LEFT.format(self.where))
+        left = ([] if erased else [_LEFT.format(self.where)]) + ([PATHS_KEEP_IT] if in_paths else [])
+        return Removed(photos, erased and not in_paths, " ".join(left))
 
     def _erase(self, wait=_WAIT_FOR_READERS):
         """Empty the log, in which removed rows are still to be read; False while a reader or writer keeps that from being done.

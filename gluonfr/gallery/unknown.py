@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gluonfr.core import GluonFRError
+
+# A rarer rate of false alarms is no longer told from 0.
+RAREST = 1e-9
 # So many people must lie above the threshold for the gallery's own scores to tell it.
 _PEOPLE_ABOVE = 5
 _WORDS = {
@@ -64,13 +68,19 @@ def per_search(far, photos):
     return -math.expm1(photos * math.log1p(-far))
 
 
+def need_fpir(fpir):
+    """GluonFRError unless it is a rate that can be told."""
+    if not RAREST <= fpir < 1:
+        raise GluonFRError(f"fpir must be at least {RAREST:g} and below 1, got {fpir}.")
+
+
 def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
     """The `Threshold` of a gallery for a wanted rate of false alarms.
 
     Parameters
     ----------
     fpir : float
-        0 < fpir < 1.
+        1e-9 <= fpir < 1.
     people, photos : int
         In the gallery.
     scores, names : sequences of n
@@ -119,7 +129,7 @@ def given_threshold(similarity, people, photos, scores=(), names=(), card=None):
     if not (card and card.thresholds and photos):
         return Threshold(similarity, math.nan, people, "given")
     # The rate for which the rule would have given this threshold, which rises as the rate falls.
-    common, rare = 1 - 1e-9, 1e-9
+    common, rare = 1 - 1e-9, RAREST
     for _ in range(50):
         between = math.sqrt(common * rare)
         if threshold_for(between, people, photos, scores, names, card).similarity < similarity:

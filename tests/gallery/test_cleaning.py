@@ -1,15 +1,19 @@
 """Wrong labels, people under two labels, copies and overlap: made-up people, of whom all is known."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
+from gluonfr.gallery.cleaning.clean import Findings
 from gluonfr.gallery.cleaning.cut import cut
 from gluonfr.gallery.cleaning.duplicates import duplicates
 from gluonfr.gallery.cleaning.embedded import fingerprint, mirrored
 from gluonfr.gallery.cleaning.identities import Identities
 from gluonfr.gallery.cleaning.labels import two_labels, wrong_labels
 from gluonfr.gallery.cleaning.overlap import overlap
+from gluonfr.gallery.cleaning.report import _left_out_rows
 
 
 def unit(rows):
@@ -175,3 +179,9 @@ def test_the_small_picture_is_blind_to_light_and_knows_its_mirror():
     assert look.shape == (256,) and np.linalg.norm(look) == pytest.approx(1) and look @ dark > 0.999
     assert mirrored(look[None])[0] == pytest.approx(fingerprint(np.ascontiguousarray(picture[:, ::-1])), abs=1e-4)
     assert np.isfinite(fingerprint(np.full((112, 112, 3), 7, np.uint8))).all()
+
+
+def test_images_of_two_sets_are_left_out_apart():
+    one, other = SimpleNamespace(left_out={"0": "damaged"}), SimpleNamespace(left_out={"0": "no face"})
+    found = Findings(one, *[None] * 4, other, None, None, [])
+    assert list(_left_out_rows(found)) == [["set", "0", "damaged"], ["test set", "0", "no face"]]

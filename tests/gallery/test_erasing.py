@@ -39,6 +39,20 @@ def test_nothing_is_left_of_who_is_removed(path):
     assert checked == 80
 
 
+def test_no_path_keeps_the_old_name(path):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("Ann Lée", faces_of(0), sources=["Ann Le\u0301e/1.jpg", "Ann Lée/2.jpg", "Annika/3.jpg"])
+        gallery.enroll("Bob", faces_of(1), sources=["Bob/1.jpg", "/home/Bob/2.jpg", ""])
+        # Asked for as it may be typed.
+        assert gallery.rename(" Ann Le\u0301e ", "Eve").erased
+        assert not leftovers(path, "Ann Lée", []) and not leftovers(path, "Ann Le\u0301e", [])
+        assert [entry.source for _, entry in gallery.entries("Eve ")] == ["Eve/1.jpg", "Eve/2.jpg", "Annika/3.jpg"]
+        merged = gallery.merge("Bob\n", " Eve")
+        assert not merged.erased and "still hold the old name" in merged.left
+        assert [entry.source for _, entry in gallery.entries("Eve")][3:] == ["Eve/1.jpg", "/home/Bob/2.jpg", ""]
+        assert gallery.remove("Eve\t").erased and not leftovers(path, "Bob", [])
+
+
 def test_a_reader_that_keeps_the_old_bytes_is_told_of_and_made_up_for(path):
     with Gallery(path, CARD) as gallery:
         gallery.enroll("gone for good", faces_of(0))

@@ -162,3 +162,26 @@ def test_a_file_that_is_gone_takes_no_change(path):
                     change()
         # What was there can still be asked.
         assert gallery.identify(faces_of(0)[:1])[0].matches[0].name == "a"
+
+
+def test_a_path_may_hold_any_byte(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"g\xff?%20.db")
+    with Gallery(os.fsdecode(path), CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+    assert os.path.exists(path)
+    with Gallery(os.fsdecode(path)) as gallery:
+        assert gallery.count() == (1, 3)
+
+
+def test_a_merge_forgets_the_scores_of_strangers(path, monkeypatch):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll_people({f"p{person}": (faces_of(person), None, None) for person in range(60)})
+        taken, strangers = [], gallery._engine.strangers
+        monkeypatch.setattr(gallery._engine, "strangers", lambda: taken.append(1) or strangers())
+        gallery.threshold(0.1)
+        gallery.merge("p0", "p1")
+        gallery.threshold(0.1)
+        assert len(taken) == 2
+        for rate in (0, 1e-10, 1, float("nan")):
+            with pytest.raises(GluonFRError, match="fpir must be"):
+                gallery.threshold(rate)

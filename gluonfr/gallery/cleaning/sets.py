@@ -96,7 +96,12 @@ class FolderSet:
         return self.people[int(label)]
 
     def state(self):
-        return ["photos", self.path, list(self._options), [[shown(key), file_state(os.path.join(self.path, key))] for key in self.keys]]
+        return [
+            "photos",
+            self.path,
+            list(self._options),
+            [[shown(key), file_state(os.path.join(self.path, key))] for key in self.keys],
+        ]
 
     def crop(self, i, embedder):
         where = os.path.join(self.path, self.keys[i])
