@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# More extras for the tests, such as `free`, whose 100 MB of weights some tests are skipped without.
+# More extras for the tests.
 EXTRAS ?=
 comma := ,
 

@@ -30,7 +30,7 @@ SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
 NEWER = [f'{each}; python_version >= "3.10"' for each in ("selenium", *NOTEBOOK)]
-TEST = ["pytest>=7", "pytest-xdist", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE, *MILVUS, *MILVUS_SERVER]
+TEST = ["pytest>=7", "pytest-xdist", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE, *FREE, *MILVUS, *MILVUS_SERVER]
 
 setup(
     name="gluonfr",

@@ -10,7 +10,7 @@ of its own and sleeps while another works:
 
     python benchmarks/inference.py [--networks mobilefacenet,lresnet50e_ir] [--batches 1,32] [--rounds 7]
 
-PyTorch and ONNX Runtime are no dependencies (`pip install torch==2.13.0 "gluonfr[onnx]"`): without them their rows are
+PyTorch and ONNX Runtime are no dependencies (`pip install torch==2.13.0 ".[onnx]"`): without them their rows are
 left out. docs/results.md has the numbers of November 2026 (2 cores, AVX-512).
 """
 

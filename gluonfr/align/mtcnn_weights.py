@@ -134,7 +134,7 @@ def package_file(name):
 
 
 def _cure():
-    install = 'run `pip install "gluonfr[align]"`'
+    install = 'run `pip install ".[align]"` in the checkout'
     if sys.version_info < (3, 10):
         # The package declares Python 3.10 for its own code; its files of weights can be read by any.
         install = "run `pip install --ignore-requires-python --no-deps mtcnn==1.0.0` and `pip install lz4`"

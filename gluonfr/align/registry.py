@@ -28,7 +28,7 @@ def get_detector(name=None, weights=None, ctx=None, **options):
     name : {'mtcnn', 'retinaface'}, default 'mtcnn'
     weights : path, optional
         Folder of the networks' files. 'mtcnn' without it reads the files of the package `mtcnn`
-        (`pip install "gluonfr[align]"`); 'retinaface' needs one.
+        (`pip install ".[align]"` in the checkout); 'retinaface' needs one.
     ctx : Context, default CPU
     **options
         Of the detector: see `gluonfr.align.mtcnn.MTCNN` and `gluonfr.align.retinaface.RetinaFace`.

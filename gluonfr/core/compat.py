@@ -69,6 +69,6 @@ def prepare_mxnet():
     _wait_awake()
     if not _has_mxnet():
         raise ImportError(
-            'gluonfr needs MXNet and finds none: install it with `pip install "gluonfr[cpu]"`, '
-            'or on a machine with CUDA 11.2 with `pip install "gluonfr[cu112]"`.'
+            'gluonfr needs MXNet and finds none: install it with `pip install ".[cpu]"` in the checkout, '
+            'or on a machine with CUDA 11.2 with `pip install ".[cu112]"` in the checkout.'
         )

@@ -77,5 +77,5 @@ def _only(root):
         return FREE
     raise GluonFRError(
         f"no model is named and none is stored under {root}; say which with --model, "
-        'or run `pip install "gluonfr[free]"` for one that anybody may use.'
+        'or run `pip install ".[free]"` in the checkout for one that anybody may use.'
     )

@@ -193,7 +193,7 @@ class OnnxNetwork(Block):
 def open_session(path, threads=None):
     """An onnxruntime session of a file on the CPU; GluonFRError where the file is no ONNX model."""
     if not has_onnxruntime():
-        raise GluonFRError(f'{path} needs the package onnxruntime: run `pip install "gluonfr[onnx]"`.')
+        raise GluonFRError(f'{path} needs the package onnxruntime: run `pip install ".[onnx]"` in the checkout.')
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise GluonFRError(f"threads is a number from 1 on, got {threads!r}.")
     import onnxruntime

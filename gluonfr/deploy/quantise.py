@@ -76,7 +76,7 @@ def as_int8(model, images):
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise GluonFRError('dtype int8 needs the package onnxruntime: run `pip install "gluonfr[onnx]"`.') from error
+        raise GluonFRError('dtype int8 needs the package onnxruntime: run `pip install ".[onnx]"` in the checkout.') from error
     import onnx
 
     properties = {each.key: each.value for each in model.metadata_props}

@@ -19,5 +19,7 @@ def devices(gpus=(), cpus=1):
     missing = [number for number in gpus if not 0 <= number < there]
     if missing:
         found = "this MXNet sees no GPU" if not there else f"this machine has GPUs 0 to {there - 1}"
-        raise GluonFRError(f"gpus: {missing[0]} is not there, {found}; use cpus instead, or install gluonfr[cu112].")
+        raise GluonFRError(
+            f"gpus: {missing[0]} is not there, {found}; use cpus instead, or run `pip install '.[cu112]'` in the checkout."
+        )
     return [mx.gpu(i) for i in gpus]

@@ -183,7 +183,9 @@ def _pymilvus():
     try:
         import pymilvus
     except ImportError as error:
-        raise GluonFRError('a gallery on a Milvus server needs the package pymilvus: pip install "gluonfr[milvus]".') from error
+        raise GluonFRError(
+            'a gallery on a Milvus server needs the package pymilvus: run `pip install ".[milvus]"` in the checkout.'
+        ) from error
     # It reports with a traceback what is told here in one sentence.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     return pymilvus

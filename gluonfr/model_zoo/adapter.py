@@ -26,7 +26,7 @@ def from_zoo(kind, name, classes=None, embedding_size=512, image_size=(112, 112)
     Parameters
     ----------
     kind : {'gluon', 'gluoncv'}
-        MXNet's own zoo, `mxnet.gluon.model_zoo.vision`, or gluoncv's (``pip install gluonfr[gluoncv]``).
+        MXNet's own zoo, `mxnet.gluon.model_zoo.vision`, or gluoncv's (``pip install ".[gluoncv]"`` in the checkout).
     name : str
         Of a network there that classifies images.
     classes : int, optional
@@ -85,7 +85,9 @@ def _gluoncv():
             warnings.simplefilter("ignore")
             from gluoncv.model_zoo import get_model, get_model_list
     except ImportError as error:
-        raise GluonFRError(f"gluoncv's networks need gluoncv ({error}): pip install 'gluonfr[gluoncv]'.") from error
+        raise GluonFRError(
+            f"gluoncv's networks need gluoncv ({error}): run `pip install '.[gluoncv]'` in the checkout."
+        ) from error
 
     def make(name, **kwargs):
         try:

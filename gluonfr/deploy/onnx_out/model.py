@@ -17,7 +17,7 @@ def need_onnx():
     try:
         import onnx  # noqa: F401
     except ImportError as error:
-        raise GluonFRError('format onnx needs the package onnx: run `pip install "gluonfr[onnx]"`.') from error
+        raise GluonFRError('format onnx needs the package onnx: run `pip install ".[onnx]"` in the checkout.') from error
 
 
 def onnx_model(net, image_size, card):
