@@ -43,7 +43,7 @@ COMMANDS = (
 
 
 def main(arguments=None):
-    """Run a command; returns the exit status: 0, 1 when something was left out, 2 for a mistake of the caller."""
+    """Run a command; returns 0, 1 when something was left out, 2 for a mistake of the caller, 130 when it was interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="gluonfr", description="Face recognition with Apache MXNet/Gluon.")
     parser.add_argument("--version", action="version", version=f"gluonfr {__version__}")
@@ -60,6 +60,10 @@ def main(arguments=None):
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         return modules[options.command].run(options) or 0
+    except KeyboardInterrupt:
+        # What Unix gives a command that Ctrl-C ended.
+        print(f"gluonfr {options.command}: interrupted; nothing was half-written.", file=sys.stderr)
+        return 130
     except GluonFRError as error:
         print(f"gluonfr {options.command}: {error}", file=sys.stderr)
         return 2

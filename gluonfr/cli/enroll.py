@@ -20,7 +20,7 @@ def run(arguments):
     from gluonfr.data.packing.scan import scan
     from gluonfr.data.writing import shown
     from gluonfr.gallery import enroll_folder, network_name
-    from gluonfr.gallery.enrolling import report_beside, write_report
+    from gluonfr.gallery.enrolling import drop_report, report_beside, write_report
 
     # A folder that is not there is told at once, and leaves no empty gallery.
     scan(arguments.photos)
@@ -41,5 +41,7 @@ def run(arguments):
         words = [f"{len(done.left_out)} left out ({reasons(done.left_out)})"] if done.left_out else []
         words += [f"{len(done.ambiguous)} show another face that could be meant"] if done.ambiguous else []
         print(f"{', '.join(words)}: {shown(report_beside(arguments.gallery))} names each")
+    else:
+        drop_report(report_beside(arguments.gallery))
     write_json(arguments, vars(done))
     return 1 if done.left_out else 0

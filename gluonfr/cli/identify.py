@@ -36,6 +36,7 @@ def run(arguments):
         looked_at = identify_files(
             *(gallery, embedder, arguments.images, threshold, arguments.top),
             *(aligned(arguments), arguments.min_face, arguments.every),
+            progress="identify",
         )
         found, rows = [], []
         for picture in write_pictures(looked_at, arguments.out, arguments.images):

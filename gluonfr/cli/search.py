@@ -35,6 +35,8 @@ def run(arguments):
         progress="search",
     )
     print(f"{network_name(embedder.card)}; {found.faces:,} faces looked at")
+    if found.taken():
+        print(found.taken())
     print(found.explain())
     rows = [
         [shown(file), f"{similarity:.4f}", "same person" if similarity > found.threshold.similarity else ""]

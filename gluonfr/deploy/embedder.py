@@ -150,15 +150,20 @@ class Embedder:
 
     def crop(self, image, aligned=None, where="the image"):
         """The crop of one image that the network gets: uint8 array (H, W, 3) RGB of the card's size; arguments as above."""
+        return self.chosen_crop(image, aligned, where)[0]
+
+    def chosen_crop(self, image, aligned=None, where="the image"):
+        """As `crop`: (crop, number of faces on the image, box of the one that is taken: x0, y0, x1, y1 in pixels, or None)."""
         pixels, where = _pixels(image, where)
         size = self.card.image_size
         if aligned or (aligned is None and pixels.shape[:2] == size):
-            return as_network_takes(pixels, size, self.card.template, where)
+            return as_network_takes(pixels, size, self.card.template, where), 1, None
         boxes, scores, landmarks = self.detect(pixels)
         if not len(boxes):
             raise GluonFRError(f"{where} shows no face; take another photo, or say that it is aligned if it is a crop.")
         index, _ = choose_face(boxes, scores, pixels.shape)
-        return align_face(pixels, landmarks[index], self.card.template)
+        box = [round(float(each), 1) for each in boxes[index]]
+        return align_face(pixels, landmarks[index], self.card.template), len(boxes), box
 
     def detect(self, pixels):
         """All faces of a photo, uint8 (H, W, 3) RGB: boxes, scores and landmarks, as a detector gives them."""

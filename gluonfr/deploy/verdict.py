@@ -16,6 +16,8 @@ class Verdict:
         Which network answered.
     thresholds : list of dict
         Of the network's card: each `far`, `similarity`, `measured_on`, and `accepted`.
+    taken : list of dict
+        Of each image the number of `faces` on it, and the `box` of the one that was taken, x0, y0, x1, y1, None for a crop.
     """
 
     first: str
@@ -23,6 +25,7 @@ class Verdict:
     similarity: float
     model: str
     thresholds: List[Dict] = field(default_factory=list)
+    taken: List[Dict] = field(default_factory=list)
 
     def to_dict(self):
         """Plain Python, for JSON."""
@@ -38,19 +41,29 @@ class Verdict:
             )
         if not self.thresholds:
             lines.append("the network's card states no thresholds: verify it on pairs like yours to find one")
-        return "\n".join(lines)
+        notes = (taken_of(image, **each) for image, each in zip((self.first, self.second), self.taken))
+        return "\n".join(lines + [note for note in notes if note])
 
 
 def compare(embedder, first, second, aligned=None):
-    """Compare the faces on two images with an `Embedder`: a `Verdict`. Arguments as `Embedder.similarity`."""
-    similarity = embedder.similarity(first, second, aligned)
+    """Compare the faces on two images with an `Embedder`: a `Verdict`. Images and `aligned` as for `Embedder`."""
+    crops = [embedder.chosen_crop(image, aligned) for image in (first, second)]
+    similarity = embedder.similarity(crops[0][0], crops[1][0], aligned=True)
     card = embedder.card
     thresholds = [
         {**each, "accepted": similarity >= each["similarity"]}
         for each in sorted(card.thresholds, key=lambda each: -each["far"])
     ]
     model = card.extra.get("name") or card.network or "network without a name"
-    return Verdict(_name(first), _name(second), similarity, model, thresholds)
+    taken = [{"faces": faces, "box": box} for _, faces, box in crops]
+    return Verdict(_name(first), _name(second), similarity, model, thresholds, taken)
+
+
+def taken_of(image, faces, box):
+    """A sentence on which of several faces of an image was taken; empty where there was one."""
+    if faces < 2:
+        return ""
+    return f"{image} shows {faces} faces: the large one in the middle was taken, box {' '.join(f'{each:.0f}' for each in box)}"
 
 
 def _where(threshold):

@@ -100,6 +100,12 @@ def write_report(path, done):
     write_table(path, ["file", "reason", "detail"], rows)
 
 
+def drop_report(path):
+    """Take away the report of an earlier run, which would be taken for that of this one."""
+    if os.path.exists(path):
+        os.unlink(path)
+
+
 class _Waiting:
     """People whose photos are cut, but not embedded yet."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import List
 
 import cv2
+from tqdm import tqdm
 
 from gluonfr.core import GluonFRError, whole_file
 from gluonfr.data.packing import Refused
@@ -60,7 +61,7 @@ def identify_picture(gallery, embedder, pixels, threshold, k=5, aligned=None, mi
     return [Seen(face.box, face.score, answer) for face, answer in zip(faces, answers)]
 
 
-def identify_files(gallery, embedder, paths, threshold, k=5, aligned=None, min_face=MIN_FACE, every=1.0):
+def identify_files(gallery, embedder, paths, threshold, k=5, aligned=None, min_face=MIN_FACE, every=1.0, progress=None):
     """Iterator of Picture over files and folders: photos, and of videos a frame each `every` seconds.
 
     Parameters
@@ -74,16 +75,20 @@ def identify_files(gallery, embedder, paths, threshold, k=5, aligned=None, min_f
     k, aligned, min_face
         As `Gallery.identify` and `enroll_folder`.
     every : float, default 1.0
+    progress : str, optional
+        Text of a progress bar, which counts frames too.
     """
-    for name, pixels, reason in pictures(paths, every):
-        if pixels is None:
-            yield Picture(name, None, [], reason)
-            continue
-        try:
-            faces = identify_picture(gallery, embedder, pixels, threshold, k, aligned, min_face)
-            yield Picture(name, pixels, faces, "" if faces else "no face")
-        except Refused as refused:
-            yield Picture(name, pixels, [], why(refused))
+    with tqdm(desc=progress, unit="picture", disable=None if progress else True, leave=False) as bar:
+        for name, pixels, reason in pictures(paths, every):
+            if pixels is None:
+                yield Picture(name, None, [], reason)
+            else:
+                try:
+                    faces = identify_picture(gallery, embedder, pixels, threshold, k, aligned, min_face)
+                    yield Picture(name, pixels, faces, "" if faces else "no face")
+                except Refused as refused:
+                    yield Picture(name, pixels, [], why(refused))
+            bar.update()
 
 
 def write_pictures(looked_at, out, paths):

@@ -8,9 +8,11 @@ from tqdm import tqdm
 
 from gluonfr.core import GluonFRError, contact_sheet
 from gluonfr.core.top_k import top_k
-from gluonfr.data.packing import Refused, read_file
+from gluonfr.data.packing import Photo, Refused, read_file
 from gluonfr.data.writing import shown
-from gluonfr.gallery.photos import MIN_FACE, all_faces, find_pictures, main_face, pictures, why
+from gluonfr.deploy.verdict import taken_of
+from gluonfr.gallery.one_photo import chosen_face
+from gluonfr.gallery.photos import MIN_FACE, all_faces, find_pictures, pictures, why
 from gluonfr.gallery.unknown import Threshold, need_fpir, threshold_for
 
 _TOGETHER = 64
@@ -32,6 +34,8 @@ class Found:
     threshold : Threshold
         Of a search among so many faces.
     left_out : dict of str to str
+    photo : dict
+        `file` of the photo whose person is looked for, the number of `faces` on it, and the `box` of the one that was taken.
     """
 
     files: List[str]
@@ -40,11 +44,16 @@ class Found:
     faces: int
     threshold: Threshold
     left_out: Dict[str, str] = field(default_factory=dict)
+    photo: Dict = field(default_factory=dict)
 
     @property
     def same(self):
         """How many are above the threshold."""
         return sum(each > self.threshold.similarity for each in self.similarities)
+
+    def taken(self):
+        """Which of several faces of the photo was taken, in words; empty where there was one."""
+        return taken_of(shown(self.photo["file"]), self.photo["faces"], self.photo["box"]) if self.photo else ""
 
     def explain(self):
         """The threshold in words."""
@@ -60,7 +69,7 @@ class Found:
         """Plain Python, for JSON."""
         found = [{"file": file, "similarity": score} for file, score in zip(self.files, self.similarities)]
         threshold = {**self.threshold.to_dict(), "meaning": self.explain()}
-        return {"found": found, "faces": self.faces, "threshold": threshold, "left_out": self.left_out}
+        return {"photo": self.photo, "found": found, "faces": self.faces, "threshold": threshold, "left_out": self.left_out}
 
     def sheet(self, most=_SHOWN):
         """uint8 (H, W, 3) RGB: the crops of the best as a contact sheet, each with its similarity."""
@@ -100,10 +109,10 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
         raise GluonFRError(f"k must be at least 1, got {k}.")
     need_fpir(fpir)
     try:
-        crop, _ = main_face(embedder, read_file(photo), aligned, min_face)
+        chosen = chosen_face(embedder, Photo(read_file(photo)).pixels(), None, aligned, min_face)
     except Refused as refused:
         raise GluonFRError(f"{shown(photo)} cannot be used: {why(refused)}.") from refused
-    query = embedder([crop], aligned=True)
+    query = embedder([chosen.face.crop], aligned=True)
     scores, faces, left_out, waiting = {}, 0, {}, []
 
     def compare():
@@ -146,4 +155,5 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
         faces,
         threshold_for(fpir, faces, faces, card=embedder.card),
         left_out,
+        {"file": photo, "faces": chosen.faces, "box": [round(each, 1) for each in chosen.face.box]},
     )

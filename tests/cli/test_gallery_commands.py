@@ -94,6 +94,16 @@ def test_enrolling_goes_on_where_it_was(world, gallery):
     assert "5 people, 15 photos" in printed
 
 
+def test_a_report_of_before_goes_when_nothing_is_left_out(world, tmp_path):
+    folder, model, _ = world
+    shutil.copytree(folder / "known" / "张伟", tmp_path / "in" / "张伟")
+    (tmp_path / "g.left_out.csv").write_text("old")
+    os.unlink(tmp_path / "in" / "张伟" / "ann.jpg")
+    status, _, said = run("enroll", tmp_path / "in", "--gallery", tmp_path / "g.db", *model)
+    rows = (tmp_path / "g.left_out.csv").read_text() if (tmp_path / "g.left_out.csv").exists() else ""
+    assert status == 0 and "old" not in rows
+
+
 def test_a_mistyped_folder_leaves_no_gallery(world, tmp_path):
     assert "cannot be read" in refused("enroll", tmp_path / "none", "--gallery", tmp_path / "g.db")
     assert "no folders" in refused("enroll", world[0] / "new", "--gallery", tmp_path / "g.db")
@@ -174,18 +184,36 @@ def test_frames_of_a_video_are_named(world, gallery, tmp_path):
 
 
 def test_the_same_person_in_a_folder(world, tmp_path):
-    folder, model, _ = world
+    folder, model, group = world
     photo = sorted((folder / "new").iterdir())[0]
     out = ["--out", tmp_path / "s.png", "--json", tmp_path / "r.json", "--top", 4]
     status, printed, said = run("search", photo, folder / "known", folder / "new", *model, *out)
     assert status == 1 and "text.jpg" in said
+    said_first = printed
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["found"][0]["similarity"] > 0.999 and len(found["found"]) == 4
     assert all("Ann Lee" in each["file"] or "0-" in each["file"] or "ann.jpg" in each["file"] for each in found["found"])
-    assert "same person" in printed and cv2.imread(str(tmp_path / "s.png")) is not None
+    status, printed, _ = run("search", group, folder / "new", *model, "--json", tmp_path / "g.json")
+    probe = json.loads((tmp_path / "g.json").read_text())["photo"]
+    assert "group.jpg shows 6 faces: the large one in the middle was taken, box " in printed and probe["faces"] == 6
+    status, printed, _ = run("compare", group, photo, *model, "--json", tmp_path / "c.json")
+    assert "group.jpg shows 6 faces" in printed
+    assert [each["faces"] for each in json.loads((tmp_path / "c.json").read_text())["taken"]][0] == 6
+    assert "same person" in said_first and cv2.imread(str(tmp_path / "s.png")) is not None
     wall = folder / "known" / "Ann Lee" / "wall.png"
     assert "no face" in refused("search", wall, folder / "new", *model)
     assert "there is no face" in refused("search", photo, wall, *model)
+
+
+def test_an_interruption_is_one_sentence(world, gallery, monkeypatch):
+    from gluonfr.gallery import identifying
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(identifying, "identify_picture", interrupted)
+    status, _, said = run("identify", world[2], "--gallery", gallery, *world[1])
+    assert status == 130 and said.endswith("gluonfr identify: interrupted; nothing was half-written.\n")
 
 
 def test_people_are_changed_and_written_out(world, gallery, tmp_path):
