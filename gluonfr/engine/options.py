@@ -166,6 +166,7 @@ class TrainOptions:
         if self.average:
             # When the averaged statistics are taken in.
             kept.update((name, every[name]) for name in ("log_every", "val_every"))
+            kept["val"] = bool(self.val)
         return kept
 
     def to_dict(self):

@@ -83,25 +83,30 @@ class Run:
     def __init__(self, options, group=None):
         self.options, self.group = options, group or Group()
         self.contexts = options.contexts()
-        precision.use(options.dtype, self.contexts)
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
         check_agreement(self.group, options, self.dataset, self.sets)
+        self.folder = RunFolder(options.out)
+        self.checkpoints = Checkpoints(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)
+        self._found = self.checkpoints.find()
+        precision.use(options.dtype, self.contexts)
         self.net, loss = self._network_and_loss()
         self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group)
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         self._build(loss)
-        self.folder = RunFolder(options.out)
-        self.checkpoints = Checkpoints(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)
         self.first_step, self.best = 0, {}
         if self.chief:
             self.folder.take()
-        self._resume()
-        # Written last, so that a run that is refused changes nothing.
-        if self.chief:
-            self.folder.write_options(options)
-        self.history = History(options.out, self.step.step_number) if self.chief else None
+        try:
+            self._resume()
+            # Written last, so that a run that is refused changes nothing.
+            if self.chief:
+                self.folder.write_options(options)
+            self.history = History(options.out, self.step.step_number) if self.chief else None
+        except BaseException:
+            self.folder.release()
+            raise
 
     @property
     def chief(self):
@@ -123,7 +128,10 @@ class Run:
     def _build(self, loss):
         options = self.options
         self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
-        self.head = choose_head(options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group)
+        before = self._found[1].get("classifier") if self._found else None
+        self.head = choose_head(
+            options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group, before
+        )
         self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
         for block in (self.net, self.head):
             block.hybridize(static_alloc=True, static_shape=True)
@@ -179,9 +187,8 @@ class Run:
             self.checkpoint_steps = min(self.checkpoint_steps, options.checkpoint_steps)
 
     def _resume(self):
-        found = self.checkpoints.newest()
-        if found:
-            path, meta = found
+        if self._found:
+            path, meta = self._found
             check_same_options(path, meta, self.options.decisive())
             put_back(path, meta, self.step, self.average)
             self.best, self.first_step = meta["best"], self.step.step_number
