@@ -120,14 +120,16 @@ class Run:
         if resized and tuple(self.dataset.image_size) != (112, 112):
             raise GluonFRError(f"{sorted(resized)[0]} takes images of 112x112, {self.dataset.records.path} holds others.")
         try:
-            net = get_model(options.network, **options.network_args)
+            weights = {"pretrained": options.pretrained, "ctx": self.contexts} if options.pretrained else {}
+            net = get_model(options.network, **weights, **options.network_args)
             return net, get_loss(options.loss, classes=classes, embedding_size=net.embedding_size, **options.loss_args)
         except TypeError as error:
             raise GluonFRError(f"an argument of the network or the loss is of the wrong kind ({error}); correct it.") from error
 
     def _build(self, loss):
         options = self.options
-        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
+        if not options.pretrained:
+            self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
         before = self._found[1].get("classifier") if self._found else None
         self.head = choose_head(
             options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group, before
