@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 import zlib
+from collections import Counter
 
 import numpy as np
 
@@ -96,11 +97,29 @@ class MilvusEngine(Engine):
             self._write_photos((parts[name], *each) for name, entries in new.items() for each in enumerate(entries))
             # Waits until all photos are to be found, so that nobody sees a part of them.
             if self._count_photos(_span(begun, len(new), "part")) != count:
-                self._delete_photos(_span(begun, len(new), "part"))
+                # Not taken away here: between asking which are this part's and deleting them they may become another process's.
                 raise GluonFRError(f"{shown(self.where)}: another process is enrolling some of these photos; try again.")
             self._commit([_row(parts[name], _PART, name, len(entries)) for name, entries in new.items()])
             self._delete_people([begun])
+            self._count_again(begun, set(known))
             return count
+
+    def _count_again(self, begun, known):
+        """Correct parts that lost photos to another process, which enrolled the same ones at the same moment.
+
+        A photo is one row, of the part that wrote it last. Either that part's process finds the other one's name when it has
+        written its own, or the other one finds its photos gone: both look here, after their names are there.
+        """
+        parts = {part: each for part, each in self._known[1].items() if part not in known}
+        others = [part for part in parts if not begun < part <= begun + _MOST_PEOPLE]
+        which = f"{_span(begun, _MOST_PEOPLE, 'part')} or part in {others}" if others else _span(begun, _MOST_PEOPLE, "part")
+        if self._count_photos(which) == sum(photos for _, photos in parts.values()):
+            return
+        left = Counter(row["part"] for row in self._server.everything(self._server.photos, which, ["part"]))
+        wrong = {part: name for part, (name, photos) in parts.items() if left[part] != photos}
+        # A part without photos is nobody.
+        if wrong:
+            self._commit([_row(part, _PART, name if left[part] else "", left[part]) for part, name in wrong.items()])
 
     def remove(self, name):
         with self._lock:

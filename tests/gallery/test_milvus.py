@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -175,6 +176,26 @@ def whole(address, lines, before):
         fetched = [name for name, _ in gallery.entries()]
         assert len(fetched) == PHOTOS * len(names) and set(fetched) == names
     return names, len(enrolled)
+
+
+@pytest.mark.parametrize("when", ["_write_photos", "_commit"])
+def test_two_that_enrol_the_same_photos_at_once(address, monkeypatch, when):
+    with Gallery(address, CARD) as here, Gallery(address, CARD) as there:
+        step, digests = getattr(there._engine, when), [bytes([n]) * 32 for n in range(6)]
+
+        def later(given):
+            # The other one looked for owners before this, and this one's photos are all there after it.
+            monkeypatch.setattr(there._engine, when, step)
+            here.enroll_people({"a": (faces_of(0), digests[:3], None), "b": (faces_of(1), digests[3:], None)})
+            step(given)
+
+        monkeypatch.setattr(there._engine, when, later)
+        there.enroll_people({"a": (faces_of(0), digests[:3], None), "c": (faces_of(1)[:1], digests[3:4], None)})
+        # The last one to write has a photo, and nobody has one that is not there.
+        expected = {"a": 3, "b": 2, "c": 1} if when == "_write_photos" else {"a": 3, "b": 3}
+        with Gallery(address) as again:
+            assert {person.name: person.photos for person in again.people()} == expected
+            assert Counter(name for name, _ in again.entries()) == expected
 
 
 @pytest.mark.full
