@@ -1,12 +1,15 @@
 """The API of a real server process, asked as anybody might ask it."""
 
+import http.client
 import io
 import itertools
+import json
 import os
 import socket
 import struct
 import time
 import zlib
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -84,11 +87,14 @@ def test_a_person_from_the_first_photo_to_the_last_byte(nobody, photos):
     assert {face["name"] for face in identify(server, read(people[0][3]))["faces"]} == {"张伟"}
 
     assert server.ask("POST", "/api/people/rename", name="张伟", new="Ann")[0] == 400
-    assert server.ask("POST", "/api/people/rename", name="张伟", new="Zhang Wei")[:2] == (200, {"photos": 3, "erased": True})
+    assert server.ask("POST", "/api/people/rename", name="张伟", new="Zhang Wei")[:2] == (
+        200,
+        {"photos": 3, "erased": True, "left": ""},
+    )
     assert server.ask("POST", "/api/people/merge", name=DROP, into="Ann")[1]["photos"] == 1
     assert server.get("/api/people", containing="ZHANG") == {"people": [{"name": "Zhang Wei", "photos": 3}], "matching": 1}
     assert server.get("/api/people", offset=1, limit=1)["people"] == [{"name": "Zhang Wei", "photos": 3}]
-    assert server.ask("DELETE", "/api/people", name="Zhang Wei")[1] == {"photos": 3, "erased": True}
+    assert server.ask("DELETE", "/api/people", name="Zhang Wei")[1] == {"photos": 3, "erased": True, "left": ""}
     assert server.ask("DELETE", "/api/people", name="Zhang Wei")[0] == 400
     left = b"".join(read(server.gallery + end) for end in ("", "-wal") if os.path.exists(server.gallery + end))
     assert b"group.jpg" in left and "张伟".encode() not in left and b"Zhang" not in left and b"DROP" not in left
@@ -255,6 +261,24 @@ def test_uploads_that_are_cut_and_the_bound_on_those_that_wait(server, photos):
     for connection in waiting:
         connection.close()
     until(server, content, 200)
+
+
+def test_idle_connections_of_one_machine_leave_the_server_to_others(server):
+    def ask(source):
+        asking = http.client.HTTPConnection(server.host, server.port, 30, (source, 0))
+        asking.request("GET", "/api/gallery")
+        answer = asking.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    with ExitStack() as idle:
+        for _ in range(260):
+            idle.enter_context(socket.create_connection((server.host, server.port))).sendall(b"GET / HTTP/1.1\r\n")
+        assert ask("127.0.0.2")[0] == 200
+        status, said = ask("127.0.0.1")
+        assert status == 429 and "128 connections" in said["error"]
+    end = time.monotonic() + 10
+    while ask("127.0.0.1")[0] != 200:
+        assert time.monotonic() < end
 
 
 def test_uploads_are_bounded_in_bytes(server):

@@ -9,15 +9,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
+import uvicorn
 from starlette.requests import Request
 
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
 from gluonfr.gallery import Gallery
-from gluonfr.serve import listen, upload
+from gluonfr.serve import connection, listen, upload
 from gluonfr.serve.guard import Guard
 from gluonfr.serve.problems import Problem, problem_of
 from gluonfr.serve.server import address_of
@@ -218,6 +220,49 @@ def test_what_the_caller_did_not_do_is_no_mistake_of_his():
     assert told(sqlite3.OperationalError("database or disk is full")) == told(OSError(28, "No space left")) == 503
     assert told(None) == 400
     assert problem_of(MemoryError()).status == 500 and "log" in problem_of(RuntimeError("/secret")).sentence
+
+
+def test_a_connection_without_a_whole_request_is_closed(monkeypatch):
+    monkeypatch.setattr(connection, "SECONDS", 0.3)
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.6 if scope["path"] == "/slow" else 0)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    running = uvicorn.Server(uvicorn.Config(app, http=connection.Connection, lifespan="off", log_config=None))
+    with listen(port=0) as listening:
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+
+        def closed_after(*parts):
+            """(seconds, what came) of a connection on which parts are sent, each soon after the one before."""
+            with socket.create_connection(listening.getsockname(), timeout=20) as client:
+                start, came = time.monotonic(), b""
+                for part in parts:
+                    client.sendall(part)
+                    time.sleep(0.1)
+                while part := client.recv(65536):
+                    came += part
+                return time.monotonic() - start, came
+
+        head = b"GET / HTTP/1.1\r\nHost: x\r\n"
+        try:
+            for parts in [
+                (),
+                (b"GET / HT",),
+                # Slowly, and after a whole request.
+                (head, b"A"),
+                (head + b"\r\n", head),
+                # A body that nobody asked for and that does not come.
+                (head + b"Content-Length: 9\r\n\r\n", b"x"),
+            ]:
+                assert closed_after(*parts)[0] < 2, parts
+            # What is being answered takes as long as it takes.
+            assert b" 200 " in closed_after(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[1]
+        finally:
+            running.should_exit = True
+            thread.join()
 
 
 @pytest.mark.full
