@@ -16,12 +16,14 @@ from gluonfr.gallery.photos import MIN_FACE
 from gluonfr.serve import answers
 from gluonfr.serve.problems import Problem, answer_problems
 from gluonfr.serve.upload import MOST_BYTES, MOST_PIXELS, pixels_of, read_body
-from gluonfr.serve.worker import Worker
+from gluonfr.serve.worker import Places, Worker
 
 PAGE = os.path.join(os.path.dirname(__file__), "page")
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # Requests that wait: photos take a quarter of a second each, everything else milliseconds.
 _PHOTOS, _OTHERS = 8, 64
+# Photos that arrive, which may be slow and keep no place of those that wait; all of these bound the memory.
+_UPLOADS = 32
 
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _PHOTO = {"requestBody": {"required": True, "content": {"image/*": _IMAGE, "application/octet-stream": _IMAGE}}}
@@ -51,6 +53,7 @@ class Desk:
 
     def __post_init__(self):
         self.photos, self.others = Worker("network", _PHOTOS), Worker("gallery", _OTHERS)
+        self.uploads = Places(_UPLOADS)
 
     def close(self):
         self.photos.close()
@@ -59,6 +62,14 @@ class Desk:
     async def ask(self, function, *arguments):
         with self.others.place():
             return await self.others.run(function, *arguments)
+
+    async def upload(self, request, most=MOST_BYTES):
+        with self.uploads.place():
+            return await read_body(request, most)
+
+    async def look(self, function, *arguments):
+        with self.photos.place():
+            return await self.photos.run(function, *arguments)
 
 
 def make_app(desk):
@@ -109,8 +120,7 @@ def _add_photos(app, desk):
             faces = identify_picture(gallery, embedder, pixels, threshold, top, *how)
             return {"faces": [face.to_dict() for face in faces], "threshold": threshold.to_dict(), **_size(pixels)}
 
-        with desk.photos.place():
-            found = await desk.photos.run(work, await read_body(request))
+        found = await desk.look(work, await desk.upload(request))
         if not found["faces"]:
             raise Problem(422, "The photo shows no face; take another one, nearer and from the front.")
         return answers.Identified(network=network_name(gallery.card), **found)
@@ -128,8 +138,7 @@ def _add_photos(app, desk):
         def work(content):
             return enroll_photo(gallery, embedder, name, content, pixels_of(content), corners, source, *how)
 
-        with desk.photos.place():
-            return answers.Enrolled(name=name, new=await desk.photos.run(work, await read_body(request)))
+        return answers.Enrolled(name=name, new=await desk.look(work, await desk.upload(request)))
 
     @app.post("/api/compare", responses=_problems(_PROBLEMS, _OF_PHOTOS), openapi_extra=_PHOTO)
     async def compare_two(
@@ -149,11 +158,10 @@ def _add_photos(app, desk):
             said = {"network": verdict.model, "similarity": verdict.similarity, "thresholds": verdict.thresholds}
             return {**said, "meaning": str(verdict).splitlines()[1:], "first": taken[0], "second": taken[1]}
 
-        with desk.photos.place():
-            content = await read_body(request, 2 * MOST_BYTES)
-            if first >= len(content):
-                raise Problem(400, f"The first photo has {first} bytes and both have {len(content)}; send the second as well.")
-            return answers.Compared(**await desk.photos.run(work, content))
+        content = await desk.upload(request, 2 * MOST_BYTES)
+        if first >= len(content):
+            raise Problem(400, f"The first photo has {first} bytes and both have {len(content)}; send the second as well.")
+        return answers.Compared(**await desk.look(work, content))
 
 
 def _add_people(app, desk):

@@ -243,21 +243,27 @@ def until(server, content, wanted):
     raise AssertionError((status, said))
 
 
-def test_uploads_that_are_cut_and_the_bound_on_those_that_wait(server, photos):
+def test_uploads_that_are_cut_or_slow_and_the_bound_on_them(server, photos):
     content = read(photos[1][0][0])
     part = (f"Content-Length: {len(content)}",), content[:1000]
     # More often than there are places, none of which is lost.
-    for _ in range(12):
+    for _ in range(36):
         upload(server, *part).close()
     assert until(server, content, 200)
-    waiting = [upload(server, *part) for _ in range(8)]
+    waiting = [upload(server, *part) for _ in range(16)]
+    # The network idles, and photos that are there do not wait for those that come.
+    time.sleep(0.2)
+    assert server.ask("POST", "/api/identify", content)[0] == 200
+    waiting += [upload(server, *part) for _ in range(16)]
     said, headers = until(server, content, 429)
     assert "try again in a second" in said["error"] and headers["Retry-After"] == "1"
     # People are listed all the while.
     server.get("/api/people")
     for connection in waiting:
         connection.sendall(content[1000:])
-    assert [status_of(connection) for connection in waiting] == [200] * 8
+    # Of those that come at once, as many as may wait are answered.
+    statuses = [status_of(connection) for connection in waiting]
+    assert set(statuses) == {200, 429} and statuses.count(200) >= 8
     for connection in waiting:
         connection.close()
     until(server, content, 200)
