@@ -1,5 +1,7 @@
 """The addresses of the API and of the page."""
 
+import hashlib
+import json
 import math
 import os
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from gluonfr import __version__
 from gluonfr.data.writing import shown
 from gluonfr.deploy.verdict import compare
 from gluonfr.gallery import chosen_face, enroll_photo, identify_picture, network_name
+from gluonfr.gallery.gallery import checked_name
 from gluonfr.gallery.photos import MIN_FACE
 from gluonfr.serve import answers
 from gluonfr.serve.problems import Problem, answer_problems
@@ -24,6 +27,8 @@ _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 _PHOTOS, _OTHERS = 8, 64
 # Photos that arrive, which may be slow and keep no place of those that wait; all of these bound the memory.
 _UPLOADS = 32
+# Nothing is known of rates as low as this one, and no threshold for them need be a cosine.
+_LEAST_FPIR = 1e-9
 
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _PHOTO = {"requestBody": {"required": True, "content": {"image/*": _IMAGE, "application/octet-stream": _IMAGE}}}
@@ -109,7 +114,7 @@ def _add_photos(app, desk):
     async def identify(
         request: Request,
         similarity: Optional[float] = Query(None, description="Name somebody above this cosine, in place of fpir"),
-        fpir: float = Query(0.01, description="The share of strangers that may be named"),
+        fpir: float = Query(0.01, ge=_LEAST_FPIR, description="The share of strangers that may be named"),
         top: int = Query(3, ge=1, le=20, description="People to give as candidates"),
     ) -> answers.Identified:
         """Everybody on a photo, which is the body."""
@@ -133,7 +138,7 @@ def _add_photos(app, desk):
         source: str = Query("", max_length=1000, description="Where the photo comes from, such as its file's name"),
     ) -> answers.Enrolled:
         """Enrol a face of a photo, which is the body."""
-        corners = _corners(box)
+        corners, name = _corners(box), checked_name(name)
 
         def work(content):
             return enroll_photo(gallery, embedder, name, content, pixels_of(content), corners, source, *how)
@@ -170,20 +175,25 @@ def _add_people(app, desk):
     @app.get("/api/gallery", responses=problems)
     async def state() -> answers.State:
         """Which gallery and which network answer, and how many people there are."""
-        people, photos = await desk.ask(gallery.count)
+
+        def work():
+            people, photos = gallery.count()
+            # Counts stay the same when somebody is renamed, or when one goes and another one comes.
+            version = hashlib.sha256(json.dumps([(each.name, each.photos) for each in gallery.people()]).encode()).hexdigest()
+            return {"people": people, "photos": photos, "version": version[:16]}
+
         return answers.State(
             file=shown(os.path.basename(gallery.where)),
             network=network_name(gallery.card),
             licence=gallery.card.licence,
-            people=people,
-            photos=photos,
+            **await desk.ask(work),
             most_bytes=MOST_BYTES,
             most_pixels=MOST_PIXELS,
         )
 
     @app.get("/api/threshold", responses=problems)
     async def threshold(
-        fpir: float = Query(0.01, description="The share of strangers that may be named"),
+        fpir: float = Query(0.01, ge=_LEAST_FPIR, description="The share of strangers that may be named"),
         similarity: Optional[float] = Query(None, description="A threshold of your own, of which the share is told"),
     ) -> answers.Threshold:
         """From which similarity on somebody is named, and what that means in this gallery."""
@@ -196,10 +206,14 @@ def _add_people(app, desk):
         limit: int = Query(200, ge=1, le=10_000),
     ) -> answers.People:
         """Who is enrolled."""
-        part = containing.casefold()
-        found = [each for each in await desk.ask(gallery.people) if part in each.name.casefold()]
-        shown_people = [answers.Person(**vars(each)) for each in found[offset : offset + limit]]
-        return answers.People(people=shown_people, matching=len(found))
+
+        def work():
+            part = containing.casefold()
+            found = [each for each in gallery.people() if part in each.name.casefold()]
+            some = [answers.Person(**vars(each)) for each in found[offset : offset + limit]]
+            return answers.People(people=some, matching=len(found))
+
+        return await desk.ask(work)
 
     @app.post("/api/people/rename", responses=problems)
     async def rename(name: str, new: str = Query(description="The name that nobody has yet")) -> answers.Changed:

@@ -73,7 +73,7 @@ def test_a_person_from_the_first_photo_to_the_last_byte(nobody, photos):
     best = found["faces"][1]["matches"][0]
     assert best["name"] == "Ann" and best["source"] == "group.jpg" and best["similarity"] == pytest.approx(1, abs=1e-4)
     # The same face again is no new photo, and nobody else's.
-    assert enroll(server, content, name="Ann", box=text_of(boxes[1])) == (200, {"name": "Ann", "new": 0})
+    assert enroll(server, content, name=" Ann ", box=text_of(boxes[1])) == (200, {"name": "Ann", "new": 0})
     status, said = enroll(server, content, name="Bob", box=text_of(boxes[1]))
     assert status == 400 and "enrolled as Ann" in said["error"]
     assert server.get("/api/people")["people"] == [{"name": "Ann", "photos": 1}, {"name": DROP, "photos": 1}]
@@ -104,9 +104,14 @@ def test_what_another_process_changes_is_seen_at_once(nobody, photos):
     content = read(photos[1][1][0])
     with Gallery(nobody.gallery, create=False) as gallery:
         gallery.enroll("From elsewhere", np.random.default_rng(0).normal(size=(2, 128)))
+        version = nobody.get("/api/gallery")["version"]
         assert nobody.get("/api/gallery")["people"] == 1
         assert identify(nobody, content)["faces"][0]["matches"][0]["name"] == "From elsewhere"
+        before = nobody.get("/api/gallery")
         gallery.rename("From elsewhere", "Renamed")
+        after = nobody.get("/api/gallery")
+        assert after["version"] != before["version"] == version
+        assert {**after, "version": ""} == {**before, "version": ""}
         assert nobody.get("/api/people")["people"] == [{"name": "Renamed", "photos": 2}]
         assert identify(nobody, content)["faces"][0]["matches"][0]["name"] == "Renamed"
         gallery.remove("Renamed")
@@ -172,7 +177,10 @@ def test_a_bad_photo_is_one_sentence(server, photos, path, bad):
         ("POST", "/api/identify", {"top": "many"}, "top"),
         ("POST", "/api/identify", {"similarity": 2}, "cosine from -1 to 1"),
         ("POST", "/api/identify", {"similarity": "nan"}, "cosine from -1 to 1"),
-        ("POST", "/api/identify", {"fpir": 0}, "above 0"),
+        ("POST", "/api/identify", {"fpir": 0}, "equal to 0.000000001"),
+        ("POST", "/api/identify", {"fpir": 1}, "below 1"),
+        ("POST", "/api/identify", {"fpir": 1e-320}, "equal to 0.000000001"),
+        ("GET", "/api/threshold", {"fpir": 9e-10}, "equal to 0.000000001"),
         ("POST", "/api/compare", {}, "first"),
         ("POST", "/api/compare", {"first": 10**9}, "send the second"),
         ("POST", "/api/people/rename", {"name": "Nobody", "new": "X"}, "Nobody is not in"),

@@ -1,6 +1,7 @@
 """How a server starts, whom it lets in, and how it ends."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -18,8 +19,9 @@ from starlette.requests import Request
 
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
-from gluonfr.gallery import Gallery
+from gluonfr.gallery import Gallery, Person
 from gluonfr.serve import connection, listen, upload
+from gluonfr.serve.app import Desk, make_app
 from gluonfr.serve.guard import Guard
 from gluonfr.serve.problems import Problem, problem_of
 from gluonfr.serve.server import address_of
@@ -218,8 +220,46 @@ def test_what_the_caller_did_not_do_is_no_mistake_of_his():
             return problem_of(error).status
 
     assert told(sqlite3.OperationalError("database or disk is full")) == told(OSError(28, "No space left")) == 503
-    assert told(None) == 400
+    assert told(None) == told(ValueError("no cosine")) == 400
     assert problem_of(MemoryError()).status == 500 and "log" in problem_of(RuntimeError("/secret")).sentence
+
+
+def test_a_milvus_server_that_is_away_is_no_mistake_of_the_caller():
+    pytest.importorskip("pymilvus", reason="pymilvus is not installed: pip install gluonfr[milvus]")
+    with listen(port=0) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(GluonFRError) as caught:
+        Gallery(f"milvus://127.0.0.1:{port}/people")
+    assert problem_of(caught.value).status == 503
+
+
+def test_names_are_looked_through_outside_of_the_event_loop():
+    threads = []
+
+    class Name(str):
+        def casefold(self):
+            threads.append(threading.current_thread())
+            return super().casefold()
+
+    class People:
+        card = None
+
+        def people(self):
+            return [Person(Name("Ann"), 1)]
+
+    desk, sent = Desk(People(), None), []
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/api/people", "query_string": b"containing=a", "headers": []}
+    asyncio.run(make_app(desk)(scope, receive, send))
+    desk.close()
+    assert json.loads(sent[1]["body"])["matching"] == 1
+    assert threads and threading.current_thread() not in threads
 
 
 def test_a_connection_without_a_whole_request_is_closed(monkeypatch):
