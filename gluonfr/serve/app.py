@@ -27,7 +27,7 @@ _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 _PHOTOS, _OTHERS = 8, 64
 # Photos that arrive, which may be slow and keep no place of those that wait; all of these bound the memory.
 _UPLOADS = 32
-# Nothing is known of rates as low as this one, and no threshold for them need be a cosine.
+# Nothing is known of rates lower than this one.
 _LEAST_FPIR = 1e-9
 
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
