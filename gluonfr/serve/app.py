@@ -114,10 +114,11 @@ def _add_photos(app, desk):
     async def identify(
         request: Request,
         similarity: Optional[float] = Query(None, description="Name somebody above this cosine, in place of fpir"),
-        fpir: float = Query(0.01, ge=_LEAST_FPIR, description="The share of strangers that may be named"),
+        fpir: float = Query(0.01, description="The share of strangers that may be named"),
         top: int = Query(3, ge=1, le=20, description="People to give as candidates"),
     ) -> answers.Identified:
         """Everybody on a photo, which is the body."""
+        _need_rate(fpir)
 
         def work(content):
             threshold = gallery.threshold(fpir, similarity)
@@ -193,10 +194,11 @@ def _add_people(app, desk):
 
     @app.get("/api/threshold", responses=problems)
     async def threshold(
-        fpir: float = Query(0.01, ge=_LEAST_FPIR, description="The share of strangers that may be named"),
+        fpir: float = Query(0.01, description="The share of strangers that may be named"),
         similarity: Optional[float] = Query(None, description="A threshold of your own, of which the share is told"),
     ) -> answers.Threshold:
         """From which similarity on somebody is named, and what that means in this gallery."""
+        _need_rate(fpir)
         return answers.Threshold(**(await desk.ask(gallery.threshold, fpir, similarity)).to_dict())
 
     @app.get("/api/people", responses=problems)
@@ -233,6 +235,11 @@ def _add_people(app, desk):
 
 def _size(pixels):
     return {"width": pixels.shape[1], "height": pixels.shape[0]}
+
+
+def _need_rate(fpir):
+    if not fpir >= _LEAST_FPIR:
+        raise Problem(400, f"fpir must be at least {_LEAST_FPIR:g} and below 1, got {fpir}.")
 
 
 def _corners(box):
