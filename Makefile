@@ -28,7 +28,7 @@ test-full: lint
 
 # Kills a hundred training runs at random moments and holds what comes of them to the unbroken ones, bit by bit.
 test-faults: $(VENV)/ready
-	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s tests/engine/test_kills.py $(ARGS)
+	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s tests/engine/test_killed_runs.py $(ARGS)
 
 # Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
 test-pythons:

@@ -55,8 +55,10 @@ def main(arguments=None):
         if name == chosen:
             modules[name] = importlib.import_module(f"gluonfr.cli.{module}")
             modules[name].add_arguments(sub)
-    # What was typed is what the ranks of a run are started with.
-    options = parser.parse_args(arguments, argparse.Namespace(typed=arguments))
+            if name == "train":
+                # What was typed is what the ranks of a run are started with.
+                sub.set_defaults(typed=arguments)
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         return modules[options.command].run(options) or 0

@@ -22,6 +22,13 @@ def add_arguments(parser):
     model = parser.add_argument_group("network and loss")
     model.add_argument("--network", default="mobilefacenet", help="a name of the model zoo")
     model.add_argument("--network-args", type=keywords, default={}, help="such as embedding_size=256,dropout=0.2")
+    model.add_argument(
+        "--pretrained",
+        nargs="?",
+        const=True,
+        metavar="WEIGHTS",
+        help="start from the network's published weights, or from a stored model, a file or a folder such as RUN/best",
+    )
     model.add_argument("--loss", default="arc", help="a name of gluonfr.loss")
     model.add_argument("--loss-args", type=keywords, default={}, help="such as s=30,m=0.35")
     model.add_argument(

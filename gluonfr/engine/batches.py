@@ -55,17 +55,22 @@ def make_loader(options, dataset, devices, loss, group=None):
         seed=options.seed,
         threads=options.threads,
         last_batch="discard" if 0 < tail < least else "keep",
-        sampler=_sampler(options, dataset, loss),
+        sampler=_sampler(options, dataset, loss, group.size * options.accumulate),
         rank=group.rank,
         num_ranks=group.size,
     )
 
 
-def _sampler(options, dataset, loss):
+def _sampler(options, dataset, loss, parts):
     grouped = getattr(loss, "needs_groups", False) or getattr(loss, "takes", None)
     if not (grouped or options.people or options.images_per_person):
         return None
     people, images = people_and_images(options.batch_size, options.people, options.images_per_person)
+    if people % parts or people // parts < 2:
+        raise GluonFRError(
+            f"batches of {people} people cannot be taken in {parts} parts, by processes or --accumulate: each part needs two "
+            f"people or more, whole; choose --people and --batch-size so that {parts} divides them."
+        )
     here = np.count_nonzero(np.bincount(dataset.labels))
     if here < people:
         raise GluonFRError(

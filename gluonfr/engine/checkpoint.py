@@ -52,7 +52,7 @@ class Checkpoints:
             self._clear()
             make_folder(path)
         self._group.barrier()
-        self._writer = _Writer(path, self._group.rank, arrays, dict(meta, step=step))
+        self._writer = _Writer(path, arrays, dict(meta, step=step))
         self._writer.start()
 
     @property
@@ -77,6 +77,8 @@ class Checkpoints:
         if writer is None:
             return
         writer.join()
+        if not writer.error and writer.left:
+            writer.error = "it ended before all was written"
         failed = [each for each in self._group.gather_values(writer.error) if each]
         if failed:
             if self._group.rank == 0:
@@ -93,7 +95,10 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
             os.rename(writer.path, path)
             sync_folder(self.folder)
-            for number in steps_in(self.folder)[: -self._keep]:
+            numbers = steps_in(self.folder)
+            # Later ones were passed over as damaged when the run went on from an earlier one.
+            passed_over = [number for number in numbers if number > writer.meta["step"]]
+            for number in passed_over + [each for each in numbers if each not in passed_over][: -self._keep]:
                 shutil.rmtree(os.path.join(self.folder, f"step_{number:08d}"), ignore_errors=True)
         self._group.barrier()
 
@@ -124,6 +129,27 @@ class Checkpoints:
             raise GluonFRError(f"{self.folder}: no checkpoint there is whole; remove the folder to start again, or restore it.")
         return None
 
+    def find(self):
+        """As `newest`, the same on all ranks: the first one looks.
+
+        Raises
+        ------
+        GluonFRError
+            Another rank does not see that checkpoint.
+        """
+        found = self.newest() if self._group.rank == 0 else None
+        step = self._group.gather_values(found and found[1]["step"])[0]
+        if step is None or self._group.rank == 0:
+            return found
+        path = os.path.join(self.folder, f"step_{step:08d}")
+        try:
+            return path, read_meta(path)
+        except (OSError, ValueError) as error:
+            raise GluonFRError(
+                f"rank {self._group.rank} cannot read {path}, from which rank 0 goes on: --out has to be a folder that all "
+                "share."
+            ) from error
+
     def _clear(self):
         if os.path.isdir(self.folder):
             for name in os.listdir(self.folder):
@@ -132,18 +158,19 @@ class Checkpoints:
 
 
 class _Writer(threading.Thread):
-    def __init__(self, path, rank, arrays, meta):
+    def __init__(self, path, arrays, meta):
         super().__init__(name="gluonfr-checkpoint")
         self.path, self.meta, self.error, self.sums = path, meta, None, {}
-        self._rank, self._arrays = rank, arrays
+        self.left = arrays
 
     def run(self):
         try:
-            for name in list(self._arrays):
+            for name in list(self.left):
                 # One after the other is let go of.
-                self._write(name, self._arrays.pop(name))
+                self._write(name, self.left[name])
+                del self.left[name]
             sync_folder(self.path)
-        except (OSError, ValueError, MemoryError) as error:
+        except Exception as error:
             self.error = getattr(error, "strerror", None) or str(error) or type(error).__name__
 
     def _write(self, name, content):
@@ -190,10 +217,15 @@ def steps_in(folder):
     return sorted(int(_NAME.match(name).group(1)) for name in names if _NAME.match(name))
 
 
+def read_meta(path):
+    """What a checkpoint says of itself."""
+    with open(os.path.join(path, _META), encoding="utf-8") as file:
+        return json.load(file)
+
+
 def check(path):
     """The meta of the checkpoint at `path`, after all its files were read; ValueError or OSError where one is damaged."""
-    with open(os.path.join(path, _META), encoding="utf-8") as file:
-        meta = json.load(file)
+    meta = read_meta(path)
     for name, (size, value) in meta["files"].items():
         each = os.path.join(path, name)
         if os.path.getsize(each) != size or checksum(each) != value:

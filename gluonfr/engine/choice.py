@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 MANY = 50_000
 
 
-def choose_head(options, loss, classes, embedding_size, contexts, group):
+def choose_head(options, loss, classes, embedding_size, contexts, group, before=None):
     """The head that a run's options ask for, and a log line that says which, why, and what memory it takes.
 
     Parameters
@@ -22,6 +22,8 @@ def choose_head(options, loss, classes, embedding_size, contexts, group):
     classes, embedding_size : int
     contexts : list of Context
     group : Group
+    before : 'plain' or 'sharded', optional
+        What the checkpoint has with which the run goes on: 'auto' keeps to it.
 
     Raises
     ------
@@ -30,23 +32,25 @@ def choose_head(options, loss, classes, embedding_size, contexts, group):
         identities of a batch.
     """
     devices = group.size * len(contexts)
-    kind, why = _kind(options, loss, classes, devices)
+    kind, why = _kind(options, loss, classes, devices, group, before)
     if kind == "plain":
         head = make_head(loss, classes, embedding_size, group)
         if head.classifier is not None:
+            rows = getattr(loss, "outputs", classes)
             logger.info(
-                "classifier: plain (%s), %s", why, _need(classes * loss_centres(loss), embedding_size, options, classes)
+                "classifier: plain (%s), %s", why, _need(rows, rows, embedding_size, options, options.batch_size / devices)
             )
         return head
     if not group.shards:
         raise GluonFRError("--sync ps exchanges gradients only, so the classes cannot be divided; use --sync horovod.")
     head = ShardedHead(loss, classes, embedding_size, contexts, group, options.sample_rate, options.seed)
-    for shard in head.shards:
-        most = min(options.batch_size, shard.classes)
-        if shard.sampled is not None and shard.sampled < most:
+    # All ranks look at all shards, so that all of them go on or none.
+    for begin, end, sampled in zip(head.ends, head.ends[1:], head.counts):
+        most = min(options.people or options.batch_size, end - begin)
+        if sampled < most:
             raise GluonFRError(
-                f"sample_rate {options.sample_rate!r} takes {shard.sampled} of the {shard.classes} classes on a device, fewer "
-                f"than the {most} identities that a batch may have there; raise it, or lower the batch size."
+                f"sample_rate {options.sample_rate!r} takes {sampled} of the {end - begin} classes on a device, fewer than the "
+                f"{most} identities that a batch may have there; raise it, or lower the batch size."
             )
     shard = max(head.shards, key=lambda each: each.classes)
     logger.info(
@@ -55,17 +59,18 @@ def choose_head(options, loss, classes, embedding_size, contexts, group):
         shard.classes,
         classes,
         f", {shard.sampled} of them in a step" if shard.sampled else "",
-        _need(shard.classes * loss.centres, embedding_size, options, shard.sampled or shard.classes),
+        _need(
+            shard.classes * loss.centres,
+            (shard.sampled or shard.classes) * loss.centres,
+            embedding_size,
+            options,
+            options.batch_size,
+        ),
     )
     return head
 
 
-def loss_centres(loss):
-    """Rows of the classifier a class."""
-    return getattr(loss, "centres", 1)
-
-
-def _kind(options, loss, classes, devices):
+def _kind(options, loss, classes, devices, group, before):
     divisible = isinstance(loss, ClassifierLoss)
     asked = options.classifier == "sharded" or options.sample_rate != 1
     if asked and not divisible:
@@ -78,6 +83,10 @@ def _kind(options, loss, classes, devices):
         return "plain", "as was asked for"
     if not divisible:
         return "plain", f"{options.loss} has a term beside the softmax"
+    if before is not None:
+        return before, "as the checkpoint has it"
+    if not group.shards:
+        return "plain", "--sync ps exchanges gradients only"
     if devices == 1:
         return "plain", "one device"
     if classes < MANY:
@@ -85,8 +94,13 @@ def _kind(options, loss, classes, devices):
     return "sharded", f"{classes} classes are {MANY} or more, on {devices} devices"
 
 
-def _need(rows, size, options, used):
-    """In words, the memory of a device: weight, gradient and optimizer's array, and what a pass makes of each logit."""
-    weights = 4 * size * (2 * rows + (rows if options.sample_rate == 1 else used))
-    logits = 4 * 4 * used * (options.batch_size // options.accumulate)
-    return f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch"
+def _need(rows, used, size, options, batch):
+    """In words, the memory of a device: weights, optimizer's arrays and gradient, copies of the rows used, and what a pass of
+    `batch` samples makes of each logit."""
+    states = 2 if options.optimizer == "adam" else 1
+    weights = 4 * size * (rows * (1 + states) + used * (2 if used < rows else 1))
+    logits = 4 * 4 * used * batch / options.accumulate
+    return (
+        f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
+        f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine while a checkpoint is written"
+    )

@@ -34,7 +34,7 @@ class RunFolder:
             raise GluonFRError(f"{self.path}: cannot be written there ({error.strerror}); choose another folder.") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self._lock.seek(0)
             owner = self._lock.read().strip() or "unknown"
             self.release()

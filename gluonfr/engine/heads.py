@@ -93,6 +93,11 @@ class PlainHead(Block):
             embeddings, labels = ([self.loss.join(each)] for each in _gathered(embeddings[0].context, embeddings, labels))
         self.loss.step(embeddings, labels)
 
+    def forget(self):
+        """In place of `step`, where a step was not taken."""
+        self._last = [], []
+        self.loss.forget()
+
     def _take(self, embeddings, labels):
         """The embeddings as the loss wants them, which are what its `step` is shown, too."""
         if self.classifier is None and self.loss.feature_norm:

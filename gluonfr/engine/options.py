@@ -27,6 +27,9 @@ class TrainOptions:
         Part of the classes that a step uses, or their number: Partial FC.
     network, network_args : str, dict
         A name of the model zoo, and what its constructor gets besides `classes`.
+    pretrained : bool or str, optional
+        Start from weights instead of random numbers: True for the published ones of `network`, or a stored model's name, a file
+        or a folder such as RUN/best, as `get_model` takes them.
     loss, loss_args : str, dict
         A name of `gluonfr.loss`, and what its constructor gets besides `classes`.
     dataset : str
@@ -85,6 +88,7 @@ class TrainOptions:
     identities: Optional[str] = None
     network: str = "mobilefacenet"
     network_args: Dict = field(default_factory=dict)
+    pretrained: Union[bool, str, None] = None
     loss: str = "arc"
     loss_args: Dict = field(default_factory=dict)
     gpus: Sequence[int] = ()
@@ -166,6 +170,7 @@ class TrainOptions:
         if self.average:
             # When the averaged statistics are taken in.
             kept.update((name, every[name]) for name in ("log_every", "val_every"))
+            kept["val"] = bool(self.val)
         return kept
 
     def to_dict(self):

@@ -83,25 +83,30 @@ class Run:
     def __init__(self, options, group=None):
         self.options, self.group = options, group or Group()
         self.contexts = options.contexts()
-        precision.use(options.dtype, self.contexts)
         self.dataset = training_set(options)
         self.sets = verification_sets(options)
         check_agreement(self.group, options, self.dataset, self.sets)
+        self.folder = RunFolder(options.out)
+        self.checkpoints = Checkpoints(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)
+        self._found = self.checkpoints.find()
+        precision.use(options.dtype, self.contexts)
         self.net, loss = self._network_and_loss()
         self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group)
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         self._build(loss)
-        self.folder = RunFolder(options.out)
-        self.checkpoints = Checkpoints(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)
         self.first_step, self.best = 0, {}
         if self.chief:
             self.folder.take()
-        self._resume()
-        # Written last, so that a run that is refused changes nothing.
-        if self.chief:
-            self.folder.write_options(options)
-        self.history = History(options.out, self.step.step_number) if self.chief else None
+        try:
+            self._resume()
+            # Written last, so that a run that is refused changes nothing.
+            if self.chief:
+                self.folder.write_options(options)
+            self.history = History(options.out, self.step.step_number) if self.chief else None
+        except BaseException:
+            self.folder.release()
+            raise
 
     @property
     def chief(self):
@@ -115,15 +120,20 @@ class Run:
         if resized and tuple(self.dataset.image_size) != (112, 112):
             raise GluonFRError(f"{sorted(resized)[0]} takes images of 112x112, {self.dataset.records.path} holds others.")
         try:
-            net = get_model(options.network, **options.network_args)
+            weights = {"pretrained": options.pretrained, "ctx": self.contexts} if options.pretrained else {}
+            net = get_model(options.network, **weights, **options.network_args)
             return net, get_loss(options.loss, classes=classes, embedding_size=net.embedding_size, **options.loss_args)
         except TypeError as error:
             raise GluonFRError(f"an argument of the network or the loss is of the wrong kind ({error}); correct it.") from error
 
     def _build(self, loss):
         options = self.options
-        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
-        self.head = choose_head(options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group)
+        if not options.pretrained:
+            self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
+        before = self._found[1].get("classifier") if self._found else None
+        self.head = choose_head(
+            options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group, before
+        )
         self.head.initialize(mx.init.Xavier(), ctx=self.contexts)
         for block in (self.net, self.head):
             block.hybridize(static_alloc=True, static_shape=True)
@@ -179,9 +189,8 @@ class Run:
             self.checkpoint_steps = min(self.checkpoint_steps, options.checkpoint_steps)
 
     def _resume(self):
-        found = self.checkpoints.newest()
-        if found:
-            path, meta = found
+        if self._found:
+            path, meta = self._found
             check_same_options(path, meta, self.options.decisive())
             put_back(path, meta, self.step, self.average)
             self.best, self.first_step = meta["best"], self.step.step_number

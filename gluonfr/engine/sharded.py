@@ -49,7 +49,7 @@ class ShardedHead(Block):
         if classes < devices:
             raise GluonFRError(f"{classes} classes cannot be divided over {devices} devices; use fewer.")
         self.ends = [classes * k // devices for k in range(devices + 1)]
-        self.counts = [_sampled(sample, classes, end - begin) for begin, end in zip(self.ends, self.ends[1:])]
+        self.counts = _samples(sample, classes, self.ends)
         self.classes, self.loss, self.factor = classes, loss, 1.0 if loss._weight is None else loss._weight
         here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
         self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
@@ -104,6 +104,7 @@ class ShardedHead(Block):
         return sample_classes(shard.classes, shard.sampled, np.unique(here), self.seed, step_number, place)
 
     def forward(self, embeddings, labels):
+        training = autograd.is_recording()
         with autograd.pause():
             for label in labels:
                 check_label(self.loss, label, label.shape[0], self.classes)
@@ -120,7 +121,7 @@ class ShardedHead(Block):
         parts = [shard(*each) for shard, each in zip(self.shards, inputs)]
         extras = self._extras(embeddings)
         with autograd.pause():
-            total, gradients = self._together(parts, everybody)
+            total, gradients = self._together(parts, everybody, training)
             begin = sum(counts[: self.group.rank])
             rows = _slices([len(each) for each in embeddings])
             losses = [
@@ -129,19 +130,31 @@ class ShardedHead(Block):
             losses = [loss + nan_unless_finite(each.detach()) for loss, each in zip(losses, embeddings)]
             if extras:
                 losses = [loss + extra for loss, extra in zip(losses, extras)]
-        self._passed = embeddings, rows, counts, copies, parts, gradients, extras
+        if training:
+            self._passed = embeddings, rows, counts, copies, parts, gradients, extras
         return [loss * self.factor for loss in losses] if self.factor != 1 else losses
 
     def _inputs(self, shard, embedding, ids, labels):
         """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
         context = embedding.context
+        if shard.sampled is not None and ids is None:
+            raise GluonFRError("no classes are chosen yet; call head.begin(labels, step_number) before each step.")
         label = labels - shard.first
         own = (label >= 0) & (label < shard.classes)
         label = np.where(own, label, 0)
         if ids is not None:
-            label = np.where(own, np.searchsorted(ids, label), 0)
+            label = self._places(ids, label, own)
         given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
         return given if ids is None else [*given, nd.array(ids, context, "int32")]
+
+    @staticmethod
+    def _places(ids, label, own):
+        places = np.where(own, np.minimum(np.searchsorted(ids, label), len(ids) - 1), 0)
+        if (ids[places] != label)[own].any():
+            raise GluonFRError(
+                "a label of the batch is not in the sample; call head.begin(labels, step_number) before each step."
+            )
+        return places
 
     def _add_targets(self, inputs, labels):
         """Tell every part the target's output, which one of them has."""
@@ -158,14 +171,15 @@ class ShardedHead(Block):
         extras = [self.loss.extra(nd, **({} if norm is None else {"norm": norm})) for norm in norms]
         return [] if extras[0] is None else extras
 
-    def _together(self, parts, embedding):
+    def _together(self, parts, embedding, training):
         """From what the parts say, the losses (N,) of all ranks and, for each part here, the gradient of its log-sum-exp."""
         first = self.contexts[0]
         here = nd.stack(*[nd.stack(*each).as_in_context(first) for each in parts])
         said = self.group.gather(here, "parts")
         lse = said[:, 0]
         total = _log_sum_exp(lse)
-        self.loss.note(said[:, 2].sum(axis=0), _log_sum_exp(said[:, 3]) if self.loss.watches_others else None, embedding)
+        if training:
+            self.loss.note(said[:, 2].sum(axis=0), _log_sum_exp(said[:, 3]) if self.loss.watches_others else None, embedding)
         shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
         return total - said[:, 1].sum(axis=0), shares
 
@@ -189,6 +203,10 @@ class ShardedHead(Block):
         """Advance the loss's own state; once per training step."""
         self.loss.step()
 
+    def forget(self):
+        """In place of `step`, where a step was not taken."""
+        self.loss.forget()
+
 
 def gather_labels(group, labels):
     """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device.
@@ -210,8 +228,8 @@ def gather_labels(group, labels):
     return np.concatenate(everybody), counts
 
 
-def _sampled(sample, classes, here):
-    """Of a part's `here` classes those that a step uses."""
+def _samples(sample, classes, ends):
+    """How many classes of each part a step uses."""
     whole = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool) and sample > 1
     if not whole and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise GluonFRError(
@@ -219,8 +237,9 @@ def _sampled(sample, classes, here):
         )
     if whole and sample > classes:
         raise GluonFRError(f"a sample of {sample} classes cannot be drawn from {classes}; give fewer, or a part such as 0.1.")
-    rate = sample / classes if whole else sample
-    return here if rate == 1 else max(1, round(rate * here))
+    # Rounded at the ends of the parts, so that the sum is right.
+    places = [round(end * (sample / classes if whole else sample)) for end in ends]
+    return [max(1, after - before) for before, after in zip(places, places[1:])]
 
 
 def _joined(arrays, context):

@@ -46,7 +46,8 @@ def take(step, average=None):
             for key, state in states.items():
                 if key.startswith(f"{place}|"):
                     arrays[f"{parameter.name}.{key.split('|')[1]}"] = state
-    return arrays, {"devices": len(step.contexts), "ranks": step.group.size, "average": average is not None, **scale}
+    meta = {"devices": len(step.contexts), "ranks": step.group.size, "average": average is not None, "updates": step.updates}
+    return arrays, {**meta, "classifier": "sharded" if step.own else "plain", **scale}
 
 
 def put_back(path, meta, step, average=None):
@@ -66,23 +67,25 @@ def put_back(path, meta, step, average=None):
     for name, array in stored.items():
         shared[name].set_data(nd.array(array, dtype=array.dtype))
     _put_statistics(path, meta, step)
-    _put_states(path, step.trainer, read(path, "optimizer"), meta["step"])
+    _put_states(path, step.trainer, read(path, "optimizer"), meta["updates"])
     for trainer, shard in zip(step.own_trainers, step.head.shards):
-        _put_classes(path, trainer, shard, step.head.classes, meta["step"])
+        _put_classes(path, trainer, shard, step.head.classes, meta["updates"])
     if average is not None:
         average.restore(read(path, "average"))
     if step.loss_scale is not None:
         step.loss_scale.restore(meta["loss_scale"])
-    step.step_number = meta["step"]
+    step.step_number, step.updates = meta["step"], meta["updates"]
     nd.waitall()
 
 
 def _shared(step):
     """Name and parameter of what is on every device: the network and what the head has beside its classes."""
-    own = {p.name for p in step.own}
+    # A divided classifier has the loss's parameters of single classes in its parts.
+    divided = getattr(step.head.loss, "class_parameters", ()) if step.own else ()
+    elsewhere = {step.head.loss._reg_params[name].name for name in divided} | {p.name for p in step.own}
     for part, block in (("net", step.net), ("head", step.head)):
         for name, parameter in block._collect_params_with_prefix().items():
-            if parameter.name not in own:
+            if parameter.name not in elsewhere:
                 yield f"{part}.{name}", parameter
 
 
@@ -137,11 +140,15 @@ def _flat(state):
     return [state] if isinstance(state, nd.NDArray) else [each for part in state for each in _flat(part)]
 
 
-def _put_states(path, trainer, stored, step_number):
-    """Every parameter was updated in every step, so that the count of updates is that of steps."""
+def _put_states(path, trainer, stored, updates):
+    """Every parameter was updated so often; before the first update there are no states yet."""
     if not trainer._kv_initialized:
         trainer._init_kvstore()
-    trainer._optimizer.begin_num_update = trainer._optimizer.num_update = step_number
+    trainer._optimizer.begin_num_update = trainer._optimizer.num_update = updates
+    for counts in trainer._optimizer._all_index_update_counts.values():
+        counts.clear()
+    if not updates:
+        return
     for device, updater in enumerate(trainer._updaters):
         for place, parameter in enumerate(trainer._params):
             data = parameter.list_data()[device]
@@ -158,7 +165,7 @@ def _fill(path, array, value):
     array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
 
 
-def _put_classes(path, trainer, shard, classes, step_number):
+def _put_classes(path, trainer, shard, classes, updates):
     stored = {}
     for place, parameter in enumerate(shard.own_parameters):
         name = parameter.name.split("_", 1)[1]
@@ -167,7 +174,7 @@ def _put_classes(path, trainer, shard, classes, step_number):
         while _parts(path, f"{name}.state{number}"):
             stored[f"{place}|state{number}"] = _rows(path, f"{name}.state{number}", shard, parameter, classes)
             number += 1
-    _put_states(path, trainer, stored, step_number)
+    _put_states(path, trainer, stored, updates)
 
 
 def _rows(path, name, shard, parameter, classes):

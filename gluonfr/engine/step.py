@@ -100,8 +100,15 @@ class TrainStep:
             update_on_kvstore=False if len(self.contexts) > 1 else None,
         )
         self.own = [p for each in head.own_parameters for p in each]
+        if self.own and not isinstance(optimizer, str):
+            raise GluonFRError("a divided classifier takes the name of an optimizer, since each device needs one of its own.")
+        if accumulate > 1:
+            for parameter in self.own:
+                if parameter._grad_stype == "default":
+                    parameter.grad_req = "add"
         self.own_trainers = [_trainer_alone(each, optimizer, optimizer_params) for each in head.own_parameters]
-        self.step_number, self.loss_scale = 0, loss_scale
+        self.step_number, self.updates, self.loss_scale = 0, 0, loss_scale
+        head.loss.expect(accumulate * len(self.contexts))
 
     def share(self):
         """Give all processes the parameters of rank 0; before the first step."""
@@ -127,30 +134,30 @@ class TrainStep:
         losses = self._passes(images, labels)
         self.trainer.allreduce_grads()
         self._sum_over_ranks()
-        size = sum(counts)
-        if self.loss_scale is None:
-            self._update(size)
+        size, scale = sum(counts), 1.0 if self.loss_scale is None else self.loss_scale.value
+        if self.loss_scale is None or self._all_finite():
+            self._update(size * scale)
+            self.head.step()
+            self.updates += 1
         else:
-            scale = self.loss_scale.value
-            if self._all_finite():
-                self._update(size * scale)
-        self.head.step()
+            self.head.forget()
         self.step_number += 1
         return losses
 
     def _passes(self, images, labels):
         if self.accumulate == 1:
             return self._pass(images, labels)
-        for parameter in self.parameters:
+        sparse = [p for p in self.own if p.grad_req != "add"]
+        for parameter in (*self.parameters, *(p for p in self.own if p.grad_req == "add")):
             parameter.zero_grad()
         passes, sums = [], None
         for part in np.array_split(np.arange(images.shape[0]), self.accumulate):
             own = slice(int(part[0]), int(part[-1]) + 1)
             passes.append(self._pass(images[own], labels[own]))
             # Sparse gradients cannot be added to by autograd.
-            gradients = [p.list_grad()[0] for p in self.own]
+            gradients = [p.list_grad()[0] for p in sparse]
             sums = [g.copy() for g in gradients] if sums is None else [total + g for total, g in zip(sums, gradients)]
-        for total, parameter in zip(sums, self.own):
+        for total, parameter in zip(sums, sparse):
             total.copyto(parameter.list_grad()[0])
         return [nd.concat(*each, dim=0) for each in zip(*passes)]
 

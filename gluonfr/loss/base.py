@@ -80,7 +80,7 @@ class FRLoss(HybridBlock):
         self._dtype = precision(self, dtype)
         self._weight = None if weight is None else number(self, "weight", weight)
         self.advances = type(self).step is not FRLoss.step
-        self._seen = collections.deque(maxlen=64)
+        self._patience, self._seen = _PATIENCE, collections.deque(maxlen=64)
         self._passes = collections.Counter()
 
     @property
@@ -140,7 +140,7 @@ class FRLoss(HybridBlock):
         with autograd.pause():
             self._seen.append(self.observe(nd, *given))
         self._passes[given[0].context] += 1
-        if self._passes[given[0].context] == _PATIENCE:
+        if self._passes[given[0].context] == self._patience:
             self._passes.clear()
             if not self.__dict__.get("_warned"):
                 self._warned = True
@@ -148,7 +148,7 @@ class FRLoss(HybridBlock):
                     "%s was trained on %d batches without a step(): call loss.step() once after every trainer.step(), or its "
                     "state stays as it is.",
                     type(self).__name__,
-                    _PATIENCE,
+                    self._patience,
                 )
 
     def observe(self, F, output, label, embedding=None):
@@ -174,8 +174,17 @@ class FRLoss(HybridBlock):
             What the loss was given in this step, one entry a device: (N_k, D) and (N_k,). Only losses that move class
             centres ask for them.
         """
+        self.forget()
+
+    def forget(self):
+        """In place of `step` where a training step was not taken: drop what was seen of it."""
         self._seen.clear()
         self._passes.clear()
+
+    def expect(self, passes):
+        """Say that a training step has so many passes, over all devices, before `step` follows."""
+        self._patience = _PATIENCE * passes
+        self._seen = collections.deque(self._seen, maxlen=max(64, 2 * passes))
 
 
 def move(parameter, value):

@@ -197,7 +197,7 @@ def test_interrupted_it_cleans_up_and_keeps_the_set_before(made, tmp_path):
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) != 0
+    assert process.wait(timeout=120) != 0
     assert os.listdir(tmp_path) == ["set"]
     assert contents(folder) == contents(made)
 

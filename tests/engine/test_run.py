@@ -207,6 +207,20 @@ def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
     assert train(**dict(small_options, epochs=1, val=[])).steps == 3
 
 
+def test_a_run_starts_from_the_weights_of_another(small_options, tmp_path):
+    first = train(**dict(small_options, epochs=4))
+    start = os.path.join(first.folder, "last")
+    again = dict(small_options, out=str(tmp_path / "again"), steps=1, lr=1e-12, wd=0, pretrained=start, cpus=2)
+    result = train(**again)
+    before, _ = load_network(start)
+    after, _ = load_network(os.path.join(result.folder, "last"))
+    for (name, a), b in zip(before._collect_params_with_prefix().items(), after._collect_params_with_prefix().values()):
+        if a.grad_req != "null":
+            np.testing.assert_allclose(a.data().asnumpy(), b.data().asnumpy(), rtol=1e-4, atol=1e-6, err_msg=name)
+    with pytest.raises(GluonFRError, match="nowhere"):
+        train(**dict(again, out=str(tmp_path / "other"), pretrained=str(tmp_path / "nowhere")))
+
+
 def pairs_of(path, count, size, same):
     rng = np.random.RandomState(0)
     images = [encode(rng.randint(0, 256, (size, size, 3)).astype(np.uint8)) for _ in range(2 * count)]

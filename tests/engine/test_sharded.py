@@ -280,6 +280,21 @@ def test_too_small_a_sample_a_strange_loss_and_too_many_devices_are_refused():
         training(devices(1), sharded(make_loss("ArcLoss"), devices(1), sample=8), "nag")
 
 
+def test_a_sample_that_was_not_drawn_for_the_batch_is_refused():
+    head = sharded(make_loss("ArcLoss"), devices(2), sample=8)
+    embeddings, labels = batch()
+    with pytest.raises(GluonFRError, match="no classes are chosen yet"):
+        head([nd.array(embeddings)], [nd.array(labels)])
+    head.begin(np.zeros(1, np.int64), 0)
+    with pytest.raises(GluonFRError, match="a label of the batch is not in the sample"):
+        head([nd.array(embeddings)], [nd.array(labels)])
+
+
+@pytest.mark.parametrize("sample, count", [(8, 3), (3, 3), (11, 3), (7, 2)])
+def test_a_number_of_classes_is_that_number_over_all_devices(sample, count):
+    assert sum(sharded(make_loss("ArcLoss"), devices(count), sample=sample).counts) == sample
+
+
 def test_a_label_out_of_range_and_a_nan_are_heard_of():
     head = sharded(make_loss("ArcLoss"), devices(2))
     embeddings, labels = batch()

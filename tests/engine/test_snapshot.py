@@ -1,0 +1,137 @@
+"""What a checkpoint holds is all there is, for every kind of head, and none is lost."""
+
+import os
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon, nd
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
+from gluonfr.engine.checkpoint import Checkpoints, steps_in
+from gluonfr.engine.precision import LossScale
+from gluonfr.engine.snapshot import put_back, take
+from gluonfr.loss import ClassifierLoss, get_loss
+from gluonfr.loss.registry import LOSSES
+
+CLASSES, SIZE = 11, 8
+NAMES = sorted(name for name in LOSSES.names() if issubclass(LOSSES.get(name), ClassifierLoss))
+
+
+def make_step(name="ArcLoss", devices=2, divided=True, sample=1.0, optimizer="sgd", loss_scale=None, seed=1):
+    contexts = [mx.cpu(i) for i in range(devices)]
+    loss = get_loss(name, classes=CLASSES, embedding_size=SIZE)
+    head = ShardedHead(loss, CLASSES, SIZE, contexts, sample=sample, seed=seed) if divided else PlainHead(loss, CLASSES, SIZE)
+    head.initialize(ctx=contexts)
+    mx.random.seed(seed)
+    net = gluon.nn.HybridSequential(prefix="net_")
+    with net.name_scope():
+        net.add(gluon.nn.Dense(SIZE, in_units=SIZE), gluon.nn.BatchNorm(in_channels=SIZE), gluon.nn.Dropout(0.2))
+    net.initialize(mx.init.Xavier(), ctx=contexts)
+    settings = {"learning_rate": 0.05, **({"momentum": 0.9} if optimizer == "sgd" else {})}
+    schedule = mx.lr_scheduler.CosineScheduler(20, base_lr=0.05, warmup_steps=4)
+    return TrainStep(net, head, contexts, optimizer, dict(settings, lr_scheduler=schedule), loss_scale=loss_scale)
+
+
+def batch(number):
+    rs = np.random.RandomState(number)
+    return nd.array(rs.rand(12, SIZE)), nd.array(rs.randint(0, CLASSES, 12) % 3)
+
+
+def losses(step, numbers):
+    return [np.concatenate([each.asnumpy() for each in step(*batch(number))]) for number in numbers]
+
+
+def save(folder, step, keep=2):
+    checkpoints = Checkpoints(str(folder), Group(), keep)
+    arrays, meta = take(step)
+    checkpoints.save(step.step_number, arrays, meta)
+    checkpoints.finish()
+    return checkpoints
+
+
+CASES = [(name, {}) for name in NAMES]
+CASES += [("ArcLoss", {"sample": 8}), ("ArcLoss", {"sample": 8, "optimizer": "adam"}), ("LSoftmax", {"sample": 8})]
+CASES += [("AdaCos", {"divided": False}), ("ArcLoss", {"divided": False, "optimizer": "adam"})]
+
+
+@pytest.mark.parametrize("name, more", CASES)
+def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
+    whole = make_step(name, **more)
+    losses(whole, range(3))
+    checkpoints = save(tmp_path, whole)
+    other = make_step(name, **more, seed=2)
+    losses(other, range(5, 7))
+    path, meta = checkpoints.newest()
+    put_back(path, meta, other)
+    # The seed of samples is the run's own.
+    other.head.seed = getattr(whole.head, "seed", None)
+    for a, b in zip(losses(whole, range(3, 7)), losses(other, range(3, 7))):
+        assert (a == b).all()
+    (a, _), (b, _) = take(whole), take(other)
+    assert a.keys() == b.keys()
+
+
+@pytest.mark.parametrize("overflows", [1, 3])
+def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflows):
+    exact, scaled = make_step(), make_step(loss_scale=LossScale(2.0**20, patience=3))
+    poisoned, labels = batch(0)
+    poisoned[0] = 3e38
+    before, _ = take(scaled)
+    for _ in range(overflows):
+        scaled(poisoned, labels)
+    after, _ = take(scaled)
+    assert scaled.loss_scale.value == 2.0 ** (20 - overflows) and scaled.updates == 0
+    for name in ("classes0_weight", "classes5_weight"):
+        assert (before[name] == after[name]).all()
+    checkpoints = save(tmp_path, scaled)
+    resumed = make_step(loss_scale=LossScale())
+    path, meta = checkpoints.newest()
+    put_back(path, meta, resumed)
+    assert resumed.loss_scale.state() == scaled.loss_scale.state()
+    for a, b in zip(losses(scaled, range(1, 6)), losses(resumed, range(1, 6))):
+        assert (a == b).all()
+    # Three good steps double the scale, and by powers of two the gradients are what they are without.
+    assert scaled.loss_scale.value == 2.0 ** (21 - overflows)
+    assert scaled.trainer.learning_rate == resumed.trainer.learning_rate
+    exact.step_number = overflows
+    losses(exact, range(1, 6))
+    (a, _), (b, _) = take(exact), take(scaled)
+    np.testing.assert_allclose(b["classes0_weight"], a["classes0_weight"], rtol=1e-4, atol=1e-6)
+
+
+def test_damaged_checkpoints_that_were_passed_over_do_not_push_out_whole_ones(tmp_path):
+    step = make_step()
+    for _ in range(3):
+        losses(step, [step.step_number])
+        save(tmp_path, step, keep=1 if step.step_number == 1 else 3)
+    for number in (2, 3):
+        os.truncate(tmp_path / f"step_{number:08d}" / "parameters.npz", 10)
+    checkpoints = Checkpoints(str(tmp_path), Group(), 1)
+    path, meta = checkpoints.newest()
+    assert meta["step"] == 1
+    put_back(path, meta, step)
+    losses(step, [1])
+    save(tmp_path, step, keep=1)
+    assert steps_in(str(tmp_path)) == [2]
+    assert Checkpoints(str(tmp_path), Group(), 1).newest()[1]["step"] == 2
+
+
+def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
+    step = make_step()
+    losses(step, range(1))
+    save(tmp_path, step)
+    arrays, meta = take(step)
+
+    class Strange(dict):
+        def __iter__(self):
+            raise RuntimeError("not to be written")
+
+        keys = items = __iter__
+
+    checkpoints = Checkpoints(str(tmp_path), Group())
+    checkpoints.save(2, {**arrays, "strange": Strange(a=np.zeros(1))}, meta)
+    with pytest.raises(GluonFRError, match="cannot be written .not to be written.; make room"):
+        checkpoints.finish()
+    assert steps_in(str(tmp_path)) == [1] and os.listdir(tmp_path) == ["step_00000001"]
