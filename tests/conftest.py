@@ -1,10 +1,17 @@
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 import gluonfr  # noqa: F401  # makes MXNet importable for all tests
+
+
+def pytest_configure(config):
+    # Workers of pytest-xdist ignore SIGINT, and what they start would inherit that: commands that tests interrupt.
+    if hasattr(config, "workerinput") and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

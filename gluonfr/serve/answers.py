@@ -22,13 +22,14 @@ class Threshold(BaseModel):
 
 
 class State(BaseModel):
-    """The gallery, its network, and what a photo may measure."""
+    """The gallery, its network, and what a photo may measure; the version is another one when the people are."""
 
     file: str
     network: str
     licence: str
     people: int
     photos: int
+    version: str
     most_bytes: int
     most_pixels: int
 

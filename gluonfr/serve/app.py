@@ -1,5 +1,7 @@
 """The addresses of the API and of the page."""
 
+import hashlib
+import json
 import math
 import os
 from dataclasses import dataclass
@@ -12,16 +14,21 @@ from gluonfr import __version__
 from gluonfr.data.writing import shown
 from gluonfr.deploy.verdict import compare
 from gluonfr.gallery import chosen_face, enroll_photo, identify_picture, network_name
+from gluonfr.gallery.gallery import checked_name
 from gluonfr.gallery.photos import MIN_FACE
 from gluonfr.serve import answers
 from gluonfr.serve.problems import Problem, answer_problems
 from gluonfr.serve.upload import MOST_BYTES, MOST_PIXELS, pixels_of, read_body
-from gluonfr.serve.worker import Worker
+from gluonfr.serve.worker import Places, Worker
 
 PAGE = os.path.join(os.path.dirname(__file__), "page")
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # Requests that wait: photos take a quarter of a second each, everything else milliseconds.
 _PHOTOS, _OTHERS = 8, 64
+# Photos that arrive, which may be slow and keep no place of those that wait; all of these bound the memory.
+_UPLOADS = 32
+# Nothing is known of rates lower than this one.
+_LEAST_FPIR = 1e-9
 
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _PHOTO = {"requestBody": {"required": True, "content": {"image/*": _IMAGE, "application/octet-stream": _IMAGE}}}
@@ -51,6 +58,7 @@ class Desk:
 
     def __post_init__(self):
         self.photos, self.others = Worker("network", _PHOTOS), Worker("gallery", _OTHERS)
+        self.uploads = Places(_UPLOADS)
 
     def close(self):
         self.photos.close()
@@ -59,6 +67,14 @@ class Desk:
     async def ask(self, function, *arguments):
         with self.others.place():
             return await self.others.run(function, *arguments)
+
+    async def upload(self, request, most=MOST_BYTES):
+        with self.uploads.place():
+            return await read_body(request, most)
+
+    async def look(self, function, *arguments):
+        with self.photos.place():
+            return await self.photos.run(function, *arguments)
 
 
 def make_app(desk):
@@ -102,6 +118,7 @@ def _add_photos(app, desk):
         top: int = Query(3, ge=1, le=20, description="People to give as candidates"),
     ) -> answers.Identified:
         """Everybody on a photo, which is the body."""
+        _need_rate(fpir)
 
         def work(content):
             threshold = gallery.threshold(fpir, similarity)
@@ -109,8 +126,7 @@ def _add_photos(app, desk):
             faces = identify_picture(gallery, embedder, pixels, threshold, top, *how)
             return {"faces": [face.to_dict() for face in faces], "threshold": threshold.to_dict(), **_size(pixels)}
 
-        with desk.photos.place():
-            found = await desk.photos.run(work, await read_body(request))
+        found = await desk.look(work, await desk.upload(request))
         if not found["faces"]:
             raise Problem(422, "The photo shows no face; take another one, nearer and from the front.")
         return answers.Identified(network=network_name(gallery.card), **found)
@@ -123,13 +139,12 @@ def _add_photos(app, desk):
         source: str = Query("", max_length=1000, description="Where the photo comes from, such as its file's name"),
     ) -> answers.Enrolled:
         """Enrol a face of a photo, which is the body."""
-        corners = _corners(box)
+        corners, name = _corners(box), checked_name(name)
 
         def work(content):
             return enroll_photo(gallery, embedder, name, content, pixels_of(content), corners, source, *how)
 
-        with desk.photos.place():
-            return answers.Enrolled(name=name, new=await desk.photos.run(work, await read_body(request)))
+        return answers.Enrolled(name=name, new=await desk.look(work, await desk.upload(request)))
 
     @app.post("/api/compare", responses=_problems(_PROBLEMS, _OF_PHOTOS), openapi_extra=_PHOTO)
     async def compare_two(
@@ -149,11 +164,10 @@ def _add_photos(app, desk):
             said = {"network": verdict.model, "similarity": verdict.similarity, "thresholds": verdict.thresholds}
             return {**said, "meaning": str(verdict).splitlines()[1:], "first": taken[0], "second": taken[1]}
 
-        with desk.photos.place():
-            content = await read_body(request, 2 * MOST_BYTES)
-            if first >= len(content):
-                raise Problem(400, f"The first photo has {first} bytes and both have {len(content)}; send the second as well.")
-            return answers.Compared(**await desk.photos.run(work, content))
+        content = await desk.upload(request, 2 * MOST_BYTES)
+        if first >= len(content):
+            raise Problem(400, f"The first photo has {first} bytes and both have {len(content)}; send the second as well.")
+        return answers.Compared(**await desk.look(work, content))
 
 
 def _add_people(app, desk):
@@ -162,13 +176,18 @@ def _add_people(app, desk):
     @app.get("/api/gallery", responses=problems)
     async def state() -> answers.State:
         """Which gallery and which network answer, and how many people there are."""
-        people, photos = await desk.ask(gallery.count)
+
+        def work():
+            people, photos = gallery.count()
+            # Counts stay the same when somebody is renamed, or when one goes and another one comes.
+            version = hashlib.sha256(json.dumps([(each.name, each.photos) for each in gallery.people()]).encode()).hexdigest()
+            return {"people": people, "photos": photos, "version": version[:16]}
+
         return answers.State(
             file=shown(os.path.basename(gallery.where)),
             network=network_name(gallery.card),
             licence=gallery.card.licence,
-            people=people,
-            photos=photos,
+            **await desk.ask(work),
             most_bytes=MOST_BYTES,
             most_pixels=MOST_PIXELS,
         )
@@ -179,6 +198,7 @@ def _add_people(app, desk):
         similarity: Optional[float] = Query(None, description="A threshold of your own, of which the share is told"),
     ) -> answers.Threshold:
         """From which similarity on somebody is named, and what that means in this gallery."""
+        _need_rate(fpir)
         return answers.Threshold(**(await desk.ask(gallery.threshold, fpir, similarity)).to_dict())
 
     @app.get("/api/people", responses=problems)
@@ -188,10 +208,14 @@ def _add_people(app, desk):
         limit: int = Query(200, ge=1, le=10_000),
     ) -> answers.People:
         """Who is enrolled."""
-        part = containing.casefold()
-        found = [each for each in await desk.ask(gallery.people) if part in each.name.casefold()]
-        shown_people = [answers.Person(**vars(each)) for each in found[offset : offset + limit]]
-        return answers.People(people=shown_people, matching=len(found))
+
+        def work():
+            part = containing.casefold()
+            found = [each for each in gallery.people() if part in each.name.casefold()]
+            some = [answers.Person(**vars(each)) for each in found[offset : offset + limit]]
+            return answers.People(people=some, matching=len(found))
+
+        return await desk.ask(work)
 
     @app.post("/api/people/rename", responses=problems)
     async def rename(name: str, new: str = Query(description="The name that nobody has yet")) -> answers.Changed:
@@ -211,6 +235,11 @@ def _add_people(app, desk):
 
 def _size(pixels):
     return {"width": pixels.shape[1], "height": pixels.shape[0]}
+
+
+def _need_rate(fpir):
+    if not fpir >= _LEAST_FPIR:
+        raise Problem(400, f"fpir must be at least {_LEAST_FPIR:g} and below 1, got {fpir}.")
 
 
 def _corners(box):

@@ -1,6 +1,7 @@
 """What can go wrong as an HTTP status and one sentence."""
 
 import sqlite3
+import sys
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -40,8 +41,8 @@ def problem_of(error):
         status, sentence = _REFUSED.get(error.reason, _OTHERWISE)
         return Problem(status, sentence.format(detail=f" ({error.detail})" if error.detail else ""))
     if isinstance(error, GluonFRError):
-        # Locked, full, read-only: nothing that the caller did.
-        outside = isinstance(error.__cause__, (OSError, sqlite3.Error))
+        # Locked, full, read-only, a server away: nothing that the caller did.
+        outside = isinstance(error.__cause__, (OSError, sqlite3.Error, *_of_milvus()))
         return Problem(503 if outside else 400, str(error))
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
@@ -50,6 +51,12 @@ def problem_of(error):
         words = {404: "There is nothing at this address", 405: "This address does not take that method"}
         return Problem(error.status_code, words.get(error.status_code, str(error.detail)) + "; /openapi.json lists what is.")
     return Problem(500, "Something failed in the server; its log says what. Nothing was half-done.")
+
+
+def _of_milvus():
+    # Where it is not loaded, nothing raised it.
+    pymilvus = sys.modules.get("pymilvus")
+    return (pymilvus.MilvusException,) if pymilvus else ()
 
 
 def answer_problems(app):

@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 _SHORTEST_TOKEN = 8
 # What is under way when the server is told to end may take so long.
 _SECONDS_TO_END = 10
-_CONNECTIONS = 256
 
 
 def listen(host="127.0.0.1", port=8000, token=None):
@@ -78,6 +77,7 @@ def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, 
         import uvicorn
 
         from gluonfr.serve.app import Desk, make_app
+        from gluonfr.serve.connection import Connection
         from gluonfr.serve.guard import Guard
     except ImportError as error:
         raise GluonFRError(
@@ -86,7 +86,7 @@ def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, 
     desk = Desk(gallery, embedder, aligned, min_face)
     config = uvicorn.Config(
         Guard(make_app(desk), host, token),
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -95,7 +95,6 @@ def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, 
         server_header=False,
         # Nobody before this server may say from where and how it is asked.
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_SECONDS_TO_END,
     )
     try:

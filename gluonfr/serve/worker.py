@@ -5,21 +5,10 @@ from contextlib import contextmanager
 from gluonfr.serve.problems import Problem
 
 
-class Worker:
-    """One thread that works for requests, and a bounded number of places for those that wait for it.
+class Places:
+    """A bounded number of places for requests, used from one event loop."""
 
-    A place is taken before a request's body is read, so that the places also bound the memory. Used from one event loop.
-
-    Parameters
-    ----------
-    name : str
-        Of the thread.
-    places : int
-        Requests that may be under way, the one that is worked on among them.
-    """
-
-    def __init__(self, name, places):
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    def __init__(self, places):
         self._places, self._taken = places, 0
 
     @contextmanager
@@ -32,6 +21,22 @@ class Worker:
             yield
         finally:
             self._taken -= 1
+
+
+class Worker(Places):
+    """One thread that works for requests, and a bounded number of places for those that wait for it.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
+    places : int
+        Requests that may be under way, the one that is worked on among them.
+    """
+
+    def __init__(self, name, places):
+        super().__init__(places)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, function, *arguments):
         """What the function returns or raises, called in the thread."""

@@ -263,7 +263,10 @@ def test_who_is_enrolled_elsewhere_appears(page, nobody, photos):
     page.open(nobody.url).look(photos[1][0][0])
     with Gallery(nobody.gallery, create=False) as gallery:
         gallery.enroll("From elsewhere", np.random.default_rng(0).normal(size=128))
-    page.until(lambda: page.people() == ["From elsewhere"])
+        page.until(lambda: page.people() == ["From elsewhere"])
+        # As many people and photos as before.
+        gallery.rename("From elsewhere", "Renamed")
+    page.until(lambda: page.people() == ["Renamed"])
     assert "1 person with 1 photo" in page.text("#state")
 
 

@@ -1,6 +1,7 @@
 """How a server starts, whom it lets in, and how it ends."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -9,15 +10,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
+import uvicorn
 from starlette.requests import Request
 
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
-from gluonfr.gallery import Gallery
-from gluonfr.serve import listen, upload
+from gluonfr.gallery import Gallery, Person
+from gluonfr.serve import connection, listen, upload
+from gluonfr.serve.app import Desk, make_app
 from gluonfr.serve.guard import Guard
 from gluonfr.serve.problems import Problem, problem_of
 from gluonfr.serve.server import address_of
@@ -216,8 +220,89 @@ def test_what_the_caller_did_not_do_is_no_mistake_of_his():
             return problem_of(error).status
 
     assert told(sqlite3.OperationalError("database or disk is full")) == told(OSError(28, "No space left")) == 503
-    assert told(None) == 400
+    assert told(None) == told(ValueError("no cosine")) == 400
     assert problem_of(MemoryError()).status == 500 and "log" in problem_of(RuntimeError("/secret")).sentence
+
+
+def test_a_milvus_server_that_is_away_is_no_mistake_of_the_caller():
+    pytest.importorskip("pymilvus", reason="pymilvus is not installed: pip install gluonfr[milvus]")
+    with listen(port=0) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(GluonFRError) as caught:
+        Gallery(f"milvus://127.0.0.1:{port}/people")
+    assert problem_of(caught.value).status == 503
+
+
+def test_names_are_looked_through_outside_of_the_event_loop():
+    threads = []
+
+    class Name(str):
+        def casefold(self):
+            threads.append(threading.current_thread())
+            return super().casefold()
+
+    class People:
+        card = None
+
+        def people(self):
+            return [Person(Name("Ann"), 1)]
+
+    desk, sent = Desk(People(), None), []
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/api/people", "query_string": b"containing=a", "headers": []}
+    asyncio.run(make_app(desk)(scope, receive, send))
+    desk.close()
+    assert json.loads(sent[1]["body"])["matching"] == 1
+    assert threads and threading.current_thread() not in threads
+
+
+def test_a_connection_without_a_whole_request_is_closed(monkeypatch):
+    monkeypatch.setattr(connection, "SECONDS", 0.3)
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.6 if scope["path"] == "/slow" else 0)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    running = uvicorn.Server(uvicorn.Config(app, http=connection.Connection, lifespan="off", log_config=None))
+    with listen(port=0) as listening:
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+
+        def closed_after(*parts):
+            """(seconds, what came) of a connection on which parts are sent, each soon after the one before."""
+            with socket.create_connection(listening.getsockname(), timeout=20) as client:
+                start, came = time.monotonic(), b""
+                for part in parts:
+                    client.sendall(part)
+                    time.sleep(0.1)
+                while part := client.recv(65536):
+                    came += part
+                return time.monotonic() - start, came
+
+        head = b"GET / HTTP/1.1\r\nHost: x\r\n"
+        try:
+            for parts in [
+                (),
+                (b"GET / HT",),
+                # Slowly, and after a whole request.
+                (head, b"A"),
+                (head + b"\r\n", head),
+                # A body that nobody asked for and that does not come.
+                (head + b"Content-Length: 9\r\n\r\n", b"x"),
+            ]:
+                assert closed_after(*parts)[0] < 2, parts
+            # What is being answered takes as long as it takes.
+            assert b" 200 " in closed_after(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[1]
+        finally:
+            running.should_exit = True
+            thread.join()
 
 
 @pytest.mark.full

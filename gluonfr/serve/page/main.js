@@ -19,9 +19,8 @@ async function follow(always) {
     most = state.most_bytes;
     $("#state").textContent =
       `${state.network} answers, for ${count(state.people, "person", "people")} with ${count(state.photos, "photo", "photos")} in ${state.file}.`;
-    const now = `${state.people} ${state.photos}`;
-    if (always || now !== seen) await Promise.all([list(), refresh()]);
-    seen = now;
+    if (always || state.version !== seen) await Promise.all([list(), refresh()]);
+    seen = state.version;
     $("#trouble").hidden = true;
   } catch (error) {
     $("#trouble").textContent = error.message;
