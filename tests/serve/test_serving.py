@@ -225,7 +225,7 @@ def test_what_the_caller_did_not_do_is_no_mistake_of_his():
 
 
 def test_a_milvus_server_that_is_away_is_no_mistake_of_the_caller():
-    pytest.importorskip("pymilvus", reason="pymilvus is not installed: pip install gluonfr[milvus]")
+    pytest.importorskip("pymilvus", reason="pymilvus is not installed: pip install '.[milvus]'")
     with listen(port=0) as free:
         port = free.getsockname()[1]
     with pytest.raises(GluonFRError) as caught:
