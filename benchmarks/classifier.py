@@ -3,7 +3,7 @@
     python benchmarks/classifier.py                     100 k and 1 M classes, 128 and 512 numbers
     python benchmarks/classifier.py --classes 4000000 --sizes 128
 
-A step is what a head does for 128 embeddings: forward, backward, update by SGD with momentum. Each case runs in a process
+A step is what a head does for `--batch` embeddings: forward, backward, update by SGD with momentum. Each case runs in a process
 of its own, so that its peak memory is known; the cases of a row take turns, `--rounds` times, and the smallest of the
 medians counts.
 """
@@ -16,11 +16,10 @@ import subprocess
 import sys
 import time
 
-BATCH = 128
 CASES = ("dense", "plain", "sharded", "sharded x2", "sampled")
 
 
-def measure(case, classes, size, sample, steps):
+def measure(case, classes, size, sample, steps, batch):
     """One case in this process: median milliseconds a step, and peak memory in MB beyond what MXNet takes by itself."""
     import mxnet as mx
     import numpy as np
@@ -48,8 +47,8 @@ def measure(case, classes, size, sample, steps):
     trainers = [gluon.Trainer(each, "sgd", dict(settings), kvstore=None) for each in own]
     rs, times = np.random.RandomState(0), []
     for step in range(steps + 2):
-        embeddings = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(rs.randn(BATCH, size), len(contexts)), contexts)]
-        chosen = rs.randint(0, classes, BATCH)
+        embeddings = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(rs.randn(batch, size), len(contexts)), contexts)]
+        chosen = rs.randint(0, classes, batch)
         labels = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(chosen, len(contexts)), contexts)]
         for each in embeddings:
             each.attach_grad()
@@ -65,14 +64,14 @@ def measure(case, classes, size, sample, steps):
                 losses = head([each * 1 for each in embeddings], labels)
             head.backward(losses)
         for trainer in trainers:
-            trainer.step(BATCH)
+            trainer.step(batch)
         nd.waitall()
         times.append(1000 * (time.perf_counter() - start))
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(json.dumps({"ms": statistics.median(times[2:]), "mb": peak}))
 
 
-def run(case, classes, size, sample, steps):
+def run(case, classes, size, sample, steps, batch):
     command = [
         sys.executable,
         __file__,
@@ -85,8 +84,9 @@ def run(case, classes, size, sample, steps):
         "--sample",
         str(sample),
     ]
-    done = subprocess.run([*command, "--steps", str(steps)], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([*command, "--steps", str(steps), "--batch", str(batch)], stdout=subprocess.PIPE, text=True)
     if done.returncode:
+        print(f"{case}, {classes:,} classes of {size}: failed with status {done.returncode}", file=sys.stderr)
         return None
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -103,10 +103,11 @@ def main():
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measure(arguments.one, arguments.classes[0], arguments.sizes[0], arguments.sample, arguments.steps)
+        measure(arguments.one, arguments.classes[0], arguments.sizes[0], arguments.sample, arguments.steps, arguments.batch)
         return
     print("| classes | size | case | ms a step | to dense | MB |\n|---|---|---|---|---|---|", flush=True)
     for size in arguments.sizes:
@@ -114,7 +115,7 @@ def main():
             found = {}
             for _ in range(arguments.rounds):
                 for case in arguments.cases.split(","):
-                    one = run(case, classes, size, arguments.sample, arguments.steps)
+                    one = run(case, classes, size, arguments.sample, arguments.steps, arguments.batch)
                     if one:
                         found.setdefault(case, []).append(one)
             best = {case: min(each["ms"] for each in them) for case, them in found.items()}

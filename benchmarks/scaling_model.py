@@ -1,4 +1,4 @@
-"""What a training step should cost on more devices than anybody measured: a model with four constants, and its predictions.
+"""What a training step should cost on more devices than anybody measured: a model with three constants, and its predictions.
 
     python benchmarks/scaling_model.py
 
@@ -24,9 +24,16 @@ class Machine:
     latency: float
 
 
-# Measured on two cores of a machine with AVX-512: benchmarks/classifier.py, ms a step of batch 128.
-# (classes, size, classes used, ms)
-MEASURED = ()
+# Measured on two cores of a machine with AVX-512: benchmarks/classifier.py --cases sharded,sampled.
+# (classes, size, batch, classes used, ms a step)
+MEASURED = (
+    (100_000, 128, 128, 100_000, 289),
+    (100_000, 128, 128, 10_000, 40),
+    (1_000_000, 128, 128, 1_000_000, 2804),
+    (1_000_000, 128, 128, 10_000, 38),
+)
+# Of that machine's memory, in bytes/s: assumed, not measured. The passes over memory scale with it, and so do predictions.
+BANDWIDTH = 10e9
 # V100 SXM2: 15.7 TFLOP/s of which 0.7 are reached, 900 GB/s of which 0.8; links of 100 GB/s in a machine, 10 between machines.
 V100 = Machine(0.7 * 15.7e12 / 2, 0.8 * 900e9, 100e9, 30e-6)
 FAR_V100 = Machine(V100.rate, V100.bandwidth, 10e9, 60e-6)
@@ -47,8 +54,8 @@ def fit(measured):
     """Rate, and passes over logits and rows at a bandwidth of 1: non-negative least squares on relative errors."""
     from scipy.optimize import nnls
 
-    columns = np.array([parts(classes, size, 128, 1, used)[:3] for classes, size, used, _ in measured])
-    milliseconds = np.array([each[3] for each in measured])
+    columns = np.array([parts(classes, size, batch, 1, used)[:3] for classes, size, batch, used, _ in measured])
+    milliseconds = np.array([each[4] for each in measured])
     solution, _ = nnls(columns / milliseconds[:, None] * 1e3, np.ones(len(measured)))
     return solution, columns @ solution * 1e3
 
@@ -69,11 +76,10 @@ def memory(classes, size, batch, devices, used):
 def main():
     solution, computed = fit(MEASURED)
     print("Fitted to what was measured:", ", ".join(f"{each:.3g}" for each in solution))
-    for (classes, size, used, ms), model in zip(MEASURED, computed):
-        print(f"| {classes:,} | {size} | {used:,} | {ms} | {model:.0f} |")
-    bandwidth = 10e9
-    passes = solution[1:] * bandwidth
-    print(f"passes over the logits {passes[0]:.1f}, over the rows {passes[1]:.1f}, at {bandwidth / 1e9:.0f} GB/s")
+    for (classes, size, batch, used, ms), model in zip(MEASURED, computed):
+        print(f"| {classes:,} | {size} | {batch} | {used:,} | {ms} | {model:.0f} |")
+    passes = solution[1:] * BANDWIDTH
+    print(f"passes over the logits {passes[0]:.1f}, over the rows {passes[1]:.1f}, at {BANDWIDTH / 1e9:.0f} GB/s")
     batch, size = 1024, 512
     backbone = batch / PUBLISHED[0][1] - head_seconds(V100, passes, PUBLISHED[0][0], size, batch, 8, PUBLISHED[0][0])
     print("| classes | devices | used | images/s, computed | published | GB a device, computed |")
