@@ -17,6 +17,7 @@ def run(arguments):
     import os
     from contextlib import ExitStack
 
+    from gluonfr.align import get_detector
     from gluonfr.data.writing import shown
     from gluonfr.gallery import network_name
     from gluonfr.serve import listen, serve_gallery
@@ -24,6 +25,8 @@ def run(arguments):
     token = arguments.token or os.environ.get("GLUONFR_TOKEN") or None
     with ExitStack() as opened:
         listening = opened.enter_context(listen(arguments.host, arguments.port, token))
+        # Weights that are missing are told before a gallery is made.
+        arguments.detector = get_detector(arguments.detector)
         gallery, embedder = gallery_and_embedder(arguments, opened)
         people, photos = gallery.count()
         print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {shown(gallery.where)}")

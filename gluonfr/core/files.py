@@ -10,7 +10,8 @@ import numpy as np
 from gluonfr.core.errors import GluonFRError
 
 
-def _sync_folder(folder):
+def sync_folder(folder):
+    """Bring a folder's list of names to the disk, without which a renamed file may be gone after a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -57,7 +58,7 @@ def whole_files(*paths, mode="wb", **open_kwargs):
             os.replace(written, path)
             temporary.remove(written)
         for folder in {os.path.dirname(path) for path in paths}:
-            _sync_folder(folder)
+            sync_folder(folder)
     finally:
         for written in temporary:
             if os.path.exists(written):
@@ -91,7 +92,7 @@ def whole_folder(path):
             for each in names:
                 with open(os.path.join(folder, each), "rb") as file:
                     os.fsync(file.fileno())
-            _sync_folder(folder)
+            sync_folder(folder)
         if os.path.isdir(path):
             old = tempfile.mkdtemp(prefix="." + name + ".", suffix=".old", dir=parent)
             os.replace(path, os.path.join(old, name))
@@ -99,7 +100,7 @@ def whole_folder(path):
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(written, path)
-        _sync_folder(parent)
+        sync_folder(parent)
     finally:
         shutil.rmtree(written, ignore_errors=True)
 

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 
 from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core.files import sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -192,14 +193,6 @@ def make_folder(path):
         os.makedirs(path)
     except OSError as error:
         raise GluonFRError(f"{path} cannot be written ({error.strerror}); make room there, or choose another --out.") from error
-
-
-def sync_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def checksum(path):

@@ -340,3 +340,10 @@ def test_without_fastapi_it_says_what_to_install(tmp_path, models):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2 and 'pip install ".[serve]"' in done.stderr
+
+
+def test_without_the_detectors_weights_no_gallery_is_made(models, tmp_path, capsys, not_served):
+    # This one has none of its own.
+    words = ["serve", "--gallery", str(tmp_path / "g.db"), "--models", models, "--port", "0", "--detector", "retinaface"]
+    assert main(words) == 2
+    assert "weights" in capsys.readouterr().err and not os.listdir(tmp_path)
