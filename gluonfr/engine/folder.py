@@ -3,6 +3,7 @@ import os
 
 from gluonfr.core import GluonFRError, whole_file
 from gluonfr.engine.history import LOG
+from gluonfr.engine.options import TrainOptions
 
 _OPTIONS = "options.json"
 
@@ -51,21 +52,18 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def check_start(self, decisive):
+    def check_start(self, options):
         """Refuse to start over what another run with other options left; one without any checkpoint is no loss."""
         if not os.path.exists(os.path.join(self.path, LOG)):
             return
         try:
             with open(os.path.join(self.path, _OPTIONS), encoding="utf-8") as file:
-                before = json.load(file)
-        except (OSError, ValueError):
+                before = TrainOptions(**json.load(file)).decisive()
+        except (OSError, ValueError, TypeError, GluonFRError):
             before = {}
-        changed = [name for name, value in decisive.items() if before.get(name) != value]
+        changed = _first_change(before, options.decisive())
         if changed:
-            raise GluonFRError(
-                f"{self.path} holds a run with {changed[0]} {before.get(changed[0])!r}, not {decisive[changed[0]]!r}; give "
-                "another folder with --out."
-            )
+            raise GluonFRError(f"{self.path} holds a run with {changed}; give another folder with --out.")
 
     def write_options(self, options):
         """Note what the run was started with."""
@@ -73,12 +71,16 @@ class RunFolder:
             json.dump(options.to_dict(), file, indent=1)
 
 
-def check_same_options(path, meta, decisive):
+def check_same_options(path, meta, options):
     """Refuse to go on from a checkpoint that other options led to."""
-    changed = [name for name, value in decisive.items() if meta.get("options", {}).get(name) != value]
+    changed = _first_change(meta.get("options", {}), options.decisive())
     if changed:
-        before = meta.get("options", {}).get(changed[0])
         raise GluonFRError(
-            f"{path} was written with {changed[0]} {before!r}, not {decisive[changed[0]]!r}; resume with the same options, or "
-            "start a new run with another --out."
+            f"{path} was written with {changed}; resume with the same options, or start a new run with another --out."
         )
+
+
+def _first_change(before, decisive):
+    """In words, the first decisive option that was another before; empty where none was."""
+    changed = [name for name, value in decisive.items() if before.get(name) != value]
+    return f"{changed[0]} {before.get(changed[0])!r}, not {decisive[changed[0]]!r}" if changed else ""

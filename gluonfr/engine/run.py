@@ -191,14 +191,14 @@ class Run:
     def _resume(self):
         if self._found:
             path, meta = self._found
-            check_same_options(path, meta, self.options.decisive())
+            check_same_options(path, meta, self.options)
             put_back(path, meta, self.step, self.average)
             self.best, self.first_step = meta["best"], self.step.step_number
             logger.info("going on from %s, step %d of %d", path, self.first_step, self.total_steps)
         elif self.options.resume:
             raise GluonFRError(f"{self.checkpoints.folder} holds no checkpoint to go on from; start without --resume.")
         elif self.chief:
-            self.folder.check_start(self.options.decisive())
+            self.folder.check_start(self.options)
         self.step.share()
 
     def train(self):

@@ -207,6 +207,13 @@ def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
     assert train(**dict(small_options, epochs=1, val=[])).steps == 3
 
 
+@pytest.mark.parametrize("val", [[], ["val_data"]])
+def test_an_averaged_run_that_ended_before_its_first_checkpoint_starts_again(small_options, val):
+    options = dict(small_options, steps=1, average=0.9, val=val)
+    Run(TrainOptions(**options)).folder.release()
+    assert train(**options).steps == 1
+
+
 def test_a_run_starts_from_the_weights_of_another(small_options, tmp_path):
     first = train(**dict(small_options, epochs=4))
     start = os.path.join(first.folder, "last")
