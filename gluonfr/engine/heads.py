@@ -90,7 +90,7 @@ class PlainHead(Block):
         embeddings, labels = self._last
         self._last = [], []
         if self._group.size > 1 and self.loss.advances:
-            embeddings, labels = ([self.loss.join(each)] for each in _gathered(embeddings[0].context, embeddings, labels))
+            embeddings, labels = ([self.loss.join(each)] for each in gathered(embeddings[0].context, embeddings, labels))
         self.loss.step(embeddings, labels)
 
     def forget(self):
@@ -135,12 +135,11 @@ class GatheringHead(PlainHead):
 
     def forward(self, embeddings, labels):
         embeddings = self._take(embeddings, labels)
-        ends = np.cumsum([len(each) for each in embeddings]).tolist()
-        rows = [slice(begin, end) for begin, end in zip([0, *ends], ends)]
+        rows = row_slices(embeddings)
         contexts = [each.context for each in embeddings]
         if any(parameter.grad_req != "null" for parameter in self.collect_params().values()):
-            return [self._rows(*_gathered(context, embeddings, labels), own) for context, own in zip(contexts, rows)]
-        losses = self._rows(*_gathered(contexts[0], embeddings, labels), slice(0, ends[-1]))
+            return [self._rows(*gathered(context, embeddings, labels), own) for context, own in zip(contexts, rows)]
+        losses = self._rows(*gathered(contexts[0], embeddings, labels), slice(0, rows[-1].stop))
         return [losses[own].as_in_context(context) for context, own in zip(contexts, rows)]
 
     def _whole_batch(self, embeddings, labels, own):
@@ -157,7 +156,13 @@ class GatheringHead(PlainHead):
         return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
 
 
-def _gathered(context, *lists):
+def row_slices(arrays):
+    """Where the rows of each array stand when all are joined."""
+    ends = np.cumsum([len(each) for each in arrays]).tolist()
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
+
+
+def gathered(context, *lists):
     """Each list of arrays, one a device, joined on this one."""
     return [nd.concat(*[part.as_in_context(context) for part in parts], dim=0) for parts in lists]
 

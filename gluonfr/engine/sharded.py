@@ -5,9 +5,11 @@ from mxnet.gluon import Block
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.group import Group
+from gluonfr.engine.heads import gathered, row_slices
 from gluonfr.loss import ClassifierLoss
 from gluonfr.loss.base import row_norm
 from gluonfr.loss.checks import check_label, nan_unless_finite
+from gluonfr.loss.classifier import exact_log_sum_exp
 from gluonfr.nn.shard import ClassShard, sample_classes
 
 
@@ -61,9 +63,8 @@ class ShardedHead(Block):
 
     def initialize(self, init=None, ctx=None, **kwargs):
         """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
-        for name, parameter in self.loss._reg_params.items():
-            if name not in self.loss.class_parameters:
-                parameter.initialize(init, ctx=self.contexts)
+        for parameter in self.loss.shared_parameters.values():
+            parameter.initialize(init, ctx=self.contexts)
         for shard, context in zip(self.shards, self.contexts):
             shard.start(context, self.seed)
 
@@ -75,10 +76,13 @@ class ShardedHead(Block):
     def collect_params(self, select=None):
         """What all devices share: the parameters of the loss."""
         shared = mx.gluon.ParameterDict()
-        for name, parameter in self.loss._reg_params.items():
-            if name not in self.loss.class_parameters:
-                shared._params[parameter.name] = parameter
+        shared._params.update((parameter.name, parameter) for parameter in self.loss.shared_parameters.values())
         return shared
+
+    def _collect_params_with_prefix(self, prefix=""):
+        # As `collect_params`: what is saved for all devices.
+        prefix = prefix and prefix + "."
+        return {f"{prefix}loss.{name}": parameter for name, parameter in self.loss.shared_parameters.items()}
 
     @property
     def own_parameters(self):
@@ -108,7 +112,7 @@ class ShardedHead(Block):
         with autograd.pause():
             for label in labels:
                 check_label(self.loss, label, label.shape[0], self.classes)
-            local = _joined(embeddings, self.contexts[0])
+            (local,) = gathered(self.contexts[0], embeddings)
             everybody = self.group.gather(local, "embeddings")
             labels, counts = gather_labels(self.group, labels)
             copies = [everybody.copyto(context) for context in self.contexts]
@@ -123,7 +127,7 @@ class ShardedHead(Block):
         with autograd.pause():
             total, gradients = self._together(parts, everybody, training)
             begin = sum(counts[: self.group.rank])
-            rows = _slices([len(each) for each in embeddings])
+            rows = row_slices(embeddings)
             losses = [
                 total[begin + own.start : begin + own.stop].as_in_context(each.context) for own, each in zip(rows, embeddings)
             ]
@@ -242,19 +246,6 @@ def _samples(sample, classes, ends):
     return [max(1, after - before) for before, after in zip(places, places[1:])]
 
 
-def _joined(arrays, context):
-    parts = [each.detach().as_in_context(context) for each in arrays]
-    return parts[0] if len(parts) == 1 else nd.concat(*parts, dim=0)
-
-
-def _slices(sizes):
-    ends = np.cumsum(sizes).tolist()
-    return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
-
-
 def _log_sum_exp(parts):
     """(K, N) -> (N,)."""
-    if parts.shape[0] == 1:
-        return parts[0]
-    largest = parts.max(axis=0)
-    return nd.log(nd.exp(parts - largest.expand_dims(0)).sum(axis=0)) + largest
+    return parts[0] if parts.shape[0] == 1 else exact_log_sum_exp(nd, parts, axis=0)

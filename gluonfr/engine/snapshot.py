@@ -80,13 +80,9 @@ def put_back(path, meta, step, average=None):
 
 def _shared(step):
     """Name and parameter of what is on every device: the network and what the head has beside its classes."""
-    # A divided classifier has the loss's parameters of single classes in its parts.
-    divided = getattr(step.head.loss, "class_parameters", ()) if step.own else ()
-    elsewhere = {step.head.loss._reg_params[name].name for name in divided} | {p.name for p in step.own}
     for part, block in (("net", step.net), ("head", step.head)):
         for name, parameter in block._collect_params_with_prefix().items():
-            if parameter.name not in elsewhere:
-                yield f"{part}.{name}", parameter
+            yield f"{part}.{name}", parameter
 
 
 def _statistics(step):

@@ -89,9 +89,6 @@ class TrainStep:
         parameters.update(head.collect_params())
         # Running statistics would race with the store's first pull, and it has nothing to do for them.
         self.parameters = [p for p in parameters.values() if p.grad_req != "null"]
-        if accumulate > 1:
-            for parameter in self.parameters:
-                parameter.grad_req = "add"
         self.trainer = gluon.Trainer(
             self.parameters,
             optimizer,
@@ -103,7 +100,8 @@ class TrainStep:
         if self.own and not isinstance(optimizer, str):
             raise GluonFRError("a divided classifier takes the name of an optimizer, since each device needs one of its own.")
         if accumulate > 1:
-            for parameter in self.own:
+            # Sparse gradients cannot be added to by autograd.
+            for parameter in (*self.parameters, *self.own):
                 if parameter._grad_stype == "default":
                     parameter.grad_req = "add"
         self.own_trainers = [_trainer_alone(each, optimizer, optimizer_params) for each in head.own_parameters]
@@ -148,13 +146,13 @@ class TrainStep:
         if self.accumulate == 1:
             return self._pass(images, labels)
         sparse = [p for p in self.own if p.grad_req != "add"]
-        for parameter in (*self.parameters, *(p for p in self.own if p.grad_req == "add")):
-            parameter.zero_grad()
+        for parameter in (*self.parameters, *self.own):
+            if parameter.grad_req == "add":
+                parameter.zero_grad()
         passes, sums = [], None
         for part in np.array_split(np.arange(images.shape[0]), self.accumulate):
             own = slice(int(part[0]), int(part[-1]) + 1)
             passes.append(self._pass(images[own], labels[own]))
-            # Sparse gradients cannot be added to by autograd.
             gradients = [p.list_grad()[0] for p in sparse]
             sums = [g.copy() for g in gradients] if sums is None else [total + g for total, g in zip(sums, gradients)]
         for total, parameter in zip(sums, sparse):
@@ -189,16 +187,19 @@ class TrainStep:
             trainer.update(size)
 
     def _all_finite(self):
-        arrays = [[p.grad(self.contexts[0]) for p in self.parameters]]
-        arrays += [[g.data if g.stype == "row_sparse" else g for g in p.list_grad()] for p in self.own]
+        arrays = [[p.grad(self.contexts[0]) for p in self.parameters], *self._own_gradients()]
         finite = all(bool(nd.multi_all_finite(*each, num_arrays=len(each)).asscalar()) for each in arrays if each)
         return self.loss_scale.judge(all(self.group.gather_values(finite)))
 
     def _norm(self):
         """Of the summed gradient of all parameters, over all devices and ranks."""
         shared = _square_sum([p.grad(self.contexts[0]) for p in self.parameters])
-        own = sum(_square_sum([g.data if g.stype == "row_sparse" else g]) for p in self.own for g in p.list_grad())
+        own = sum(_square_sum(each) for each in self._own_gradients())
         return math.sqrt(shared + sum(self.group.gather_values(own)))
+
+    def _own_gradients(self):
+        """Of what a device has alone, the numbers that are there: a list a parameter."""
+        return [[g.data if g.stype == "row_sparse" else g for g in p.list_grad()] for p in self.own]
 
 
 def _trainer_alone(parameters, optimizer, optimizer_params):

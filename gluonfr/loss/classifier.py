@@ -30,6 +30,11 @@ class ClassifierLoss(FRLoss):
     def outputs(self):
         return self._classes * self.centres
 
+    @property
+    def shared_parameters(self):
+        """Own parameters by name, but for `class_parameters`: what every part of a divided classifier reads."""
+        return {name: each for name, each in self._reg_params.items() if name not in self.class_parameters}
+
     # `state` holds the loss's own parameters by name and, for the losses that need the embedding, its `norm` (N,).
 
     def logits(self, F, output, label, output_y, **state):
@@ -62,7 +67,7 @@ class ClassifierLoss(FRLoss):
         loss, extra = cross_entropy(F, logits, label), self.extra(F, **state)
         return loss if extra is None else loss + extra
 
-    def part(self, F, output, label, own, classes, output_y=None, **state):
+    def part(self, F, output, label, own, classes, output_y=None, embedding=None, **state):
         """What some of the classes add to the loss of a batch.
 
         The loss of a sample is the log of the sum over parts of exp(log-sum-exp), less the sum of their targets, plus `extra`.
@@ -77,8 +82,10 @@ class ClassifierLoss(FRLoss):
         classes : int
         output_y : (N,), optional
             The target's output, wherever its class is; needed by losses that have `compares`.
+        embedding : (N, D), not normalised
+            For losses that need it.
         **state
-            The loss's parameters, `class_parameters` of these classes alone, and the embedding's `norm` (N,) where it needs it.
+            The loss's parameters, `class_parameters` of these classes alone.
 
         Returns
         -------
@@ -86,6 +93,8 @@ class ClassifierLoss(FRLoss):
             Log-sum-exp; the target's logit and its output, 0 where the class is not here; and the log-sum-exp of the others
             where the loss has `watches_others`. Gradients flow through the first two.
         """
+        if self.needs_embedding:
+            state["norm"] = row_norm(F, embedding)
         output = self.nearest(F, output, classes)
         here = F.pick(output, label, axis=1)
         logits, target = self.logits(F, output, label, here if output_y is None else F.where(own, here, output_y), **state)
@@ -125,6 +134,10 @@ def log_sum_exp(F, logits, column):
 
 def others_log_sum_exp(F, logits, label, classes):
     """log of the sum of exponentials of each row without its label's: (N, C), (N,) -> (N,)."""
-    away = replace_target(F, logits, label, F.pick(logits, label, axis=1) * 0 - 1e30, classes)
-    largest = F.max(away, axis=1, keepdims=True)
-    return F.log(F.sum(F.exp(F.broadcast_sub(away, largest)), axis=1)) + F.reshape(largest, shape=(-1,))
+    return exact_log_sum_exp(F, replace_target(F, logits, label, F.pick(logits, label, axis=1) * 0 - 1e30, classes))
+
+
+def exact_log_sum_exp(F, x, axis=1):
+    """log of the sum of exponentials along an axis of (N, C), relative to the largest, for numbers of any size."""
+    largest = F.max(x, axis=axis, keepdims=True)
+    return F.log(F.sum(F.exp(F.broadcast_sub(x, largest)), axis=axis)) + F.reshape(largest, shape=(-1,))

@@ -4,7 +4,7 @@ from mxnet import init, nd
 
 from gluonfr.loss.arguments import flag, scale
 from gluonfr.loss.base import move
-from gluonfr.loss.classifier import ClassifierLoss
+from gluonfr.loss.classifier import ClassifierLoss, exact_log_sum_exp
 from gluonfr.loss.registry import LOSSES
 
 
@@ -95,11 +95,6 @@ class AdaCos(_ScaledCosines):
             sums, cos_y = self.gather()
             angles, count = nd.sort(nd.arccos(nd.clip(cos_y, -1, 1))), len(cos_y)
             median = angles[(count - 1) // 2 : count // 2 + 1].mean()
-            log_b = _log_sum_exp(sums.reshape((1, -1))) - math.log(count)
+            log_b = exact_log_sum_exp(nd, sums.reshape((1, -1))) - math.log(count)
             move(self.scale, nd.maximum(log_b / nd.cos(nd.minimum(median, math.pi / 4)), 1))
         super().step(embeddings, labels)
-
-
-def _log_sum_exp(x):
-    largest = x.max(axis=1, keepdims=True)
-    return nd.log(nd.exp(x - largest).sum(axis=1)) + largest.reshape((-1,))

@@ -56,10 +56,9 @@ class ClassShard(HybridBlock):
                 parameter = self.params.get(name, shape=(classes, 1), init=mx.init.One(), **kind)
                 self._reg_params[name] = parameter
                 self.own_parameters.append(parameter)
-        for name, parameter in loss._reg_params.items():
-            if name not in loss.class_parameters:
-                self._reg_params[name] = parameter
-                self.params._params[parameter.name] = parameter
+        for name, parameter in loss.shared_parameters.items():
+            self._reg_params[name] = parameter
+            self.params._params[parameter.name] = parameter
 
     def start(self, context, seed=0, std=0.01):
         """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
@@ -83,8 +82,7 @@ class ClassShard(HybridBlock):
             if self.sampled:
                 state[name] = _rows(F, ids, state[name], self.classes, 1)
             state[name] = F.reshape(state[name], shape=(-1,))
-        if self._loss.needs_embedding:
-            state["norm"] = F.sqrt(F.maximum(F.sum(F.square(embedding), axis=1), 1e-12))
+        state["embedding"] = embedding
         if self._loss.feature_norm:
             embedding = F.L2Normalization(embedding, mode="instance")
         if self._loss.weight_norm:
