@@ -1,5 +1,5 @@
-from gluonfr.cli.arguments import add_devices, add_gallery, add_json, add_model, embedder_of, write_json
-from gluonfr.cli.embed import add_aligned, aligned
+from gluonfr.cli.arguments import add_gallery, embedder_of, write_json
+from gluonfr.cli.embed import add_faces, aligned
 
 
 def add_arguments(parser):
@@ -12,11 +12,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--evaluate", action="store_true", help="the photos lie in a folder a person: say how well the clusters are these"
     )
-    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
-    add_model(parser)
-    add_aligned(parser)
-    add_devices(parser)
-    add_json(parser)
+    add_faces(parser)
 
 
 def run(arguments):

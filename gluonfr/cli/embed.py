@@ -1,4 +1,4 @@
-from gluonfr.cli.arguments import add_devices, add_model, make_embedder
+from gluonfr.cli.arguments import add_devices, add_json, add_model, make_embedder
 
 
 def add_arguments(parser):
@@ -20,6 +20,15 @@ def add_aligned(parser):
     kind.add_argument("--aligned", action="store_true", help="all images are crops already")
     kind.add_argument("--photos", action="store_true", help="all images are photos, also those of the size of a crop")
     parser.add_argument("--detector", help="finds the faces on photos: mtcnn (the default) or retinaface")
+
+
+def add_faces(parser):
+    """What every command has that embeds faces on photos."""
+    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
+    add_model(parser)
+    add_aligned(parser)
+    add_devices(parser)
+    add_json(parser)
 
 
 def aligned(arguments):

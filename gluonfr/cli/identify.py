@@ -1,7 +1,7 @@
 import sys
 
-from gluonfr.cli.arguments import add_devices, add_gallery, add_json, add_model, embedder_of, write_json
-from gluonfr.cli.embed import add_aligned, aligned
+from gluonfr.cli.arguments import add_gallery, embedder_of, write_json
+from gluonfr.cli.embed import add_faces, aligned
 from gluonfr.cli.tables import print_table
 
 
@@ -13,11 +13,7 @@ def add_arguments(parser):
     parser.add_argument("--top", type=int, default=3, help="people to name as candidates")
     parser.add_argument("--out", help="write the photo with boxes and names there; of several images, a new folder")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between the frames of a video that are looked at")
-    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
-    add_model(parser)
-    add_aligned(parser)
-    add_devices(parser)
-    add_json(parser)
+    add_faces(parser)
 
 
 def run(arguments):

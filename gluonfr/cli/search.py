@@ -1,7 +1,7 @@
 import sys
 
-from gluonfr.cli.arguments import add_devices, add_json, add_model, embedder_of, write_json
-from gluonfr.cli.embed import add_aligned, aligned
+from gluonfr.cli.arguments import embedder_of, write_json
+from gluonfr.cli.embed import add_faces, aligned
 from gluonfr.cli.tables import print_table
 
 
@@ -14,11 +14,7 @@ def add_arguments(parser):
     parser.add_argument("--top", type=int, default=20, help="photos to list")
     parser.add_argument("--out", help="contact sheet of the best faces to write, .png or .jpg")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between the frames of a video that are looked at")
-    parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
-    add_model(parser)
-    add_aligned(parser)
-    add_devices(parser)
-    add_json(parser)
+    add_faces(parser)
 
 
 def run(arguments):
