@@ -31,6 +31,7 @@ def main():
     parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0])
     parser.add_argument("--epochs", type=float, default=6)
     parser.add_argument("--loss", default="arc")
+    parser.add_argument("--correct", action="store_true", help="train with --sample-correction where classes are sampled")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     rows = []
@@ -47,6 +48,7 @@ def main():
                 loss_args={"s": 32, "m": 0.3},
                 classifier="sharded",
                 sample_rate=rate,
+                sample_correction=arguments.correct and rate != 1,
                 batch_size=128,
                 epochs=arguments.epochs,
                 lr=0.2,

@@ -6,7 +6,7 @@ import logging
 import sys
 
 from gluonfr import __version__
-from gluonfr.core import GluonFRError
+from gluonfr.core import GluonFRError, file_sentence
 
 # Name, module, one line of help. A module has `add_arguments(parser)` and `run(arguments) -> exit status`.
 COMMANDS = (
@@ -70,9 +70,7 @@ def main(arguments=None):
         print(f"gluonfr {options.command}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        # A full disk, a file that vanished: what was being written is not there, thanks to temporary files.
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"gluonfr {options.command}: {where}{error.strerror or error}; nothing was half-written.", file=sys.stderr)
+        print(f"gluonfr {options.command}: {file_sentence(error)}", file=sys.stderr)
         return 2
 
 

@@ -39,6 +39,9 @@ def add_arguments(parser):
     model.add_argument(
         "--sample-rate", type=part_or_number, default=1.0, help="part of the classes a step uses, such as 0.1, or their number"
     )
+    model.add_argument(
+        "--sample-correction", action="store_true", help="let each sampled class count for all those that it stands for"
+    )
     course = parser.add_argument_group("course")
     add_devices(course)
     course.add_argument("--batch-size", type=int, default=64, help="images a step, over all devices")

@@ -2,7 +2,7 @@
 
 from gluonfr.core.card import Card
 from gluonfr.core.contact_sheet import contact_sheet
-from gluonfr.core.errors import GluonFRError
+from gluonfr.core.errors import GluonFRError, file_sentence
 from gluonfr.core.files import file_sha256, need_file, read_npz, whole_file, whole_files, whole_folder
 from gluonfr.core.machine import DEFAULT_MODELS, DEFAULT_ROOT, cores
 from gluonfr.core.registry import Registry
@@ -16,6 +16,7 @@ __all__ = [
     "Registry",
     "contact_sheet",
     "cores",
+    "file_sentence",
     "file_sha256",
     "generator",
     "need_file",

@@ -104,9 +104,10 @@ class WeightAverage:
         parameters = self._weights + self._statistics
         return replaced(parameters, [self._average[p.name] for p in parameters])
 
-    def state(self):
-        """Copies of all that it is: a dict of arrays that `restore` takes back, in this process or another."""
-        arrays = {f"{place}": self._average[p.name].asnumpy() for place, p in enumerate(self._weights + self._statistics)}
+    def state(self, copy):
+        """Copies of all that it is, made by `copy(name, array)`: a dict that `restore` takes back, in any process."""
+        parameters = enumerate(self._weights + self._statistics)
+        arrays = {f"{place}": copy(f"average.{place}", self._average[p.name]) for place, p in parameters}
         return {**arrays, "steps": np.array([self.steps, self._statistics_steps])}
 
     def restore(self, state):

@@ -43,7 +43,9 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
         return head
     if not group.shards:
         raise GluonFRError("--sync ps exchanges gradients only, so the classes cannot be divided; use --sync horovod.")
-    head = ShardedHead(loss, classes, embedding_size, contexts, group, options.sample_rate, options.seed)
+    head = ShardedHead(
+        loss, classes, embedding_size, contexts, group, options.sample_rate, options.seed, options.sample_correction
+    )
     # All ranks look at all shards, so that all of them go on or none.
     for begin, end, sampled in zip(head.ends, head.ends[1:], head.counts):
         most = min(options.people or options.batch_size, end - begin)
@@ -102,5 +104,5 @@ def _need(rows, used, size, options, batch):
     logits = 4 * 4 * used * batch / options.accumulate
     return (
         f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
-        f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine while a checkpoint is written"
+        f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"
     )

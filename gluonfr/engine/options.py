@@ -25,6 +25,8 @@ class TrainOptions:
         classes (`choice.MANY`), or a sample is asked for.
     sample_rate : float or int, default 1.0
         Part of the classes that a step uses, or their number: Partial FC.
+    sample_correction : bool, default False
+        Let each sampled class count for all those that it stands for, as `ShardedHead` has it.
     network, network_args : str, dict
         A name of the model zoo, and what its constructor gets besides `classes`.
     pretrained : bool or str, optional
@@ -95,6 +97,7 @@ class TrainOptions:
     cpus: int = 1
     classifier: str = "auto"
     sample_rate: Union[int, float] = 1.0
+    sample_correction: bool = False
     batch_size: int = 64
     accumulate: int = 1
     dtype: str = "float32"
@@ -137,6 +140,7 @@ class TrainOptions:
         self._check(
             "classifier", self.sample_rate == 1 or self.classifier != "plain", "sharded or auto, where classes are sampled"
         )
+        self._check("sample_correction", not self.sample_correction or self.sample_rate != 1, "False, where no sample is taken")
         for name in ("checkpoint_steps", "checkpoint_minutes"):
             self._check(name, getattr(self, name) is None or 0 < getattr(self, name) < math.inf, "positive, and finite")
         for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints"):

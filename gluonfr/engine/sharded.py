@@ -10,7 +10,7 @@ from gluonfr.loss import ClassifierLoss
 from gluonfr.loss.base import row_norm
 from gluonfr.loss.checks import check_label, nan_unless_finite
 from gluonfr.loss.classifier import exact_log_sum_exp
-from gluonfr.nn.shard import ClassShard, sample_classes
+from gluonfr.nn.shard import ClassShard, sample_classes, sample_offset
 
 
 class ShardedHead(Block):
@@ -31,6 +31,10 @@ class ShardedHead(Block):
     sample : float or int, default 1.0
         Part of the classes, at most 1, or their number over all devices (an int), that a step uses: Partial FC. The classes
         of the batch are always among them.
+    correct : bool, default False
+        Let each sampled class that is not of the batch count for all those that it stands for, by the log of their number
+        added to its logit: the sum over a sample then estimates that over all classes (sampled softmax,
+        https://arxiv.org/abs/1412.2007), where Partial FC's is that of the sample.
     seed : int, default 0
         Of weights and samples.
 
@@ -40,7 +44,7 @@ class ShardedHead(Block):
         A loss that is no softmax over classes; more devices than classes; a sample out of range.
     """
 
-    def __init__(self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, **kwargs):
+    def __init__(self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, correct=False, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(loss, ClassifierLoss):
             raise GluonFRError(
@@ -52,14 +56,15 @@ class ShardedHead(Block):
             raise GluonFRError(f"{classes} classes cannot be divided over {devices} devices; use fewer.")
         self.ends = [classes * k // devices for k in range(devices + 1)]
         self.counts = _samples(sample, classes, self.ends)
+        self.correct = correct
         self.classes, self.loss, self.factor = classes, loss, 1.0 if loss._weight is None else loss._weight
         here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
         self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
-        self._ids, self._passed = [None] * len(here), None
+        self._drawn, self._passed = [None] * len(here), None
 
     def _shard(self, begin, end, embedding_size, sampled):
         # The name says which classes they are, in any process.
-        return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, prefix=f"classes{begin}_")
+        return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, self.correct, prefix=f"classes{begin}_")
 
     def initialize(self, init=None, ctx=None, **kwargs):
         """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
@@ -96,7 +101,7 @@ class ShardedHead(Block):
 
     def begin(self, labels, step_number):
         """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
-        self._ids = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
+        self._drawn = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
 
     def _placed(self):
         return enumerate(self.shards, self.group.rank * len(self.contexts))
@@ -105,7 +110,9 @@ class ShardedHead(Block):
         if shard.sampled is None:
             return None
         here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
-        return sample_classes(shard.classes, shard.sampled, np.unique(here), self.seed, step_number, place)
+        positives = np.unique(here)
+        ids = sample_classes(shard.classes, shard.sampled, positives, self.seed, step_number, place)
+        return ids, sample_offset(shard.classes, ids, positives) if shard.corrected else None
 
     def forward(self, embeddings, labels):
         training = autograd.is_recording()
@@ -118,7 +125,7 @@ class ShardedHead(Block):
             copies = [everybody.copyto(context) for context in self.contexts]
         for copy in copies:
             copy.attach_grad()
-        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._ids)]
+        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._drawn)]
         if self.loss.compares:
             with autograd.pause():
                 self._add_targets(inputs, labels)
@@ -138,18 +145,23 @@ class ShardedHead(Block):
             self._passed = embeddings, rows, counts, copies, parts, gradients, extras
         return [loss * self.factor for loss in losses] if self.factor != 1 else losses
 
-    def _inputs(self, shard, embedding, ids, labels):
+    def _inputs(self, shard, embedding, sample, labels):
         """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
         context = embedding.context
-        if shard.sampled is not None and ids is None:
+        if shard.sampled is not None and sample is None:
             raise GluonFRError("no classes are chosen yet; call head.begin(labels, step_number) before each step.")
         label = labels - shard.first
         own = (label >= 0) & (label < shard.classes)
         label = np.where(own, label, 0)
-        if ids is not None:
-            label = self._places(ids, label, own)
+        if sample is not None:
+            label = self._places(sample[0], label, own)
         given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
-        return given if ids is None else [*given, nd.array(ids, context, "int32")]
+        if sample is not None:
+            ids, offset = sample
+            given.append(nd.array(ids, context, "int32"))
+            if offset is not None:
+                given.append(nd.array(offset, context))
+        return given
 
     @staticmethod
     def _places(ids, label, own):

@@ -1,11 +1,13 @@
 """All that a run needs to go on, as arrays: taken from a step in no time, and put back into one."""
 
+import ctypes
 import logging
 import os
 import re
 
 import numpy as np
 from mxnet import nd
+from mxnet.base import _LIB, check_call
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.checkpoint import read
@@ -15,7 +17,26 @@ logger = logging.getLogger(__name__)
 _CLASSES = re.compile(r"classes(\d+)_(.+)\.npy$")
 
 
-def take(step, average=None):
+class Memory:
+    """Where copies of arrays are made, again and again in the same place.
+
+    The system clears memory that it hands out, which takes several times as long as copying into it does.
+    """
+
+    def __init__(self):
+        self._arrays = {}
+
+    def copy(self, name, array):
+        """NumPy copy of an MXNet array, which the next copy of that name overwrites."""
+        kept = self._arrays.get(name)
+        if kept is None or kept.shape != array.shape or kept.dtype != np.dtype(array.dtype):
+            kept = self._arrays[name] = np.empty(array.shape, array.dtype)
+        # What `asnumpy` calls, which has no argument for where to.
+        check_call(_LIB.MXNDArraySyncCopyToCPU(array.handle, kept.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(kept.size)))
+        return kept
+
+
+def take(step, average=None, memory=None):
     """Copies of everything that training changes.
 
     Running statistics differ from device to device, so they are taken of each.
@@ -24,6 +45,8 @@ def take(step, average=None):
     ----------
     step : TrainStep
     average : WeightAverage, optional
+    memory : Memory, optional
+        What an earlier call made in it is overwritten; new memory by default.
 
     Returns
     -------
@@ -32,20 +55,22 @@ def take(step, average=None):
     meta : dict
     """
     nd.waitall()
+    copy = (memory or Memory()).copy
     rank, scale = step.group.rank, {} if step.loss_scale is None else {"loss_scale": step.loss_scale.state()}
-    arrays = {f"statistics{rank}": {f"{name}|{device}": each for name, device, each in _statistics(step)}}
+    arrays = {f"statistics{rank}": {name: copy(name, each) for name, each in _statistics(step)}}
     if rank == 0:
-        arrays["parameters"] = {name: p.list_data()[0].asnumpy() for name, p in _shared(step) if p.grad_req != "null"}
-        arrays["optimizer"] = dict(_states(step.trainer))
+        arrays["parameters"] = {name: copy(name, p.list_data()[0]) for name, p in _shared(step) if p.grad_req != "null"}
+        arrays["optimizer"] = {name: copy(f"optimizer.{name}", each) for name, each in _states(step.trainer)}
         if average is not None:
-            arrays["average"] = average.state()
+            arrays["average"] = average.state(copy)
     for trainer, parameters in zip(step.own_trainers, step.head.own_parameters):
         states = dict(_states(trainer))
         for place, parameter in enumerate(parameters):
-            arrays[parameter.name] = parameter.list_data()[0].asnumpy()
+            arrays[parameter.name] = copy(parameter.name, parameter.list_data()[0])
             for key, state in states.items():
                 if key.startswith(f"{place}|"):
-                    arrays[f"{parameter.name}.{key.split('|')[1]}"] = state
+                    name = f"{parameter.name}.{key.split('|')[1]}"
+                    arrays[name] = copy(name, state)
     meta = {"devices": len(step.contexts), "ranks": step.group.size, "average": average is not None, "updates": step.updates}
     return arrays, {**meta, "classifier": "sharded" if step.own else "plain", **scale}
 
@@ -89,7 +114,7 @@ def _statistics(step):
     for name, parameter in _shared(step):
         if parameter.grad_req == "null":
             for device, array in enumerate(parameter.list_data()):
-                yield name, device, array.asnumpy()
+                yield f"{name}|{device}", array
 
 
 def _compare(path, stored, here):
@@ -124,10 +149,10 @@ def _put_statistics(path, meta, step):
 
 
 def _states(trainer):
-    """Name and copy of the optimizer's arrays; all devices have the same."""
+    """Name and array of what the optimizer keeps; all devices have the same."""
     for place, state in trainer._updaters[0].states.items():
         for number, array in enumerate(_flat(state)):
-            yield f"{place}|state{number}", array.asnumpy()
+            yield f"{place}|state{number}", array
 
 
 def _flat(state):

@@ -67,7 +67,7 @@ class ClassifierLoss(FRLoss):
         loss, extra = cross_entropy(F, logits, label), self.extra(F, **state)
         return loss if extra is None else loss + extra
 
-    def part(self, F, output, label, own, classes, output_y=None, embedding=None, **state):
+    def part(self, F, output, label, own, classes, output_y=None, embedding=None, offset=None, **state):
         """What some of the classes add to the loss of a batch.
 
         The loss of a sample is the log of the sum over parts of exp(log-sum-exp), less the sum of their targets, plus `extra`.
@@ -84,6 +84,8 @@ class ClassifierLoss(FRLoss):
             The target's output, wherever its class is; needed by losses that have `compares`.
         embedding : (N, D), not normalised
             For losses that need it.
+        offset : (classes,), optional
+            Added to all logits: the log of how many classes each stands for, where they are a sample.
         **state
             The loss's parameters, `class_parameters` of these classes alone.
 
@@ -103,6 +105,8 @@ class ClassifierLoss(FRLoss):
             target = stands
         else:
             logits = replace_target(F, logits, label, F.where(own, target, stands), classes)
+        if offset is not None:
+            logits = F.broadcast_add(logits, F.reshape(offset, shape=(1, -1)))
         parts = [log_sum_exp(F, logits, label), target * own, F.stop_gradient(here * own)]
         if self.watches_others:
             everybody, rest = parts[0], others_log_sum_exp(F, logits, label, classes)

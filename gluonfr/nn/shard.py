@@ -31,21 +31,25 @@ class ClassShard(HybridBlock):
         Size D of the embedding.
     sampled : int, optional
         Classes that a pass uses; all by default.
+    corrected : bool, default False
+        Whether a pass is told how many classes each of those stands for; only with `sampled`.
 
     Inputs:
         - **embedding**: (N, D), not normalised.
         - **label**: int32 (N,), place of the sample's class among those used; 0 where it is not here.
         - **own**: float32 (N,), 1 where it is here, 0 where not.
         - **ids**: int32 (sampled,), the classes used, counted from `first`; only with `sampled`.
+        - **offset**: (sampled,), added to the logits; only where it is `corrected`.
         - **output_y**: (N,), the target's output; only for a loss that has `compares`.
     Outputs:
         - **parts**: list of (N,), as `ClassifierLoss.part` gives them.
     """
 
-    def __init__(self, loss, first, classes, in_units, sampled=None, **kwargs):
+    def __init__(self, loss, first, classes, in_units, sampled=None, corrected=False, **kwargs):
         super().__init__(**kwargs)
         self.first, self.classes, self.in_units = first, classes, in_units
         self.sampled = None if sampled is None or sampled >= classes else sampled
+        self.corrected = corrected and self.sampled is not None
         # Not a child: its parameters are on all devices, and those with one number a class are here instead.
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
@@ -73,6 +77,7 @@ class ClassShard(HybridBlock):
     def hybrid_forward(self, F, embedding, label, own, *more, weight, **state):
         more, classes, centres = list(more), self.sampled or self.classes, self._loss.centres
         ids = more.pop(0) if self.sampled else None
+        offset = more.pop(0) if self.corrected else None
         if self.sampled:
             rows = ids
             if centres > 1:
@@ -88,7 +93,7 @@ class ClassShard(HybridBlock):
         if self._loss.weight_norm:
             weight = F.L2Normalization(weight, mode="instance")
         output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * centres)
-        return self._loss.part(F, output, label, own, classes, *more, **state)
+        return self._loss.part(F, output, label, own, classes, *more, offset=offset, **state)
 
     def targets(self, embedding, label, own):
         """The targets' outputs (N,), 0 where the class is not here, without a gradient; `label` counts from `first`."""
@@ -125,7 +130,7 @@ def sample_classes(classes, count, positives, seed, step, shard):
     ----------
     classes, count : int
     positives : int array
-        Distinct classes of the batch.
+        Distinct classes of the batch, ascending.
     seed, step, shard : int
         What the draw depends on, and nothing else.
 
@@ -144,28 +149,22 @@ def sample_classes(classes, count, positives, seed, step, shard):
             "take a smaller batch."
         )
     rng = generator(seed, _SAMPLE, step, shard)
-    # The smaller side is drawn: who comes in, or who stays out.
-    taken = np.zeros(classes, bool)
-    taken[positives] = True
+    # The smaller side is drawn from those that are not positives: who comes in, or who stays out.
     wanted, few = count - len(positives), count <= classes // 2
-    drawn = _distinct(rng, classes, wanted if few else classes - count, taken)
+    drawn = rng.choice(classes - len(positives), wanted if few else classes - count, replace=False, shuffle=False)
+    # The n-th that is no positive is n plus the positives before it.
+    drawn += np.searchsorted(positives - np.arange(len(positives)), drawn, side="right")
     if few:
-        taken[drawn] = True
-        return np.flatnonzero(taken)
-    out = np.zeros(classes, bool)
-    out[drawn] = True
-    return np.flatnonzero(~out)
+        return np.sort(np.concatenate([positives, drawn]))
+    inside = np.ones(classes, bool)
+    inside[drawn] = False
+    return np.flatnonzero(inside)
 
 
-def _distinct(rng, classes, wanted, excluded):
-    """`wanted` distinct numbers below `classes` that are not `excluded`, by rejection: a few draws for each."""
-    seen, found = excluded.copy(), np.empty(0, np.int64)
-    while len(found) < wanted:
-        missing = wanted - len(found)
-        drawn = np.unique(rng.integers(0, classes, missing + missing // 3 + 16))
-        drawn = drawn[~seen[drawn]]
-        if len(drawn) > missing:
-            drawn = rng.permutation(drawn)[:missing]
-        seen[drawn] = True
-        found = np.concatenate([found, drawn])
-    return found
+def sample_offset(classes, ids, positives):
+    """Log of how many classes each of a sample stands for: float32 (len(ids),), 0 for `positives`, which are always in it.
+
+    With it the expected sum of exponentials over a sample is that over all classes.
+    """
+    others = ~np.isin(ids, positives)
+    return np.where(others, np.log((classes - len(positives)) / max(1, others.sum())), 0).astype(np.float32)

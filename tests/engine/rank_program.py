@@ -90,6 +90,13 @@ def refuse():
     raise GluonFRError("this rank does not like it.")
 
 
+def full():
+    """Writes to a disk without room."""
+    with open("/dev/full", "w") as file:
+        file.write("x")
+        file.flush()
+
+
 def until_asked(group, folder):
     """Steps until SIGTERM, which every rank agrees on, as a run does."""
     asked = []
@@ -143,7 +150,7 @@ def main(what, folder):
                 until_asked(group, folder)
             steps(group, folder, kill)
         else:
-            steps(group, folder, {"kill": kill, "stop": stop, "refuse": refuse}.get(what))
+            steps(group, folder, {"kill": kill, "stop": stop, "refuse": refuse, "full": full}.get(what))
 
 
 if __name__ == "__main__":

@@ -170,10 +170,14 @@ def test_nothing_outlives_a_killed_launcher(tmp_path, sync):
 
 @pytest.mark.full
 @pytest.mark.parametrize("sync", [HOROVOD, "ps"])
-def test_a_refusal_is_told_once_and_not_tried_again(tmp_path, sync):
-    outcome = start("refuse", tmp_path, sync, max_restarts=5)
+@pytest.mark.parametrize(
+    "what, said",
+    [("refuse", "this rank does not like it."), ("full", "rank 1: No space left on device; nothing was half-written.")],
+)
+def test_a_refusal_is_told_once_and_not_tried_again(tmp_path, sync, what, said):
+    outcome = start(what, tmp_path, sync, max_restarts=5)
     assert (outcome.status, outcome.restarts) == (2, 0)
-    assert outcome.message.count("this rank does not like it.") == 1
+    assert outcome.message.count(said) == 1 and "Traceback" not in outcome.message
     check_nothing_is_left(tmp_path)
 
 

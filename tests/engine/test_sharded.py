@@ -141,7 +141,7 @@ def test_a_sample_of_all_is_all_and_a_smaller_one_is_its_own_softmax(name):
     some = sharded(make_loss(name), contexts, sample=8)
     got = one_pass(some, contexts, embeddings, few)
     # Written out: a classifier that has these classes alone.
-    used = np.concatenate([shard.first + ids for shard, ids in zip(some.shards, some._ids)])
+    used = np.concatenate([shard.first + ids for shard, (ids, _) in zip(some.shards, some._drawn)])
     assert len(used) == 8 and {0, 1, 2} <= set(used.tolist())
     loss = get_loss(name, classes=8, embedding_size=SIZE)
     plain = PlainHead(loss, 8, SIZE)
@@ -197,7 +197,7 @@ def test_unsampled_classes_and_their_momentum_do_not_move_by_a_bit(optimizer):
     for _ in range(3):
         before = everything()
         step(nd.array(embeddings), nd.array(labels % 3))
-        used = np.concatenate([shard.first + ids for shard, ids in zip(head.shards, head._ids)])
+        used = np.concatenate([shard.first + ids for shard, (ids, _) in zip(head.shards, head._drawn)])
         others = np.setdiff1d(np.arange(CLASSES), used)
         assert len(before) == {"sgd": 2, "adam": 3}[optimizer] and len(others) == 3
         for old, new in zip(before, everything()):
@@ -238,6 +238,65 @@ def test_gradients_accumulated_over_parts_are_those_of_the_batch(sample):
         results.append((weights(head), step.net.dense.weight.list_data()[1].asnumpy()))
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SoftmaxLoss", "ArcLoss", "CurricularFace", "LSoftmax", "SubCenterArc"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, count):
+    contexts, (embeddings, labels) = devices(count), batch()
+    labels = labels % 2 + np.where(labels > 6, CLASSES - 2, 0)
+    head = sharded(make_loss(name), contexts, sample=8, correct=True)
+    for shard in head.shards:
+        shard.weight.set_data(nd.array(normal_rows(1, shard.first, shard.weight.shape[0], SIZE, 1.0)))
+    values, gradients = one_pass(head, contexts, embeddings, labels, step_number=3)
+    centres, matrix, rows, places = head.loss.centres, weights(head), [], {}
+    for shard, (ids, _) in zip(head.shards, head._drawn):
+        positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes)) - shard.first
+        stands_for = (shard.classes - len(positives)) / max(1, len(ids) - len(positives))
+        for each in ids:
+            if each in positives:
+                places[shard.first + each] = len(rows)
+                rows.append((shard.first + each, 1))
+            else:
+                rows.append((shard.first + each, stands_for))
+    loss = get_loss(name, classes=len(rows), embedding_size=SIZE, dtype="float64", **ARGUMENTS.get(name, {}))
+    loss.initialize()
+    x = nd.array(embeddings, dtype="float64")
+    x.attach_grad()
+    W = nd.array(np.concatenate([matrix[c * centres : (c + 1) * centres] for c, _ in rows]), dtype="float64")
+    offset = nd.array(np.log([each for _, each in rows]), dtype="float64").reshape((1, -1))
+    target = nd.array([places[each] for each in labels], dtype="float64")
+    with autograd.record():
+        e = nd.L2Normalization(x) if loss.feature_norm else x
+        w = nd.L2Normalization(W) if loss.weight_norm else W
+        output = loss.nearest(nd, nd.dot(e, w, transpose_b=True), len(rows))
+        state = {key: each.data() for key, each in loss._reg_params.items()}
+        if loss.needs_embedding:
+            state["norm"] = nd.norm(x, axis=1)
+        logits, changed = loss.logits(nd, output, target, nd.pick(output, target, axis=1), **state)
+        if changed is not None:
+            hot = nd.one_hot(target, len(rows), dtype="float64")
+            logits = logits * (1 - hot) + hot * changed.reshape((-1, 1))
+        value = -nd.pick(nd.log_softmax(logits + offset, axis=1), target, axis=1)
+    value.backward()
+    np.testing.assert_allclose(values, value.asnumpy(), rtol=2e-6, atol=5e-6)
+    right = x.grad.asnumpy()
+    assert np.abs(gradients - right).max() < 1e-5 * np.abs(right).max()
+
+
+@pytest.mark.parametrize("correct", [False, True])
+def test_the_corrected_sum_over_a_sample_is_right_on_the_mean(correct):
+    embeddings, labels = batch()
+    embeddings, labels = embeddings / 8, labels % 2
+    head = sharded(make_loss("SoftmaxLoss"), devices(2), sample=6, correct=correct)
+    for shard in head.shards:
+        shard.weight.set_data(nd.array(normal_rows(1, shard.first, shard.classes, SIZE, 1.0)))
+    outputs = embeddings @ weights(head).T
+    draws = np.array([one_pass(head, devices(2), embeddings, labels, step)[0] for step in range(400)])
+    sums = np.exp(draws + outputs[np.arange(BATCH), labels])
+    error = sums.std(axis=0) / np.sqrt(len(sums))
+    off = np.abs(sums.mean(axis=0) - np.exp(outputs).sum(axis=1)) / error
+    assert off.max() < 5 if correct else off.min() > 20
 
 
 def test_weights_follow_from_the_seed_however_classes_are_divided():

@@ -11,7 +11,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
 from gluonfr.engine.checkpoint import Checkpoints, steps_in
 from gluonfr.engine.precision import LossScale
-from gluonfr.engine.snapshot import put_back, take
+from gluonfr.engine.snapshot import Memory, put_back, take
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
 
@@ -43,6 +43,13 @@ def losses(step, numbers):
     return [np.concatenate([each.asnumpy() for each in step(*batch(number))]) for number in numbers]
 
 
+def taken(step, memory=None):
+    """The arrays that `take` gives, in one dict."""
+    arrays, _ = take(step, memory=memory)
+    flat = {name: content for name, content in arrays.items() if not isinstance(content, dict)}
+    return {**flat, **{f"{name} {key}": each for name in arrays.keys() - flat for key, each in arrays[name].items()}}
+
+
 def save(folder, step, keep=2):
     checkpoints = Checkpoints(str(folder), Group(), keep)
     arrays, meta = take(step)
@@ -69,8 +76,8 @@ def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
     other.head.seed = getattr(whole.head, "seed", None)
     for a, b in zip(losses(whole, range(3, 7)), losses(other, range(3, 7))):
         assert (a == b).all()
-    (a, _), (b, _) = take(whole), take(other)
-    assert a.keys() == b.keys()
+    a, b = taken(whole), taken(other)
+    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
 
 
 @pytest.mark.parametrize("overflows", [1, 3])
@@ -78,10 +85,10 @@ def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflow
     exact, scaled = make_step(), make_step(loss_scale=LossScale(2.0**20, patience=3))
     poisoned, labels = batch(0)
     poisoned[0] = 3e38
-    before, _ = take(scaled)
+    before = taken(scaled)
     for _ in range(overflows):
         scaled(poisoned, labels)
-    after, _ = take(scaled)
+    after = taken(scaled)
     assert scaled.loss_scale.value == 2.0 ** (20 - overflows) and scaled.updates == 0
     for name in ("classes0_weight", "classes5_weight"):
         assert (before[name] == after[name]).all()
@@ -97,8 +104,29 @@ def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflow
     assert scaled.trainer.learning_rate == resumed.trainer.learning_rate
     exact.step_number = overflows
     losses(exact, range(1, 6))
-    (a, _), (b, _) = take(exact), take(scaled)
+    a, b = taken(exact), taken(scaled)
     np.testing.assert_allclose(b["classes0_weight"], a["classes0_weight"], rtol=1e-4, atol=1e-6)
+
+
+def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
+    step, other, memory = make_step(optimizer="adam"), make_step(optimizer="adam"), Memory()
+    # Before the first step the optimizer has no arrays.
+    taken(step, memory)
+    losses(step, range(3)), losses(other, range(3))
+    first, expected = taken(step, memory), taken(other)
+    losses(step, range(3, 6)), losses(other, range(3, 6))
+    assert first.keys() == expected.keys() and all((first[name] == expected[name]).all() for name in first)
+    second, later = taken(step, memory), taken(other)
+    assert all((second[name] == later[name]).all() and second[name] is first[name] for name in first)
+    assert (later["classes0_weight"] != expected["classes0_weight"]).any()
+
+
+def test_memory_for_copies_fits_what_is_copied():
+    memory = Memory()
+    for shape, dtype in (((3, 4), "float32"), ((4, 3), "float32"), ((4, 3), "int32"), ((1,), "float64")):
+        array = nd.array(np.arange(np.prod(shape)).reshape(shape), dtype=dtype)
+        copied = memory.copy("a", array)
+        assert copied.dtype == dtype and copied.shape == shape and (copied == array.asnumpy()).all()
 
 
 def test_damaged_checkpoints_that_were_passed_over_do_not_push_out_whole_ones(tmp_path):

@@ -7,7 +7,7 @@ import traceback
 
 from mxnet.base import MXNetError
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import GluonFRError, file_sentence
 from gluonfr.engine.group import Group
 from gluonfr.engine.processes.starts import LEFT_ALONE, LOGS
 
@@ -50,6 +50,8 @@ def joined(name="gluonfr train"):
         group.close()
     except GluonFRError as error:
         _leave(f"{name}: {error}", 2)
+    except OSError as error:
+        _leave(f"{name}: rank {group.rank}: {file_sentence(error)}", 2)
     except MXNetError as error:
         if "Horovod has been shut down" in str(error):
             _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", LEFT_ALONE)
