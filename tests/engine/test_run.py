@@ -22,6 +22,7 @@ from gluonfr.data.images import encode
 from gluonfr.deploy import embed, embed_pairs, load_network
 from gluonfr.engine import Run, TrainOptions, train, validate
 from gluonfr.engine.checkpoint import read
+from gluonfr.engine.folder import check_same_options
 from gluonfr.engine.snapshot import take
 from gluonfr.viz import read_log
 
@@ -205,6 +206,21 @@ def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
     with pytest.raises(GluonFRError, match="holds no checkpoint to go on from"):
         train(**dict(small_options, epochs=1, val=[], resume=True))
     assert train(**dict(small_options, epochs=1, val=[])).steps == 3
+
+
+def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_options):
+    chosen = TrainOptions(**small_options)
+    before = chosen.decisive()
+    del before["sample_correction"]
+    check_same_options("step_1", {"options": before}, chosen)
+    before["lr"] = 7
+    with pytest.raises(GluonFRError, match="step_1 was written with lr 7, not 0.1"):
+        check_same_options("step_1", {"options": before}, chosen)
+    with pytest.raises(GluonFRError, match="written with sample_correction False, not True"):
+        corrected = TrainOptions(**dict(small_options, sample_rate=0.5, sample_correction=True))
+        check_same_options("step_1", {"options": dict(corrected.decisive(), sample_correction=False)}, corrected)
+    with pytest.raises(GluonFRError, match="sample_correction.*no sample is taken"):
+        TrainOptions(**dict(small_options, sample_correction=True))
 
 
 @pytest.mark.parametrize("val", [[], ["val_data"]])
