@@ -1,7 +1,7 @@
 """Whether a sampled classifier trains as well as the whole one: the same run with all classes, 0.3 and 0.1 of them.
 
     gluonfr synthesize DATA/many --identities 10000 --images 6 --pairs 3000 --seed 2
-    python benchmarks/partial_fc.py --root DATA --dataset many --out runs/partial_fc
+    python benchmarks/partial_fc.py --root DATA --dataset many --out runs/partial_fc [--epochs 20] [--correct]
 
 Prints a row a run: verification accuracy on people that nobody trained on, its spread over folds, area under the ROC. A run
 that was stopped goes on; one that is done is not run again.
