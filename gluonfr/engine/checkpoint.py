@@ -167,7 +167,6 @@ class _Writer(threading.Thread):
     def run(self):
         try:
             for name in list(self.left):
-                # One after the other is let go of.
                 self._write(name, self.left[name])
                 del self.left[name]
             sync_folder(self.path)

@@ -1,6 +1,7 @@
 """How a process takes part as a rank."""
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -10,6 +11,9 @@ from mxnet.base import MXNetError
 from gluonfr.core import GluonFRError, file_sentence
 from gluonfr.engine.group import Group
 from gluonfr.engine.processes.starts import LEFT_ALONE, LOGS
+
+# Errors of files that starting again does not mend.
+_LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EFBIG)
 
 
 def is_rank():
@@ -51,7 +55,9 @@ def joined(name="gluonfr train"):
     except GluonFRError as error:
         _leave(f"{name}: {error}", 2)
     except OSError as error:
-        _leave(f"{name}: rank {group.rank}: {file_sentence(error)}", 2)
+        if error.errno in _LASTING:
+            _leave(f"{name}: rank {group.rank}: {file_sentence(error)}", 2)
+        _leave(traceback.format_exc(), 1)
     except MXNetError as error:
         if "Horovod has been shut down" in str(error):
             _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", LEFT_ALONE)
@@ -67,10 +73,13 @@ def own_gpus(gpus):
 
 
 def _leave(message, status):
-    print(message, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        print(message, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # Also where the disk that is full is the one of the log.
+        os._exit(status)
 
 
 def _redirect():
