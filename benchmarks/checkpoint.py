@@ -24,7 +24,7 @@ from mxnet import gluon, nd
 
 from gluonfr.engine import Group, ShardedHead, TrainStep
 from gluonfr.engine.checkpoint import Checkpoints
-from gluonfr.engine.snapshot import Memory, take
+from gluonfr.engine.snapshot import take
 from gluonfr.loss import ArcLoss
 
 
@@ -37,13 +37,13 @@ def measure(classes, size, sample, folder, steps):
     head.hybridize(static_alloc=True, static_shape=True)
     step = TrainStep(net, head, [mx.cpu()], "sgd", {"learning_rate": 0.1, "momentum": 0.9})
     images, labels = nd.random.uniform(shape=(128, 64)), nd.array(np.random.RandomState(0).randint(0, classes, 128))
-    checkpoints, memory = Checkpoints(folder, Group()), Memory()
+    checkpoints = Checkpoints(folder, Group())
 
     def one(save=False):
         start = time.perf_counter()
         step(images, labels)
         if save:
-            checkpoints.save(step.step_number, *take(step, memory=memory))
+            checkpoints.save(step.step_number, lambda memory: take(step, memory=memory))
         elif checkpoints.writing and checkpoints.written:
             checkpoints.commit()
         nd.waitall()
@@ -51,7 +51,7 @@ def measure(classes, size, sample, folder, steps):
 
     # As in a run, after its first step.
     one()
-    take(step, memory=memory)
+    take(step, memory=checkpoints.memory)
     usual = statistics.median([one() for _ in range(steps + 2)][2:])
     start, during = time.perf_counter(), [one(save=True)]
     while checkpoints.writing:

@@ -37,18 +37,20 @@ def main():
     rows = []
     for seed in arguments.seeds:
         for rate in arguments.rates:
+            corrected = arguments.correct and rate != 1
+            name = f"{rate:g}{' corrected' if corrected else ''}"
             options = TrainOptions(
                 dataset=arguments.dataset,
                 root=arguments.root,
                 val=["val_data"],
-                out=f"{arguments.out}/{arguments.loss}-{rate}-{seed}",
+                out=f"{arguments.out}/{arguments.loss}-{name.replace(' ', '-')}-{arguments.epochs:g}-{seed}",
                 network="lresnet10e_ir",
                 network_args=NETWORK,
                 loss=arguments.loss,
                 loss_args={"s": 32, "m": 0.3},
                 classifier="sharded",
                 sample_rate=rate,
-                sample_correction=arguments.correct and rate != 1,
+                sample_correction=corrected,
                 batch_size=128,
                 epochs=arguments.epochs,
                 lr=0.2,
@@ -60,7 +62,7 @@ def main():
                 seed=seed,
             )
             result = train(options).validation["val_data"]
-            rows.append(f"| {rate:g} | {seed} | {result.accuracy:.4f} | {result.accuracy_std:.4f} | {result.auc:.4f} |")
+            rows.append(f"| {name} | {seed} | {result.accuracy:.4f} | {result.accuracy_std:.4f} | {result.auc:.4f} |")
             print("| sample rate | seed | accuracy | +- over folds | AUC |\n|---|---|---|---|---|", *rows, sep="\n", flush=True)
 
 

@@ -24,6 +24,8 @@ import time
 
 import psutil
 
+from gluonfr.viz import read_log
+
 
 def memory(process):
     """MB that a process and its children take, shared pages divided among those that share them."""
@@ -38,14 +40,11 @@ def memory(process):
 
 def new_rows(path, known):
     """Rows of a run's log after the first `known` of them."""
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.endswith("\n")][known:]
+    return read_log(path)[known:] if os.path.exists(path) else []
 
 
 def watch(arguments, log):
-    """Run to the end or until the time is up: (minute, MB) samples, and (minute, images, seconds) of the log's rows."""
+    """Run to the end or until the time is up: (minute, MB) samples, and (minute, steps, seconds) of the log's rows."""
     before = len(new_rows(log, 0))
     samples, speeds, step = [], [], None
     start = time.monotonic()
@@ -66,7 +65,8 @@ def watch(arguments, log):
                     step = row["step"]
             if child.poll() is None:
                 samples.append((minute, memory(process)))
-    if child.returncode not in (0, 2):
+    # 2 is also what a run ends with that was asked to stop.
+    if child.returncode not in ((0, 2) if asked else (0,)):
         sys.exit(f"the run ended with status {child.returncode}")
     return samples, speeds
 

@@ -1,3 +1,4 @@
+import ctypes
 import json
 import logging
 import os
@@ -7,6 +8,7 @@ import threading
 import zlib
 
 import numpy as np
+from mxnet.base import _LIB, check_call
 
 from gluonfr.core import GluonFRError, whole_file
 from gluonfr.core.files import sync_folder
@@ -18,11 +20,30 @@ _META = "meta.json"
 _BLOCK = 1 << 20
 
 
+class Memory:
+    """Where copies of arrays are made, again and again in the same place.
+
+    The system clears memory that it hands out, which takes several times as long as copying into it does.
+    """
+
+    def __init__(self):
+        self._arrays = {}
+
+    def copy(self, name, array):
+        """NumPy copy of an MXNet array, which the next copy of that name overwrites."""
+        kept = self._arrays.get(name)
+        if kept is None or kept.shape != array.shape or kept.dtype != np.dtype(array.dtype):
+            kept = self._arrays[name] = np.empty(array.shape, array.dtype)
+        # What `asnumpy` calls, which has no argument for where to.
+        check_call(_LIB.MXNDArraySyncCopyToCPU(array.handle, kept.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(kept.size)))
+        return kept
+
+
 class Checkpoints:
     """The checkpoints of a run, `folder/step_NNNNNNNN`, each whole or not there at all.
 
-    A checkpoint is written by a thread while training goes on: `save` takes arrays that nobody changes any more, `commit` makes
-    the checkpoint count once all ranks have written their part. Ranks on several machines share the folder.
+    A checkpoint is written by a thread while training goes on: `save` writes copies, `commit` makes the checkpoint count once
+    all ranks have written their part. Ranks on several machines share the folder.
 
     Parameters
     ----------
@@ -30,24 +51,31 @@ class Checkpoints:
     group : Group
     keep : int, default 2
         The newest so many stay, older ones are removed.
+
+    Attributes
+    ----------
+    memory : Memory
+        Where one checkpoint after the other is copied to.
     """
 
     def __init__(self, folder, group, keep=2):
         self.folder, self._group, self._keep = folder, group, keep
-        self._writer = None
+        self._writer, self.memory = None, Memory()
 
-    def save(self, step, arrays, meta):
-        """Start to write a checkpoint.
+    def save(self, step, make):
+        """Start to write a checkpoint, after the one before it is whole.
 
         Parameters
         ----------
         step : int
-        arrays : dict of name to array, or to a dict of arrays
-            This rank's; names differ between ranks. An array becomes `NAME.npy`, which can be read in parts, a dict `NAME.npz`.
-        meta : dict
-            JSON-able, the same on all ranks.
+        make : callable
+            `make(memory)` gives `arrays` and `meta`, and may copy into this memory, since nobody writes what is there any more.
+            `arrays` is a dict of name to array, or to a dict of arrays: this rank's, whose names differ from other ranks'. An
+            array becomes `NAME.npy`, which can be read in parts, a dict `NAME.npz`. `meta` is a JSON-able dict, the same on
+            all ranks.
         """
         self.finish()
+        arrays, meta = make(self.memory)
         path = os.path.join(self.folder, f".step_{step:08d}.writing")
         if self._group.rank == 0:
             self._clear()

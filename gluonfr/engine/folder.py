@@ -1,6 +1,5 @@
 import json
 import os
-from dataclasses import fields
 
 from gluonfr.core import GluonFRError, whole_file
 from gluonfr.engine.history import LOG
@@ -84,6 +83,6 @@ def check_same_options(path, meta, options):
 def _first_change(before, decisive):
     """In words, the first decisive option that was another before; empty where none was."""
     # Options that were not yet there had the value that they have by default.
-    before = {**{each.name: each.default for each in fields(TrainOptions)}, **before} if before else {}
+    before = {**TrainOptions(dataset="", out="").decisive(), **before} if before else {}
     changed = [name for name, value in decisive.items() if before.get(name) != value]
     return f"{changed[0]} {before.get(changed[0])!r}, not {decisive[changed[0]]!r}" if changed else ""

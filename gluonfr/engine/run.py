@@ -30,7 +30,7 @@ from gluonfr.engine.processes.agreement import check_agreement
 from gluonfr.engine.schedule import make_schedule
 from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
-from gluonfr.engine.snapshot import Memory, put_back, take
+from gluonfr.engine.snapshot import put_back, take
 from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import card_thresholds, validate
 from gluonfr.loss import get_loss
@@ -95,7 +95,7 @@ class Run:
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         self._build(loss)
-        self.first_step, self.best, self.memory = 0, {}, Memory()
+        self.first_step, self.best = 0, {}
         if self.chief:
             self.folder.take()
         try:
@@ -240,7 +240,7 @@ class Run:
                 bar.update()
                 if self.step.step_number == self.first_step + 1:
                     # From the first step on there is all that a checkpoint holds: its memory is made ready, so that none waits.
-                    take(self.step, self.average, self.memory)
+                    self._taken(self.checkpoints.memory)
                 number, last = self.step.step_number, self.step.step_number == self.total_steps
                 asked, due, written = self._agree(signals.asked, time.monotonic() - saved_at)
                 if written:
@@ -255,7 +255,7 @@ class Run:
                 if validating:
                     validation = self._validate()
                 if saving or stopping:
-                    self._save()
+                    self.checkpoints.save(number, self._taken)
                     saved_at = time.monotonic()
                 meter.resume()
                 if stopping:
@@ -275,11 +275,10 @@ class Run:
         writing = any(each[2] for each in said)
         return any(each[0] for each in said), said[0][1], writing and all(each[3] for each in said)
 
-    def _save(self):
-        # The one before is made in the same memory.
-        self.checkpoints.finish()
-        arrays, meta = take(self.step, self.average, self.memory)
-        self.checkpoints.save(self.step.step_number, arrays, dict(meta, best=self.best, options=self.options.decisive()))
+    def _taken(self, memory):
+        """What a checkpoint holds."""
+        arrays, meta = take(self.step, self.average, memory)
+        return arrays, dict(meta, best=self.best, options=self.options.decisive())
 
     def _batches(self):
         while self.step.step_number < self.total_steps:

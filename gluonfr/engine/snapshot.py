@@ -1,39 +1,18 @@
 """All that a run needs to go on, as arrays: taken from a step in no time, and put back into one."""
 
-import ctypes
 import logging
 import os
 import re
 
 import numpy as np
 from mxnet import nd
-from mxnet.base import _LIB, check_call
 
 from gluonfr.core import GluonFRError
-from gluonfr.engine.checkpoint import read
+from gluonfr.engine.checkpoint import Memory, read
 
 logger = logging.getLogger(__name__)
 
 _CLASSES = re.compile(r"classes(\d+)_(.+)\.npy$")
-
-
-class Memory:
-    """Where copies of arrays are made, again and again in the same place.
-
-    The system clears memory that it hands out, which takes several times as long as copying into it does.
-    """
-
-    def __init__(self):
-        self._arrays = {}
-
-    def copy(self, name, array):
-        """NumPy copy of an MXNet array, which the next copy of that name overwrites."""
-        kept = self._arrays.get(name)
-        if kept is None or kept.shape != array.shape or kept.dtype != np.dtype(array.dtype):
-            kept = self._arrays[name] = np.empty(array.shape, array.dtype)
-        # What `asnumpy` calls, which has no argument for where to.
-        check_call(_LIB.MXNDArraySyncCopyToCPU(array.handle, kept.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(kept.size)))
-        return kept
 
 
 def take(step, average=None, memory=None):
@@ -46,7 +25,7 @@ def take(step, average=None, memory=None):
     step : TrainStep
     average : WeightAverage, optional
     memory : Memory, optional
-        What an earlier call made in it is overwritten; new memory by default.
+        What an earlier call made in it is overwritten, so nobody may be writing that any more; new memory by default.
 
     Returns
     -------

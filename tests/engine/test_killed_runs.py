@@ -25,19 +25,7 @@ STEPS = 16 + 5 * KILLS
 MODES = {
     "one context": ["--cpus", "1", "--average", "0.9"],
     "two contexts": ["--cpus", "2", "--clip-norm", "5"],
-    "sampled": [
-        "--cpus",
-        "2",
-        "--dataset",
-        "many",
-        "--sample-rate",
-        "0.5",
-        "--sample-correction",
-        "--optimizer",
-        "adam",
-        "--lr",
-        "0.01",
-    ],
+    "sampled": ["--cpus", "2", "--dataset", "many", "--sample-rate", "0.5", "--optimizer", "adam", "--lr", "0.01"],
     "two ranks": ["--workers", "2", "--classifier", "sharded", "--clip-norm", "5", "--average", "0.9"],
     "in a checkpoint": ["--cpus", "2", "--classifier", "sharded", "--accumulate", "2"],
 }

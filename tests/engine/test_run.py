@@ -211,7 +211,9 @@ def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
 def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_options):
     chosen = TrainOptions(**small_options)
     before = chosen.decisive()
-    del before["sample_correction"]
+    # Also one whose default, a tuple, is a list in JSON.
+    for name in ("sample_correction", "drops"):
+        del before[name]
     check_same_options("step_1", {"options": before}, chosen)
     before["lr"] = 7
     with pytest.raises(GluonFRError, match="step_1 was written with lr 7, not 0.1"):
@@ -221,6 +223,17 @@ def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_option
         check_same_options("step_1", {"options": dict(corrected.decisive(), sample_correction=False)}, corrected)
     with pytest.raises(GluonFRError, match="sample_correction.*no sample is taken"):
         TrainOptions(**dict(small_options, sample_correction=True))
+
+
+@pytest.mark.parametrize("correct", [False, True])
+def test_the_correction_of_a_sample_is_trained_where_it_is_asked_for(small_options, correct):
+    options = dict(small_options, people=2, images_per_person=7, sample_rate=0.5, sample_correction=correct, steps=2)
+    run = Run(TrainOptions(**options))
+    assert [(shard.sampled, shard.corrected) for shard in run.head.shards] == [(3, correct)]
+    assert run.train().steps == 2
+    _, offset = run.head._drawn[0]
+    # Four classes are not of the batch, and one of them stands for all.
+    assert sorted(offset) == pytest.approx([0, 0, np.log(4)]) if correct else offset is None
 
 
 @pytest.mark.parametrize("val", [[], ["val_data"]])

@@ -1,6 +1,7 @@
 """What a checkpoint holds is all there is, for every kind of head, and none is lost."""
 
 import os
+import time
 
 import mxnet as mx
 import numpy as np
@@ -9,9 +10,9 @@ from mxnet import gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
-from gluonfr.engine.checkpoint import Checkpoints, steps_in
+from gluonfr.engine.checkpoint import Checkpoints, Memory, _Writer, read, steps_in
 from gluonfr.engine.precision import LossScale
-from gluonfr.engine.snapshot import Memory, put_back, take
+from gluonfr.engine.snapshot import put_back, take
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
 
@@ -52,8 +53,7 @@ def taken(step, memory=None):
 
 def save(folder, step, keep=2):
     checkpoints = Checkpoints(str(folder), Group(), keep)
-    arrays, meta = take(step)
-    checkpoints.save(step.step_number, arrays, meta)
+    checkpoints.save(step.step_number, lambda memory: take(step, memory=memory))
     checkpoints.finish()
     return checkpoints
 
@@ -121,6 +121,26 @@ def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
     assert (later["classes0_weight"] != expected["classes0_weight"]).any()
 
 
+def test_a_checkpoint_that_is_still_being_written_is_not_copied_over(tmp_path, monkeypatch):
+    write = _Writer._write
+
+    def slowly(*arguments):
+        time.sleep(0.1)
+        write(*arguments)
+
+    monkeypatch.setattr(_Writer, "_write", slowly)
+    step, checkpoints, expected = make_step(), Checkpoints(str(tmp_path), Group(), keep=2), []
+    for number in (1, 2):
+        losses(step, [number])
+        expected.append(taken(step))
+        checkpoints.save(number, lambda memory: take(step, memory=memory))
+    checkpoints.finish()
+    for number, arrays in zip((1, 2), expected):
+        for name in ("classes0_weight", "classes5_weight.state0"):
+            assert (read(str(tmp_path / f"step_{number:08d}"), name) == arrays[name]).all()
+    assert (expected[0]["classes0_weight"] != expected[1]["classes0_weight"]).any()
+
+
 def test_memory_for_copies_fits_what_is_copied():
     memory = Memory()
     for shape, dtype in (((3, 4), "float32"), ((4, 3), "float32"), ((4, 3), "int32"), ((1,), "float64")):
@@ -159,7 +179,7 @@ def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
         keys = items = __iter__
 
     checkpoints = Checkpoints(str(tmp_path), Group())
-    checkpoints.save(2, {**arrays, "strange": Strange(a=np.zeros(1))}, meta)
+    checkpoints.save(2, lambda memory: ({**arrays, "strange": Strange(a=np.zeros(1))}, meta))
     with pytest.raises(GluonFRError, match="cannot be written .not to be written.; make room"):
         checkpoints.finish()
     assert steps_in(str(tmp_path)) == [1] and os.listdir(tmp_path) == ["step_00000001"]
