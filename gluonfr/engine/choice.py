@@ -55,12 +55,20 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
                 f"{most} identities that a batch may have there; raise it, or lower the batch size."
             )
     shard = max(head.shards, key=lambda each: each.classes)
+    if shard.corrected and shard.sampled < 2 * most:
+        logger.warning(
+            "in a step with %d identities, %d classes that are not of the batch stand for %d: with a larger sample_rate their "
+            "sum would be steadier",
+            most,
+            shard.sampled - most,
+            shard.classes - most,
+        )
     logger.info(
         "classifier: sharded (%s), %d of %d classes a device%s, %s",
         why,
         shard.classes,
         classes,
-        f", {shard.sampled} of them in a step" if shard.sampled else "",
+        f", {shard.sampled} of them in a step{', corrected' if shard.corrected else ''}" if shard.sampled else "",
         _need(
             shard.classes * loss.centres,
             (shard.sampled or shard.classes) * loss.centres,

@@ -1,3 +1,5 @@
+from typing import List, NamedTuple
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
@@ -60,7 +62,7 @@ class ShardedHead(Block):
         self.classes, self.loss, self.factor = classes, loss, 1.0 if loss._weight is None else loss._weight
         here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
         self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
-        self._drawn, self._passed = [None] * len(here), None
+        self._samples, self._passed = [None] * len(here), None
 
     def _shard(self, begin, end, embedding_size, sampled):
         # The name says which classes they are, in any process.
@@ -99,9 +101,14 @@ class ShardedHead(Block):
         """Parameters whose decay is multiplied by the recipe of a classifier."""
         return [shard.weight for shard in self.shards]
 
+    @property
+    def sampled(self):
+        """Numbers of the classes that the step uses, an int64 array a shard of this process; None where those are all."""
+        return [each and shard.first + each.ids for shard, each in zip(self.shards, self._samples)]
+
     def begin(self, labels, step_number):
         """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
-        self._drawn = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
+        self._samples = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
 
     def _placed(self):
         return enumerate(self.shards, self.group.rank * len(self.contexts))
@@ -112,7 +119,10 @@ class ShardedHead(Block):
         here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
         positives = np.unique(here)
         ids = sample_classes(shard.classes, shard.sampled, positives, self.seed, step_number, place)
-        return ids, sample_offset(shard.classes, ids, positives) if shard.corrected else None
+        rows, more = shard.take(ids), []
+        if shard.corrected:
+            more.append(nd.array(sample_offset(shard.classes, ids, positives), rows[0].context))
+        return _Sample(ids, rows, more)
 
     def forward(self, embeddings, labels):
         training = autograd.is_recording()
@@ -125,7 +135,7 @@ class ShardedHead(Block):
             copies = [everybody.copyto(context) for context in self.contexts]
         for copy in copies:
             copy.attach_grad()
-        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._drawn)]
+        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._samples)]
         if self.loss.compares:
             with autograd.pause():
                 self._add_targets(inputs, labels)
@@ -154,23 +164,9 @@ class ShardedHead(Block):
         own = (label >= 0) & (label < shard.classes)
         label = np.where(own, label, 0)
         if sample is not None:
-            label = self._places(sample[0], label, own)
+            label = sample.places(label, own)
         given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
-        if sample is not None:
-            ids, offset = sample
-            given.append(nd.array(ids, context, "int32"))
-            if offset is not None:
-                given.append(nd.array(offset, context))
-        return given
-
-    @staticmethod
-    def _places(ids, label, own):
-        places = np.where(own, np.minimum(np.searchsorted(ids, label), len(ids) - 1), 0)
-        if (ids[places] != label)[own].any():
-            raise GluonFRError(
-                "a label of the batch is not in the sample; call head.begin(labels, step_number) before each step."
-            )
-        return places
+        return given if sample is None else [*given, *sample.rows, *sample.more]
 
     def _add_targets(self, inputs, labels):
         """Tell every part the target's output, which one of them has."""
@@ -208,6 +204,10 @@ class ShardedHead(Block):
             each for gradient in gradients for each in (gradient * scale, nd.full(gradient.shape, -scale, gradient.context))
         ]
         autograd.backward(heads, toward)
+        for shard, sample in zip(self.shards, self._samples):
+            if sample is not None:
+                # So far, if the step has more passes.
+                shard.give_back(sample.ids, sample.rows)
         first = self.contexts[0]
         whole = sum((copy.grad.as_in_context(first) for copy in copies[1:]), copies[0].grad)
         whole = self.group.own_rows(whole, counts, "gradients")
@@ -222,6 +222,23 @@ class ShardedHead(Block):
     def forget(self):
         """In place of `step`, where a step was not taken."""
         self.loss.forget()
+
+
+class _Sample(NamedTuple):
+    """What a step uses of a shard: `ids` of the classes, int64, ascending; their `rows`; and `more` that the shard is given."""
+
+    ids: np.ndarray
+    rows: List
+    more: List
+
+    def places(self, label, own):
+        """Where the classes `label` stand in the sample, int64 (N,), 0 where they are not the shard's own."""
+        places = np.where(own, np.minimum(np.searchsorted(self.ids, label), len(self.ids) - 1), 0)
+        if (self.ids[places] != label)[own].any():
+            raise GluonFRError(
+                "a label of the batch is not in the sample; call head.begin(labels, step_number) before each step."
+            )
+        return places
 
 
 def gather_labels(group, labels):

@@ -100,7 +100,7 @@ class TrainStep:
         if self.own and not isinstance(optimizer, str):
             raise GluonFRError("a divided classifier takes the name of an optimizer, since each device needs one of its own.")
         if accumulate > 1:
-            # Sparse gradients cannot be added to by autograd.
+            # To sparse gradients autograd cannot add; a head that has them adds by itself.
             for parameter in (*self.parameters, *self.own):
                 if parameter._grad_stype == "default":
                     parameter.grad_req = "add"
@@ -145,18 +145,13 @@ class TrainStep:
     def _passes(self, images, labels):
         if self.accumulate == 1:
             return self._pass(images, labels)
-        sparse = [p for p in self.own if p.grad_req != "add"]
         for parameter in (*self.parameters, *self.own):
             if parameter.grad_req == "add":
                 parameter.zero_grad()
-        passes, sums = [], None
+        passes = []
         for part in np.array_split(np.arange(images.shape[0]), self.accumulate):
             own = slice(int(part[0]), int(part[-1]) + 1)
             passes.append(self._pass(images[own], labels[own]))
-            gradients = [p.list_grad()[0] for p in sparse]
-            sums = [g.copy() for g in gradients] if sums is None else [total + g for total, g in zip(sums, gradients)]
-        for total, parameter in zip(sums, sparse):
-            total.copyto(parameter.list_grad()[0])
         return [nd.concat(*each, dim=0) for each in zip(*passes)]
 
     def _pass(self, images, labels):

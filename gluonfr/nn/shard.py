@@ -1,7 +1,7 @@
 import mxnet as mx
 import numpy as np
 from mxnet import nd
-from mxnet.gluon import HybridBlock
+from mxnet.gluon import HybridBlock, Parameter
 
 from gluonfr.core import GluonFRError, generator
 
@@ -18,8 +18,9 @@ class ClassShard(HybridBlock):
 
     .. math:: L = \log \sum_k e^{lse_k} - \sum_k z_k
 
-    With `sampled`, each pass uses so many of the classes (Partial FC, https://arxiv.org/abs/2010.05222, and with the positives
-    always among them https://arxiv.org/abs/2203.15565), and only their rows get a gradient.
+    With `sampled`, each step uses so many of the classes (Partial FC, https://arxiv.org/abs/2010.05222, and with the positives
+    always among them https://arxiv.org/abs/2203.15565): `take` copies their rows, passes are given the copies, and `give_back`
+    makes what came to their gradients those of the classes. Other classes have none.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class ClassShard(HybridBlock):
     in_units : int
         Size D of the embedding.
     sampled : int, optional
-        Classes that a pass uses; all by default.
+        Classes that a step uses; all by default.
     corrected : bool, default False
         Whether a pass is told how many classes each of those stands for; only with `sampled`.
 
@@ -38,7 +39,7 @@ class ClassShard(HybridBlock):
         - **embedding**: (N, D), not normalised.
         - **label**: int32 (N,), place of the sample's class among those used; 0 where it is not here.
         - **own**: float32 (N,), 1 where it is here, 0 where not.
-        - **ids**: int32 (sampled,), the classes used, counted from `first`; only with `sampled`.
+        - **rows**: one array for each of `own_parameters`, as `take` gives them; only with `sampled`.
         - **offset**: (sampled,), added to the logits; only where it is `corrected`.
         - **output_y**: (N,), the target's output; only for a loss that has `compares`.
     Outputs:
@@ -53,13 +54,15 @@ class ClassShard(HybridBlock):
         # Not a child: its parameters are on all devices, and those with one number a class are here instead.
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
-        with self.name_scope():
-            self.weight = self.params.get("weight", shape=(classes * loss.centres, in_units), init=mx.init.Zero(), **kind)
-            self.own_parameters = [self.weight]
-            for name in loss.class_parameters:
-                parameter = self.params.get(name, shape=(classes, 1), init=mx.init.One(), **kind)
-                self._reg_params[name] = parameter
-                self.own_parameters.append(parameter)
+        shapes = {"weight": (classes * loss.centres, in_units), **dict.fromkeys(loss.class_parameters, (classes, 1))}
+        own = {
+            name: Parameter(self.prefix + name, shape=shape, init=mx.init.Zero() if name == "weight" else mx.init.One(), **kind)
+            for name, shape in shapes.items()
+        }
+        self._names, self.own_parameters = list(own), list(own.values())
+        if not self.sampled:
+            self._reg_params.update(own)
+            self.params._params.update((parameter.name, parameter) for parameter in own.values())
         for name, parameter in loss.shared_parameters.items():
             self._reg_params[name] = parameter
             self.params._params[parameter.name] = parameter
@@ -74,18 +77,46 @@ class ClassShard(HybridBlock):
             count = min(_ROWS, weight.shape[0] - begin)
             weight[begin : begin + count] = nd.array(normal_rows(seed, first + begin, count, self.in_units, std), context)
 
-    def hybrid_forward(self, F, embedding, label, own, *more, weight, **state):
+    @property
+    def weight(self):
+        """Parameter (classes * centres, D)."""
+        return self.own_parameters[0]
+
+    def take(self, ids):
+        """Copies of what the classes `ids`, int64 (sampled,), have: an array for each of `own_parameters`.
+
+        Gradients of all passes add up in them. Embedding's own sparse gradient counts through all classes, which takes longer
+        than all else from a few million on.
+        """
+        taken = []
+        for parameter, rows in zip(self.own_parameters, self._places(ids)):
+            (weight,) = parameter.list_data()
+            taken.append(nd.take(weight, nd.array(rows, weight.context, "int64"), axis=0))
+            taken[-1].attach_grad("add")
+        return taken
+
+    def give_back(self, ids, taken):
+        """Make the gradients of `taken` those of the classes `ids`, ascending."""
+        for parameter, rows, each in zip(self.own_parameters, self._places(ids), taken):
+            (weight,), (gradient,) = parameter.list_data(), parameter.list_grad()
+            sparse = nd.sparse.row_sparse_array((each.grad, rows), shape=parameter.shape, ctx=weight.context, dtype=each.dtype)
+            sparse.copyto(gradient)
+            # What autograd says of gradients that it wrote, for the trainer's check that there are new ones.
+            weight._fresh_grad = True
+
+    def _places(self, ids):
+        """Which rows of each of `own_parameters` the classes have."""
+        centres = self._loss.centres
+        rows = ids if centres == 1 else (ids[:, None] * centres + np.arange(centres)).ravel()
+        return [rows] + [ids] * (len(self.own_parameters) - 1)
+
+    def hybrid_forward(self, F, embedding, label, own, *more, **state):
         more, classes, centres = list(more), self.sampled or self.classes, self._loss.centres
-        ids = more.pop(0) if self.sampled else None
-        offset = more.pop(0) if self.corrected else None
         if self.sampled:
-            rows = ids
-            if centres > 1:
-                rows = F.reshape(F.broadcast_add(F.reshape(ids * centres, shape=(-1, 1)), _counting(F, centres)), shape=(-1,))
-            weight = _rows(F, rows, weight, self.classes * centres, self.in_units)
+            state.update((name, more.pop(0)) for name in self._names)
+        offset = more.pop(0) if self.corrected else None
+        weight = state.pop("weight")
         for name in self._loss.class_parameters:
-            if self.sampled:
-                state[name] = _rows(F, ids, state[name], self.classes, 1)
             state[name] = F.reshape(state[name], shape=(-1,))
         state["embedding"] = embedding
         if self._loss.feature_norm:
@@ -103,14 +134,6 @@ class ClassShard(HybridBlock):
         if self._loss.weight_norm:
             weight = nd.L2Normalization(weight, mode="instance")
         return (embedding * weight).sum(axis=1) * own
-
-
-def _counting(F, count):
-    return F.reshape(F.arange(count, dtype="int32"), shape=(1, -1))
-
-
-def _rows(F, ids, weight, rows, width):
-    return F.Embedding(ids, weight, input_dim=rows, output_dim=width, sparse_grad=True)
 
 
 def normal_rows(seed, first, rows, width, std=0.01):

@@ -226,14 +226,17 @@ def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_option
 
 
 @pytest.mark.parametrize("correct", [False, True])
-def test_the_correction_of_a_sample_is_trained_where_it_is_asked_for(small_options, correct):
+def test_the_correction_of_a_sample_is_trained_where_it_is_asked_for(small_options, correct, caplog):
+    caplog.set_level("INFO")
     options = dict(small_options, people=2, images_per_person=7, sample_rate=0.5, sample_correction=correct, steps=2)
     run = Run(TrainOptions(**options))
     assert [(shard.sampled, shard.corrected) for shard in run.head.shards] == [(3, correct)]
     assert run.train().steps == 2
-    _, offset = run.head._drawn[0]
+    more = [each.asnumpy() for each in run.head._samples[0].more]
     # Four classes are not of the batch, and one of them stands for all.
-    assert sorted(offset) == pytest.approx([0, 0, np.log(4)]) if correct else offset is None
+    assert [sorted(each) for each in more] == ([pytest.approx([0, 0, np.log(4)])] if correct else [])
+    assert ("1 classes that are not of the batch stand for 4" in caplog.text) == correct
+    assert ("3 of them in a step, corrected" in caplog.text) == correct
 
 
 @pytest.mark.parametrize("val", [[], ["val_data"]])

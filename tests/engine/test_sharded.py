@@ -141,7 +141,7 @@ def test_a_sample_of_all_is_all_and_a_smaller_one_is_its_own_softmax(name):
     some = sharded(make_loss(name), contexts, sample=8)
     got = one_pass(some, contexts, embeddings, few)
     # Written out: a classifier that has these classes alone.
-    used = np.concatenate([shard.first + ids for shard, (ids, _) in zip(some.shards, some._drawn)])
+    used = np.concatenate(some.sampled)
     assert len(used) == 8 and {0, 1, 2} <= set(used.tolist())
     loss = get_loss(name, classes=8, embedding_size=SIZE)
     plain = PlainHead(loss, 8, SIZE)
@@ -197,7 +197,7 @@ def test_unsampled_classes_and_their_momentum_do_not_move_by_a_bit(optimizer):
     for _ in range(3):
         before = everything()
         step(nd.array(embeddings), nd.array(labels % 3))
-        used = np.concatenate([shard.first + ids for shard, (ids, _) in zip(head.shards, head._drawn)])
+        used = np.concatenate(head.sampled)
         others = np.setdiff1d(np.arange(CLASSES), used)
         assert len(before) == {"sgd": 2, "adam": 3}[optimizer] and len(others) == 3
         for old, new in zip(before, everything()):
@@ -250,15 +250,13 @@ def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, coun
         shard.weight.set_data(nd.array(normal_rows(1, shard.first, shard.weight.shape[0], SIZE, 1.0)))
     values, gradients = one_pass(head, contexts, embeddings, labels, step_number=3)
     centres, matrix, rows, places = head.loss.centres, weights(head), [], {}
-    for shard, (ids, _) in zip(head.shards, head._drawn):
-        positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes)) - shard.first
-        stands_for = (shard.classes - len(positives)) / max(1, len(ids) - len(positives))
-        for each in ids:
+    for shard, used in zip(head.shards, head.sampled):
+        positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes))
+        stands_for = (shard.classes - len(positives)) / max(1, len(used) - len(positives))
+        for each in used:
             if each in positives:
-                places[shard.first + each] = len(rows)
-                rows.append((shard.first + each, 1))
-            else:
-                rows.append((shard.first + each, stands_for))
+                places[each] = len(rows)
+            rows.append((each, 1 if each in positives else stands_for))
     loss = get_loss(name, classes=len(rows), embedding_size=SIZE, dtype="float64", **ARGUMENTS.get(name, {}))
     loss.initialize()
     x = nd.array(embeddings, dtype="float64")
@@ -282,6 +280,29 @@ def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, coun
     np.testing.assert_allclose(values, value.asnumpy(), rtol=2e-6, atol=5e-6)
     right = x.grad.asnumpy()
     assert np.abs(gradients - right).max() < 1e-5 * np.abs(right).max()
+
+
+@pytest.mark.parametrize("correct", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_adacos_takes_its_scale_from_the_sums_over_a_sample(count, correct):
+    contexts, (embeddings, labels) = devices(count), batch()
+    head = sharded(make_loss("AdaCos"), contexts, sample=6, correct=correct)
+    for shard in head.shards:
+        shard.weight.set_data(nd.array(normal_rows(1, shard.first, shard.classes, SIZE, 1.0)))
+    labels = labels % 2 + np.where(labels > 6, CLASSES - 2, 0)
+    one_pass(head, contexts, embeddings, labels, step_number=3)
+    head.step()
+    x, w = (np.float64(each) / np.linalg.norm(np.float64(each), axis=1, keepdims=True) for each in (embeddings, weights(head)))
+    cosines, s, sums = x @ w.T, np.sqrt(2) * np.log(CLASSES - 1), np.zeros(BATCH)
+    for shard, used in zip(head.shards, head.sampled):
+        positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes))
+        stands_for = (shard.classes - len(positives)) / (len(used) - len(positives)) if correct else 1
+        assert len(used) > len(positives)
+        for each in used:
+            sums += np.where(labels == each, 0, (1 if each in positives else stands_for) * np.exp(s * cosines[:, each]))
+    angle = np.median(np.arccos(cosines[np.arange(BATCH), labels]))
+    wanted = max(1, np.log(sums.mean()) / np.cos(min(np.pi / 4, angle)))
+    assert wanted > 1.05 and head.loss.scale.data(mx.cpu(0)).asscalar() == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("correct", [False, True])
