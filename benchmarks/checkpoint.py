@@ -28,8 +28,9 @@ from gluonfr.engine.snapshot import take
 from gluonfr.loss import ArcLoss
 
 
-def measure(classes, size, sample, folder, steps):
-    """Seconds: of a step, the longest and the summed excess of those while a checkpoint is made, and until it is whole."""
+def measure(classes, size, sample, folder, steps, saves):
+    """Seconds: of a step, the longest and the summed excess of those while a checkpoint is made, and until it is whole; the
+    largest of all checkpoints."""
     net = gluon.nn.Dense(size, in_units=64)
     net.initialize()
     head = ShardedHead(ArcLoss(classes), classes, size, [mx.cpu()], sample=sample)
@@ -53,11 +54,14 @@ def measure(classes, size, sample, folder, steps):
     one()
     take(step, memory=checkpoints.memory)
     usual = statistics.median([one() for _ in range(steps + 2)][2:])
-    start, during = time.perf_counter(), [one(save=True)]
-    while checkpoints.writing:
-        during.append(one())
-    whole = time.perf_counter() - start
-    return usual, max(during) - usual, sum(during) - len(during) * usual, whole
+    pauses = []
+    for _ in range(saves):
+        start, during = time.perf_counter(), [one(save=True)]
+        while checkpoints.writing:
+            during.append(one())
+        whole = time.perf_counter() - start
+        pauses.append((max(during) - usual, sum(during) - len(during) * usual, whole))
+    return (usual, *np.max(pauses, axis=0))
 
 
 def main():
@@ -66,6 +70,7 @@ def main():
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--samples", type=lambda text: [float(each) for each in text.split(",")], default=[0.01, 1.0])
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--saves", type=int, default=4, help="checkpoints a round; the third and later ones remove another")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", help="where the checkpoints go (default: a temporary folder)")
     arguments = parser.parse_args()
@@ -73,7 +78,7 @@ def main():
     for sample in arguments.samples:
         for _ in range(arguments.rounds):
             with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-                found = measure(arguments.classes, arguments.size, sample, folder, arguments.steps)
+                found = measure(arguments.classes, arguments.size, sample, folder, arguments.steps, arguments.saves)
             print(f"| {sample:g} | " + " | ".join(f"{each:.2f}" for each in found) + " |", flush=True)
 
 

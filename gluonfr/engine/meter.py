@@ -1,4 +1,5 @@
 import time
+from contextlib import contextmanager
 
 from mxnet import nd
 
@@ -35,7 +36,10 @@ class Meter:
         self._started = time.perf_counter()
         return total / images, images / seconds
 
-    def resume(self):
-        """After work that is not training: time starts again, if nothing is being measured."""
-        if not self._new:
-            self._started = time.perf_counter()
+    @contextmanager
+    def paused(self):
+        """Time in here is not training."""
+        nd.waitall()
+        start = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - start

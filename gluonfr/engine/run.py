@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import resource
@@ -13,9 +12,7 @@ from mxnet import nd
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gluonfr import viz
-from gluonfr.core import GluonFRError, whole_file, whole_folder
-from gluonfr.deploy import save_network
+from gluonfr.core import GluonFRError
 from gluonfr.engine import precision
 from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.batches import make_loader
@@ -23,16 +20,16 @@ from gluonfr.engine.checkpoint import Checkpoints
 from gluonfr.engine.choice import choose_head
 from gluonfr.engine.folder import RunFolder, check_same_options
 from gluonfr.engine.group import Group
-from gluonfr.engine.history import History
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.processes.agreement import check_agreement
+from gluonfr.engine.results import Results
 from gluonfr.engine.schedule import make_schedule
 from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
 from gluonfr.engine.snapshot import put_back, take
 from gluonfr.engine.step import TrainStep, recipe_multipliers
-from gluonfr.engine.validate import card_thresholds, validate
+from gluonfr.engine.validate import validate
 from gluonfr.loss import get_loss
 from gluonfr.model_zoo import get_model
 
@@ -103,7 +100,7 @@ class Run:
             # Written last, so that a run that is refused changes nothing.
             if self.chief:
                 self.folder.write_options(options)
-            self.history = History(options.out, self.step.step_number) if self.chief else None
+            self.results = Results(options, self.dataset.image_size, self.step.step_number) if self.chief else None
         except BaseException:
             self.folder.release()
             raise
@@ -226,7 +223,7 @@ class Run:
             "" if self.group.size == 1 else f" of each of {self.group.size} processes",
         )
         meter = Meter(self.contexts, self.group)
-        validation, saved_at = None, time.monotonic()
+        validation, saved_at, ready = None, time.monotonic(), False
         with logging_redirect_tqdm(), StopSignals() as signals, tqdm(
             total=self.total_steps,
             initial=self.step.step_number,
@@ -238,9 +235,11 @@ class Run:
                 if self.average is not None:
                     self.average.update()
                 bar.update()
-                if self.step.step_number == self.first_step + 1:
-                    # From the first step on there is all that a checkpoint holds: its memory is made ready, so that none waits.
-                    self._taken(self.checkpoints.memory)
+                if not ready and self.step.updates:
+                    ready = True
+                    # From the first update on there is all that a checkpoint holds: make its memory ready, so that none waits.
+                    with meter.paused():
+                        self._taken(self.checkpoints.memory)
                 number, last = self.step.step_number, self.step.step_number == self.total_steps
                 asked, due, written = self._agree(signals.asked, time.monotonic() - saved_at)
                 if written:
@@ -252,12 +251,12 @@ class Run:
                     self._log(meter, bar)
                 if self.average is not None and (validating or number % options.log_every == 0):
                     self.average.update_statistics()
-                if validating:
-                    validation = self._validate()
-                if saving or stopping:
-                    self.checkpoints.save(number, self._taken)
-                    saved_at = time.monotonic()
-                meter.resume()
+                if validating or saving or stopping:
+                    with meter.paused():
+                        validation = self._validate() if validating else validation
+                        if saving or stopping:
+                            self.checkpoints.save(number, self._taken)
+                            saved_at = time.monotonic()
                 if stopping:
                     self.checkpoints.finish()
                     raise GluonFRError(f"stopped after step {number} and saved; the same command goes on from there.")
@@ -297,16 +296,9 @@ class Run:
                 "(--loss-args s=16) or clip gradients (--clip-norm 5); checkpoints before that are in "
                 f"{self.checkpoints.folder}."
             )
-        if not self.chief:
-            return
-        epoch = number / self.steps_per_epoch
-        self.history.add(
-            number, epoch=round(epoch, 4), loss=loss, lr=self.step.trainer.learning_rate, images_per_second=round(speed, 1)
-        )
         bar.set_postfix(loss=f"{loss:.3f}", images_per_s=f"{speed:.0f}")
-        logger.info(
-            "step %d epoch %.2f loss %.4f lr %.4f %.1f images/s", number, epoch, loss, self.step.trainer.learning_rate, speed
-        )
+        if self.chief:
+            self.results.trained(number, number / self.steps_per_epoch, loss, self.step.trainer.learning_rate, speed)
 
     def _validate(self):
         with self._as_saved():
@@ -329,60 +321,23 @@ class Run:
         better = first.auc > self.best.get("auc", -1)
         if better:
             self.best = {"step": number, "auc": first.auc, "accuracy": {name: each.accuracy for name, each in results.items()}}
-        if not self.chief:
-            return results
-        values = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
-        self.history.add(number, epoch=round(number / self.steps_per_epoch, 4), **values)
-        for name, result in results.items():
-            logger.info(
-                "step %d %s: accuracy %.5f +- %.5f, AUC %.5f", number, name, result.accuracy, result.accuracy_std, result.auc
-            )
-        if better:
-            self._save_network("best", results)
+        if self.chief:
+            self.results.validated(number, number / self.steps_per_epoch, results)
+            if better:
+                self.results.save_network("best", self.net, number, results)
         return results
 
-    def _save_network(self, name, results):
-        card = {
-            "network": self.options.network,
-            "arguments": self.options.network_args,
-            "image_size": list(self.dataset.image_size),
-            "embedding_size": self.net.embedding_size,
-            "trained_on": self.options.dataset,
-            "thresholds": card_thresholds(results),
-            "step": self.step.step_number,
-            "verification": {each: dict(result.name_values()) for each, result in results.items()},
-        }
-        with whole_folder(os.path.join(self.options.out, name)) as folder:
-            save_network(self.net, folder, card)
-
     def _finish(self, meter, validation):
-        out, pictures = self.options.out, []
+        pictures = []
         with self._as_saved():
             if self.chief:
-                self._save_network("last", validation)
+                self.results.save_network("last", self.net, self.step.step_number, validation)
         if self.chief:
-            self.history.close()
-            with whole_file(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
-                json.dump({name: result.to_dict() for name, result in validation.items()}, file)
-            pictures = _draw(out, self.history.rows, validation)
+            pictures = self.results.finish(validation)
         # Linux counts in KB, macOS in bytes.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform.startswith("linux") else 1e9)
-        return TrainResult(
-            out, self.step.step_number - self.first_step, meter.images, meter.seconds, validation, self.best, peak, pictures
-        )
-
-
-def _draw(out, rows, validation):
-    pictures = [os.path.join(out, "curves.png")]
-    viz.plot_training_curves(rows, path=pictures[0])
-    both_kinds = {name: result for name, result in validation.items() if result.genuine and result.impostors}
-    if both_kinds:
-        pictures.append(os.path.join(out, "roc.png"))
-        viz.plot_roc(both_kinds, path=pictures[-1])
-    for name, result in validation.items():
-        pictures.append(os.path.join(out, f"scores_{name.replace('/', '_')}.png"))
-        viz.plot_score_histogram(result, path=pictures[-1])
-    return pictures
+        steps = self.step.step_number - self.first_step
+        return TrainResult(self.options.out, steps, meter.images, meter.seconds, validation, self.best, peak, pictures)
 
 
 def train(options=None, group=None, **kwargs):

@@ -26,7 +26,7 @@ MODES = {
     "one context": ["--cpus", "1", "--average", "0.9"],
     "two contexts": ["--cpus", "2", "--clip-norm", "5"],
     "sampled": ["--cpus", "2", "--dataset", "many", "--sample-rate", "0.5", "--optimizer", "adam", "--lr", "0.01"],
-    "two ranks": ["--workers", "2", "--classifier", "sharded", "--clip-norm", "5", "--average", "0.9"],
+    "two ranks": ["--workers", "2", "--dataset", "many", "--sample-rate", "0.5", "--sample-correction", "--average", "0.9"],
     "in a checkpoint": ["--cpus", "2", "--classifier", "sharded", "--accumulate", "2"],
 }
 

@@ -1,4 +1,4 @@
-"""Several machines, as network namespaces with host names and a link of their own; only ssh is stood in for."""
+"""Several machines, as network namespaces with host names, a link and an ssh server of their own."""
 
 import importlib.util
 import os
@@ -15,6 +15,7 @@ import pytest
 import rank_program
 
 MACHINES = {"gluonfr-a": "10.97.31.1", "gluonfr-b": "10.97.31.2"}
+SSHD = "/usr/sbin/sshd"
 LAUNCHER = """
 import logging, sys
 from gluonfr.core import GluonFRError
@@ -27,13 +28,10 @@ except GluonFRError as error:
 print(outcome.message)
 sys.exit(outcome.status)
 """
-# What ssh starts outlives it, as on a real machine.
+# Real OpenSSH, with keys and settings that are not the user's.
 SSH = """
     #!/bin/sh
-    options() { while :; do case "$1" in -o|-p|-i) shift 2;; *) break;; esac; done; echo $#; }
-    shift $(($# - $(options "$@"))); host=$1; shift
-    shift $(($# - $(options "$@")))
-    setsid -w "$MACHINE" $host sh -c "$*"
+    exec /usr/bin/ssh -F "$SSH_FOLDER/config" "$@"
 """
 MACHINE = """
     #!/bin/sh
@@ -42,13 +40,12 @@ MACHINE = """
 """
 
 pytestmark = [
-    pytest.mark.full,
     pytest.mark.skipif(
         importlib.util.find_spec("horovod") is None, reason="Horovod is not installed; `make horovod` builds it"
     ),
     pytest.mark.skipif(
-        os.geteuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "mount"))),
-        reason="network namespaces need root and iproute2",
+        os.geteuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "mount", "ssh", SSHD))),
+        reason="network namespaces with ssh need root, iproute2 and OpenSSH's client and server",
     ),
 ]
 
@@ -59,8 +56,7 @@ def ip(*arguments, check=True):
 
 @pytest.fixture(scope="module")
 def link(tmp_path_factory):
-    """Two namespaces with a cable between them, and something that answers where ssh would on the second."""
-    listener = None
+    """Two namespaces with a cable between them."""
     try:
         for name in MACHINES:
             ip("netns", "add", name)
@@ -71,16 +67,10 @@ def link(tmp_path_factory):
             ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
             for each in ("lo", "eth0"):
                 ip("-n", name, "link", "set", each, "up")
-        serve = [sys.executable, "-m", "http.server", "22", "--bind", MACHINES[second]]
-        listener = subprocess.Popen(["ip", "netns", "exec", second, *serve], stderr=subprocess.DEVNULL)
-        time.sleep(1)
         yield second
     except subprocess.CalledProcessError as error:
         pytest.skip(f"network namespaces cannot be made here: {error.stderr.decode().strip()}")
     finally:
-        if listener is not None:
-            listener.kill()
-            listener.wait()
         for name in MACHINES:
             # What a failed test left there.
             for number in ip("netns", "pids", name, check=False).stdout.split():
@@ -88,8 +78,24 @@ def link(tmp_path_factory):
             ip("netns", "del", name, check=False)
 
 
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """A folder with a key for users and hosts, and the settings of an ssh client and server that know it alone."""
+    folder = tmp_path_factory.mktemp("ssh")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
+    shutil.copy(folder / "key.pub", folder / "authorized")
+    client = ["IdentityFile {0}/key", "UserKnownHostsFile {0}/known", "StrictHostKeyChecking accept-new", "BatchMode yes"]
+    server = ["HostKey {0}/key", "AuthorizedKeysFile {0}/authorized", "StrictModes no", "UsePAM no", "PidFile none"]
+    server.append("PermitRootLogin prohibit-password")
+    for name, settings in {"config": client, "sshd": server}.items():
+        (folder / name).write_text("".join(f"{each}\n".format(folder) for each in settings))
+    # Where the server wants to separate its privileges.
+    os.makedirs("/run/sshd", exist_ok=True)
+    return folder
+
+
 @pytest.fixture()
-def launcher(link, tmp_path, monkeypatch):
+def launcher(link, keys, tmp_path, monkeypatch):
     """Start the launcher on the first machine; `launcher(what, names)`, names -> address in place of the right ones."""
     started = []
 
@@ -104,19 +110,26 @@ def launcher(link, tmp_path, monkeypatch):
         addresses = {**MACHINES, **{name.replace("_", "-"): address for name, address in names.items()}}
         (tmp_path / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {name}\n" for name, ip in addresses.items()))
         script("ssh", SSH)
-        own = {
-            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
-            "MACHINE": script("machine", MACHINE),
-            "HOSTS": str(tmp_path / "hosts"),
-            "MXNET_OMP_MAX_THREADS": "1",
-        }
-        command = [own["MACHINE"], "gluonfr-a", sys.executable, "-c", LAUNCHER, rank_program.__file__, what, str(tmp_path)]
-        started.append(
-            subprocess.Popen(
-                command, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        machine = script("machine", MACHINE)
+        own = {"HOSTS": str(tmp_path / "hosts"), "SSH_FOLDER": str(keys), "MXNET_OMP_MAX_THREADS": "1"}
+        own["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+
+        def on(name, *command):
+            process = subprocess.Popen(
+                [machine, name, *command],
+                env={**os.environ, **own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
             )
-        )
-        return started[-1]
+            started.append(process)
+            return process
+
+        for name, address in MACHINES.items():
+            log = tmp_path / f"sshd-{name}"
+            on(name, SSHD, "-D", "-f", str(keys / "sshd"), "-o", f"ListenAddress={address}", "-E", str(log))
+            wait_for(lambda log=log: log.exists() and "Server listening" in log.read_text(), 10)
+        return on("gluonfr-a", sys.executable, "-c", LAUNCHER, rank_program.__file__, what, str(tmp_path))
 
     yield start
     for each in started:
@@ -156,6 +169,7 @@ def test_two_machines_exchange_like_one(launcher, tmp_path):
     assert not ranks(tmp_path)
 
 
+@pytest.mark.full
 def test_a_cut_link_ends_both_sides(launcher, link, tmp_path):
     run = launcher("steps")
     wait_for(lambda: running(tmp_path))
@@ -169,6 +183,7 @@ def test_a_cut_link_ends_both_sides(launcher, link, tmp_path):
         ip("-n", link, "link", "set", "eth0", "up")
 
 
+@pytest.mark.full
 def test_a_stopped_rank_on_another_machine_does_not_outlive_a_killed_launcher(launcher, tmp_path):
     run = launcher("stop")
     wait_for(lambda: running(tmp_path))
@@ -179,6 +194,7 @@ def test_a_stopped_rank_on_another_machine_does_not_outlive_a_killed_launcher(la
         raise AssertionError(ranks(tmp_path)) from None
 
 
+@pytest.mark.full
 def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
     run = launcher("kill")
     output, _ = run.communicate(timeout=150)
@@ -186,6 +202,7 @@ def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
     assert not ranks(tmp_path)
 
 
+@pytest.mark.full
 def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
     run = launcher("until_asked")
     wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
@@ -206,4 +223,27 @@ def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
 def test_hosts_that_cannot_work_are_refused(launcher, tmp_path, names, words):
     output, _ = launcher("exchange", **names).communicate(timeout=60)
     assert re.search(f"refused: .*{words}", output), output
+    assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()
+
+
+def test_a_machine_that_lets_nobody_in_is_refused(launcher, keys, tmp_path):
+    authorized = (keys / "authorized").read_text()
+    (keys / "authorized").write_text("")
+    try:
+        output, _ = launcher("exchange").communicate(timeout=60)
+    finally:
+        (keys / "authorized").write_text(authorized)
+    assert re.fullmatch(r"refused: --hosts: ssh does not get into gluonfr-b without a password \(.*denied.*\); .*\n", output)
+    assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()
+
+
+def test_a_machine_without_the_package_is_refused(launcher, keys, tmp_path):
+    authorized = (keys / "authorized").read_text()
+    # What such a machine would answer.
+    (keys / "authorized").write_text(f'command="test -e /nowhere" {authorized}')
+    try:
+        output, _ = launcher("exchange").communicate(timeout=60)
+    finally:
+        (keys / "authorized").write_text(authorized)
+    assert re.fullmatch(r"refused: --hosts: gluonfr-b has no \S+python\S* or no \S+gluonfr; install .*\n", output), output
     assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()

@@ -1,9 +1,14 @@
 """The machines of a run, checked before anything is started on them."""
 
+import os
 import re
+import shlex
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import gluonfr
 from gluonfr.core import GluonFRError
 
 _SSH = 22
@@ -95,6 +100,27 @@ def _wrong(name):
         socket.create_connection((address, _SSH), _PATIENCE).close()
     except OSError as error:
         return f"--hosts: {name} ({address}) does not answer on the ssh port {_SSH} ({error}); start it, or leave it out."
+    return _not_let_in(name)
+
+
+def _not_let_in(name):
+    """What is wrong where ssh without a password does not find this Python and this package at the same place."""
+    needed = [sys.executable, os.path.dirname(gluonfr.__file__)]
+    question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)
+    options = [
+        part for each in ("BatchMode=yes", "StrictHostKeyChecking=no", f"ConnectTimeout={_PATIENCE}") for part in ("-o", each)
+    ]
+    try:
+        asked = subprocess.run(["ssh", *options, name, question], capture_output=True, text=True, timeout=4 * _PATIENCE)
+    except FileNotFoundError:
+        return "--hosts needs ssh, which is not on this machine; install OpenSSH's client."
+    except subprocess.TimeoutExpired:
+        return f"--hosts: ssh to {name} does not end within {4 * _PATIENCE} s; see to it there, or leave it out."
+    if asked.returncode == 255:
+        said = (asked.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        return f"--hosts: ssh does not get into {name} without a password ({said}); `ssh {name} true` has to work by itself."
+    if asked.returncode:
+        return f"--hosts: {name} has no {' or no '.join(needed)}; install the package there at the same place as here."
     return None
 
 
