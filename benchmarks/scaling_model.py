@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gluonfr.engine.choice import classifier_bytes
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -27,15 +29,18 @@ class Machine:
 # Measured on two cores of a machine with AVX-512: benchmarks/classifier.py --cases sharded,sampled.
 # (classes, size, batch, classes used, ms a step)
 MEASURED = (
-    (100_000, 128, 128, 100_000, 289),
-    (100_000, 128, 128, 10_000, 40),
-    (1_000_000, 128, 128, 1_000_000, 2804),
-    (1_000_000, 128, 128, 10_000, 38),
-    (100_000, 512, 128, 100_000, 823),
-    (100_000, 512, 128, 10_000, 93),
+    (100_000, 128, 128, 100_000, 280),
+    (100_000, 128, 128, 10_000, 32),
+    (1_000_000, 128, 128, 1_000_000, 2768),
+    (1_000_000, 128, 128, 100_000, 412),
+    (1_000_000, 128, 128, 10_000, 34),
+    (4_000_000, 128, 128, 10_000, 35),
+    (100_000, 512, 128, 100_000, 811),
+    (100_000, 512, 128, 10_000, 99),
+    (1_000_000, 512, 128, 1_000_000, 8310),
+    (1_000_000, 512, 128, 10_000, 100),
     (100_000, 128, 32, 100_000, 138),
-    (100_000, 512, 32, 100_000, 484),
-    (4_000_000, 128, 128, 10_000, 42),
+    (100_000, 512, 32, 100_000, 493),
 )
 # Of that machine's memory, in bytes/s: assumed, not measured. The passes over memory scale with it, and so do predictions.
 BANDWIDTH = 10e9
@@ -72,12 +77,6 @@ def head_seconds(machine, passes, classes, size, batch, devices, used):
     return products / machine.rate + (passes[0] * logits + passes[1] * rows) / machine.bandwidth + exchange
 
 
-def memory(classes, size, batch, devices, used):
-    """Bytes a device: weights and momentum of its classes, gradient and copy of those used, four matrices of logits."""
-    here, chosen = classes / devices, used / devices
-    return 4 * (2 * here * size + 2 * chosen * size + 4 * batch * chosen)
-
-
 def main():
     solution, computed = fit(MEASURED)
     print("Fitted to what was measured:", ", ".join(f"{each:.3g}" for each in solution))
@@ -91,13 +90,13 @@ def main():
     for classes, whole, tenth in PUBLISHED:
         for used, published in ((classes, whole), (classes // 10, tenth)):
             seconds = backbone + head_seconds(V100, passes, classes, size, batch, 8, used)
-            gigabytes = memory(classes, size, batch, 8, used) / 1e9
+            gigabytes = sum(classifier_bytes(classes / 8, used / 8, size, batch)) / 1e9
             print(f"| {classes:,} | 8 | {used:,} | {batch / seconds:.0f} | {published or '-'} | {gigabytes:.1f} |")
     for devices, machine in ((8, V100), (64, FAR_V100)):
         for used in (10_000_000, 1_000_000):
             batch = 128 * devices
             seconds = backbone + head_seconds(machine, passes, 10_000_000, size, batch, devices, used)
-            gigabytes = memory(10_000_000, size, batch, devices, used) / 1e9
+            gigabytes = sum(classifier_bytes(10_000_000 / devices, used / devices, size, batch)) / 1e9
             print(f"| 10,000,000 | {devices} | {used:,} | {batch / seconds:.0f} | - | {gigabytes:.1f} |")
 
 

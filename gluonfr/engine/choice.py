@@ -38,7 +38,9 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
         if head.classifier is not None:
             rows = getattr(loss, "outputs", classes)
             logger.info(
-                "classifier: plain (%s), %s", why, _need(rows, rows, embedding_size, options, options.batch_size / devices)
+                "classifier: plain (%s), %s",
+                why,
+                _need(loss, rows, rows, embedding_size, options, options.batch_size / devices),
             )
         return head
     if not group.shards:
@@ -70,6 +72,7 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
         classes,
         f", {shard.sampled} of them in a step{', corrected' if shard.corrected else ''}" if shard.sampled else "",
         _need(
+            loss,
             shard.classes * loss.centres,
             (shard.sampled or shard.classes) * loss.centres,
             embedding_size,
@@ -104,12 +107,26 @@ def _kind(options, loss, classes, devices, group, before):
     return "sharded", f"{classes} classes are {MANY} or more, on {devices} devices"
 
 
-def _need(rows, used, size, options, batch):
-    """In words, the memory of a device: weights, optimizer's arrays and gradient, copies of the rows used, and what a pass of
-    `batch` samples makes of each logit."""
+def classifier_bytes(rows, used, size, batch, states=1, normed=True):
+    """Memory of a device for `rows` of a divided classifier of which a step uses `used`: bytes of what has a number for each
+    weight, and of what has one for each logit of a batch; within a tenth of what `benchmarks/classifier.py` measures.
+
+    Parameters
+    ----------
+    rows, used, size, batch : int
+    states : int, default 1
+        Arrays of the optimizer.
+    normed : bool, default True
+        Whether rows are normalised, which takes them and their gradient once more.
+    """
+    # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
+    copies = (1 if used == rows else 4) + (2 if normed else 0)
+    return 4 * size * (rows * (1 + states) + used * copies), 4 * 5 * used * batch
+
+
+def _need(loss, rows, used, size, options, batch):
     states = 2 if options.optimizer == "adam" else 1
-    weights = 4 * size * (rows * (1 + states) + used * (2 if used < rows else 1))
-    logits = 4 * 4 * used * batch / options.accumulate
+    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, states, loss.weight_norm)
     return (
         f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
         f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"

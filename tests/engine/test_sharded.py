@@ -1,5 +1,10 @@
 """A classifier in parts is the whole one: values, gradients, updates and samples."""
 
+import json
+import os
+import subprocess
+import sys
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -7,6 +12,7 @@ from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import PlainHead, ShardedHead, TrainStep
+from gluonfr.engine.choice import classifier_bytes
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
 from gluonfr.nn.shard import normal_rows, sample_classes
@@ -344,6 +350,16 @@ def test_a_sample_has_the_positives_and_is_otherwise_uniform(classes, count):
     # Binomial(400, rate) for each class: six standard deviations, and the mean is exact.
     assert np.abs(others - 400 * rate).max() <= 6 * np.sqrt(400 * rate * (1 - rate)) + 1e-9
     assert abs(others.mean() - 400 * rate) < 1e-9
+
+
+@pytest.mark.parametrize("case, used", [("sharded", 200_000), ("sampled", 60_000)])
+def test_the_memory_that_is_foretold_is_what_a_step_takes(case, used):
+    program = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "benchmarks", "classifier.py")
+    arguments = ["--one", case, "--classes", "200000", "--sizes", "128", "--sample", str(used), "--steps", "1"]
+    done = subprocess.run([sys.executable, program, *arguments], stdout=subprocess.PIPE, check=True)
+    measured = json.loads(done.stdout.splitlines()[-1])["mb"] * 2**20
+    foretold = classifier_bytes(200_000, used, 128, 128)
+    assert sum(foretold) == pytest.approx(measured, rel=0.25)
 
 
 def test_too_small_a_sample_a_strange_loss_and_too_many_devices_are_refused():
