@@ -6,7 +6,8 @@ The pause is how much longer the steps take from the one that saves to the one a
 the longest such excess and the sum of all; a step is forward, backward and the update, with everything waited for.
 
 Measured 2026-11-25, two cores otherwise idle, 1 million classes of 128 numbers (1 GB of weights and momentum), two rounds each:
-a step with a hundredth of the classes takes 0.04 s and the longest pause is 0.06 to 0.10 s; a step with all of them takes 3 s
+a step with a hundredth of the classes takes 0.04 s and the longest pause is 0.06 to 0.10 s, with four checkpoints, of which
+the last ones remove older ones, 0.20 to 0.24 s (three rounds, each half a minute); a step with all of them takes 3 s
 and the pause cannot be told from the spread of the steps (-0.07 and 1.24 s). On one core the writer takes its share of it:
 0.09 s, and 2.5 to 2.9 s. Copies in new memory each time (`asnumpy`) paused the sampled run for 0.15 to 1.75 s on one core,
 copies made by MXNet (`copyto`) for 0.5 to 1.2 s and the whole one longer than either: its memory comes from the system in small
