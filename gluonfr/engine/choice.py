@@ -1,4 +1,5 @@
 import logging
+import math
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.heads import make_head
@@ -10,6 +11,8 @@ logger = logging.getLogger(__name__)
 # Classes from which on a classifier is divided over several devices: there its weights, gradients and momentum of 128 numbers
 # take 77 MB a device, and their exchange more than the networks'.
 MANY = 50_000
+# So many matrices of a number a logit a step makes, divided and plain: measured by `benchmarks/classifier.py` on CPUs.
+DIVIDED, PLAIN = 5, 2
 
 
 def choose_head(options, loss, classes, embedding_size, contexts, group, before=None):
@@ -37,11 +40,8 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
         head = make_head(loss, classes, embedding_size, group)
         if head.classifier is not None:
             rows = getattr(loss, "outputs", classes)
-            logger.info(
-                "classifier: plain (%s), %s",
-                why,
-                _need(loss, rows, rows, embedding_size, options, options.batch_size / devices),
-            )
+            need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices, PLAIN)
+            logger.info("classifier: plain (%s), %s", why, need)
         return head
     if not group.shards:
         raise GluonFRError("--sync ps exchanges gradients only, so the classes cannot be divided; use --sync horovod.")
@@ -57,13 +57,14 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
                 f"{most} identities that a batch may have there; raise it, or lower the batch size."
             )
     shard = max(head.shards, key=lambda each: each.classes)
-    if shard.corrected and shard.sampled < 2 * most:
+    identities = math.ceil((options.people or options.batch_size) * shard.classes / classes)
+    if shard.corrected and shard.sampled < 2 * identities:
         logger.warning(
-            "in a step with %d identities, %d classes that are not of the batch stand for %d: with a larger sample_rate their "
-            "sum would be steadier",
-            most,
-            shard.sampled - most,
-            shard.classes - most,
+            "in a step with %d identities on a device, %d classes that are not of the batch stand for %d: with a larger "
+            "sample_rate their sum would be steadier",
+            identities,
+            shard.sampled - identities,
+            shard.classes - identities,
         )
     logger.info(
         "classifier: sharded (%s), %d of %d classes a device%s, %s",
@@ -78,6 +79,7 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
             embedding_size,
             options,
             options.batch_size,
+            DIVIDED,
         ),
     )
     return head
@@ -107,13 +109,17 @@ def _kind(options, loss, classes, devices, group, before):
     return "sharded", f"{classes} classes are {MANY} or more, on {devices} devices"
 
 
-def classifier_bytes(rows, used, size, batch, states=1, normed=True):
-    """Memory of a device for `rows` of a divided classifier of which a step uses `used`: bytes of what has a number for each
-    weight, and of what has one for each logit of a batch; within a tenth of what `benchmarks/classifier.py` measures.
+def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed=True):
+    """Memory of a device for `rows` of a classifier of which a step uses `used`: bytes of what has a number for each weight,
+    and of what has one for each logit of a batch.
+
+    `benchmarks/classifier.py` measures that within a tenth, and some tens of MB that do not grow with the classes.
 
     Parameters
     ----------
     rows, used, size, batch : int
+    matrices : float, default 5
+        Of all logits that a step makes.
     states : int, default 1
         Arrays of the optimizer.
     normed : bool, default True
@@ -121,12 +127,12 @@ def classifier_bytes(rows, used, size, batch, states=1, normed=True):
     """
     # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
     copies = (1 if used == rows else 4) + (2 if normed else 0)
-    return 4 * size * (rows * (1 + states) + used * copies), 4 * 5 * used * batch
+    return 4 * size * (rows * (1 + states) + used * copies), 4 * matrices * used * batch
 
 
-def _need(loss, rows, used, size, options, batch):
+def _need(loss, rows, used, size, options, batch, matrices):
     states = 2 if options.optimizer == "adam" else 1
-    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, states, loss.weight_norm)
+    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.weight_norm)
     return (
         f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
         f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"

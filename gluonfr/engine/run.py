@@ -250,7 +250,8 @@ class Run:
                 if validating or saving or stopping or number % options.log_every == 0:
                     self._log(meter, bar)
                 if self.average is not None and (validating or number % options.log_every == 0):
-                    self.average.update_statistics()
+                    with meter.paused():
+                        self.average.update_statistics()
                 if validating or saving or stopping:
                     with meter.paused():
                         validation = self._validate() if validating else validation

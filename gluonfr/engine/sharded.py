@@ -63,6 +63,8 @@ class ShardedHead(Block):
         here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
         self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
         self._samples, self._passed = [None] * len(here), None
+        # Of the samples: gradients were given back; the step that they were chosen for has ended.
+        self._given = self._ended = False
 
     def _shard(self, begin, end, embedding_size, sampled):
         # The name says which classes they are, in any process.
@@ -108,6 +110,8 @@ class ShardedHead(Block):
 
     def begin(self, labels, step_number):
         """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
+        # Those before go first, for their memory.
+        self._samples, self._given, self._ended = [None] * len(self.shards), False, False
         self._samples = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
 
     def _placed(self):
@@ -158,8 +162,8 @@ class ShardedHead(Block):
     def _inputs(self, shard, embedding, sample, labels):
         """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
         context = embedding.context
-        if shard.sampled is not None and sample is None:
-            raise GluonFRError("no classes are chosen yet; call head.begin(labels, step_number) before each step.")
+        if shard.sampled is not None and (sample is None or self._is_over(shard)):
+            raise GluonFRError("no classes are chosen for this step; call head.begin(labels, step_number) before each step.")
         label = labels - shard.first
         own = (label >= 0) & (label < shard.classes)
         label = np.where(own, label, 0)
@@ -167,6 +171,10 @@ class ShardedHead(Block):
             label = sample.places(label, own)
         given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
         return given if sample is None else [*given, *sample.rows, *sample.more]
+
+    def _is_over(self, shard):
+        """Whether the step has ended that classes were chosen for: a trainer that took their gradients marks them as used."""
+        return self._ended or (self._given and not shard.weight.list_data()[0]._fresh_grad)
 
     def _add_targets(self, inputs, labels):
         """Tell every part the target's output, which one of them has."""
@@ -204,24 +212,27 @@ class ShardedHead(Block):
             each for gradient in gradients for each in (gradient * scale, nd.full(gradient.shape, -scale, gradient.context))
         ]
         autograd.backward(heads, toward)
-        for shard, sample in zip(self.shards, self._samples):
-            if sample is not None:
-                # So far, if the step has more passes.
-                shard.give_back(sample.ids, sample.rows)
         first = self.contexts[0]
         whole = sum((copy.grad.as_in_context(first) for copy in copies[1:]), copies[0].grad)
         whole = self.group.own_rows(whole, counts, "gradients")
         toward = [whole[own].as_in_context(each.context) for own, each in zip(rows, embeddings)]
         toward += [nd.full(extra.shape, scale, extra.context) for extra in extras]
         autograd.backward([*embeddings, *extras], toward)
+        # Last, since it waits. What came so far, where the step has more passes.
+        for shard, sample in zip(self.shards, self._samples):
+            if sample is not None:
+                shard.give_back(sample.ids, sample.rows)
+        self._given = True
 
     def step(self):
-        """Advance the loss's own state; once per training step."""
+        """Advance the loss's own state; once per training step, which ends with it."""
         self.loss.step()
+        self._ended = True
 
     def forget(self):
         """In place of `step`, where a step was not taken."""
         self.loss.forget()
+        self._ended = True
 
 
 class _Sample(NamedTuple):

@@ -31,7 +31,7 @@ sys.exit(outcome.status)
 # Real OpenSSH, with keys and settings that are not the user's.
 SSH = """
     #!/bin/sh
-    exec /usr/bin/ssh -F "$SSH_FOLDER/config" "$@"
+    exec "$REAL_SSH" -F "$SSH_FOLDER/config" "$@"
 """
 MACHINE = """
     #!/bin/sh
@@ -48,6 +48,12 @@ pytestmark = [
         reason="network namespaces with ssh need root, iproute2 and OpenSSH's client and server",
     ),
 ]
+
+
+def locked():
+    """Whether nobody gets in as root, whatever his key."""
+    with open("/etc/shadow") as file:
+        return any(line.startswith("root:!") for line in file)
 
 
 def ip(*arguments, check=True):
@@ -81,10 +87,12 @@ def link(tmp_path_factory):
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     """A folder with a key for users and hosts, and the settings of an ssh client and server that know it alone."""
+    if locked():
+        pytest.skip("root is locked, so that ssh does not let it in; `usermod -p '*' root` lets it in by key")
     folder = tmp_path_factory.mktemp("ssh")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
     shutil.copy(folder / "key.pub", folder / "authorized")
-    client = ["IdentityFile {0}/key", "UserKnownHostsFile {0}/known", "StrictHostKeyChecking accept-new", "BatchMode yes"]
+    client = ["IdentityFile {0}/key", "UserKnownHostsFile {0}/known", "StrictHostKeyChecking accept-new"]
     server = ["HostKey {0}/key", "AuthorizedKeysFile {0}/authorized", "StrictModes no", "UsePAM no", "PidFile none"]
     server.append("PermitRootLogin prohibit-password")
     for name, settings in {"config": client, "sshd": server}.items():
@@ -111,7 +119,12 @@ def launcher(link, keys, tmp_path, monkeypatch):
         (tmp_path / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {name}\n" for name, ip in addresses.items()))
         script("ssh", SSH)
         machine = script("machine", MACHINE)
-        own = {"HOSTS": str(tmp_path / "hosts"), "SSH_FOLDER": str(keys), "MXNET_OMP_MAX_THREADS": "1"}
+        own = {
+            "HOSTS": str(tmp_path / "hosts"),
+            "SSH_FOLDER": str(keys),
+            "REAL_SSH": shutil.which("ssh"),
+            "MXNET_OMP_MAX_THREADS": "1",
+        }
         own["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
 
         def on(name, *command):
@@ -215,7 +228,7 @@ def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
 @pytest.mark.parametrize(
     "names, words",
     [
-        ({"gluonfr_b": "10.97.31.77"}, "gluonfr-b .10.97.31.77. does not answer on the ssh port"),
+        ({"gluonfr_b": "10.97.31.77"}, "gluonfr-b .10.97.31.77. does not let ssh in .ssh: connect to host gluonfr-b port 22: "),
         ({"gluonfr_b": "127.0.1.1"}, "gluonfr-b resolves to 127.0.1.1"),
         ({"gluonfr_a": "127.0.1.1"}, "gluonfr-a resolves to 127.0.1.1"),
     ],
@@ -233,17 +246,5 @@ def test_a_machine_that_lets_nobody_in_is_refused(launcher, keys, tmp_path):
         output, _ = launcher("exchange").communicate(timeout=60)
     finally:
         (keys / "authorized").write_text(authorized)
-    assert re.fullmatch(r"refused: --hosts: ssh does not get into gluonfr-b without a password \(.*denied.*\); .*\n", output)
-    assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()
-
-
-def test_a_machine_without_the_package_is_refused(launcher, keys, tmp_path):
-    authorized = (keys / "authorized").read_text()
-    # What such a machine would answer.
-    (keys / "authorized").write_text(f'command="test -e /nowhere" {authorized}')
-    try:
-        output, _ = launcher("exchange").communicate(timeout=60)
-    finally:
-        (keys / "authorized").write_text(authorized)
-    assert re.fullmatch(r"refused: --hosts: gluonfr-b has no \S+python\S* or no \S+gluonfr; install .*\n", output), output
+    assert re.fullmatch(r"refused: --hosts: gluonfr-b \(10.97.31.2\) does not let ssh in \(.*denied.*\); .*\n", output)
     assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import gluonfr
 from gluonfr.core import GluonFRError
 
-_SSH = 22
-_PATIENCE = 5
+# Seconds that ssh has to connect, and for all that it does.
+_PATIENCE, _LIMIT = 5, 20
 
 
 def parse_hosts(text):
@@ -37,7 +37,7 @@ def parse_hosts(text):
 
 
 def check_hosts(hosts):
-    """Every host has an address that the others can use, and ssh answers there; takes at most some seconds.
+    """Every host has an address that the others can use, and ssh finds this Python and this package there; takes 20 s at most.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def address_towards(host):
     """The address of this machine that `host` sees."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Sends nothing.
-        probe.connect((socket.gethostbyname(host), _SSH))
+        probe.connect((socket.gethostbyname(host), 22))
         return probe.getsockname()[0]
 
 
@@ -96,31 +96,35 @@ def _wrong(name):
         )
     if is_here(name):
         return None
-    try:
-        socket.create_connection((address, _SSH), _PATIENCE).close()
-    except OSError as error:
-        return f"--hosts: {name} ({address}) does not answer on the ssh port {_SSH} ({error}); start it, or leave it out."
-    return _not_let_in(name)
+    return _not_let_in(name, address)
 
 
-def _not_let_in(name):
-    """What is wrong where ssh without a password does not find this Python and this package at the same place."""
+def _not_let_in(name, address):
+    """What is wrong where ssh without a question does not find this Python and this package at the same place."""
     needed = [sys.executable, os.path.dirname(gluonfr.__file__)]
     question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)
-    options = [
-        part for each in ("BatchMode=yes", "StrictHostKeyChecking=no", f"ConnectTimeout={_PATIENCE}") for part in ("-o", each)
-    ]
+    command = ["ssh"]
+    # A master of its own would outlive the question, with its output.
+    for option in ("BatchMode=yes", "StrictHostKeyChecking=no", "ControlMaster=no", f"ConnectTimeout={_PATIENCE}"):
+        command += ["-o", option]
+    host = f"--hosts: {name} ({address})"
     try:
-        asked = subprocess.run(["ssh", *options, name, question], capture_output=True, text=True, timeout=4 * _PATIENCE)
-    except FileNotFoundError:
-        return "--hosts needs ssh, which is not on this machine; install OpenSSH's client."
+        asked = subprocess.run(
+            [*command, name, question],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_LIMIT,
+        )
     except subprocess.TimeoutExpired:
-        return f"--hosts: ssh to {name} does not end within {4 * _PATIENCE} s; see to it there, or leave it out."
-    if asked.returncode == 255:
-        said = (asked.stderr.strip().splitlines() or ["it does not say why"])[-1]
-        return f"--hosts: ssh does not get into {name} without a password ({said}); `ssh {name} true` has to work by itself."
+        return f"{host} lets ssh wait for more than {_LIMIT} s; see to it there, or leave it out."
+    except OSError as error:
+        return f"--hosts needs ssh, which cannot be started here ({error.strerror}); install OpenSSH's client."
+    if asked.returncode == 1:
+        return f"{host} has no {' or no '.join(needed)}; install the package there at the same place as here."
     if asked.returncode:
-        return f"--hosts: {name} has no {' or no '.join(needed)}; install the package there at the same place as here."
+        said = (asked.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {asked.returncode}"])[-1]
+        return f"{host} does not let ssh in ({said}); `ssh {name} true` has to work without a question, or leave it out."
     return None
 
 
