@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 import os
 import signal
@@ -12,6 +13,15 @@ def pytest_configure(config):
     # Workers of pytest-xdist ignore SIGINT, and what they start would inherit that: commands that tests interrupt.
     if hasattr(config, "workerinput") and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def freed(request):
+    """Networks at their full size, one after the other in a process, fit into memory one at a time only."""
+    yield
+    if request.node.get_closest_marker("full"):
+        # They are cycles of references, and Python counts few objects where gigabytes of arrays hang on them.
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
