@@ -131,6 +131,7 @@ def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed
 
 
 def _need(loss, rows, used, size, options, batch, matrices):
+    """The memory of a device in words."""
     states = 2 if options.optimizer == "adam" else 1
     weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.weight_norm)
     return (

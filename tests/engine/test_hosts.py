@@ -22,10 +22,10 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(hosts, "check_own_name", lambda: None)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
-    def ask(body, mode=0o755):
+    def ask(body):
         program = tmp_path / "ssh"
         program.write_text(f'#!/bin/sh\nfor each; do echo "$each"; done >>"{tmp_path}/arguments"\n{body}\n')
-        program.chmod(mode)
+        program.chmod(0o755)
         try:
             hosts.check_hosts([("other", 2), ("more", 1)])
         except GluonFRError as error:

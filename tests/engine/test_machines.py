@@ -103,7 +103,7 @@ def keys(tmp_path_factory):
 
 
 @pytest.fixture()
-def launcher(link, keys, tmp_path, monkeypatch):
+def launcher(link, keys, tmp_path):
     """Start the launcher on the first machine; `launcher(what, names)`, names -> address in place of the right ones."""
     started = []
 
