@@ -40,7 +40,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
-    package_data={"gluonfr.viz.report": ["templates/*"], "gluonfr.serve": ["page/*"]},
+    package_data={"gluonfr.evaluation.report": ["html/*"], "gluonfr.apps.serve": ["page/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY
     + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3"],

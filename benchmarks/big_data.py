@@ -45,7 +45,7 @@ _RANGE = np.dtype([*_IMAGE.descr, ("begin", "<f4"), ("end", "<f4")])
 
 def make_set(folder, images, people):
     """Write train.rec, train.idx and property."""
-    from gluonfr.data.recordio import MAGIC
+    from gluonfr.data.records.framing import MAGIC
 
     def frames(kind, numbers):
         records = np.zeros(len(numbers), kind)

@@ -24,8 +24,8 @@ import numpy as np
 from mxnet import gluon, nd
 
 from gluonfr.engine import Group, ShardedHead, TrainStep
-from gluonfr.engine.checkpoint import Checkpoints
-from gluonfr.engine.snapshot import take
+from gluonfr.engine.checkpoints.files import Checkpoints
+from gluonfr.engine.checkpoints.snapshot import take
 from gluonfr.loss import ArcLoss
 
 

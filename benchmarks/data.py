@@ -135,7 +135,7 @@ def processor_time():
 def copy_without_headers(records, plain):
     import mxnet as mx
 
-    from gluonfr.data.records import RecordFile
+    from gluonfr.data.records.file import RecordFile
 
     source = RecordFile(records)
     writer = mx.recordio.MXIndexedRecordIO(plain + ".idx", plain + ".rec", "w")

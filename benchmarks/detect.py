@@ -32,7 +32,7 @@ os.environ["OMP_NUM_THREADS"] = str(options.threads)
 import cv2  # noqa: E402
 
 import gluonfr  # noqa: E402, F401
-from gluonfr.align import get_detector  # noqa: E402
+from gluonfr.detection.registry import get_detector  # noqa: E402
 
 
 def photos(folder):

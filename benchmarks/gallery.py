@@ -58,8 +58,9 @@ class OwnGallery:
     alone = 50
 
     def __init__(self, rows, size, folder, server=None):
+        from gluonfr.apps.gallery.gallery import Gallery
+        from gluonfr.apps.gallery.unknown import Threshold
         from gluonfr.core import Card
-        from gluonfr.gallery import Gallery, Threshold
 
         where = self.place(folder, server)
         self.gallery, start = Gallery(where, Card(network="some", embedding_size=size)), time.perf_counter()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluonfr.engine.choice import classifier_bytes
+from gluonfr.engine.heads.selection import classifier_bytes
 
 
 @dataclass(frozen=True)

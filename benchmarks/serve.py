@@ -28,10 +28,11 @@ from collections import Counter
 import numpy as np
 import psutil
 
-from gluonfr.data.packing import read_file
+from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.deploy import load_model
-from gluonfr.deploy.files import find_images
-from gluonfr.gallery import Gallery, network_name
+from gluonfr.photos.find import find_images
+from gluonfr.photos.reading import read_file
+from gluonfr.weights.network_identity import network_name
 
 PEOPLE, PHOTOS = 1000, 4
 # Memory is looked at so often, in seconds.

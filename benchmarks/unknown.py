@@ -21,10 +21,10 @@ import tempfile
 
 import numpy as np
 
+from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.data import FRValDataset, get_recognition_dataset
 from gluonfr.deploy import Embedder
-from gluonfr.gallery import Gallery
-from gluonfr.gallery.photos import main_face
+from gluonfr.photos.faces import main_face
 
 RATES = (0.1, 0.01, 0.001)
 

@@ -6,7 +6,7 @@ import sys
 
 from gluonfr.engine.doctor import build_commands
 
-_CHECK = "import gluonfr; from gluonfr.engine.processes.horovod_group import load_horovod; load_horovod()"
+_CHECK = "import gluonfr; from gluonfr.engine.distributed.horovod_group import load_horovod; load_horovod()"
 
 
 def works():

@@ -13,7 +13,7 @@ import numpy as np
 
 from gluonfr.core import generator, whole_file
 from gluonfr.data.synthetic import render
-from gluonfr.model_zoo.dlib_file import find_free
+from gluonfr.weights.dlib import find_free
 
 FIXTURE = os.path.join(os.path.dirname(__file__), "..", "tests", "model_zoo", "fixtures", "dlib_vectors.npz")
 SIZE = 150

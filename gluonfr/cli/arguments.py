@@ -105,7 +105,7 @@ def make_embedder(arguments, **options):
 
 def embedder_of(arguments, gallery=None):
     """The Embedder of a command that finds faces; without `--model` the gallery's own network, where it is stored."""
-    from gluonfr.gallery import model_of
+    from gluonfr.weights.network_identity import model_of
 
     if arguments.model is None and gallery is not None:
         arguments.model = model_of(gallery.card, arguments.models)
@@ -122,8 +122,7 @@ def gallery_and_embedder(arguments, opened):
 
     `opened` is an ExitStack that closes the gallery.
     """
-    from gluonfr.gallery import Gallery
-    from gluonfr.gallery.gallery import gallery_is_there
+    from gluonfr.apps.gallery.gallery import Gallery, gallery_is_there
 
     # Before a network is chosen: one that is there knows its own.
     known = opened.enter_context(Gallery(arguments.gallery, create=False)) if gallery_is_there(arguments.gallery) else None

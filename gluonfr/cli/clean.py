@@ -20,10 +20,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from gluonfr.apps.curation.cleaning.apply import is_report, need_report_of
+    from gluonfr.apps.curation.cleaning.sets import open_set
     from gluonfr.core import GluonFRError
-    from gluonfr.data.writing import need_new_folder
-    from gluonfr.gallery import open_set
-    from gluonfr.gallery.cleaning import is_report, need_report_of
+    from gluonfr.core.output import need_new_folder
 
     options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
     faces = open_set(arguments.set, *options)
@@ -46,8 +46,9 @@ def run(arguments):
 
 
 def _look(arguments, faces, against):
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import clean, network_name
+    from gluonfr.apps.curation.cleaning import clean
+    from gluonfr.core.output import shown
+    from gluonfr.weights.network_identity import network_name
 
     embedder = make_embedder(arguments, detector=arguments.detector)
     found = clean(embedder, faces, arguments.out, against, arguments.keep, progress=True)
@@ -63,8 +64,8 @@ def _look(arguments, faces, against):
 
 
 def _apply(arguments, faces):
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import apply_changes
+    from gluonfr.apps.curation.cleaning.apply import apply_changes
+    from gluonfr.core.output import shown
 
     kept, removed, relabelled = apply_changes(faces, arguments.out, arguments.apply)
     print(

@@ -18,9 +18,11 @@ def add_arguments(parser):
 def run(arguments):
     from contextlib import ExitStack
 
+    from gluonfr.apps.curation.clustering.folder import cluster_photos
+    from gluonfr.apps.gallery.gallery import Gallery
     from gluonfr.core import GluonFRError
-    from gluonfr.data.writing import need_new_folder, shown
-    from gluonfr.gallery import Gallery, cluster_photos, network_name
+    from gluonfr.core.output import need_new_folder, shown
+    from gluonfr.weights.network_identity import network_name
 
     # A mistyped name is told before a network is loaded.
     need_new_folder(arguments.out)

@@ -12,7 +12,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.deploy.verdict import compare
+    from gluonfr.evaluation.verdict import compare
 
     verdict = compare(
         make_embedder(arguments, detector=arguments.detector), arguments.first, arguments.second, aligned(arguments)

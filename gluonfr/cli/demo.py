@@ -8,7 +8,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.engine.demo import run_demo
+    from gluonfr.apps.demo import run_demo
 
     demo = run_demo(arguments.out, arguments.seed, arguments.steps)
     print()

@@ -41,7 +41,8 @@ def run(arguments):
     import sys
 
     from gluonfr.core import GluonFRError
-    from gluonfr.deploy.files import find_images, write_embeddings, write_features
+    from gluonfr.evaluation.embedding_files import write_embeddings, write_features
+    from gluonfr.photos.find import find_images
 
     if arguments.ending and (len(arguments.images) > 1 or not os.path.isdir(arguments.images[0])):
         raise GluonFRError("--ending takes one folder of images, below which the features get the same paths.")

@@ -15,12 +15,12 @@ def add_arguments(parser):
 def run(arguments):
     from contextlib import ExitStack
 
+    from gluonfr.apps.gallery.enrolling import drop_report, enroll_folder, report_beside, write_report
     from gluonfr.core import GluonFRError
-    from gluonfr.data.packing import reasons
-    from gluonfr.data.packing.scan import scan
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import enroll_folder, network_name
-    from gluonfr.gallery.enrolling import drop_report, report_beside, write_report
+    from gluonfr.core.output import shown
+    from gluonfr.photos.packing.report import reasons
+    from gluonfr.photos.packing.scan import scan
+    from gluonfr.weights.network_identity import network_name
 
     # A folder that is not there is told at once, and leaves no empty gallery.
     scan(arguments.photos)

@@ -20,7 +20,7 @@ def run(arguments):
 
     from gluonfr.deploy import load_model
     from gluonfr.deploy.export import export_network
-    from gluonfr.deploy.quantise import open_calibration
+    from gluonfr.deploy.quantize import open_calibration
 
     faces = open_calibration(arguments.calibrate, arguments.root) if arguments.calibrate else None
     net, card = load_model(arguments.model, root=arguments.models)

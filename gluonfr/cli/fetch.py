@@ -11,8 +11,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.data.fetch import fetch_lfw
-    from gluonfr.data.writing import shown
+    from gluonfr.core.output import shown
+    from gluonfr.photos.lfw import fetch_lfw
 
     made = fetch_lfw(
         *(arguments.root, arguments.name, arguments.data_home, arguments.workers, arguments.template, arguments.detector)

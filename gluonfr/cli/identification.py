@@ -26,7 +26,7 @@ def run(arguments):
     import sys
 
     from gluonfr.core import GluonFRError
-    from gluonfr.engine.evaluation import gallery_and_probes
+    from gluonfr.evaluation.verification import gallery_and_probes
     from gluonfr.metrics import evaluate_identification
 
     sources = (arguments.data,) if arguments.data else (arguments.gallery, arguments.probes)

@@ -17,9 +17,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import Gallery, identify_files, network_name
-    from gluonfr.gallery.identifying import need_place, write_pictures
+    from gluonfr.apps.gallery.gallery import Gallery
+    from gluonfr.apps.gallery.identifying import identify_files, need_place, write_pictures
+    from gluonfr.core.output import shown
+    from gluonfr.weights.network_identity import network_name
 
     # A mistyped name is told before a network is loaded.
     need_place(arguments.out, arguments.images)
@@ -49,7 +50,7 @@ def run(arguments):
 
 
 def _row(file, number, answer):
-    from gluonfr.data.writing import shown
+    from gluonfr.core.output import shown
 
     candidates = ", ".join(f"{shown(match.name)} {match.similarity:.4f}" for match in answer.matches)
     name = "unknown" if answer.name is None else shown(answer.name)

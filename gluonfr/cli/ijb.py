@@ -13,8 +13,8 @@ def add_arguments(parser):
 
 def run(arguments):
     from gluonfr.cli.tables import print_identification, print_rates
-    from gluonfr.data.ijb import read_ijb
-    from gluonfr.engine.templates import evaluate_ijb, image_embeddings
+    from gluonfr.evaluation.ijb import evaluate_ijb, image_embeddings
+    from gluonfr.evaluation.ijb_files import read_ijb
 
     lists = read_ijb(arguments.folder)
     embedder = None if arguments.embeddings else make_embedder(arguments)

@@ -18,7 +18,7 @@ def add_arguments(parser):
 
 def run(arguments):
     from gluonfr.cli.tables import print_megaface
-    from gluonfr.data.megaface import FeatureFolder
+    from gluonfr.evaluation.megaface_files import FeatureFolder
     from gluonfr.metrics import evaluate_megaface
     from gluonfr.metrics.megaface import SIZES
     from gluonfr.metrics.unit import unit_rows

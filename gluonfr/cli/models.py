@@ -16,7 +16,7 @@ def add_arguments(parser):
 
 def run(arguments):
     from gluonfr.core import GluonFRError
-    from gluonfr.model_zoo import add_model, remove_model
+    from gluonfr.weights.store import add_model, remove_model
 
     if arguments.add and not arguments.name:
         raise GluonFRError("--add needs --name NAME, under which the model is stored.")
@@ -33,7 +33,8 @@ def run(arguments):
 
 
 def _list(arguments):
-    from gluonfr.model_zoo import get_model_list, list_models
+    from gluonfr.model_zoo import get_model_list
+    from gluonfr.weights.store import list_models
 
     networks = {name: _counts(name) if arguments.complexity else {} for name in get_model_list()}
     stored = list_models(arguments.models)

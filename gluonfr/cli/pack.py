@@ -22,8 +22,9 @@ def add_arguments(parser):
 
 def run(arguments):
     from gluonfr.core import GluonFRError
-    from gluonfr.data.packing import pack, reasons
-    from gluonfr.data.writing import shown
+    from gluonfr.core.output import shown
+    from gluonfr.photos.packing import pack
+    from gluonfr.photos.packing.report import reasons
 
     options = {name: value for name, value in vars(arguments).items() if name != "command"}
     try:

@@ -49,8 +49,8 @@ def run(arguments):
 
 
 def draw(arguments):
-    from gluonfr.data.drawing import draw_pairs
-    from gluonfr.data.writing import shown
+    from gluonfr.core.output import shown
+    from gluonfr.photos.pair_drawing import draw_pairs
 
     drawn = draw_pairs(arguments.draw, arguments.out, arguments.count, arguments.seed)
     people = "no person stands in two" if drawn.disjoint else "people stand in several: there are too few to deal them out"
@@ -61,9 +61,9 @@ def draw(arguments):
 def listed(arguments):
     import os
 
-    from gluonfr.data.packing import reasons
-    from gluonfr.data.pairing import make_pairs
-    from gluonfr.data.writing import shown
+    from gluonfr.core.output import shown
+    from gluonfr.photos.packing.report import reasons
+    from gluonfr.photos.pair_lists import make_pairs
 
     names = ("template", "detector", "min_face", "aligned", "image_size", "workers")
     photos = arguments.photos or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))

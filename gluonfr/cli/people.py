@@ -14,10 +14,9 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import Gallery, export_gallery, import_gallery
-    from gluonfr.gallery.exchange import read_card
-    from gluonfr.gallery.gallery import checked_name
+    from gluonfr.apps.gallery.exchange import export_gallery, import_gallery, read_card
+    from gluonfr.apps.gallery.gallery import Gallery, checked_name
+    from gluonfr.core.output import shown
 
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
@@ -47,8 +46,8 @@ def _tell(removed, what):
 
 
 def _list(gallery):
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import network_name
+    from gluonfr.core.output import shown
+    from gluonfr.weights.network_identity import network_name
 
     people, photos = gallery.count()
     if people:

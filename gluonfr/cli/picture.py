@@ -20,7 +20,7 @@ def add_arguments(parser):
 def run(arguments):
     import sys
 
-    from gluonfr.deploy.labelled import labelled_embeddings
+    from gluonfr.evaluation.labelled import labelled_embeddings
     from gluonfr.viz import plot_embeddings
 
     embedder = None if arguments.data.endswith(".npz") else make_embedder(arguments, detector=arguments.detector)

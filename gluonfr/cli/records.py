@@ -36,26 +36,26 @@ def run(arguments):
 
 
 def _unpack(arguments):
-    from gluonfr.data.unpacking import unpack
+    from gluonfr.photos.unpacking import unpack
 
     return _done(unpack(arguments.set, arguments.out, arguments.skip_damaged), arguments.out)
 
 
 def _shuffle(arguments):
-    from gluonfr.data.record_tools import shuffle
+    from gluonfr.data.records.tools import shuffle
 
     return _done(shuffle(arguments.set, arguments.out, arguments.seed, arguments.skip_damaged), arguments.out)
 
 
 def _merge(arguments):
-    from gluonfr.data.record_tools import merge
+    from gluonfr.data.records.tools import merge
 
     left_out = merge(arguments.sets, arguments.out, arguments.by_name, arguments.skip_damaged)
     return _done([number for each in left_out for number in each], arguments.out)
 
 
 def _split(arguments):
-    from gluonfr.data.record_tools import split
+    from gluonfr.data.records.tools import split
 
     names = ("out_a", "out_b", "fraction", "identities", "seed")
     options = {name: getattr(arguments, name) for name in names}
@@ -64,7 +64,7 @@ def _split(arguments):
 
 
 def _done(left_out, out):
-    from gluonfr.data.writing import shown
+    from gluonfr.core.output import shown
 
     print(f"wrote {shown(out)}" + (f"; {len(left_out)} damaged images or pairs left out" if left_out else ""))
     return 1 if left_out else 0
@@ -73,8 +73,8 @@ def _done(left_out, out):
 def _inspect(arguments):
     from gluonfr.cli.tables import print_table
     from gluonfr.core import whole_file
+    from gluonfr.core.output import disk_problems, shown
     from gluonfr.data.inspection import inspect, sheet
-    from gluonfr.data.writing import disk_problems, shown
 
     found = inspect(arguments.set)
     write_json(arguments, found.to_dict())

@@ -13,9 +13,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.engine.evaluation import pair_sources
-    from gluonfr.engine.reporting import facts_of, labels_of, network_of_run
-    from gluonfr.viz import ReportEntry, write_report
+    from gluonfr.evaluation.report.entry import ReportEntry
+    from gluonfr.evaluation.report.write import write_report
+    from gluonfr.evaluation.reporting import facts_of, labels_of, network_of_run
+    from gluonfr.evaluation.verification import pair_sources
 
     stored = [name for name in arguments.data if name.endswith(".npz")]
     refuse_idle(arguments, stored)

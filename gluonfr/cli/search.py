@@ -18,9 +18,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import network_name, search_photos
-    from gluonfr.gallery.identifying import need_output, write_image
+    from gluonfr.apps.gallery.identifying import need_output, write_image
+    from gluonfr.apps.gallery.searching import search_photos
+    from gluonfr.core.output import shown
+    from gluonfr.weights.network_identity import network_name
 
     if arguments.out:
         need_output(arguments.out, [arguments.photo, *arguments.images])

@@ -17,10 +17,10 @@ def run(arguments):
     import os
     from contextlib import ExitStack
 
-    from gluonfr.align import get_detector
-    from gluonfr.data.writing import shown
-    from gluonfr.gallery import network_name
-    from gluonfr.serve import listen, serve_gallery
+    from gluonfr.apps.serve.server import listen, serve_gallery
+    from gluonfr.core.output import shown
+    from gluonfr.detection.registry import get_detector
+    from gluonfr.weights.network_identity import network_name
 
     token = arguments.token or os.environ.get("GLUONFR_TOKEN") or None
     with ExitStack() as opened:

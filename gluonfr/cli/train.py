@@ -100,7 +100,8 @@ def run(arguments):
     if not arguments.gpus:
         share_cores(max(arguments.cpus, several["workers"]))
     from gluonfr.engine import TrainOptions, train
-    from gluonfr.engine.processes import is_rank, joined, launch_training, own_gpus
+    from gluonfr.engine.distributed.launcher import launch_training
+    from gluonfr.engine.distributed.ranks import is_rank, joined, own_gpus
 
     if (several["workers"] != 1 or several["hosts"]) and not is_rank():
         outcome = launch_training(arguments.typed, fields["gpus"], fields["cpus"], fields["out"], **several)

@@ -27,7 +27,7 @@ def add_pairs(parser):
 
 
 def run(arguments):
-    from gluonfr.engine.evaluation import pair_sources
+    from gluonfr.evaluation.verification import pair_sources
 
     stored = [name for name in arguments.data if name.endswith(".npz")]
     refuse_idle(arguments, stored)
@@ -60,7 +60,7 @@ def evaluate_all(arguments, embedder, sources, save=None):
     import os
 
     from gluonfr.engine import devices
-    from gluonfr.engine.evaluation import evaluate
+    from gluonfr.evaluation.verification import evaluate
 
     return {
         source.name: evaluate(

@@ -1,7 +1,6 @@
 """The ground floor: whole-or-nothing files, errors, stateless seeds, registries, model cards."""
 
 from gluonfr.core.card import Card
-from gluonfr.core.contact_sheet import contact_sheet
 from gluonfr.core.errors import GluonFRError, file_sentence
 from gluonfr.core.files import file_sha256, need_file, read_npz, whole_file, whole_files, whole_folder
 from gluonfr.core.machine import DEFAULT_MODELS, DEFAULT_ROOT, cores
@@ -14,7 +13,6 @@ __all__ = [
     "Card",
     "GluonFRError",
     "Registry",
-    "contact_sheet",
     "cores",
     "file_sentence",
     "file_sha256",

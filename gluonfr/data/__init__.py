@@ -5,7 +5,7 @@ from gluonfr.data.dataset import FRTrainRecordDataset, FRValDataset, get_recogni
 from gluonfr.data.joined import FRJoinedDataset
 from gluonfr.data.loader import RecordLoader
 from gluonfr.data.pairs import read_pairs, write_pairs
-from gluonfr.data.records import RecordFile, RecordWriter
+from gluonfr.data.records.file import RecordFile, RecordWriter
 from gluonfr.data.samplers import IdentityBatchSampler
 from gluonfr.data.training import TrainingSet
 

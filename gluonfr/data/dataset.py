@@ -12,9 +12,9 @@ from gluonfr.data import images
 from gluonfr.data.catalog import DEFAULT_ROOT, find, is_training, list_recognition_datasets, training_names
 from gluonfr.data.joined import FRJoinedDataset
 from gluonfr.data.pairs import read_pairs
-from gluonfr.data.records import RecordFile
+from gluonfr.data.records.file import RecordFile
 from gluonfr.data.training import TrainingSet, item_number
-from gluonfr.data.workers import SampleSeeds
+from gluonfr.data.worker_seeds import SampleSeeds
 
 __all__ = ["FRTrainRecordDataset", "FRValDataset", "get_recognition_dataset", "list_recognition_datasets"]
 

@@ -4,6 +4,14 @@ import numpy as np
 from gluonfr.core import GluonFRError
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_EXTENSIONS = (
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"GIF8", ".gif"),
+    (b"BM", ".bmp"),
+    (b"II*\0", ".tif"),
+    (b"MM\0*", ".tif"),
+)
 
 
 def decode(payload, where):
@@ -82,3 +90,10 @@ def _cut_off(payload):
     if not payload.startswith(_JPEG_START) or payload.endswith(_JPEG_END):
         return False
     return payload.rfind(_JPEG_END) < payload.rfind(_JPEG_SCAN)
+
+
+def extension(payload):
+    """'.jpg', '.png', ... by the image file's first bytes; '.image' where they are unknown."""
+    if payload[:4] == b"RIFF" and payload[8:12] == b"WEBP":
+        return ".webp"
+    return next((each for start, each in _EXTENSIONS if payload.startswith(start)), ".image")

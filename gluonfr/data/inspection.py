@@ -9,13 +9,14 @@ from typing import Dict, List, Optional
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, contact_sheet, generator
+from gluonfr.core import GluonFRError, generator
 from gluonfr.data import images
+from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.data.dataset import _read_property
 from gluonfr.data.identities import read_identities
+from gluonfr.data.images import extension
 from gluonfr.data.pairs import read_pairs
-from gluonfr.data.records import RecordFile
-from gluonfr.data.unpacking import extension
+from gluonfr.data.records.file import RecordFile
 
 _SHOWN = 48
 _SEED, _PEOPLE = 0, 103

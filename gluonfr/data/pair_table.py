@@ -8,7 +8,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from gluonfr.core import GluonFRError, need_file
-from gluonfr.data.packing.report import write_table
+from gluonfr.core.tables import write_table
 
 PEOPLE = ("identity0", "identity1")
 # Columns that name the pair itself.

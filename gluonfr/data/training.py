@@ -5,7 +5,7 @@ import numpy as np
 from mxnet.gluon.data import Dataset
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.workers import SampleSeeds
+from gluonfr.data.worker_seeds import SampleSeeds
 
 # A label travels as float32, which holds every whole number up to this one.
 MOST_CLASSES = 2**24

@@ -8,13 +8,16 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 from tqdm import tqdm
 
-from gluonfr.align import align_face, choose_face, get_detector
+from gluonfr.align import align_face
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError
 from gluonfr.data import images as codec
-from gluonfr.data.packing import Photo, Refused, read_file
-from gluonfr.deploy.embedding import as_network_takes, embed
+from gluonfr.data.crops import as_network_takes
+from gluonfr.deploy.embedding import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
+from gluonfr.detection.registry import get_detector
+from gluonfr.detection.selection import choose_face
+from gluonfr.photos.reading import Photo, Refused, read_file
 
 BACKENDS = ("gluon", "onnxruntime")
 
@@ -40,7 +43,7 @@ class Embedder:
         What runs the network: MXNet, in its fastest form for the device (`InferenceNetwork`), or ONNX Runtime, where it is
         installed. An `.onnx` model always runs in ONNX Runtime.
     detector : str or object with `detect`, optional
-        Of photos: a name for `gluonfr.align.get_detector`, or a detector. It is made when the first photo comes.
+        Of photos: a name for `gluonfr.detection.get_detector`, or a detector. It is made when the first photo comes.
     root : str, default '~/.mxnet/models/face'
         Where stored models are kept.
 

@@ -6,12 +6,11 @@ import numpy as np
 from mxnet import gluon, nd
 from tqdm import tqdm
 
-from gluonfr.align import get_template, recut
 from gluonfr.core import GluonFRError
-from gluonfr.data.images import as_rgb, decode, fit
+from gluonfr.data.crops import as_network_takes
+from gluonfr.data.images import as_rgb, decode
 
 # Of the crops in training and verification sets.
-_OF_SETS = "arcface"
 
 
 def to_unit(images):
@@ -88,7 +87,7 @@ def embed_pairs(
     template : str, default 'arcface'
         On the network's card.
     group : optional
-        Processes that share the work (`gluonfr.engine.group.Group`): each embeds whole batches of its own, and all get all.
+        Processes that share the work (`Group`): each embeds whole batches of its own, and all get all.
 
     Returns
     -------
@@ -125,30 +124,6 @@ class _Images:
     def __getitem__(self, i):
         image = self._dataset.image(self._numbers[i])
         return as_network_takes(image, self._size, self._template, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
-
-
-def as_network_takes(crop, image_size, template, where):
-    """A crop in the size and template of a network.
-
-    Training and verification sets hold crops of ArcFace's template, of 112x112 or another square size. For a network of that
-    template they are resized where it takes another size, and refused where it takes another shape; for a network of another
-    template they are cut again. A crop of the network's own size is taken to be of its template.
-
-    Parameters
-    ----------
-    crop : uint8 (h, w, 3), RGB
-    image_size : (H, W)
-    template : str
-    where : str or callable
-        What names the image in a message, or a function that gives it.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
-    if crop.shape[:2] == image_size or template == _OF_SETS:
-        return fit(crop, image_size, where)
-    return fit(recut(fit(crop, get_template(_OF_SETS).image_size, where), template), image_size, where)
 
 
 def _ahead(starts, make):

@@ -11,9 +11,9 @@ from mxnet import nd
 
 from gluonfr.core import Card, GluonFRError, generator, whole_files
 from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime
-from gluonfr.deploy.onnx_out import onnx_model
+from gluonfr.deploy.onnx_out.model import onnx_model
 from gluonfr.deploy.onnx_out.trace import Trace
-from gluonfr.deploy.quantise import as_float16, as_int8
+from gluonfr.deploy.quantize import as_float16, as_int8
 
 FORMATS = ("onnx", "symbol")
 DTYPES = ("float32", "float16", "int8")

@@ -5,8 +5,8 @@ from mxnet import nd
 from mxnet.gluon import HybridBlock, SymbolBlock
 
 from gluonfr.core import GluonFRError, need_file
-from gluonfr.model_zoo.insightface import find_checkpoint
-from gluonfr.model_zoo.params_file import read_params
+from gluonfr.weights.insightface import find_checkpoint
+from gluonfr.weights.params_file import read_params
 
 
 class GraphNetwork(HybridBlock):

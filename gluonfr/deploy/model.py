@@ -2,10 +2,11 @@ import os
 
 from gluonfr.core import DEFAULT_MODELS, GluonFRError, need_file
 from gluonfr.deploy.graph_network import GraphNetwork
-from gluonfr.model_zoo import get_model_list, list_models
-from gluonfr.model_zoo.dlib_file import FREE, find_free
-from gluonfr.model_zoo.insightface import card_beside
-from gluonfr.model_zoo.weights import load_any
+from gluonfr.model_zoo import get_model_list
+from gluonfr.weights.dlib import FREE, find_free
+from gluonfr.weights.insightface import card_beside
+from gluonfr.weights.load import load_any
+from gluonfr.weights.store import list_models
 
 _SYMBOL = "-symbol.json"
 _FILES = (".onnx", ".params", ".pt", ".pth", ".dat", _SYMBOL)

@@ -8,7 +8,7 @@ from mxnet import nd
 from mxnet.gluon import Block
 
 from gluonfr.core import Card, GluonFRError, cores, file_sha256, need_file
-from gluonfr.deploy.onnx_out import CARD_ENTRY
+from gluonfr.deploy.onnx_out.model import CARD_ENTRY
 
 # What a card beside a model from elsewhere must say, as the model itself does not.
 _NEEDED = ("colour", "mean", "std")

@@ -2,12 +2,12 @@
 
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.contexts import devices
-from gluonfr.engine.group import Group
-from gluonfr.engine.heads import GatheringHead, PlainHead, make_head
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.heads.plain import GatheringHead, PlainHead, make_head
+from gluonfr.engine.heads.sharded import ShardedHead
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import Run, TrainResult, train
 from gluonfr.engine.schedule import make_schedule
-from gluonfr.engine.sharded import ShardedHead
 from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import validate
 

@@ -5,7 +5,7 @@ import numpy as np
 from gluonfr.core import GluonFRError
 from gluonfr.data.loader import RecordLoader
 from gluonfr.data.samplers import IdentityBatchSampler
-from gluonfr.engine.group import Group
+from gluonfr.engine.distributed.group import Group
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import mxnet as mx
 
 from gluonfr import __version__
 from gluonfr.core import GluonFRError, cores
-from gluonfr.engine.processes.horovod_group import load_horovod
+from gluonfr.engine.distributed.horovod_group import load_horovod
 
 _HOROVOD = "0.28.1"
 _NEEDED = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "matplotlib", "tqdm", "pillow", "jinja2")

@@ -2,8 +2,8 @@ import json
 import os
 
 from gluonfr.core import GluonFRError, whole_file
-from gluonfr.engine.history import LOG
 from gluonfr.engine.options import TrainOptions
+from gluonfr.viz.curves import LOG
 
 _OPTIONS = "options.json"
 

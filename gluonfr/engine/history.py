@@ -3,8 +3,7 @@ import os
 
 from gluonfr.core import whole_file
 from gluonfr.viz import read_log
-
-LOG = "log.jsonl"
+from gluonfr.viz.curves import LOG
 
 
 class History:

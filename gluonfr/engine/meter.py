@@ -3,7 +3,7 @@ from contextlib import contextmanager
 
 from mxnet import nd
 
-from gluonfr.engine.group import Group
+from gluonfr.engine.distributed.group import Group
 
 
 class Meter:

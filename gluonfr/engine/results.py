@@ -4,9 +4,9 @@ import os
 
 from gluonfr import viz
 from gluonfr.core import whole_file, whole_folder
-from gluonfr.deploy import save_network
 from gluonfr.engine.history import History
 from gluonfr.engine.validate import card_thresholds
+from gluonfr.weights.saved import save_network
 
 logger = logging.getLogger(__name__)
 

@@ -13,21 +13,21 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluonfr.core import GluonFRError
+from gluonfr.data.sets import training_set, verification_sets
 from gluonfr.engine import precision
 from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.batches import make_loader
-from gluonfr.engine.checkpoint import Checkpoints
-from gluonfr.engine.choice import choose_head
+from gluonfr.engine.checkpoints.files import Checkpoints
+from gluonfr.engine.checkpoints.snapshot import put_back, take
+from gluonfr.engine.distributed.agreement import check_agreement
+from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.folder import RunFolder, check_same_options
-from gluonfr.engine.group import Group
+from gluonfr.engine.heads.selection import choose_head
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
-from gluonfr.engine.processes.agreement import check_agreement
 from gluonfr.engine.results import Results
 from gluonfr.engine.schedule import make_schedule
-from gluonfr.engine.sets import training_set, verification_sets
 from gluonfr.engine.signals import StopSignals
-from gluonfr.engine.snapshot import put_back, take
 from gluonfr.engine.step import TrainStep, recipe_multipliers
 from gluonfr.engine.validate import validate
 from gluonfr.loss import get_loss

@@ -6,8 +6,8 @@ from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.deploy import to_unit
-from gluonfr.engine.group import Group
-from gluonfr.engine.sharded import gather_labels
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.heads.sharded import gather_labels
 
 
 def split(array, contexts):

@@ -5,15 +5,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.loss.arguments import flag, number
 from gluonfr.loss.checks import check_label, check_rows
 from gluonfr.loss.embedding_base import EmbeddingLoss
-from gluonfr.loss.pairwise import (
-    as_mask,
-    masks,
-    only_where,
-    row_max,
-    row_min,
-    safe_sqrt,
-    squared_distances,
-)
+from gluonfr.loss.pairwise import as_mask, masks, only_where, row_max, row_min, safe_sqrt, squared_distances
 from gluonfr.loss.partners import other_person, same_person, take_rows, zero_unless
 from gluonfr.loss.registry import LOSSES
 

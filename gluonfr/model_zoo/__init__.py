@@ -13,7 +13,6 @@ from gluonfr.model_zoo.attention import (
 from gluonfr.model_zoo.complexity import complexity
 from gluonfr.model_zoo.dlib_resnet import DlibResNet, dlib_resnet29
 from gluonfr.model_zoo.ghostfacenet import GhostFaceNet, ghostfacenetv1, ghostfacenetv2
-from gluonfr.model_zoo.insightface import load_insightface
 from gluonfr.model_zoo.lresnet import (
     LResNet,
     lresnet10e_ir,
@@ -29,17 +28,9 @@ from gluonfr.model_zoo.lresnet import (
     lseresnet100e_ir,
     lseresnet152e_ir,
 )
-from gluonfr.model_zoo.mobilefacenet import (
-    MobileFaceNet,
-    get_mobile_facenet,
-    mbf,
-    mbf_large,
-    mobilefacenet,
-    mobilefacenet_y2,
-)
+from gluonfr.model_zoo.mobilefacenet import MobileFaceNet, get_mobile_facenet, mbf, mbf_large, mobilefacenet, mobilefacenet_y2
 from gluonfr.model_zoo.mobilefacenet_re import MobileFaceNetRe, get_mobile_facenet_re, mobilefacenet_re
 from gluonfr.model_zoo.registry import get_model, get_model_list
-from gluonfr.model_zoo.saved import load_network, save_network
 from gluonfr.model_zoo.seresnet import (
     SEResNetV2,
     get_se_resnet,
@@ -49,10 +40,7 @@ from gluonfr.model_zoo.seresnet import (
     se_resnet101_v2,
     se_resnet152_v2,
 )
-from gluonfr.model_zoo.store import add_model, fetch, find_model, list_models, remove_model
-from gluonfr.model_zoo.torch_state import load_torch
 from gluonfr.model_zoo.vargfacenet import VarGFaceNet, vargfacenet
-from gluonfr.model_zoo.weights import load_weights
 
 __all__ = [
     "AttentionFaceNet",
@@ -63,7 +51,6 @@ __all__ = [
     "MobileFaceNetRe",
     "SEResNetV2",
     "VarGFaceNet",
-    "add_model",
     "attentionfacenet128",
     "attentionfacenet164",
     "attentionfacenet236",
@@ -72,8 +59,6 @@ __all__ = [
     "attentionfacenet92",
     "complexity",
     "dlib_resnet29",
-    "fetch",
-    "find_model",
     "get_attention_face",
     "get_mobile_facenet",
     "get_mobile_facenet_re",
@@ -82,11 +67,6 @@ __all__ = [
     "get_se_resnet",
     "ghostfacenetv1",
     "ghostfacenetv2",
-    "list_models",
-    "load_insightface",
-    "load_network",
-    "load_torch",
-    "load_weights",
     "lresnet100e_ir",
     "lresnet10e_ir",
     "lresnet152e_ir",
@@ -104,8 +84,6 @@ __all__ = [
     "mobilefacenet",
     "mobilefacenet_re",
     "mobilefacenet_y2",
-    "remove_model",
-    "save_network",
     "se_resnet101_v2",
     "se_resnet152_v2",
     "se_resnet18_v2",

@@ -1,6 +1,10 @@
+from importlib import import_module
+
 from gluonfr.core import DEFAULT_MODELS, GluonFRError, Registry
 
 NETWORKS = Registry("network")
+# By name: `gluonfr.weights` is built on the networks, so this module cannot import it.
+_PRETRAINED_LOADER = ("gluonfr.weights.load", "load_weights")
 
 
 def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
@@ -43,8 +47,8 @@ def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
     """
     net = _make(name, kwargs)
     if pretrained:
-        from gluonfr.model_zoo.weights import load_weights
-
+        module, function = _PRETRAINED_LOADER
+        load_weights = getattr(import_module(module), function)
         load_weights(net, name if pretrained is True else pretrained, ctx=ctx, root=root)
     return net
 

@@ -6,11 +6,9 @@ from gluonfr.nn.embedding import HEADS, embedding_head
 from gluonfr.nn.prelu import PReLU, prelu_form
 from gluonfr.nn.resize import CropResize
 from gluonfr.nn.se import SELayer
-from gluonfr.nn.shard import ClassShard, sample_classes
 
 __all__ = [
     "HEADS",
-    "ClassShard",
     "CropResize",
     "FRBase",
     "FR_Base",
@@ -20,5 +18,4 @@ __all__ = [
     "SELayer",
     "embedding_head",
     "prelu_form",
-    "sample_classes",
 ]

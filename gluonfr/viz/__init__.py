@@ -5,11 +5,9 @@ from gluonfr.viz.embeddings import plot_embeddings
 from gluonfr.viz.faces import draw_faces
 from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.margins import plot_margins
-from gluonfr.viz.report import ReportEntry, write_report
 from gluonfr.viz.roc import plot_roc
 
 __all__ = [
-    "ReportEntry",
     "draw_faces",
     "plot_embeddings",
     "plot_margins",
@@ -17,5 +15,4 @@ __all__ = [
     "plot_score_histogram",
     "plot_training_curves",
     "read_log",
-    "write_report",
 ]

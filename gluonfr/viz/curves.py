@@ -7,6 +7,7 @@ import numpy as np
 from gluonfr.core import GluonFRError
 from gluonfr.viz.figure import COLOURS, line_style, new_figure, save, shown
 
+LOG = "log.jsonl"
 _PANELS = {"loss": "loss", "lr": "learning rate", "images_per_second": "throughput (images / s)"}
 _ACCURACY = "/accuracy"
 

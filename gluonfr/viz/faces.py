@@ -2,8 +2,8 @@ import os
 
 import numpy as np
 
-from gluonfr.align.photo import need_rgb
-from gluonfr.data.writing import shown
+from gluonfr.align.image_checks import need_rgb
+from gluonfr.core.output import shown
 
 _KNOWN, _UNKNOWN = (20, 160, 60), (200, 60, 30)
 _LONGEST = 40

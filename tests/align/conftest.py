@@ -3,7 +3,7 @@ import os
 import cv2
 import pytest
 
-from gluonfr.align import get_detector
+from gluonfr.detection.registry import get_detector
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from gluonfr.apps.curation.cleaning import embedded
+from gluonfr.apps.curation.clustering import faces as clustering_faces
 from gluonfr.cli import arguments, main
 from gluonfr.data import FRTrainRecordDataset, images
 from gluonfr.data.identities import read_identities
 from gluonfr.data.pairs import read_pairs, write_pairs
-from gluonfr.data.records import RecordFile, RecordWriter
-from gluonfr.gallery.cleaning import embedded
-from gluonfr.gallery.clustering import faces as clustering_faces
+from gluonfr.data.records.file import RecordFile, RecordWriter
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from gluonfr import __version__
 from gluonfr.cli import COMMANDS, main
 from gluonfr.cli.arguments import keywords, names, numbers
 from gluonfr.cli.tables import print_table
-from gluonfr.deploy.files import read_embeddings
+from gluonfr.evaluation.embedding_files import read_embeddings
 
 
 def gluonfr(*arguments):

@@ -11,8 +11,8 @@ import pytest
 
 from gluonfr.cli import main
 from gluonfr.data import get_recognition_dataset
-from gluonfr.data.megaface import FeatureFolder, write_feature
-from gluonfr.deploy.labelled import labelled_embeddings
+from gluonfr.evaluation.labelled import labelled_embeddings
+from gluonfr.evaluation.megaface_files import FeatureFolder, write_feature
 from gluonfr.metrics import evaluate_identification
 
 

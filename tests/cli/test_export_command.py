@@ -6,7 +6,8 @@ import mxnet as mx
 import pytest
 from mxnet import nd
 
-from gluonfr.model_zoo import get_model, save_network
+from gluonfr.model_zoo import get_model
+from gluonfr.weights.saved import save_network
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_the_same_person_in_a_folder(world, tmp_path):
 
 
 def test_an_interruption_is_one_sentence(world, gallery, monkeypatch):
-    from gluonfr.gallery import identifying
+    from gluonfr.apps.gallery import identifying
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -239,7 +239,7 @@ def test_people_are_changed_and_written_out(world, gallery, tmp_path):
 
 def test_another_network_than_the_gallerys(world, gallery):
     folder, _, group = world
-    from gluonfr.model_zoo.dlib_file import find_free
+    from gluonfr.weights.dlib import find_free
 
     if not find_free():
         pytest.skip("the free network is not installed")
@@ -248,11 +248,11 @@ def test_another_network_than_the_gallerys(world, gallery):
 
 def test_a_gallery_is_enrolled_in_with_its_own_network(world, gallery, tmp_path, monkeypatch):
     folder, _, _ = world
-    from gluonfr.gallery import gallery as galleries
-    from gluonfr.gallery import model_of
+    from gluonfr.apps.gallery import gallery as galleries
+    from gluonfr.weights.network_identity import model_of
 
     seen = []
-    monkeypatch.setattr("gluonfr.gallery.model_of", lambda card, root: seen.append(card.network) or model_of(card, root))
+    monkeypatch.setattr("gluonfr.apps.gallery.model_of", lambda card, root: seen.append(card.network) or model_of(card, root))
     # Which is stored nowhere: then it is the only network there is that is refused.
     run("enroll", folder / "known", "--gallery", gallery, "--models", tmp_path)
     assert len(seen) == 1

@@ -5,7 +5,8 @@ import json
 from mxnet import nd
 
 from gluonfr.cli import main
-from gluonfr.model_zoo import get_model, get_model_list, save_network
+from gluonfr.model_zoo import get_model, get_model_list
+from gluonfr.weights.saved import save_network
 
 SMALL = {"units": (1, 1), "channels": (8, 8, 16), "embedding_size": 6}
 

@@ -6,8 +6,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonfr.data import FRTrainRecordDataset, RecordFile, record_scan
-from gluonfr.data.recordio import LENGTH_MASK, MAGIC_BYTES
+from gluonfr.data import FRTrainRecordDataset, RecordFile
+from gluonfr.data.records import scan as record_scan
+from gluonfr.data.records.framing import LENGTH_MASK, MAGIC_BYTES
 
 FIRST = 2**24 + 1
 LABELS = [0] + [1] * 9 + [2, 2, 3, 2**24 - 1]
@@ -95,7 +96,7 @@ def test_a_record_ends_where_the_next_one_begins_header_or_not():
 
 
 def test_an_index_is_read_in_pieces(tmp_path, monkeypatch):
-    from gluonfr.data import recordio
+    from gluonfr.data.records import framing as recordio
 
     starts = np.arange(300) * 40
     text = "".join("%d\t%d\n" % row for row in zip(np.arange(300) + 2**33, starts))

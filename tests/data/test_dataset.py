@@ -23,9 +23,9 @@ from gluonfr.data import (
     dataset,
     get_recognition_dataset,
     list_recognition_datasets,
-    recordio,
     write_pairs,
 )
+from gluonfr.data.records import framing as recordio
 
 LOADERS = {"one process": {}, "two forked workers": {"num_workers": 2}, "threads": {"num_workers": 2, "thread_pool": True}}
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.data import FRTrainRecordDataset, RecordFile, record_cache, record_scan
+from gluonfr.data import FRTrainRecordDataset, RecordFile
+from gluonfr.data.records import cache as record_cache
+from gluonfr.data.records import scan as record_scan
 
 MAGIC = b"\x0a\x23\xd7\xce"
 

@@ -13,8 +13,8 @@ from gluonfr.core import GluonFRError
 from gluonfr.data import FRTrainRecordDataset, RecordFile, RecordWriter, read_pairs, write_pairs
 from gluonfr.data.identities import read_identities, write_identities
 from gluonfr.data.inspection import inspect, sheet
-from gluonfr.data.record_tools import merge, shuffle, split
-from gluonfr.data.unpacking import unpack
+from gluonfr.data.records.tools import merge, shuffle, split
+from gluonfr.photos.unpacking import unpack
 
 
 def encoded(seed, extension=".jpg", size=(32, 32)):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.data import RecordFile, RecordWriter, recordio
+from gluonfr.data import RecordFile, RecordWriter
+from gluonfr.data.records import framing as recordio
 
 MAGIC = b"\x0a\x23\xd7\xce"
 

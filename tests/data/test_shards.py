@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gluonfr.core import generator
-from gluonfr.data import FRTrainRecordDataset, RecordLoader, RecordWriter, loader, records
+from gluonfr.data import FRTrainRecordDataset, RecordLoader, RecordWriter, loader
+from gluonfr.data.records import file as records
 
 COUNT = 61
 

@@ -11,9 +11,10 @@ from mxnet.gluon import Block
 from gluonfr.core import Card, GluonFRError
 from gluonfr.data.images import encode
 from gluonfr.deploy import Embedder, embed
-from gluonfr.deploy.files import find_images, read_embeddings, write_embeddings
-from gluonfr.deploy.verdict import compare
+from gluonfr.evaluation.embedding_files import read_embeddings, write_embeddings
+from gluonfr.evaluation.verdict import compare
 from gluonfr.model_zoo import get_model
+from gluonfr.photos.find import find_images
 
 SIZE = (32, 32)
 

@@ -11,10 +11,11 @@ from mxnet.gluon import nn
 from gluonfr.align import recut
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, write_pairs
+from gluonfr.data.crops import as_network_takes
 from gluonfr.data.images import encode
-from gluonfr.deploy import RawPixels, embed, embed_pairs, load_network, save_network
-from gluonfr.deploy.embedding import as_network_takes
+from gluonfr.deploy import RawPixels, embed, embed_pairs
 from gluonfr.model_zoo import get_model
+from gluonfr.weights.saved import load_network, save_network
 
 
 def pictures(count, size=16, seed=0):

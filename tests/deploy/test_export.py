@@ -15,7 +15,7 @@ from gluonfr.core import Card, GluonFRError
 from gluonfr.deploy import load_model
 from gluonfr.deploy.export import difference, export_network, export_onnx, export_symbol
 from gluonfr.deploy.onnx_network import load_onnx
-from gluonfr.deploy.quantise import open_calibration
+from gluonfr.deploy.quantize import open_calibration
 from gluonfr.model_zoo import get_model
 
 CARD = Card(network="mobilefacenet", licence="mine", thresholds=[{"far": 0.01, "similarity": 0.3, "measured_on": "lfw"}])

@@ -11,7 +11,8 @@ from mxnet.gluon import nn
 from gluonfr.core import Card, GluonFRError
 from gluonfr.deploy import load_model
 from gluonfr.deploy.graph_network import GraphNetwork
-from gluonfr.model_zoo import get_model, save_network
+from gluonfr.model_zoo import get_model
+from gluonfr.weights.saved import save_network
 
 ARGUMENTS = {"channels": [8, 8, 8, 8, 8], "embedding_size": 6}
 

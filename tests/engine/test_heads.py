@@ -14,8 +14,8 @@ from gluonfr.core import GluonFRError
 from gluonfr.data.samplers import IdentityBatchSampler
 from gluonfr.engine import GatheringHead, PlainHead, Run, TrainOptions, TrainStep, make_head, train
 from gluonfr.engine.batches import people_and_images
-from gluonfr.engine.checkpoint import read
-from gluonfr.engine.tuples import form_pairs, form_triplets
+from gluonfr.engine.checkpoints.files import read
+from gluonfr.engine.heads.tuples import form_pairs, form_triplets
 from gluonfr.loss import get_loss, get_loss_list
 from gluonfr.viz import read_log
 

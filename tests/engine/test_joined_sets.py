@@ -9,10 +9,10 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter
+from gluonfr.data.sets import find_pairs, training_set
 from gluonfr.engine import TrainOptions
-from gluonfr.engine.processes.agreement import _facts
+from gluonfr.engine.distributed.agreement import _facts
 from gluonfr.engine.run import Run
-from gluonfr.engine.sets import find_pairs, training_set
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter
-from gluonfr.engine.checkpoint import Checkpoints, read
-from gluonfr.engine.group import Group
-from gluonfr.engine.processes.horovod_group import load_horovod
+from gluonfr.engine.checkpoints.files import Checkpoints, read
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.viz import read_log
 
 KILLS = int(os.environ.get("GLUONFR_KILLS", 3))

@@ -19,12 +19,13 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, write_pairs
 from gluonfr.data.images import encode
-from gluonfr.deploy import embed, embed_pairs, load_network
+from gluonfr.deploy import embed, embed_pairs
 from gluonfr.engine import Run, TrainOptions, train, validate
-from gluonfr.engine.checkpoint import read
+from gluonfr.engine.checkpoints.files import read
+from gluonfr.engine.checkpoints.snapshot import take
 from gluonfr.engine.folder import check_same_options
-from gluonfr.engine.snapshot import take
 from gluonfr.viz import read_log
+from gluonfr.weights.saved import load_network
 
 
 @pytest.mark.parametrize("average", [0, 0.9])

@@ -12,10 +12,10 @@ from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import PlainHead, ShardedHead, TrainStep
-from gluonfr.engine.choice import DIVIDED, PLAIN, classifier_bytes
+from gluonfr.engine.heads.class_shard import normal_rows, sample_classes
+from gluonfr.engine.heads.selection import DIVIDED, PLAIN, classifier_bytes
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
-from gluonfr.nn.shard import normal_rows, sample_classes
 
 CLASSES, SIZE, BATCH = 11, 8, 13
 # MagFace's range of norms is that of the embeddings below; s where the default would hide all but the largest logit.

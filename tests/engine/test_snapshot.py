@@ -10,9 +10,9 @@ from mxnet import gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
-from gluonfr.engine.checkpoint import Checkpoints, Memory, _Writer, read, steps_in
+from gluonfr.engine.checkpoints.files import Checkpoints, Memory, _Writer, read, steps_in
+from gluonfr.engine.checkpoints.snapshot import put_back, take
 from gluonfr.engine.precision import LossScale
-from gluonfr.engine.snapshot import put_back, take
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gluonfr.core import GluonFRError, cores, generator, whole_folder
 from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
-from gluonfr.data.records import RecordWriter
+from gluonfr.data.records.file import RecordWriter
 from gluonfr.data.synthetic import conditions
 from gluonfr.data.synthetic.checks import whole_number
 from gluonfr.data.synthetic.identity import make_identity

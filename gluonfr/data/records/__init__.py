@@ -1,0 +1,8 @@
+"""RecordIO files of training sets: `train.rec`, `train.idx`, `train.cache`."""
+
+from gluonfr.data.records.file import RecordFile, RecordWriter
+
+__all__ = [
+    "RecordFile",
+    "RecordWriter",
+]

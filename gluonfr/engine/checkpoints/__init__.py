@@ -1,0 +1,1 @@
+"""Checkpoints: the state of a run as arrays, and their files."""

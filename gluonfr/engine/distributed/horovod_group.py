@@ -1,0 +1,96 @@
+import os
+
+from mxnet import nd
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.distributed.buckets import plain, sum_joined
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.distributed.heartbeat import pulse
+from gluonfr.engine.distributed.hosts import check_own_name
+from gluonfr.engine.distributed.values import exchange_values
+
+
+class HorovodGroup(Group):
+    """Ranks that talk through Horovod, each with one device.
+
+    Two runs of the same ranks agree bit for bit as long as Horovod joins no arrays by the moment at which they come:
+    HOROVOD_FUSION_THRESHOLD is 0 unless it was set. Small gradients are joined here instead, always the same ones.
+
+    Raises
+    ------
+    GluonFRError
+        Horovod is not there or not built for this MXNet, or this machine's own name leads the others astray.
+    """
+
+    def __init__(self):
+        # A machine that runs several joined sums in the order in which they came does not repeat with four ranks.
+        os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
+        if int(os.environ.get("HOROVOD_CROSS_SIZE", 1)) > 1:
+            check_own_name()
+        self._pulse = pulse()
+        self._horovod = load_horovod()
+        self._horovod.init()
+        self.rank, self.size = self._horovod.rank(), self._horovod.size()
+
+    def gather(self, array, name):
+        gathered = self._horovod.allgather(plain(array), name=name)
+        self.beat()
+        return gathered
+
+    def own_rows(self, array, counts, name):
+        array = plain(array)
+        if counts == _as_horovod_splits(sum(counts), self.size):
+            own = self._horovod.reducescatter(array, op=self._horovod.Sum, name=name)
+        else:
+            begin = sum(counts[: self.rank])
+            own = self._horovod.allreduce(array, op=self._horovod.Sum, name=name)[begin : begin + counts[self.rank]]
+        self.beat()
+        return own
+
+    def sum_gradients(self, gradients):
+        def sum_in_place(number, array):
+            # First come, first needed.
+            self._horovod.allreduce_(array, op=self._horovod.Sum, name=f"gradients.{number}", priority=-number)
+
+        sum_joined(gradients, sum_in_place)
+        self.beat()
+
+    def broadcast(self, arrays):
+        for i, array in enumerate(arrays):
+            value = plain(array)
+            self._horovod.broadcast_(value, root_rank=0, name=f"broadcast.{i}")
+            array[:] = value
+        nd.waitall()
+        self.beat()
+
+    def gather_values(self, value):
+        return exchange_values(value, self._exchange)
+
+    def beat(self):
+        if self._pulse is not None:
+            self._pulse.beat()
+
+    def close(self):
+        self.barrier()
+        self._horovod.shutdown()
+
+    def _exchange(self, row):
+        return self.gather(nd.array(row[None], dtype="uint8"), f"values.{len(row)}").asnumpy()
+
+
+def load_horovod():
+    """`horovod.mxnet`; raises GluonFRError where it is not there."""
+    try:
+        import horovod.mxnet
+    except Exception as error:
+        # Besides ImportError, what Horovod raises by itself where it was built without MXNet.
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise GluonFRError(
+            f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` says how to build it, and --sync ps needs none."
+        ) from error
+    return horovod.mxnet
+
+
+def _as_horovod_splits(rows, size):
+    whole, rest = divmod(rows, size)
+    return [whole + (rank < rest) for rank in range(size)]

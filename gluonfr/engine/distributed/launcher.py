@@ -1,0 +1,207 @@
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.distributed.agreement import check_devices
+from gluonfr.engine.distributed.heartbeat import Watch
+from gluonfr.engine.distributed.hosts import parse_hosts
+from gluonfr.engine.distributed.rank_processes import kill, wait
+from gluonfr.engine.distributed.start_methods import LEFT_ALONE, HorovodHere, HorovodRun, PsHere
+
+logger = logging.getLogger(__name__)
+
+HANG_TIMEOUT, START_TIMEOUT = 300, 120
+# A command's exit status for a mistake of its caller: the same command would make it again.
+_REFUSED = 2
+# By status; -1 for all signals.
+_CAUSES = {-1: 0, _REFUSED: 1, LEFT_ALONE: 3}
+
+
+@dataclass
+class Outcome:
+    """What a run of several processes came to.
+
+    Attributes
+    ----------
+    status : int
+        For the shell: 0, 2 when a rank refused or was asked to stop, 1 for all else.
+    message : str
+        Why, unless rank 0 has said it on the terminal.
+    restarts : int
+    """
+
+    status: int
+    message: str = ""
+    restarts: int = 0
+
+
+def launch(
+    command,
+    workers=1,
+    sync="horovod",
+    hosts=None,
+    logs="ranks",
+    max_restarts=0,
+    hang_timeout=HANG_TIMEOUT,
+    start_timeout=START_TIMEOUT,
+):
+    """Run a command as several ranks that form a group, and own them until the last has ended.
+
+    A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs ends all within `hang_timeout`
+    more, and one that does not come up within `start_timeout` more. No process is left, also when this one is killed.
+    SIGTERM, SIGINT and SIGHUP are handed to the ranks as SIGTERM, which are waited for; the second one kills them.
+
+    Parameters
+    ----------
+    command : list of str
+        What every rank runs; it calls `make_group`.
+    workers : int
+        Ranks on this machine; with `hosts`, those say how many.
+    sync : 'horovod' or 'ps'
+    hosts : list of (name, processes), optional
+        Machines, for 'horovod'.
+    logs : str
+        Folder of the output of all ranks but 0, which has the terminal.
+    max_restarts : int, default 0
+        How often all are started again, with the same command, after one failed.
+    hang_timeout : float, default 300
+        Seconds without an exchange between ranks or a `Group.beat` after which they are stuck.
+    start_timeout : float, default 120
+        Seconds that the ranks have to come up and meet, at least `hang_timeout`.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    GluonFRError
+        Before anything is started: arguments out of range, Horovod not there, a host that does not answer.
+    """
+    for name, value, least in (("workers", workers, 1), ("max-restarts", max_restarts, 0)):
+        if value < least:
+            raise GluonFRError(f"--{name} must be at least {least}, got {value}.")
+    if not 0 < hang_timeout < float("inf"):
+        raise GluonFRError(f"--hang-timeout must be a positive number of seconds, got {hang_timeout}.")
+    if hosts and sync != "horovod":
+        raise GluonFRError("--hosts starts ranks on other machines with --sync horovod only; leave one of the two out.")
+    way = HorovodRun(hosts) if hosts else {"horovod": HorovodHere, "ps": PsHere}[sync](workers)
+    logs = os.path.abspath(logs)
+    folder = os.path.dirname(logs)
+    new = not os.path.exists(folder)
+    with _Signals() as signals:
+        for attempt in range(max_restarts + 1):
+            outcome = _attempt(way, command, logs, (hang_timeout, max(hang_timeout, start_timeout)), signals)
+            outcome.restarts = attempt
+            if outcome.status in (0, _REFUSED) or signals.count or attempt == max_restarts:
+                break
+            logger.warning("%s\nstarting all ranks again, %d of %d", outcome.message, attempt + 1, max_restarts)
+    if outcome.status == _REFUSED and new and os.path.isdir(folder) and os.listdir(folder) == [os.path.basename(logs)]:
+        # A run that is refused leaves nothing.
+        shutil.rmtree(folder)
+    return outcome
+
+
+def launch_training(typed, gpus, cpus, out, workers=1, hosts=None, **options):
+    """`launch` for `gluonfr train`: every rank runs the command as it was typed; a later start goes on from the checkpoints.
+
+    Parameters
+    ----------
+    typed : list of str
+        The command line, from 'train' on.
+    gpus, cpus
+        See `check_devices`.
+    out : str
+        The run's folder; output of the ranks goes to `out/ranks`.
+    workers, hosts, **options
+        See `launch`; `hosts` as text.
+    """
+    hosts = parse_hosts(hosts) if hosts else None
+    check_devices(gpus, cpus, max(count for _, count in hosts) if hosts else workers)
+    logs = os.path.join(os.path.abspath(os.path.expanduser(out)), "ranks")
+    return launch([sys.executable, "-m", "gluonfr", *typed], workers, hosts=hosts, logs=logs, **options)
+
+
+def _attempt(way, command, logs, timeouts, signals):
+    members = []
+    with Watch(way.workers, *timeouts, way.address) as watch:
+        try:
+            with way.start(members, command, watch.environment(), logs):
+                return _follow(members, watch, way, signals)
+        finally:
+            watch.end()
+            wait(members, 0 if signals.count > 1 else way.grace)
+            kill(members)
+
+
+def _follow(members, watch, way, signals):
+    """Wait for the end of a run; what is left then is for the caller to kill."""
+    began = time.monotonic()
+    while True:
+        ended = [each for each in members if each.status is not None]
+        # Of several that failed in one moment, the one that was killed or that refused is the cause.
+        bad = sorted((each for each in ended if each.status), key=lambda each: _CAUSES.get(max(each.status, -1), 2))
+        if signals.count:
+            watch.stop_all()
+            if signals.count > 1:
+                return Outcome(1, "killed, because it was asked to stop a second time")
+            status = way.cause(bad[0]).status if bad else 0
+            if status == -signal.SIGTERM:
+                return Outcome(1, "stopped before the first step.")
+            if status == _REFUSED:
+                # What a rank that was asked to stop, and saved, ends with.
+                if all(each.status is not None for each in members if each.works):
+                    return Outcome(_REFUSED)
+                bad = []
+        if bad:
+            return _failed(bad[0], members, way, time.monotonic() - began)
+        if all(each.status == 0 for each in members if each.works):
+            return Outcome(0)
+        stuck = watch.stuck()
+        if stuck:
+            rank, why = stuck
+            named = [each for each in members if each.name == f"rank {rank}"]
+            return Outcome(1, f"{why}; all ranks are ended." + "".join(_shown(each) for each in named))
+        time.sleep(0.05)
+
+
+def _failed(first, members, way, seconds):
+    # Time for the others to say what they saw, and for rank 0 to refuse by itself.
+    wait([each for each in members if each.works], way.grace)
+    first = way.cause(first)
+    if first.status == _REFUSED and any(each.log is None and each.status == _REFUSED for each in (first, *members)):
+        return Outcome(_REFUSED)
+    message = f"{first.name} {first.fate()}, {seconds:.0f} s after the start; all ranks are ended.{_shown(first)}"
+    return Outcome(_REFUSED if first.status == _REFUSED else 1, message)
+
+
+def _shown(member):
+    lines = member.last_lines()
+    return f" The end of {member.log}:{lines}" if lines else ""
+
+
+class _Signals:
+    """Counts the signals that ask to stop."""
+
+    def __init__(self):
+        self.count = 0
+        self._before = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame):
+        self.count += 1

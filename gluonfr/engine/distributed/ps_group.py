@@ -1,0 +1,92 @@
+import os
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.distributed.buckets import plain, sum_joined
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.distributed.heartbeat import pulse
+from gluonfr.engine.distributed.values import exchange_values
+
+# What a float32, in which the servers sum, holds exactly.
+_DTYPES = (np.float32, np.float16, np.uint8, np.int8)
+
+
+class PsGroup(Group):
+    """Ranks that talk through ps-lite, which comes with MXNet: its servers do nothing but sum, optimisers stay in the ranks,
+    and so their states can be saved and a run resumed.
+
+    Sums over more than two ranks follow the order in which they arrive: the ranks agree bit for bit, two runs need not.
+
+    Raises
+    ------
+    GluonFRError
+        The process was not started as a worker by a launcher.
+    """
+
+    shards = False
+
+    def __init__(self):
+        try:
+            self.rank, self.size = int(os.environ["DMLC_WORKER_ID"]), int(os.environ["DMLC_NUM_WORKER"])
+        except KeyError as error:
+            raise GluonFRError(
+                f"{error.args[0]} is not set: ranks on ps-lite are started by `gluonfr train --sync ps`."
+            ) from error
+        self._pulse = pulse()
+        self._store = mx.kv.create("dist_sync")
+        self._keys = set()
+
+    def gather(self, array, name):
+        if array.dtype not in _DTYPES:
+            raise TypeError(f"{name}: ps-lite sums in float32, which does not hold every {np.dtype(array.dtype).name}")
+        counts = self.gather_values(len(array))
+        rows = nd.zeros((sum(counts), *array.shape[1:]), ctx=array.context)
+        begin = sum(counts[: self.rank])
+        if len(array):
+            rows[begin : begin + len(array)] = array.astype("float32")
+        self._sum(f"{name}.{'x'.join(map(str, rows.shape))}", rows)
+        return rows.astype(array.dtype)
+
+    def own_rows(self, array, counts, name):
+        total = plain(array)
+        self._sum(f"{name}.{'x'.join(map(str, array.shape))}", total)
+        begin = sum(counts[: self.rank])
+        return total[begin : begin + counts[self.rank]]
+
+    def sum_gradients(self, gradients):
+        sum_joined(gradients, lambda number, array: self._sum(f"gradients.{number}.{array.size}", array, -number))
+
+    def broadcast(self, arrays):
+        for i, array in enumerate(arrays):
+            value = nd.zeros_like(array) if self.rank else plain(array)
+            self._sum(f"broadcast.{i}.{'x'.join(map(str, array.shape))}", value)
+            array[:] = value
+        nd.waitall()
+
+    def gather_values(self, value):
+        return exchange_values(value, self._exchange)
+
+    def beat(self):
+        if self._pulse is not None:
+            self._pulse.beat()
+
+    def close(self):
+        self.barrier()
+
+    def _exchange(self, row):
+        table = np.zeros((self.size, len(row)), np.float32)
+        table[self.rank] = row
+        total = nd.array(table)
+        self._sum(f"values.{len(row)}", total)
+        return total.asnumpy().astype(np.uint8)
+
+    def _sum(self, name, array, priority=0):
+        if name not in self._keys:
+            self._keys.add(name)
+            self._store.init(name, nd.zeros(array.shape, dtype=array.dtype))
+        self._store.push(name, array, priority)
+        self._store.pull(name, array, priority)
+        self.beat()

@@ -1,0 +1,139 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Optional
+
+_BOUND = os.path.join(os.path.dirname(__file__), "parent_death.py")
+_LAST_LINES = 15
+
+
+@dataclass
+class Member:
+    """A process of a run, in a process group of its own.
+
+    Attributes
+    ----------
+    name : str
+        Such as 'rank 1'.
+    process : Popen or None
+        None for a process on another machine that has ended.
+    log : str or None
+        File of its output; None for the terminal.
+    begin : int
+        Where the output of this start begins in the file.
+    works : bool
+        Whether the run is over when it has ended, with others of this kind.
+    told : int
+        Status of what has no process here.
+    relay : Thread, optional
+        Writes its log.
+    """
+
+    name: str
+    process: Optional[subprocess.Popen]
+    log: Optional[str] = None
+    begin: int = 0
+    works: bool = True
+    told: int = 0
+    relay: Optional[threading.Thread] = None
+
+    @property
+    def status(self):
+        """Exit status, negative for a signal; None while it runs."""
+        return self.told if self.process is None else self.process.poll()
+
+    def fate(self):
+        """How it ended, as the predicate of a sentence."""
+        if self.status >= 0:
+            return f"ended with status {self.status}"
+        return f"was killed by {signal.Signals(-self.status).name}"
+
+    def written(self):
+        """The end of what it wrote; empty where that went to the terminal."""
+        if self.log is None or not os.path.exists(self.log):
+            return ""
+        if self.relay is not None:
+            self.relay.join(2)
+        with open(self.log, "rb") as file:
+            file.seek(self.begin)
+            return file.read()[-20000:].decode("utf-8", "replace")
+
+    def last_lines(self):
+        """The last lines of what it wrote, indented."""
+        lines = [line for line in self.written().splitlines() if line.strip()][-_LAST_LINES:]
+        return "".join(f"\n  {line}" for line in lines)
+
+
+def start(command, environment, name, log=None, works=True, relayed=None):
+    """Start a member of a run; it is killed with this process, however that ends.
+
+    Parameters
+    ----------
+    command : list of str
+    environment : dict
+        On top of this process's own.
+    name, log, works
+        See `Member`.
+    relayed : bytes, optional
+        Regular expression of how lines begin that go to the terminal without that beginning, instead of the log.
+    """
+    file, begin, relay = None, 0, None
+    if log is not None:
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        # What an earlier start wrote stays.
+        file = open(log, "ab")  # noqa: SIM115
+        begin = file.tell()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-E", "-S", _BOUND, str(os.getpid()), *command],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file if relayed is None else subprocess.PIPE,
+            stderr=file if relayed is None else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if relayed is not None:
+            relay = threading.Thread(target=_relay, args=(process.stdout, log, relayed), daemon=True)
+            relay.start()
+    finally:
+        if file is not None:
+            file.close()
+    return Member(name, process, log, begin, works, relay=relay)
+
+
+def _relay(lines, log, relayed):
+    with open(log, "ab", buffering=0) as file:
+        for line in lines:
+            begin = re.match(relayed, line)
+            if begin:
+                sys.stderr.write(line[begin.end() :].decode("utf-8", "replace"))
+                sys.stderr.flush()
+            else:
+                file.write(line)
+
+
+def wait(members, seconds):
+    """Wait until all have ended, or so many seconds; returns whether they have."""
+    deadline = time.monotonic() + seconds
+    while any(each.status is None for each in members):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def kill(members):
+    """End all, and what they started in their process groups, and wait for it."""
+    for each in members:
+        try:
+            # Also after its leader has ended: others of the group may be there.
+            os.killpg(each.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    for each in members:
+        each.process.wait()

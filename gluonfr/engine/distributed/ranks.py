@@ -1,0 +1,92 @@
+"""How a process takes part as a rank."""
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+
+from mxnet.base import MXNetError
+
+from gluonfr.core import GluonFRError, file_sentence
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.distributed.start_methods import LEFT_ALONE, LOGS
+
+# Errors of files that starting again does not mend.
+_LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EFBIG)
+
+
+def is_rank():
+    """Whether a launcher started this process as one of several."""
+    return "HOROVOD_SIZE" in os.environ or os.environ.get("DMLC_ROLE") == "worker"
+
+
+def make_group():
+    """The group that this process was started in, as its environment has it: on Horovod, on ps-lite, or alone.
+
+    Raises
+    ------
+    GluonFRError
+        The launcher cannot be reached, or Horovod does not work here.
+    """
+    if not is_rank():
+        return Group()
+    _redirect()
+    if "HOROVOD_SIZE" in os.environ:
+        from gluonfr.engine.distributed.horovod_group import HorovodGroup
+
+        return HorovodGroup()
+    from gluonfr.engine.distributed.ps_group import PsGroup
+
+    return PsGroup()
+
+
+@contextlib.contextmanager
+def joined(name="gluonfr train"):
+    """`make_group`, left in order at the end. A rank that fails says why, as the command `name`, and leaves at once: what
+    an orderly end waits for are the others, who wait for this one."""
+    group = make_group()
+    if group.size == 1:
+        yield group
+        return
+    try:
+        yield group
+        group.close()
+    except GluonFRError as error:
+        _leave(f"{name}: {error}", 2)
+    except OSError as error:
+        if error.errno in _LASTING:
+            _leave(f"{name}: rank {group.rank}: {file_sentence(error)}", 2)
+        _leave(traceback.format_exc(), 1)
+    except MXNetError as error:
+        if "Horovod has been shut down" in str(error):
+            _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", LEFT_ALONE)
+        _leave(traceback.format_exc(), 1)
+    except BaseException:
+        _leave(traceback.format_exc(), 1)
+
+
+def own_gpus(gpus):
+    """This rank's one of the GPUs that were given for the ranks of a machine; all where this process is no rank."""
+    local = int(os.environ.get("HOROVOD_LOCAL_RANK", os.environ.get("DMLC_WORKER_ID", 0)))
+    return gpus[local : local + 1] if is_rank() and len(gpus) > 1 else gpus
+
+
+def _leave(message, status):
+    try:
+        print(message, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # Also where the disk that is full is the one of the log.
+        os._exit(status)
+
+
+def _redirect():
+    """Under `horovodrun` all ranks share the terminal: all but rank 0 write to files of their own instead."""
+    folder, rank = os.environ.get(LOGS), os.environ.get("HOROVOD_RANK", "0")
+    if folder and rank != "0":
+        os.makedirs(folder, exist_ok=True)
+        file = os.open(os.path.join(folder, f"{rank}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        for number in (1, 2):
+            os.dup2(file, number)

@@ -1,0 +1,44 @@
+"""`python remote_watchdog.py COMMAND...` runs COMMAND as a rank on another machine.
+
+The rank is killed when the launcher is gone or silent.
+
+A stopped rank cannot end itself, and what ssh started outlives ssh. Run as a file, because it has to be quick.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+_BOUND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parent_death.py")
+
+
+def _follow(child):
+    address = os.environ["GLUONFR_WATCH_ADDRESS"]
+    host, _, port = address.rpartition(":")
+    timeout = float(os.environ["GLUONFR_WATCH_TIMEOUT"])
+    try:
+        with socket.create_connection((host, int(port)), min(timeout, 30)) as connection:
+            connection.settimeout(timeout)
+            # No rank: whether that goes on, it says itself.
+            connection.sendall(f"{os.environ['GLUONFR_WATCH_TOKEN']} -1\n".encode("ascii"))
+            while True:
+                connection.sendall(b"0\n")
+                if not connection.recv(1):
+                    break
+                time.sleep(min(1.0, timeout / 10))
+        why = "has ended"
+    except OSError as error:
+        why = f"cannot be reached ({error})"
+    # First, because nobody may read any more what is said.
+    child.kill()
+    print(f"{socket.gethostname()}: the launcher at {address} {why}.", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    rank = subprocess.Popen([sys.executable, "-E", "-S", _BOUND, str(os.getpid()), *sys.argv[1:]])
+    threading.Thread(target=_follow, args=(rank,), daemon=True).start()
+    status = rank.wait()
+    sys.exit(status if status >= 0 else 128 - status)

@@ -1,0 +1,180 @@
+import numpy as np
+from mxnet import autograd, nd
+from mxnet.gluon import Block
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.heads.tuples import form_pairs, form_triplets
+from gluonfr.nn import NormDense
+
+
+def make_head(loss, classes, embedding_size, group=None):
+    """The head that a loss needs: one that gathers where a sample's loss depends on others of the batch, a plain one where
+    it does not.
+
+    Parameters
+    ----------
+    loss : gluonfr.loss.FRLoss
+        It says so by `whole_batch`, or by `needs_groups` or `takes`, which imply it.
+    classes, embedding_size : int
+    group : Group, optional
+        The processes that train together. Each compares the images of its own part of a batch.
+
+    Returns
+    -------
+    PlainHead or GatheringHead
+    """
+    gathers = any(getattr(loss, name, None) for name in ("whole_batch", "needs_groups", "takes"))
+    return (GatheringHead if gathers else PlainHead)(loss, classes, embedding_size, group)
+
+
+class PlainHead(Block):
+    """Classifier and loss on each device: `head(embeddings, labels) -> losses`, lists with one entry a device.
+
+    Parameters
+    ----------
+    loss : gluonfr.loss.FRLoss
+        Says by its attributes what it eats, how many rows (`outputs`) and which norms the classifier has, or whether the
+        embeddings are normalised where there is none.
+    classes, embedding_size : int
+    group : Group, optional
+        The processes that train together, over all of which the loss's own state is moved.
+
+    Inputs:
+        - **embeddings**: list of (N_k, D).
+        - **labels**: list of (N_k,).
+    Outputs:
+        - **losses**: list of (N_k,).
+
+    Attributes
+    ----------
+    classifier : NormDense or None
+        None for a loss on embeddings.
+    own_parameters, shards : tuple
+        What each device has alone: nothing, all have all.
+    """
+
+    own_parameters = shards = ()
+
+    def __init__(self, loss, classes, embedding_size, group=None, **kwargs):
+        super().__init__(**kwargs)
+        self._group = group or Group()
+        if self._group.size > 1 and loss.advances:
+            loss.join = lambda array: self._group.gather(array, "state")
+        with self.name_scope():
+            self.classifier = None
+            if loss.eats != "embedding":
+                rows = getattr(loss, "outputs", classes)
+                self.classifier = NormDense(rows, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
+            self.loss = loss
+        self._last = [], []
+
+    def forward(self, embeddings, labels):
+        embeddings = self._take(embeddings, labels)
+        return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
+
+    @property
+    def classifier_weights(self):
+        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        return [] if self.classifier is None else [self.classifier.weight]
+
+    def begin(self, labels, step_number):
+        """Before the passes of a training step: nothing, since every pass has all that it needs."""
+
+    def backward(self, losses, scale=1.0):
+        """Gradients of the last pass's losses, times `scale`."""
+        autograd.backward(losses, None if scale == 1 else [nd.full(each.shape, scale, each.context) for each in losses])
+
+    def step(self):
+        """Advance the loss's own state; once per training step."""
+        embeddings, labels = self._last
+        self._last = [], []
+        if self._group.size > 1 and self.loss.advances:
+            embeddings, labels = ([self.loss.join(each)] for each in gathered(embeddings[0].context, embeddings, labels))
+        self.loss.step(embeddings, labels)
+
+    def forget(self):
+        """In place of `step`, where a step was not taken."""
+        self._last = [], []
+        self.loss.forget()
+
+    def _take(self, embeddings, labels):
+        """The embeddings as the loss wants them, which are what its `step` is shown, too."""
+        if self.classifier is None and self.loss.feature_norm:
+            embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
+        if autograd.is_recording():
+            for kept, new in zip(self._last, ([each.detach() for each in embeddings], labels)):
+                kept.extend(new)
+        return embeddings
+
+    def _compute(self, embedding, label):
+        if self.classifier is None:
+            return self.loss(embedding, label)
+        return self.loss(self.classifier(embedding), label, *((embedding,) if self.loss.needs_embedding else ()))
+
+
+class GatheringHead(PlainHead):
+    """For losses in which the images of a batch meet: the embeddings of all devices come together, so that several devices
+    give what one gives. Gradients flow back to the devices that the embeddings came from.
+
+    The first device computes the loss for all. Where classifier or loss have something to train, every device computes it
+    and answers for its own rows, which takes no longer: so their gradients are sums over devices like all others.
+
+    A loss that `takes` 'pairs' or 'triplets' is given those that `form_pairs` and `form_triplets` form of the batch, and a
+    row is the mean over its anchor's.
+
+    Parameters, inputs and outputs as `PlainHead`.
+    """
+
+    def __init__(self, loss, classes, embedding_size, group=None, **kwargs):
+        super().__init__(loss, classes, embedding_size, group, **kwargs)
+        takes = getattr(loss, "takes", None)
+        if takes not in (None, "pairs", "triplets"):
+            raise GluonFRError(f"{type(loss).__name__} takes {takes!r}; a head forms 'pairs' and 'triplets'.")
+        self._rows = {None: self._whole_batch, "pairs": self._pairs, "triplets": self._triplets}[takes]
+
+    def forward(self, embeddings, labels):
+        embeddings = self._take(embeddings, labels)
+        rows = row_slices(embeddings)
+        contexts = [each.context for each in embeddings]
+        if any(parameter.grad_req != "null" for parameter in self.collect_params().values()):
+            return [self._rows(*gathered(context, embeddings, labels), own) for context, own in zip(contexts, rows)]
+        losses = self._rows(*gathered(contexts[0], embeddings, labels), slice(0, rows[-1].stop))
+        return [losses[own].as_in_context(context) for context, own in zip(contexts, rows)]
+
+    def _whole_batch(self, embeddings, labels, own):
+        return self._compute(embeddings, labels)[own]
+
+    def _triplets(self, embeddings, labels, own):
+        positives, negatives, weights = (each[own] for each in form_triplets(labels.asnumpy()))
+        others = [_pick(embeddings, places) for places in (positives, negatives)]
+        return _weigh(self.loss(_repeat(embeddings[own], weights), *others), weights)
+
+    def _pairs(self, embeddings, labels, own):
+        others, issame, weights = (each[own] for each in form_pairs(labels.asnumpy()))
+        issame = nd.array(issame.ravel(), ctx=embeddings.context)
+        return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
+
+
+def row_slices(arrays):
+    """Where the rows of each array stand when all are joined."""
+    ends = np.cumsum([len(each) for each in arrays]).tolist()
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
+
+
+def gathered(context, *lists):
+    """Each list of arrays, one a device, joined on this one."""
+    return [nd.concat(*[part.as_in_context(context) for part in parts], dim=0) for parts in lists]
+
+
+def _repeat(anchors, weights):
+    return nd.repeat(anchors, weights.shape[1], axis=0)
+
+
+def _pick(embeddings, places):
+    return nd.take(embeddings, nd.array(places.ravel(), ctx=embeddings.context, dtype="int32"), axis=0)
+
+
+def _weigh(loss, weights):
+    """Losses (N * T,) with weights (N, T) -> (N,)."""
+    return (loss.reshape(weights.shape) * nd.array(weights, ctx=loss.context)).sum(axis=1)

@@ -1,0 +1,140 @@
+import logging
+import math
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.heads.plain import make_head
+from gluonfr.engine.heads.sharded import ShardedHead
+from gluonfr.loss import ClassifierLoss
+
+logger = logging.getLogger(__name__)
+
+# Classes from which on a classifier is divided over several devices: there its weights, gradients and momentum of 128 numbers
+# take 77 MB a device, and their exchange more than the networks'.
+MANY = 50_000
+# So many matrices of a number a logit a step makes, divided and plain: measured by `benchmarks/classifier.py` on CPUs.
+DIVIDED, PLAIN = 5, 2
+
+
+def choose_head(options, loss, classes, embedding_size, contexts, group, before=None):
+    """The head that a run's options ask for, and a log line that says which, why, and what memory it takes.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    loss : gluonfr.loss.FRLoss
+    classes, embedding_size : int
+    contexts : list of Context
+    group : Group
+    before : 'plain' or 'sharded', optional
+        What the checkpoint has with which the run goes on: 'auto' keeps to it.
+
+    Raises
+    ------
+    GluonFRError
+        The classes of this loss, or over these processes, cannot be divided; a sample that may be smaller than the
+        identities of a batch.
+    """
+    devices = group.size * len(contexts)
+    kind, why = _kind(options, loss, classes, devices, group, before)
+    if kind == "plain":
+        head = make_head(loss, classes, embedding_size, group)
+        if head.classifier is not None:
+            rows = getattr(loss, "outputs", classes)
+            need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices, PLAIN)
+            logger.info("classifier: plain (%s), %s", why, need)
+        return head
+    if not group.shards:
+        raise GluonFRError("--sync ps exchanges gradients only, so the classes cannot be divided; use --sync horovod.")
+    head = ShardedHead(
+        loss, classes, embedding_size, contexts, group, options.sample_rate, options.seed, options.sample_correction
+    )
+    # All ranks look at all shards, so that all of them go on or none.
+    for begin, end, sampled in zip(head.ends, head.ends[1:], head.counts):
+        most = min(options.people or options.batch_size, end - begin)
+        if sampled < most:
+            raise GluonFRError(
+                f"sample_rate {options.sample_rate!r} takes {sampled} of the {end - begin} classes on a device, fewer than the "
+                f"{most} identities that a batch may have there; raise it, or lower the batch size."
+            )
+    shard = max(head.shards, key=lambda each: each.classes)
+    identities = math.ceil((options.people or options.batch_size) * shard.classes / classes)
+    if shard.corrected and shard.sampled < 2 * identities:
+        logger.warning(
+            "in a step with %d identities on a device, %d classes that are not of the batch stand for %d: with a larger "
+            "sample_rate their sum would be steadier",
+            identities,
+            shard.sampled - identities,
+            shard.classes - identities,
+        )
+    logger.info(
+        "classifier: sharded (%s), %d of %d classes a device%s, %s",
+        why,
+        shard.classes,
+        classes,
+        f", {shard.sampled} of them in a step{', corrected' if shard.corrected else ''}" if shard.sampled else "",
+        _need(
+            loss,
+            shard.classes * loss.centres,
+            (shard.sampled or shard.classes) * loss.centres,
+            embedding_size,
+            options,
+            options.batch_size,
+            DIVIDED,
+        ),
+    )
+    return head
+
+
+def _kind(options, loss, classes, devices, group, before):
+    divisible = isinstance(loss, ClassifierLoss)
+    asked = options.classifier == "sharded" or options.sample_rate != 1
+    if asked and not divisible:
+        raise GluonFRError(
+            f"{options.loss} is no softmax over classes alone, so they cannot be divided; use --classifier plain."
+        )
+    if asked:
+        return "sharded", "a sample of the classes was asked for" if options.sample_rate != 1 else "as was asked for"
+    if options.classifier == "plain":
+        return "plain", "as was asked for"
+    if not divisible:
+        return "plain", f"{options.loss} has a term beside the softmax"
+    if before is not None:
+        return before, "as the checkpoint has it"
+    if not group.shards:
+        return "plain", "--sync ps exchanges gradients only"
+    if devices == 1:
+        return "plain", "one device"
+    if classes < MANY:
+        return "plain", f"{classes} classes are fewer than {MANY}"
+    return "sharded", f"{classes} classes are {MANY} or more, on {devices} devices"
+
+
+def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed=True):
+    """Memory of a device for `rows` of a classifier of which a step uses `used`: bytes of what has a number for each weight,
+    and of what has one for each logit of a batch.
+
+    `benchmarks/classifier.py` measures that within a tenth, and some tens of MB that do not grow with the classes.
+
+    Parameters
+    ----------
+    rows, used, size, batch : int
+    matrices : float, default 5
+        Of all logits that a step makes.
+    states : int, default 1
+        Arrays of the optimizer.
+    normed : bool, default True
+        Whether rows are normalised, which takes them and their gradient once more.
+    """
+    # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
+    copies = (1 if used == rows else 4) + (2 if normed else 0)
+    return 4 * size * (rows * (1 + states) + used * copies), 4 * matrices * used * batch
+
+
+def _need(loss, rows, used, size, options, batch, matrices):
+    """The memory of a device in words."""
+    states = 2 if options.optimizer == "adam" else 1
+    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.weight_norm)
+    return (
+        f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
+        f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"
+    )

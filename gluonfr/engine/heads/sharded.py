@@ -1,0 +1,291 @@
+from typing import List, NamedTuple
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, nd
+from mxnet.gluon import Block
+
+from gluonfr.core import GluonFRError
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.heads.class_shard import ClassShard, sample_classes, sample_offset
+from gluonfr.engine.heads.plain import gathered, row_slices
+from gluonfr.loss import ClassifierLoss
+from gluonfr.loss.base import row_norm
+from gluonfr.loss.checks import check_label, nan_unless_finite
+from gluonfr.loss.classifier import exact_log_sum_exp
+
+
+class ShardedHead(Block):
+    """A classifier whose classes are divided over the devices of all processes: `head(embeddings, labels) -> losses`, lists
+    with one entry a device of this process.
+
+    Every device gets the embeddings of the whole batch and computes its classes; the devices exchange two numbers a sample,
+    and the sum over them of what each says about the embeddings goes back to where those came from. No device ever holds
+    the weights, gradients, momentum or logits of all classes.
+
+    Parameters
+    ----------
+    loss : gluonfr.loss.ClassifierLoss
+    classes, embedding_size : int
+    contexts : list of Context
+    group : Group, optional
+        Processes that train together, each with as many devices.
+    sample : float or int, default 1.0
+        Part of the classes, at most 1, or their number over all devices (an int), that a step uses: Partial FC. The classes
+        of the batch are always among them.
+    correct : bool, default False
+        Let each sampled class that is not of the batch count for all those that it stands for, by the log of their number
+        added to its logit: the sum over a sample then estimates that over all classes (sampled softmax,
+        https://arxiv.org/abs/1412.2007), where Partial FC's is that of the sample.
+    seed : int, default 0
+        Of weights and samples.
+
+    Raises
+    ------
+    GluonFRError
+        A loss that is no softmax over classes; more devices than classes; a sample out of range.
+    """
+
+    def __init__(self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, correct=False, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(loss, ClassifierLoss):
+            raise GluonFRError(
+                f"{type(loss).__name__} is no softmax over classes, so they cannot be divided; use the plain head."
+            )
+        self.group, self.contexts, self.seed = group or Group(), list(contexts), seed
+        devices = self.group.size * len(self.contexts)
+        if classes < devices:
+            raise GluonFRError(f"{classes} classes cannot be divided over {devices} devices; use fewer.")
+        self.ends = [classes * k // devices for k in range(devices + 1)]
+        self.counts = _samples(sample, classes, self.ends)
+        self.correct = correct
+        self.classes, self.loss, self.factor = classes, loss, 1.0 if loss._weight is None else loss._weight
+        here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
+        self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
+        self._samples, self._passed = [None] * len(here), None
+        # Of the samples: gradients were given back; the step that they were chosen for has ended.
+        self._given = self._ended = False
+
+    def _shard(self, begin, end, embedding_size, sampled):
+        # The name says which classes they are, in any process.
+        return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, self.correct, prefix=f"classes{begin}_")
+
+    def initialize(self, init=None, ctx=None, **kwargs):
+        """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
+        for parameter in self.loss.shared_parameters.values():
+            parameter.initialize(init, ctx=self.contexts)
+        for shard, context in zip(self.shards, self.contexts):
+            shard.start(context, self.seed)
+
+    def hybridize(self, active=True, **kwargs):
+        """Compile the parts."""
+        for shard in self.shards:
+            shard.hybridize(active, **kwargs)
+
+    def collect_params(self, select=None):
+        """What all devices share: the parameters of the loss."""
+        shared = mx.gluon.ParameterDict()
+        shared._params.update((parameter.name, parameter) for parameter in self.loss.shared_parameters.values())
+        return shared
+
+    def _collect_params_with_prefix(self, prefix=""):
+        # As `collect_params`: what is saved for all devices.
+        prefix = prefix and prefix + "."
+        return {f"{prefix}loss.{name}": parameter for name, parameter in self.loss.shared_parameters.items()}
+
+    @property
+    def own_parameters(self):
+        """What each device has alone: a list a device."""
+        return [shard.own_parameters for shard in self.shards]
+
+    @property
+    def classifier_weights(self):
+        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        return [shard.weight for shard in self.shards]
+
+    @property
+    def sampled(self):
+        """Numbers of the classes that the step uses, an int64 array a shard of this process; None where those are all."""
+        return [each and shard.first + each.ids for shard, each in zip(self.shards, self._samples)]
+
+    def begin(self, labels, step_number):
+        """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
+        # Those before go first, for their memory.
+        self._samples, self._given, self._ended = [None] * len(self.shards), False, False
+        self._samples = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
+
+    def _placed(self):
+        return enumerate(self.shards, self.group.rank * len(self.contexts))
+
+    def _sample(self, shard, place, labels, step_number):
+        if shard.sampled is None:
+            return None
+        here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
+        positives = np.unique(here)
+        ids = sample_classes(shard.classes, shard.sampled, positives, self.seed, step_number, place)
+        rows, more = shard.take(ids), []
+        if shard.corrected:
+            more.append(nd.array(sample_offset(shard.classes, ids, positives), rows[0].context))
+        return _Sample(ids, rows, more)
+
+    def forward(self, embeddings, labels):
+        training = autograd.is_recording()
+        with autograd.pause():
+            for label in labels:
+                check_label(self.loss, label, label.shape[0], self.classes)
+            (local,) = gathered(self.contexts[0], embeddings)
+            everybody = self.group.gather(local, "embeddings")
+            labels, counts = gather_labels(self.group, labels)
+            copies = [everybody.copyto(context) for context in self.contexts]
+        for copy in copies:
+            copy.attach_grad()
+        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._samples)]
+        if self.loss.compares:
+            with autograd.pause():
+                self._add_targets(inputs, labels)
+        parts = [shard(*each) for shard, each in zip(self.shards, inputs)]
+        extras = self._extras(embeddings)
+        with autograd.pause():
+            total, gradients = self._together(parts, everybody, training)
+            begin = sum(counts[: self.group.rank])
+            rows = row_slices(embeddings)
+            losses = [
+                total[begin + own.start : begin + own.stop].as_in_context(each.context) for own, each in zip(rows, embeddings)
+            ]
+            losses = [loss + nan_unless_finite(each.detach()) for loss, each in zip(losses, embeddings)]
+            if extras:
+                losses = [loss + extra for loss, extra in zip(losses, extras)]
+        if training:
+            self._passed = embeddings, rows, counts, copies, parts, gradients, extras
+        return [loss * self.factor for loss in losses] if self.factor != 1 else losses
+
+    def _inputs(self, shard, embedding, sample, labels):
+        """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
+        context = embedding.context
+        if shard.sampled is not None and (sample is None or self._is_over(shard)):
+            raise GluonFRError("no classes are chosen for this step; call head.begin(labels, step_number) before each step.")
+        label = labels - shard.first
+        own = (label >= 0) & (label < shard.classes)
+        label = np.where(own, label, 0)
+        if sample is not None:
+            label = sample.places(label, own)
+        given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
+        return given if sample is None else [*given, *sample.rows, *sample.more]
+
+    def _is_over(self, shard):
+        """Whether the step has ended that classes were chosen for: a trainer that took their gradients marks them as used."""
+        return self._ended or (self._given and not shard.weight.list_data()[0]._fresh_grad)
+
+    def _add_targets(self, inputs, labels):
+        """Tell every part the target's output, which one of them has."""
+        everywhere = []
+        for shard, (embedding, _, own, *_) in zip(self.shards, inputs):
+            label = nd.array(np.clip(labels - shard.first, 0, shard.classes - 1), embedding.context, "int32")
+            everywhere.append(shard.targets(embedding, label, own).as_in_context(self.contexts[0]))
+        outputs = self.group.gather(nd.stack(*everywhere), "targets").sum(axis=0)
+        for given in inputs:
+            given.append(outputs.as_in_context(given[0].context))
+
+    def _extras(self, embeddings):
+        norms = [row_norm(nd, each) for each in embeddings] if self.loss.needs_embedding else [None] * len(embeddings)
+        extras = [self.loss.extra(nd, **({} if norm is None else {"norm": norm})) for norm in norms]
+        return [] if extras[0] is None else extras
+
+    def _together(self, parts, embedding, training):
+        """From what the parts say, the losses (N,) of all ranks and, for each part here, the gradient of its log-sum-exp."""
+        first = self.contexts[0]
+        here = nd.stack(*[nd.stack(*each).as_in_context(first) for each in parts])
+        said = self.group.gather(here, "parts")
+        lse = said[:, 0]
+        total = _log_sum_exp(lse)
+        if training:
+            self.loss.note(said[:, 2].sum(axis=0), _log_sum_exp(said[:, 3]) if self.loss.watches_others else None, embedding)
+        shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
+        return total - said[:, 1].sum(axis=0), shares
+
+    def backward(self, losses, scale=1.0):
+        """Gradients of the last pass's losses, times `scale`: of the classes here, and on to the network."""
+        embeddings, rows, counts, copies, parts, gradients, extras = self._passed
+        self._passed, scale = None, scale * self.factor
+        heads = [part for two in parts for part in two[:2]]
+        toward = [
+            each for gradient in gradients for each in (gradient * scale, nd.full(gradient.shape, -scale, gradient.context))
+        ]
+        autograd.backward(heads, toward)
+        first = self.contexts[0]
+        whole = sum((copy.grad.as_in_context(first) for copy in copies[1:]), copies[0].grad)
+        whole = self.group.own_rows(whole, counts, "gradients")
+        toward = [whole[own].as_in_context(each.context) for own, each in zip(rows, embeddings)]
+        toward += [nd.full(extra.shape, scale, extra.context) for extra in extras]
+        autograd.backward([*embeddings, *extras], toward)
+        # Last, since it waits. What came so far, where the step has more passes.
+        for shard, sample in zip(self.shards, self._samples):
+            if sample is not None:
+                shard.give_back(sample.ids, sample.rows)
+        self._given = True
+
+    def step(self):
+        """Advance the loss's own state; once per training step, which ends with it."""
+        self.loss.step()
+        self._ended = True
+
+    def forget(self):
+        """In place of `step`, where a step was not taken."""
+        self.loss.forget()
+        self._ended = True
+
+
+class _Sample(NamedTuple):
+    """What a step uses of a shard: `ids` of the classes, int64, ascending; their `rows`; and `more` that the shard is given."""
+
+    ids: np.ndarray
+    rows: List
+    more: List
+
+    def places(self, label, own):
+        """Where the classes `label` stand in the sample, int64 (N,), 0 where they are not the shard's own."""
+        places = np.where(own, np.minimum(np.searchsorted(self.ids, label), len(self.ids) - 1), 0)
+        if (self.ids[places] != label)[own].any():
+            raise GluonFRError(
+                "a label of the batch is not in the sample; call head.begin(labels, step_number) before each step."
+            )
+        return places
+
+
+def gather_labels(group, labels):
+    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device.
+
+    In a group that has no shards, the labels are this rank's.
+    """
+    own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
+    if group.size == 1:
+        return own, [len(own)]
+    if not group.shards:
+        # Nobody there asks for the others' labels.
+        return own, group.gather_values(len(own))
+    said = group.gather(nd.array([len(own), *own], mx.cpu(), "int32"), "labels").asnumpy().astype(np.int64)
+    counts, everybody = [], []
+    while len(said):
+        counts.append(int(said[0]))
+        everybody.append(said[1 : 1 + counts[-1]])
+        said = said[1 + counts[-1] :]
+    return np.concatenate(everybody), counts
+
+
+def _samples(sample, classes, ends):
+    """How many classes of each part a step uses."""
+    whole = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool) and sample > 1
+    if not whole and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
+        raise GluonFRError(
+            f"sample is a part of the classes above 0 and up to 1, or their number as an integer, got {sample!r}."
+        )
+    if whole and sample > classes:
+        raise GluonFRError(f"a sample of {sample} classes cannot be drawn from {classes}; give fewer, or a part such as 0.1.")
+    # Rounded at the ends of the parts, so that the sum is right.
+    places = [round(end * (sample / classes if whole else sample)) for end in ends]
+    return [max(1, after - before) for before, after in zip(places, places[1:])]
+
+
+def _log_sum_exp(parts):
+    """(K, N) -> (N,)."""
+    return parts[0] if parts.shape[0] == 1 else exact_log_sum_exp(nd, parts, axis=0)

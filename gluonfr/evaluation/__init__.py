@@ -1,0 +1,8 @@
+"""Evaluation protocols end to end: verification, identification, MegaFace, IJB, and the HTML report."""
+
+from gluonfr.evaluation.report import ReportEntry, write_report
+
+__all__ = [
+    "ReportEntry",
+    "write_report",
+]

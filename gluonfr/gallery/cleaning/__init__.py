@@ -1,8 +1,0 @@
-"""Wrong labels, people under two labels, copies, and people of a test set, in a training set."""
-
-from gluonfr.gallery.cleaning.apply import apply_changes, is_report, need_report_of
-from gluonfr.gallery.cleaning.clean import Findings, analyse, clean
-from gluonfr.gallery.cleaning.embedded import Embedded, embed_set
-from gluonfr.gallery.cleaning.sets import open_set
-
-__all__ = ["Embedded", "Findings", "analyse", "apply_changes", "clean", "embed_set", "is_report", "need_report_of", "open_set"]

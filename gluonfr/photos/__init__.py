@@ -1,0 +1,15 @@
+"""From image files to faces: reading photos and videos, packing training sets, making verification sets."""
+
+from gluonfr.photos.find import find_images, find_pictures
+from gluonfr.photos.packing import make_cropper, pack
+from gluonfr.photos.reading import Photo, Refused, read_file
+
+__all__ = [
+    "Photo",
+    "Refused",
+    "find_images",
+    "find_pictures",
+    "make_cropper",
+    "pack",
+    "read_file",
+]

@@ -1,5 +1,0 @@
-"""A gallery as a page and a JSON API over HTTP."""
-
-from gluonfr.serve.server import listen, serve_gallery
-
-__all__ = ["listen", "serve_gallery"]

@@ -1,0 +1,80 @@
+import importlib.util
+import itertools
+import shutil
+
+import pytest
+from made_up import CARD
+
+from gluonfr.apps.gallery.gallery import Gallery
+
+# Each change on a Milvus server waits for its clock: these tests show the most, the others run with the long variants.
+QUICK_ON_MILVUS = {
+    "test_search_equals_a_search_by_hand",
+    "test_the_same_photo_twice_is_one",
+    "test_rename_merge_remove",
+    "test_any_text_is_a_name[milvus-0]",
+}
+NUMBERS = itertools.count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        on_milvus = getattr(item, "callspec", None) and item.callspec.params.get("where") == "milvus"
+        if on_milvus and not {item.name, item.originalname} & QUICK_ON_MILVUS:
+            item.add_marker(pytest.mark.full)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "g.db")
+
+
+@pytest.fixture(scope="session")
+def new_milvus_server(request, tmp_path_factory):
+    """A function that starts a Milvus server, which takes some seconds, and a quarter of a minute more the first time."""
+    for package in ("milvus", "pymilvus"):
+        if not importlib.util.find_spec(package):
+            pytest.skip(f"{package} is not installed")
+    from milvus_process import MilvusProcess
+
+    cache, started = getattr(request.config, "cache", None), []
+
+    def new():
+        programs = cache.mkdir("milvus-programs") if cache else tmp_path_factory.mktemp("milvus-programs")
+        started.append(MilvusProcess(tmp_path_factory.mktemp("milvus"), programs))
+        started[-1].start()
+        return started[-1]
+
+    yield new
+    for server in started:
+        server.kill()
+        shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(new_milvus_server):
+    """The Milvus server of most tests."""
+    return new_milvus_server()
+
+
+# Every engine is held to the same tests: the place of a gallery that is not there yet.
+@pytest.fixture(params=["sqlite", "milvus"])
+def where(request, path):
+    if request.param == "sqlite":
+        return path
+    return f"{request.getfixturevalue('milvus_server').address}/test{next(NUMBERS)}"
+
+
+@pytest.fixture
+def open_gallery(where):
+    """A function that opens the gallery, again and again."""
+    opened = []
+
+    def again(card=CARD):
+        opened.append(Gallery(where, card))
+        return opened[-1]
+
+    yield again
+    for each in opened:
+        each.close()

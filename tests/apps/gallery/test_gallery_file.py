@@ -1,0 +1,187 @@
+"""The embedded engine's file: no gallery, damaged, locked, read-only, on a full disk."""
+
+import os
+import shutil
+import signal
+import sqlite3
+
+import pytest
+from made_up import CARD, child_of, faces_of
+
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.core import GluonFRError
+
+
+def test_what_is_no_gallery_is_refused(path, tmp_path):
+    with pytest.raises(GluonFRError, match="is missing"):
+        Gallery(path, CARD, create=False)
+    with pytest.raises(GluonFRError, match="is missing"):
+        Gallery(path)
+    with pytest.raises(GluonFRError, match="is a folder"):
+        Gallery(tmp_path, CARD)
+    (tmp_path / "text").write_text("this is no gallery at all")
+    with pytest.raises(GluonFRError, match="no gallery"):
+        Gallery(tmp_path / "text", CARD)
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE t (x)")
+    other.close()
+    with pytest.raises(GluonFRError, match="but no gallery"):
+        Gallery(tmp_path / "other.db", CARD)
+    with pytest.raises(GluonFRError, match="cannot be written there"):
+        Gallery(tmp_path / "text" / "g.db", CARD)
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA user_version = 2")
+    raw.close()
+    with pytest.raises(GluonFRError, match="has format 2 and this gluonfr knows 1"):
+        Gallery(path, CARD)
+
+
+def test_damage_is_one_sentence(path, tmp_path):
+    with Gallery(path, CARD) as gallery:
+        for person in range(40):
+            gallery.enroll(f"p{person}", faces_of(person))
+    with open(path, "rb") as file:
+        whole = file.read()
+    damaged = str(tmp_path / "damaged.db")
+    refused = 0
+    for place in range(0, len(whole), 4096):
+        with open(damaged, "wb") as file:
+            file.write(whole[:place] + os.urandom(2048) + whole[place + 2048 :])
+        try:
+            with Gallery(damaged, CARD) as gallery:
+                gallery.identify(faces_of(3))
+                gallery.people()
+        except GluonFRError as error:
+            assert str(error).count("\n") == 0 and "damaged.db" in str(error)
+            refused += 1
+    assert refused > 5
+    with open(damaged, "wb") as file:
+        file.write(whole[: len(whole) // 2])
+    with pytest.raises(GluonFRError, match="damaged"):
+        Gallery(damaged, CARD)
+
+
+def test_a_locked_file_is_said_to_be(path, monkeypatch):
+    monkeypatch.setattr("gluonfr.apps.gallery.sqlite_store.WAIT", 0.1)
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+        gallery.threshold()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        gallery._engine._file.execute("PRAGMA busy_timeout=100")
+        with pytest.raises(GluonFRError, match="another process is writing"):
+            gallery.enroll("b", faces_of(1))
+        # Reading goes on.
+        assert gallery.identify(faces_of(0))[0].matches[0].name == "a"
+        other.execute("ROLLBACK")
+        other.close()
+        gallery.enroll("b", faces_of(1))
+        assert gallery.count() == (2, 6)
+
+
+def test_a_full_disk_loses_nothing(path):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+        file = gallery._engine._file
+        file.execute(f"PRAGMA max_page_count={file.execute('PRAGMA page_count').fetchone()[0]}")
+        with pytest.raises(GluonFRError, match="the disk is full"):
+            gallery.enroll("b", faces_of(1, 2000))
+        assert gallery.count() == (1, 3) and [person.name for person in gallery.people()] == ["a"]
+        file.execute("PRAGMA max_page_count=1000000")
+        gallery.enroll("b", faces_of(1, 2000))
+        assert gallery.count() == (2, 2003)
+
+
+def test_a_disk_that_takes_no_more_loses_nothing(path):
+    """The limit on the size of files makes real writes fail."""
+    import resource
+
+    def work(say):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        gallery = Gallery(path, CARD)
+        gallery.enroll("a", faces_of(0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        try:
+            for number in range(100):
+                gallery.enroll(f"b{number}", faces_of(number, 50), [os.urandom(32) for _ in range(50)])
+                say(f"b{number}")
+        except GluonFRError as error:
+            say(str(error))
+
+    child, pipe = child_of(work)
+    os.waitpid(child, 0)
+    with os.fdopen(pipe) as said:
+        *done, error = said.read().splitlines()
+    assert "the disk" in error and "nothing of this change was kept" in error
+    with Gallery(path, CARD) as gallery:
+        assert [person.name for person in gallery.people()] == ["a", *done]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody who may not write")
+def test_a_file_that_may_only_be_read_can_be_asked(tmp_path):
+    folder = tmp_path / "fixed"
+    folder.mkdir()
+    path = str(folder / "g.db")
+    with Gallery(path, CARD) as gallery:
+        for person in range(5):
+            gallery.enroll(f"p{person}", faces_of(person))
+    os.chmod(path, 0o444)
+
+    def work(say):
+        os.setuid(65534)
+        with Gallery(path, create=False) as gallery:
+            say(gallery.identify(faces_of(3))[0].matches[0].name)
+            try:
+                gallery.enroll("x", faces_of(9))
+            except GluonFRError as error:
+                say(str(error))
+
+    for parent in [tmp_path, *list(tmp_path.parents)[:3]]:
+        os.chmod(parent, 0o755)
+    for mode in (0o777, 0o555):
+        os.chmod(folder, mode)
+        child, pipe = child_of(work)
+        os.waitpid(child, 0)
+        with os.fdopen(pipe) as said:
+            name, error = said.read().splitlines()
+        assert name == "p3" and "may only be read" in error
+    shutil.rmtree(folder)
+
+
+def test_a_file_that_is_gone_takes_no_change(path):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+        os.rename(path, path + ".moved")
+        for another in (False, True):
+            if another:
+                Gallery(path, CARD).close()
+            for change in (lambda: gallery.enroll("b", faces_of(1)), lambda: gallery.remove("a")):
+                with pytest.raises(GluonFRError, match="was moved, deleted or replaced"):
+                    change()
+        # What was there can still be asked.
+        assert gallery.identify(faces_of(0)[:1])[0].matches[0].name == "a"
+
+
+def test_a_path_may_hold_any_byte(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"g\xff?%20.db")
+    with Gallery(os.fsdecode(path), CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+    assert os.path.exists(path)
+    with Gallery(os.fsdecode(path)) as gallery:
+        assert gallery.count() == (1, 3)
+
+
+def test_a_merge_forgets_the_scores_of_strangers(path, monkeypatch):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll_people({f"p{person}": (faces_of(person), None, None) for person in range(60)})
+        taken, strangers = [], gallery._engine.strangers
+        monkeypatch.setattr(gallery._engine, "strangers", lambda: taken.append(1) or strangers())
+        gallery.threshold(0.1)
+        gallery.merge("p0", "p1")
+        gallery.threshold(0.1)
+        assert len(taken) == 2
+        for rate in (0, 1e-10, 1, float("nan")):
+            with pytest.raises(GluonFRError, match="fpir must be"):
+                gallery.threshold(rate)

@@ -1,0 +1,270 @@
+"""What only an engine on a server has: an address, a server that goes away, changes that are cut off, writers elsewhere."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from made_up import CARD, faces_of
+
+from gluonfr.apps.gallery.enrolling import report_beside
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.cli import main
+from gluonfr.core import GluonFRError
+
+pymilvus = pytest.importorskip("pymilvus")
+PHOTOS = 5
+
+
+@pytest.fixture
+def address(milvus_server, request):
+    name = "".join(each if each.isalnum() else "_" for each in request.node.name)
+    return f"{milvus_server.address}/{name}"
+
+
+def test_an_address_is_checked_before_anything_is_asked():
+    for wrong in ("milvus://", "milvus://host", "milvus://host/", "milvus://host/1a", "milvus://host/a-b", "milvus://host/a/b"):
+        with pytest.raises(GluonFRError, match="write milvus://HOST:PORT/NAME"):
+            Gallery(wrong, CARD)
+    with pytest.raises(GluonFRError, match="write milvus") as told:
+        Gallery("milvus://ann:secret@host:port/a", CARD)
+    assert "secret" not in str(told.value)
+    assert report_beside("milvus://ann:secret@host:1/who") == "who.left_out.csv"
+
+
+def test_a_server_that_is_not_there_is_one_sentence_in_bounded_time(monkeypatch, capsys):
+    monkeypatch.setattr("gluonfr.apps.gallery.milvus_server.CONNECT", 1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"milvus://ann:secret@127.0.0.1:{nobody.getsockname()[1]}/who"
+        start = time.monotonic()
+        assert main(["people", "--gallery", address]) == 2
+    said = capsys.readouterr().err
+    assert time.monotonic() - start < 10
+    assert "no Milvus server answers there within 1 s" in said and "secret" not in said and "Traceback" not in said
+
+
+def test_what_a_killed_process_left_is_never_seen_and_taken_away(address, monkeypatch, capsys):
+    with Gallery(address, CARD) as gallery:
+        gallery.enroll("a", faces_of(0))
+        engine = gallery._engine
+
+        # Cut off before the names come, and before the photos go.
+        def cut_off(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "_commit", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                gallery.enroll_people({name: (faces_of(n), None, None) for n, name in ((0 + 1, "a"), (2, "never"))})
+            patch.undo()
+            patch.setattr(engine, "_take_away", cut_off)
+            gallery.enroll("gone", faces_of(3))
+            with pytest.raises(KeyboardInterrupt):
+                gallery.remove("gone")
+        assert gallery.count() == (1, 3) and [person.name for person in gallery.people()] == ["a"]
+        assert [name for name, _ in gallery.entries()] == ["a"] * 3 and gallery.threshold(similarity=0.9).people == 1
+        found = gallery.identify(np.concatenate([faces_of(n) for n in range(4)]), 5)
+        assert {match.name for answer in found for match in answer.matches} == {"a"}
+        assert engine._count_photos("part > 0") == 3 + 3 + 3 + 3
+    # Somebody's removal is finished at once, but what may be a change at work is left alone.
+    with Gallery(address) as gallery:
+        assert gallery._engine._count_photos("part > 0") == 3 + 6
+        # The same photos may come again meanwhile.
+        assert gallery.enroll("again", faces_of(2)) == 3
+    monkeypatch.setattr("gluonfr.apps.gallery.milvus_store._GIVEN_UP", -1)
+    with Gallery(address) as gallery:
+        assert gallery._engine._count_photos("part > 0") == 6 and gallery.count() == (2, 6)
+    assert main(["people", "--gallery", address, "--remove", "again"]) == 0
+    assert "stay on the server's disks" in capsys.readouterr().out
+
+
+@pytest.mark.full
+def test_people_behind_more_photos_than_a_server_gives_are_found(address, monkeypatch):
+    monkeypatch.setattr("gluonfr.apps.gallery.milvus_store.MOST_ROWS", 16)
+    monkeypatch.setattr("gluonfr.apps.gallery.milvus_store._ROWS", 20)
+    rng = np.random.default_rng(0)
+    query = np.eye(16)[0]
+    with Gallery(address, CARD) as gallery:
+        people = {f"p{n}": (query * (9 - n) / 3 + 0.1 * rng.normal(size=(60, 16)), None, None) for n in range(8)}
+        gallery.enroll_people(people)
+        matches = gallery.identify(query, 6)[0].matches
+        best = {
+            name: max((rows / np.linalg.norm(rows, axis=1, keepdims=True)) @ query) for name, (rows, _, _) in people.items()
+        }
+        expected = sorted(best.items(), key=lambda pair: -pair[1])[:6]
+        assert [match.name for match in matches] == [name for name, _ in expected]
+        np.testing.assert_allclose([match.similarity for match in matches], [score for _, score in expected], atol=1e-6)
+        # Photos that are fetched in several portions come in their order.
+        rows = people["p3"][0]
+        entries = [entry.embedding for _, entry in gallery.entries("p3")]
+        np.testing.assert_allclose(entries, rows / np.linalg.norm(rows, axis=1, keepdims=True), atol=1e-6)
+        assert len(list(gallery.entries())) == 480
+
+
+@pytest.mark.full
+def test_a_sample_is_the_same_until_the_gallery_changes(address):
+    with Gallery(address, CARD) as gallery:
+        gallery.enroll_people({f"p{n}": (faces_of(n), None, None) for n in range(200)})
+        names, rows = gallery._engine.sample(100)
+        again, same = gallery._engine.sample(100)
+        assert names == again and len(names) == 100 and (rows == same).all()
+        # Drawn from all of them, and each embedding with its own name.
+        assert len({int(name[1:]) // 50 for name in names}) == 4
+        for name, row in zip(names, rows):
+            assert np.abs(faces_of(int(name[1:])) - row).sum(axis=1).min() < 1e-5
+        assert len(gallery._engine.sample(1000)[0]) == 600
+
+
+_PREPARE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from made_up import CARD, faces_of
+from gluonfr.apps.gallery import Gallery
+
+gallery = Gallery(sys.argv[2], CARD)
+"""
+_CHANGE_FOR_EVER = (
+    _PREPARE
+    + """
+def say(text):
+    print(text, flush=True)
+
+mark, photos = sys.argv[3], int(sys.argv[4])
+say("ready -")
+for number in range(1 << 20):
+    name = f"{mark}-{number:04}"
+    say("enrolling " + name)
+    gallery.enroll(name, faces_of(number, photos), [os.urandom(32) for _ in range(photos)])
+    say("enrolled " + name)
+    if number % 3 == 2:
+        name = f"{mark}-{number - 1:04}"
+        say("removing " + name)
+        gallery.remove(name)
+        say("removed " + name)
+"""
+)
+
+
+def changing(address, mark):
+    command = [sys.executable, "-c", _CHANGE_FOR_EVER, os.path.dirname(__file__), address, mark, str(PHOTOS)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def whole(address, lines, before):
+    """Checks the people against what was said to be done; returns who is there, and how many were enrolled."""
+    # What a killed process asked for last may be on its way.
+    time.sleep(1)
+    done = {}
+    for what, name in (line.split(" ") for line in lines):
+        done.setdefault(what, set()).add(name)
+    enrolling, enrolled, removing, removed = (
+        done.get(what, set()) for what in ("enrolling", "enrolled", "removing", "removed")
+    )
+    with Gallery(address, CARD) as gallery:
+        people = gallery.people()
+        names = {person.name for person in people}
+        assert (before | enrolled) - removing <= names <= (before | enrolling) - removed
+        assert {person.photos for person in people} <= {PHOTOS}
+        # What is counted can also be fetched.
+        fetched = [name for name, _ in gallery.entries()]
+        assert len(fetched) == PHOTOS * len(names) and set(fetched) == names
+    return names, len(enrolled)
+
+
+@pytest.mark.parametrize("when", ["_write_photos", "_commit"])
+def test_two_that_enrol_the_same_photos_at_once(address, monkeypatch, when):
+    with Gallery(address, CARD) as here, Gallery(address, CARD) as there:
+        step, digests = getattr(there._engine, when), [bytes([n]) * 32 for n in range(6)]
+
+        def later(given):
+            # The other one looked for owners before this, and this one's photos are all there after it.
+            monkeypatch.setattr(there._engine, when, step)
+            here.enroll_people({"a": (faces_of(0), digests[:3], None), "b": (faces_of(1), digests[3:], None)})
+            step(given)
+
+        monkeypatch.setattr(there._engine, when, later)
+        there.enroll_people({"a": (faces_of(0), digests[:3], None), "c": (faces_of(1)[:1], digests[3:4], None)})
+        # The last one to write has a photo, and nobody has one that is not there.
+        expected = {"a": 3, "b": 2, "c": 1} if when == "_write_photos" else {"a": 3, "b": 3}
+        with Gallery(address) as again:
+            assert {person.name: person.photos for person in again.people()} == expected
+            assert Counter(name for name, _ in again.entries()) == expected
+
+
+@pytest.mark.full
+def test_nothing_acknowledged_is_lost_when_processes_are_killed(address):
+    there, total, choose = set(), 0, random.Random(0)
+    for mark in range(8):
+        child = changing(address, f"m{mark}")
+        first = child.stdout.readline()
+        time.sleep(choose.uniform(0.5, 2.5))
+        child.send_signal(signal.SIGKILL)
+        # What `communicate` reads lacks what `readline` took in beyond the line.
+        lines = (first + child.stdout.read()).splitlines()
+        child.wait()
+        there, enrolled = whole(address, lines, there)
+        total += enrolled
+    assert total > 8
+
+
+@pytest.mark.full
+def test_a_reader_beside_a_writer_sees_whole_people(address):
+    Gallery(address, CARD).close()
+    child, seen = changing(address, "w"), set()
+    try:
+        child.stdout.readline()
+        with Gallery(address) as reader:
+            end = time.monotonic() + 8
+            while time.monotonic() < end:
+                people, photos = reader.count()
+                assert photos == PHOTOS * people
+                # All photos of whoever is found are there to be found.
+                answer = reader.identify(faces_of(0, PHOTOS), 1, reader.threshold(similarity=0.99))
+                assert {each.name for each in answer} in ({None}, {"w-0000"})
+                seen.add(people)
+    finally:
+        child.kill()
+        child.communicate()
+    assert len(seen) > 3
+
+
+@pytest.mark.full
+def test_processes_that_enrol_the_same_name_make_one_person(address):
+    Gallery(address, CARD).close()
+    code = _PREPARE + (
+        "for number in range(10):\n    gallery.enroll(f'p{number}', faces_of(number), [os.urandom(32) for _ in range(3)])\n"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", code, os.path.dirname(__file__), address]) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    with Gallery(address) as gallery:
+        people = {person.name: person.photos for person in gallery.people()}
+        assert people == {f"p{n}": 6 for n in range(10)}
+
+
+@pytest.mark.full
+def test_a_server_that_is_killed_and_starts_again_is_waited_for(new_milvus_server):
+    server = new_milvus_server()
+    address, there = server.address + "/killed", set()
+    with Gallery(address, CARD) as open_all_the_time:
+        for turn in range(2):
+            child = changing(address, f"k{turn}")
+            lines = [child.stdout.readline() for _ in range(12)]
+            server.kill()
+            time.sleep(2)
+            server.start(wait=False)
+            # Both go on by themselves.
+            lines += [child.stdout.readline() for _ in range(12)]
+            child.kill()
+            lines += child.stdout.read().splitlines()
+            said = child.communicate()[1]
+            assert "does not answer; waiting for it" in said and "Traceback" not in said
+            assert len(open_all_the_time.people()) >= 3
+            there, enrolled = whole(address, [line.strip() for line in lines], there)
+            assert enrolled >= 4

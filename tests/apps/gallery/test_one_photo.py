@@ -1,0 +1,91 @@
+"""Which face of a photo is meant, and by what it is known again."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from made_up import CARD
+from PIL import Image
+
+from gluonfr.align import get_template
+from gluonfr.apps.gallery.enrolling import enroll_folder
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.apps.gallery.one_photo import chosen_face, enroll_photo
+from gluonfr.core import Card, GluonFRError
+from gluonfr.photos.reading import Photo, Refused
+
+BOXES = [(200.0, 40.0, 300.0, 160.0), (20.0, 30.0, 120.0, 150.0), (150.0, 10.0, 170.0, 30.0)]
+
+
+class Camera:
+    """In the place of an `Embedder`: faces where the test says, and the mean colours of a crop's parts as its embedding."""
+
+    card = Card(**{**CARD.to_dict(), "image_size": (112, 112)})
+
+    def __init__(self, boxes=BOXES):
+        self.boxes = np.array(boxes, np.float32).reshape(-1, 4)
+
+    def detect(self, pixels):
+        points = np.array(get_template("arcface").points) / 112
+        marks = [box[:2] + points * (box[2:] - box[:2]) for box in self.boxes]
+        return self.boxes, np.linspace(0.99, 0.9, len(self.boxes)), np.array(marks, np.float32).reshape(-1, 5, 2)
+
+    def __call__(self, crops, aligned):
+        assert aligned
+        parts = np.stack([np.asarray(crop, np.float32)[:, :, 0].reshape(4, 28, 4, 28).mean((1, 3)) for crop in crops])
+        return parts.reshape(len(crops), 16)
+
+
+@pytest.fixture
+def content():
+    random = np.random.default_rng(0).integers(0, 256, (200, 320, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(random).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_face_in_a_box_or_the_large_one_in_the_middle(content):
+    pixels = Photo(content).pixels()
+    # The third one is smaller than what is taken.
+    for box, meant in [(BOXES[0], 0), (BOXES[1], 1), ((10, 20, 110, 140), 1), ((205.0, 50.0, 290.0, 155.0), 0)]:
+        chosen = chosen_face(Camera(), pixels, box)
+        assert chosen.face.box == BOXES[meant] and chosen.faces == 2 and not chosen.ambiguous
+    chosen = chosen_face(Camera(), pixels)
+    assert chosen.face.box in BOXES[:2] and chosen.faces == 2 and chosen.ambiguous
+    assert not chosen_face(Camera(BOXES[:1]), pixels).ambiguous
+    elsewhere = [(120, 40, 200, 160), BOXES[2], (0, 0, 320, 200), (300, 160, 200, 40), (60, 60, 60, 60), (np.nan,) * 4]
+    for box in elsewhere:
+        with pytest.raises(Refused, match="no face"):
+            chosen_face(Camera(), pixels, box)
+    with pytest.raises(Refused, match="no face"):
+        chosen_face(Camera(BOXES[2:]), pixels)
+
+
+def test_each_face_of_a_photo_is_a_photo_of_its_own(path, content):
+    pixels = Photo(content).pixels()
+    with Gallery(path, CARD) as gallery:
+        with pytest.raises(Refused, match="several faces"):
+            enroll_photo(gallery, Camera(), "Ann", content, pixels)
+        assert enroll_photo(gallery, Camera(), " Ann ", content, pixels, BOXES[0], "group.png") == 1
+        assert enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[1]) == 1
+        # The same face again, pointed at a little differently.
+        assert enroll_photo(gallery, Camera(), "Ann", content, pixels, (203.0, 41.0, 301.0, 158.0)) == 0
+        with pytest.raises(GluonFRError, match="enrolled as Ann"):
+            enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[0])
+        with pytest.raises(GluonFRError, match="1 to 200"):
+            enroll_photo(gallery, Camera(), " ", content, pixels, BOXES[0])
+        assert [(person.name, person.photos) for person in gallery.people()] == [("Ann", 1), ("Bob", 1)]
+        assert next(gallery.entries("Ann"))[1].source == "group.png"
+
+
+def test_a_photo_of_one_face_is_the_one_that_a_folder_enrols(path, content, tmp_path):
+    (tmp_path / "photos" / "Ann").mkdir(parents=True)
+    (tmp_path / "photos" / "Ann" / "a.png").write_bytes(content)
+    camera, pixels = Camera(BOXES[:1]), Photo(content).pixels()
+    with Gallery(path, CARD) as gallery:
+        assert enroll_photo(gallery, camera, "Ann", content, pixels, BOXES[0]) == 1
+        assert next(gallery.entries())[1].digest == hashlib.sha256(content).digest()
+        done = enroll_folder(gallery, camera, tmp_path / "photos")
+        assert (done.photos, done.before) == (0, 1)
+        assert gallery.count() == (1, 1)

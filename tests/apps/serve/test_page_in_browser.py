@@ -1,0 +1,360 @@
+"""The page in a real browser: what people do with it, by mouse and by keyboard, on a desk and on a phone."""
+
+import json
+import shutil
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from gluonfr.apps.gallery.gallery import Gallery
+
+selenium = pytest.importorskip("selenium", reason="selenium, which drives the browser, is not installed")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+if not (CHROMIUM and DRIVER):
+    pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)", allow_module_level=True)
+
+from selenium.common.exceptions import NoAlertPresentException  # noqa: E402
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+IMG, DROP = "<img src=x onerror=alert(1)>", "'; DROP TABLE person; --"
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+
+
+class Page:
+    """The page, and what a person sees and does on it."""
+
+    def __init__(self, folder, film=None):
+        options = ChromeOptions()
+        options.binary_location = CHROMIUM
+        filmed = [f"--use-file-for-fake-video-capture={film}"] if film else []
+        for argument in [*ARGUMENTS, *filmed, f"--user-data-dir={folder}"]:
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = Chrome(options=options, service=Service(DRIVER))
+
+    def open(self, url, width=1280, scheme="light"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.driver.get("about:blank")
+        self.driver.get_log("browser"), self.driver.get_log("performance")
+        self.driver.get(url)
+        self.until(lambda: all(map(self.text, ("#state", "#people-said", "#threshold-means"))))
+        return self
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector):
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def text(self, selector):
+        return self.run("return document.querySelector(arguments[0]).textContent", selector)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def until(self, true, seconds=20):
+        end = time.monotonic() + seconds
+        while not (said := true()):
+            seen = {each: self.text(each) for each in ("#look-said", "#look-wrong", "#people-said", "#trouble")}
+            assert time.monotonic() < end, seen
+            time.sleep(0.05)
+        return said
+
+    def said(self, part, words):
+        self.until(lambda: words in self.text(f"#{part}-said") + self.text(f"#{part}-wrong"))
+
+    def names(self):
+        return self.run("return [...document.querySelectorAll('#faces h3 bdi')].map(each => each.textContent)")
+
+    def people(self):
+        return self.run("return [...document.querySelectorAll('#people-list bdi')].map(each => each.textContent)")
+
+    def look(self, path):
+        self.one("#photo").send_keys(path)
+        self.said("look", "known (")
+
+    def enroll(self, face, name):
+        box = self.one(f"#enrol-{face}")
+        box.clear()
+        box.send_keys(name, Keys.ENTER)
+        self.said("look", "enrolled with this photo")
+
+    def press(self, *keys):
+        """Keys on whatever has the focus."""
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def focused(self):
+        return self.driver.switch_to.active_element
+
+    def is_quiet(self):
+        """No script of a name ran, nothing failed, and nothing came from anywhere else."""
+        with pytest.raises(NoAlertPresentException):
+            self.driver.switch_to.alert.text  # noqa: B018
+        messages = [json.loads(row["message"])["message"] for row in self.driver.get_log("performance")]
+        asked = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+        here = self.run("return location.origin")
+        assert [url for url in asked if not url.startswith((here, f"blob:{here}", "about:"))] == []
+        # A refusal of the server is logged by the browser as well.
+        wrong = [row["message"] for row in self.driver.get_log("browser") if row["level"] in ("SEVERE", "WARNING")]
+        return [each for each in wrong if "/api/" not in each] == []
+
+    def fits(self, width):
+        script = """
+            const page = document.documentElement;
+            const outside = [...document.querySelectorAll('body *')].filter(
+                (each) => !each.closest('.frame, .hidden, .skip, datalist, dialog:not([open])')
+                    && each.getBoundingClientRect().right > innerWidth + 1);
+            return [innerWidth, page.scrollWidth - page.clientWidth, outside.map((each) => each.outerHTML.slice(0, 120))];
+        """
+        return self.run(script) == [width, 0, []]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    page = Page(tmp_path_factory.mktemp("profile"))
+    yield page
+    page.driver.quit()
+
+
+def test_from_six_unknown_faces_to_names_that_are_only_text(page, nobody, photos):
+    page.open(nobody.url)
+    assert "mobilefacenet-y1 answers, for 0 people with 0 photos in g.db." in page.text("#state")
+    assert "nobody is enrolled yet" in page.text("#threshold-means") and "Nobody is enrolled yet" in page.text("#people-said")
+    page.look(photos[0])
+    assert page.names() == ["Unknown"] * 6 and len(page.all("#boxes .box")) == 6
+    # Boxes lie on the faces: where the API says, on the picture as it is drawn.
+    with open(photos[0], "rb") as file:
+        _, told, _ = nobody.ask("POST", "/api/identify", file.read())
+    frame = page.one("#picture .frame").rect
+    for box, face in zip(page.all("#boxes .box"), told["faces"]):
+        scale = frame["width"] / told["width"]
+        drawn = [box.rect["x"] - frame["x"], box.rect["y"] - frame["y"], box.rect["width"], box.rect["height"]]
+        x0, y0, x1, y1 = face["box"]
+        np.testing.assert_allclose(drawn, [scale * each for each in (x0, y0, x1 - x0, y1 - y0)], atol=1.5)
+    page.enroll(1, IMG)
+    assert page.names()[1] == IMG and page.names()[0] == "Unknown"
+    assert page.focused().tag_name == "li" and page.focused().get_attribute("class") == "card known"
+    page.enroll(2, DROP)
+    assert page.names()[:3] == ["Unknown", IMG, DROP] and page.people() == [IMG, DROP]
+    assert page.text("#boxes .box:nth-child(2)") == f"2 {IMG}"
+    # The same face as somebody else.
+    page.one("#enrol-2").clear()
+    page.one("#enrol-2").send_keys("Bob", Keys.ENTER)
+    page.said("look", f"is enrolled as {DROP}")
+    assert page.run("return document.querySelectorAll('#faces img, #people-list img').length") == 0
+    assert page.is_quiet()
+
+
+def test_a_wrong_file_and_a_photo_without_a_face_are_told_in_words(page, server, tmp_path):
+    page.open(server.url)
+    wrong = tmp_path / "wrong.jpg"
+    wrong.write_text("no photo at all")
+    page.one("#photo").send_keys(str(wrong))
+    page.said("look", "is no photo that can be read")
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((300, 300, 3), 128, np.uint8))
+    page.one("#photo").send_keys(str(tmp_path / "wall.png"))
+    page.said("look", "shows no face")
+    assert page.text("#look-said") == "" and not page.all("#faces li")
+    (tmp_path / "large.jpg").write_bytes(bytes(20_000_001))
+    page.one("#photo").send_keys(str(tmp_path / "large.jpg"))
+    page.said("look", "larger than 20 MB")
+    assert page.one("#look-wrong").get_attribute("role") == "alert"
+    assert page.is_quiet()
+
+
+def test_people_by_keyboard_alone(page, nobody, photos):
+    """From the top of the page with Tab, Enter, Escape and letters: enrol, rename, merge, delete."""
+    for name, path in [("Ann", photos[1][0][0]), ("A. Lee", photos[1][0][1]), (DROP, photos[1][1][0])]:
+        with open(path, "rb") as file:
+            assert nobody.ask("POST", "/api/people", file.read(), name=name)[0] == 200
+    page.open(nobody.url)
+    page.until(lambda: len(page.people()) == 3)
+
+    def tab_to(label):
+        for _ in range(60):
+            page.press(Keys.TAB)
+            outline = page.run(
+                "const it = document.activeElement, seen = getComputedStyle(it.closest('label.button') ?? it);"
+                "return [seen.outlineStyle, parseFloat(seen.outlineWidth)]"
+            )
+            # Where one is can be seen at every step.
+            assert outline[0] != "none" and outline[1] >= 2, page.focused().get_attribute("outerHTML")
+            if page.focused().accessible_name == label:
+                return
+        raise AssertionError(f"{label} is not reached")
+
+    tab_to("To the photo")
+    tab_to("Rename Ann")
+    page.press(Keys.ENTER)
+    # The old name is marked, so that letters replace it.
+    assert page.focused().accessible_name == "New name" and page.one("#dialog").get_attribute("open")
+    # Escape leaves all as it was, and the focus where it came from.
+    page.press(Keys.ESCAPE)
+    page.until(lambda: page.focused().accessible_name == "Rename Ann")
+    page.press(Keys.ENTER)
+    page.press(DROP, Keys.ENTER)
+    page.until(lambda: "enrolled already" in page.text("#dialog-wrong"))
+    ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
+    page.press(IMG, Keys.ENTER)
+    page.said("people", f"Ann is now {IMG}")
+    assert page.people() == [IMG, "A. Lee", DROP] and page.focused().get_attribute("id") == "people-title"
+    tab_to("Merge A. Lee")
+    page.press(Keys.ENTER)
+    page.press(IMG, Keys.ENTER)
+    page.said("people", f"1 photo of A. Lee went to {IMG}")
+    tab_to(f"Delete {DROP}")
+    page.press(Keys.ENTER)
+    # What is erased for good is not what Enter does by itself.
+    assert page.focused().text == "Cancel"
+    page.press(Keys.TAB)
+    page.press(Keys.ENTER)
+    page.said("people", f"{DROP} is deleted")
+    assert nobody.get("/api/people")["people"] == [{"name": IMG, "photos": 2}] and page.people() == [IMG]
+    assert page.is_quiet()
+
+
+def test_the_threshold_says_what_it_means_and_decides(page, nobody, photos):
+    content = []
+    for path in (photos[1][0][0], photos[1][0][3]):
+        with open(path, "rb") as file:
+            content.append(file.read())
+    assert nobody.ask("POST", "/api/people", content[0], name="Ann")[0] == 200
+    page.open(nobody.url).look(photos[1][0][3])
+    assert page.names() == ["Ann"]
+    slider, best = page.one("#threshold"), nobody.ask("POST", "/api/identify", content[1])[1]["faces"][0]["matches"][0]
+    assert slider.accessible_name == "Named above the similarity" and slider.aria_role == "slider"
+    suited = page.text("#threshold-value")
+    slider.send_keys(Keys.END)
+    assert float(slider.get_attribute("value")) > best["similarity"] and page.names() == ["Unknown"]
+    assert "1 face, unknown (" in page.text("#look-said")
+    page.until(
+        lambda: f"above the similarity {float(page.text('#threshold-value')):.4f}, given" in page.text("#threshold-means")
+    )
+    slider.send_keys(Keys.HOME)
+    assert page.names() == ["Ann"]
+    told = nobody.get("/api/threshold", similarity=slider.get_attribute("value"))["meaning"]
+    page.until(lambda: told[1:] in page.text("#threshold-means"))
+    assert "faces of strangers about" in told
+    page.one("#threshold-back").send_keys(Keys.ENTER)
+    page.until(lambda: page.text("#threshold-value") == suited)
+    assert page.names() == ["Ann"]
+
+
+@pytest.mark.full
+def test_who_is_enrolled_elsewhere_appears(page, nobody, photos):
+    page.open(nobody.url).look(photos[1][0][0])
+    with Gallery(nobody.gallery, create=False) as gallery:
+        gallery.enroll("From elsewhere", np.random.default_rng(0).normal(size=128))
+        page.until(lambda: page.people() == ["From elsewhere"])
+        # As many people and photos as before.
+        gallery.rename("From elsewhere", "Renamed")
+    page.until(lambda: page.people() == ["Renamed"])
+    assert "1 person with 1 photo" in page.text("#state")
+
+
+@pytest.mark.full
+def test_two_photos_side_by_side(page, server, photos):
+    page.open(server.url)
+    page.one("#first").send_keys(photos[1][0][0])
+    page.one("#second").send_keys(photos[0])
+    page.one("#compare-form button").send_keys(Keys.ENTER)
+    page.said("compare", ": not the same person (mobilefacenet-y1).")
+    assert len(page.all("#compare .mark")) == 2 and len(page.all("#compare-means li")) == 3
+    assert "Of 6 faces the marked one was taken; another one could be meant." in page.text(
+        "#second ~ *, .slot:nth-child(2) figcaption"
+    )
+    page.one("#second").send_keys(photos[1][0][1])
+    page.one("#compare-form button").send_keys(Keys.ENTER)
+    page.said("compare", ": the same person (mobilefacenet-y1).")
+    assert page.is_quiet()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.full),
+        pytest.param(390, "light", marks=pytest.mark.full),
+    ],
+)
+def test_it_fits_the_screen_in_light_and_dark(page, nobody, photos, width, scheme):
+    with open(photos[1][0][0], "rb") as file:
+        assert nobody.ask("POST", "/api/people", file.read(), name="W" * 200)[0] == 200
+    page.open(nobody.url, width, scheme).look(photos[0])
+    page.enroll(1, DROP)
+    assert page.fits(width)
+    ground = page.run("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert max(ground) < 40 if scheme == "dark" else min(ground) > 230
+    page.one("#people-list li:first-child button").send_keys(Keys.ENTER)
+    assert page.fits(width) and page.focused().accessible_name == "New name"
+    # Fingers need room.
+    low = page.run(
+        "return [...document.querySelectorAll('button:not(.box), .button, input')].filter((each) => {"
+        "const box = each.getBoundingClientRect(); return box.width && !each.matches('.hidden') && box.height < 32"
+        "}).map((each) => each.outerHTML)"
+    )
+    assert low == []
+
+
+@pytest.mark.full
+def test_a_photo_from_the_camera(server, photos, tmp_path):
+    # A film of one frame: the group, as raw YUV 4:2:0.
+    photo = cv2.resize(cv2.imread(photos[0]), (1280, 720))
+    with open(tmp_path / "film.y4m", "wb") as film:
+        film.write(b"YUV4MPEG2 W1280 H720 F10:1 Ip A1:1 C420jpeg\n")
+        for _ in range(10):
+            film.write(b"FRAME\n" + cv2.cvtColor(photo, cv2.COLOR_BGR2YUV_I420).tobytes())
+    page = Page(tmp_path / "profile", tmp_path / "film.y4m")
+    try:
+        page.open(server.url)
+        page.one("#camera-start").send_keys(Keys.ENTER)
+        page.until(lambda: page.one("#camera").is_displayed() and page.run("return document.querySelector('video').videoWidth"))
+        assert page.focused().text == "Take the photo"
+        time.sleep(0.5)
+        page.press(Keys.ENTER)
+        page.said("look", "known (")
+        assert len(page.names()) == 6 and not page.one("#camera").is_displayed()
+        assert page.is_quiet()
+    finally:
+        page.driver.quit()
+
+
+@pytest.mark.full
+def test_the_page_asks_for_the_token_once(page, start, photos, tmp_path):
+    server = start(tmp_path / "g.db", "--token", "open-sesame-42")
+    page.driver.get(server.url)
+    page.until(lambda: page.one("#door").is_displayed() and page.focused().get_attribute("id") == "token")
+    page.press("wrong-sesame", Keys.ENTER)
+    page.until(lambda: "not the server's" in page.text("#door-why"))
+    page.press("open-sesame-42", Keys.ENTER)
+    page.until(lambda: "answers" in page.text("#state"))
+    page.look(photos[0])
+    page.driver.refresh()
+    page.until(lambda: "answers" in page.text("#state"))
+    assert not page.one("#door").is_displayed()
+    page.run("sessionStorage.clear()")
+    page.driver.get("about:blank")
+    page.driver.get(f"{server.url}#token=open-sesame-42")
+    page.until(lambda: "answers" in page.text("#state"))
+    assert "sesame" not in page.driver.current_url
+    assert server.end() == 0
+    page.until(lambda: "does not answer" in page.text("#trouble"))
