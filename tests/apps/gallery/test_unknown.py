@@ -8,10 +8,10 @@ from made_up import CARD, faces_of
 
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.unknown import given_threshold, threshold_for
-from gluonfr.metrics.false_accept import per_pair, per_search
 from gluonfr.core import Card, GluonFRError
 from gluonfr.data import FRValDataset, get_recognition_dataset
 from gluonfr.deploy import Embedder
+from gluonfr.metrics.false_accept import per_pair, per_search
 
 POINTS = [{"far": far, "similarity": similarity} for far, similarity in ((1e-2, 0.25), (1e-1, 0.15), (1e-3, 0.35))]
 WITH_POINTS = Card(network="some", embedding_size=16, thresholds=POINTS)
