@@ -63,7 +63,7 @@ def own(augment, as_float=False):
     return make
 
 
-def iterator(kind, **normalise):
+def iterator(kind, **normalize):
     def make(records, plain, threads):
         import mxnet as mx
 
@@ -76,7 +76,7 @@ def iterator(kind, **normalise):
             rand_mirror=True,
             preprocess_threads=threads,
             round_batch=False,
-            **normalise,
+            **normalize,
         )
 
         def epoch():

@@ -2,10 +2,10 @@
 of its own and sleeps while another works:
 
 - Embedder: `gluonfr.deploy.InferenceNetwork`, which `Embedder` and `gluonfr verify` run;
-- Embedder, uint8: `Embedder(flip=False)` from uint8 images to normalised embeddings, with all that lies between;
+- Embedder, uint8: `Embedder(flip=False)` from uint8 images to normalized embeddings, with all that lies between;
 - hybridized: the network itself, hybridized with static memory and shapes;
 - operator: that with MXNet's PReLU operator;
-- PyTorch: the same network, channels_last; PyTorch, jit: traced, frozen and optimised for inference;
+- PyTorch: the same network, channels_last; PyTorch, jit: traced, frozen and optimized for inference;
 - ONNX Runtime: the network as `gluonfr export` writes it.
 
     python benchmarks/inference.py [--networks mobilefacenet,lresnet50e_ir] [--batches 1,32] [--rounds 7]

@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError, whole_file
+from gluonfr.core import DEFAULT_ROOT, GluonFRError, atomic_file
 from gluonfr.engine import TrainOptions, train
 from gluonfr.loss.registry import LOSSES as LOSS_CLASSES
 
@@ -127,7 +127,7 @@ def read(path):
 
 
 def write(rows, path):
-    with whole_file(path, "w", encoding="utf-8") as file:
+    with atomic_file(path, "w", encoding="utf-8") as file:
         json.dump(rows, file, indent=1)
 
 

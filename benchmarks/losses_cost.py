@@ -32,7 +32,7 @@ SIZE = 128
 def on_classes():
     """Names of the losses that take a classifier's output and nothing per class of their own size D."""
     losses = {name: get_loss(name, classes=2, embedding_size=SIZE) for name in get_loss_list()}
-    return [name for name, loss in losses.items() if loss.eats != "embedding" and not hasattr(loss, "centers")]
+    return [name for name, loss in losses.items() if loss.input_kind != "embedding" and not hasattr(loss, "centers")]
 
 
 def make_step(name, options):

@@ -117,7 +117,7 @@ def ours(case, given):
             value = nd.concat(
                 loss(x, x[nd.array(given["same"])], nd.ones(N)), loss(x, x[nd.array(given["other"])], nd.zeros(N)), dim=0
             )
-        elif loss.eats == "embedding":
+        elif loss.input_kind == "embedding":
             value = loss(x, y)
         else:
             value = loss(dense(x), y, *([x] if loss.needs_embedding else []))
@@ -125,7 +125,7 @@ def ours(case, given):
     mean.backward()
     result = {"loss": value.asnumpy(), "gradient": x.grad.asnumpy()}
     # L-Softmax keeps direction and norm of the weights apart: their gradients are no single one.
-    if loss.eats != "embedding" and name != "LSoftmax":
+    if loss.input_kind != "embedding" and name != "LSoftmax":
         result["weight gradient"] = dense.weight.grad().asnumpy()
     return result
 

@@ -23,7 +23,7 @@ CLASSES, SIZE = 293, 128
 
 
 def timed(step, batch_size, warmup, steps):
-    """Images/s over `steps` synchronised calls after `warmup`."""
+    """Images/s over `steps` synchronized calls after `warmup`."""
     for _ in range(warmup):
         step()
     start = time.perf_counter()

@@ -4,6 +4,8 @@ Importing the package makes MXNet importable beside the installed NumPy, so writ
 ``import mxnet`` where NumPy is 1.24 or newer.
 """
 
+from __future__ import annotations
+
 from gluonfr.core.compat import prepare_mxnet as _prepare_mxnet
 
 _prepare_mxnet()

@@ -11,7 +11,7 @@ from gluonfr.engine import TrainOptions
 from gluonfr.loss import get_loss, get_loss_list
 
 
-@pytest.fixture()
+@pytest.fixture
 def benchmark():
     spec = importlib.util.spec_from_file_location("losses", Path(__file__).parent.parent / "benchmarks" / "losses.py")
     module = importlib.util.module_from_spec(spec)
@@ -19,7 +19,7 @@ def benchmark():
     return module
 
 
-@pytest.fixture()
+@pytest.fixture
 def options(tmp_path):
     return SimpleNamespace(
         images=640, dataset="celeb", val="lfw", losses=None, seeds=[0, 1], minutes=1, results=str(tmp_path / "rows.json")
@@ -58,7 +58,9 @@ def test_what_is_done_is_not_run_again_and_the_leading_get_more_seeds(benchmark,
     assert [name for name, seed in runs if seed == 1] == leading
     lines = benchmark.table(benchmark.read(options.results), options).splitlines()
     assert len(lines) == 2 + len(benchmark.LOSSES) - 1
-    assert lines[2].startswith(f"| {leading[0]} |") and "| 2 |" in lines[2] and "| 0.0100 |" in lines[2]
+    assert lines[2].startswith(f"| {leading[0]} |")
+    assert "| 2 |" in lines[2]
+    assert "| 0.0100 |" in lines[2]
     # Another budget is another run.
     options.images = 6400
     assert benchmark.done(benchmark.read(options.results), options) == {}

@@ -19,7 +19,8 @@ def test_the_loop_of_gluon_face_runs_as_written(faces):
         return to_tensor(data), label
 
     train_set = get_recognition_dataset("celeb", root=faces, transform=transform_train)
-    assert train_set.num_classes == 293 and len(train_set) == 5967
+    assert train_set.num_classes == 293
+    assert len(train_set) == 5967
     batch_size, ctx = 9, [mx.cpu(0), mx.cpu(1)]
     train_data = DataLoader(train_set, batch_size, shuffle=True, num_workers=2)
     net = get_model("mobilefacenet", classes=train_set.num_classes, embedding_size=128, weight_norm=True, feature_norm=True)
@@ -42,7 +43,8 @@ def test_the_loop_of_gluon_face_runs_as_written(faces):
         loss_mtc.update(0, losses)
         cosines = np.concatenate([each.asnumpy() for each in outputs])
         assert np.abs(cosines).max() <= 1 + 1e-5
-    assert np.isfinite(loss_mtc.get()[1]) and loss_mtc.get()[1] > 20
+    assert np.isfinite(loss_mtc.get()[1])
+    assert loss_mtc.get()[1] > 20
 
     val_set = get_recognition_dataset("small_lfw", root=faces, transform=lambda image: to_tensor(image))
     verification = FaceVerification(nfolds=5)

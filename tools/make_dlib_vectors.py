@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from gluonfr.core import generator, whole_file
+from gluonfr.core import atomic_file, generator
 from gluonfr.data.synthetic import render
 from gluonfr.weights.dlib import find_free
 
@@ -20,7 +20,7 @@ SIZE = 150
 
 
 def pattern():
-    """Coarse squares of random colours: strong edges, reaching into every corner."""
+    """Coarse squares of random colors: strong edges, reaching into every corner."""
     squares = generator(29).integers(0, 256, (10, 10, 3)).astype(np.uint8)
     return squares.repeat(SIZE // 10, 0).repeat(SIZE // 10, 1)
 
@@ -32,7 +32,7 @@ def main(model=None, fixture=FIXTURE):
     network = dlib.face_recognition_model_v1(model or find_free())
     # A chip of 150x150 is taken as it is, without landmarks or another cut.
     vectors = np.array([network.compute_face_descriptor(chip) for chip in chips], dtype=np.float32)
-    with whole_file(fixture) as file:
+    with atomic_file(fixture) as file:
         np.savez_compressed(file, chips=chips, vectors=vectors)
 
 

@@ -4,7 +4,7 @@
     python train_ringloss.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --epochs 2
 
 What is new beside train_arcloss.py: the loss takes the embedding as its third argument, has a parameter of its own, and a
-`step` after each one of the trainer. Centre loss and the other losses with these go the same way.
+`step` after each one of the trainer. Center loss and the other losses with these go the same way.
 """
 
 import argparse

@@ -22,7 +22,7 @@ from mxnet import gluon, nd
 from sklearn.neighbors import KNeighborsClassifier
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 from gluonfr.data.samplers import IdentityBatchSampler
 from gluonfr.engine import TrainStep, make_head
 from gluonfr.loss import get_loss, get_loss_list
@@ -163,8 +163,8 @@ def draw(axes, result, size=5, points=2000):
     x, labels, weight = result["embeddings"][:points], result["labels"][:points], result["weight"]
     if result["angular"]:
         x = x * np.random.RandomState(0).uniform(0.85, 1.15, (len(x), 1))
-        for row, colour in zip(weight, np.repeat(range(10), len(weight) // 10)):
-            axes.plot(*np.stack([0 * row, 0.8 * row / np.linalg.norm(row)], axis=1), color=f"C{colour}", linewidth=1)
+        for row, color in zip(weight, np.repeat(range(10), len(weight) // 10)):
+            axes.plot(*np.stack([0 * row, 0.8 * row / np.linalg.norm(row)], axis=1), color=f"C{color}", linewidth=1)
     axes.scatter(*x.T, s=size, c=[f"C{int(digit)}" for digit in labels], linewidths=0, alpha=0.6)
     for digit in range(10):
         axes.text(*np.median(x[labels == digit], axis=0), str(digit), fontsize=8, ha="center", va="center")
@@ -195,7 +195,7 @@ def main():
         path = os.path.join(options.out, name)
         if not os.path.exists(path + ".npz"):
             result = learn(name, sets, options)
-            with whole_file(path + ".npz") as file:
+            with atomic_file(path + ".npz") as file:
                 np.savez(file, **result)
             print(f"{name}: trained", flush=True)
         results.append(dict(np.load(path + ".npz")))

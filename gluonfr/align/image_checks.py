@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -32,7 +34,7 @@ def shrink_photo(image, max_pixels):
 
 
 def in_photo(faces, ratio):
-    """Boxes, scores and landmarks of a shrunk photo in pixels of the photo itself; landmarks leave as pixel centres."""
+    """Boxes, scores and landmarks of a shrunk photo in pixels of the photo itself; landmarks leave as pixel centers."""
     boxes, scores, landmarks = faces
     landmarks = landmarks * ratio - np.float32(0.5)
     return tuple(np.ascontiguousarray(each, np.float32) for each in (boxes * np.tile(ratio, 2), scores, landmarks))

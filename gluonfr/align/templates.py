@@ -1,5 +1,6 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Template:
     Attributes
     ----------
     points : tuple of (x, y)
-        In pixels of the crop; (0, 0) is the centre of the upper left pixel. One for each entry of `uses`.
+        In pixels of the crop; (0, 0) is the center of the upper left pixel. One for each entry of `uses`.
     image_size : (H, W)
         Of the crop.
     uses : tuple of int, default all five
@@ -28,9 +29,9 @@ class Template:
         and right corner of the mouth, left and right as seen in the image.
     """
 
-    points: Tuple[Tuple[float, float], ...]
-    image_size: Tuple[int, int]
-    uses: Tuple[int, ...] = (0, 1, 2, 3, 4)
+    points: tuple[tuple[float, float], ...]
+    image_size: tuple[int, int]
+    uses: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
 _ARCFACE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
@@ -79,14 +80,14 @@ def similarity_transform(landmarks, template="arcface"):
     # With a point x, y as the number x + iy a similarity without mirroring is z -> turn * z + shift: least squares in one line.
     source = used[..., 0] + 1j * used[..., 1]
     target = np.array([complex(x, y) for x, y in template.points])
-    centre, target_centre = source.mean(-1, keepdims=True), target.mean()
-    source, target = source - centre, target - target_centre
+    center, target_center = source.mean(-1, keepdims=True), target.mean()
+    source, target = source - center, target - target_center
     spread = (np.abs(source) ** 2).sum(-1)
     if (spread < _ONE_POINT**2).any():
         raise GluonFRError("landmarks: all of a face lie on one point, so that it has no size; detect the face again.")
     turn = (source.conj() * target).sum(-1) / spread
     if (np.abs(turn) ** 2 * spread < 1e-6 * (np.abs(target) ** 2).sum()).any():
         raise GluonFRError("landmarks: they do not lie like a face (mirrored, or in another order); detect the face again.")
-    shift = target_centre - turn * centre[..., 0]
+    shift = target_center - turn * center[..., 0]
     rows = [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]
     return np.stack([np.stack(row, -1) for row in rows], -2)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -92,7 +94,7 @@ def _warp(image, transform, size):
 
 
 def _grid(transform):
-    """Points a side to take in each pixel of the crop, so that neighbouring points are about a pixel of the photo apart."""
+    """Points a side to take in each pixel of the crop, so that neighboring points are about a pixel of the photo apart."""
     return max(1, round(1 / np.hypot(*transform[:, 0])))
 
 
@@ -113,7 +115,7 @@ def _shrink(image, transform, factor):
     small = max(1, round(width / factor)), max(1, round(height / factor))
     ratio = np.array([width / small[0], height / small[1]])
     transform = transform.copy()
-    # Pixel centres are whole numbers, so the small image's point p is the large one's (p + 1/2) * ratio - 1/2.
+    # Pixel centers are whole numbers, so the small image's point p is the large one's (p + 1/2) * ratio - 1/2.
     transform[:, 2] += transform[:, :2] @ (ratio / 2 - 0.5)
     transform[:, :2] *= ratio
     return cv2.resize(image, small, interpolation=cv2.INTER_AREA), transform

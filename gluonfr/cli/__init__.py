@@ -1,12 +1,14 @@
 """`gluonfr ...`: one module a group of commands, imported when it is called."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import logging
 import sys
 
 from gluonfr import __version__
-from gluonfr.core import GluonFRError, file_sentence
+from gluonfr.core import GluonFRError, describe_os_error
 
 # Name, module, one line of help. A module has `add_arguments(parser)` and `run(arguments) -> exit status`.
 COMMANDS = (
@@ -64,13 +66,13 @@ def main(arguments=None):
         return modules[options.command].run(options) or 0
     except KeyboardInterrupt:
         # What Unix gives a command that Ctrl-C ended.
-        print(f"gluonfr {options.command}: interrupted; nothing was half-written.", file=sys.stderr)
+        print(f"gluonfr {options.command}: interrupted; no partial files were left.", file=sys.stderr)
         return 130
     except GluonFRError as error:
         print(f"gluonfr {options.command}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"gluonfr {options.command}: {file_sentence(error)}", file=sys.stderr)
+        print(f"gluonfr {options.command}: {describe_os_error(error)}", file=sys.stderr)
         return 2
 
 

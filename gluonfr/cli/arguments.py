@@ -1,5 +1,7 @@
 """Arguments that several commands share, and how they are read."""
 
+from __future__ import annotations
+
 import argparse
 import ast
 
@@ -44,39 +46,39 @@ def _literal(node):
         raise SyntaxError from None
 
 
-def add_devices(parser):
+def add_devices(parser) -> None:
     """--gpus and --cpus."""
     parser.add_argument("--gpus", type=numbers(int), default=(), help="GPUs to use, such as 0,1,2,3")
     parser.add_argument("--cpus", type=int, default=1, help="number of CPU contexts where no GPUs are given")
 
 
-def add_root(parser):
+def add_root(parser) -> None:
     """--root."""
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
 
 
-def add_gallery(parser, what="the gallery", required=True):
+def add_gallery(parser, what="the gallery", required=True) -> None:
     """--gallery."""
     parser.add_argument("--gallery", required=required, metavar="FILE", help=f"{what}: a file, or milvus://HOST:PORT/NAME")
 
 
-def add_json(parser, what="all results"):
+def add_json(parser, what="all results") -> None:
     """--json."""
     parser.add_argument("--json", help=f"write {what} to this file")
 
 
-def write_json(arguments, results):
+def write_json(arguments, results) -> None:
     """Write what `--json` asks for, if it does: whole or not at all."""
     import json
 
-    from gluonfr.core import whole_file
+    from gluonfr.core import atomic_file
 
     if arguments.json:
-        with whole_file(arguments.json, "w", encoding="utf-8") as file:
+        with atomic_file(arguments.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
 
 
-def add_model(parser, several=False):
+def add_model(parser, several=False) -> None:
     """--model, --models, --backend and --no-flip."""
     parser.add_argument(
         "--model",

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_gallery, embedder_of, write_json
 from gluonfr.cli.embed import add_faces, aligned
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("photos", help="folder of photos, whatever its tree")
     parser.add_argument("out", help="new folder: people/ a folder a person, once/, sheets/, clusters.csv, left_out.csv")
     add_gallery(parser, "a gallery that names the known ones", required=False)
@@ -15,17 +17,17 @@ def add_arguments(parser):
     add_faces(parser)
 
 
-def run(arguments):
+def run(arguments) -> int:
     from contextlib import ExitStack
 
     from gluonfr.apps.curation.clustering.folder import cluster_photos
     from gluonfr.apps.gallery.gallery import Gallery
     from gluonfr.core import GluonFRError
-    from gluonfr.core.output import need_new_folder, shown
+    from gluonfr.core.output import display_path, require_new_folder
     from gluonfr.weights.network_identity import network_name
 
     # A mistyped name is told before a network is loaded.
-    need_new_folder(arguments.out)
+    require_new_folder(arguments.out)
     with ExitStack() as stack:
         gallery = stack.enter_context(Gallery(arguments.gallery, create=False)) if arguments.gallery else None
         embedder = embedder_of(arguments, gallery)
@@ -40,8 +42,10 @@ def run(arguments):
     print(f"{network_name(embedder.card)}; {done.faces:,} faces on {done.photos:,} photos")
     print(done.clusters.explain())
     if done.threshold is not None:
-        print(f"{len(done.named):,} people of {shown(arguments.gallery)} are among them; {done.threshold}")
-    print(f"{shown(arguments.out)}: {len(done.people):,} people on several photos or named, {done.once:,} on a single photo")
+        print(f"{len(done.named):,} people of {display_path(arguments.gallery)} are among them; {done.threshold}")
+    print(
+        f"{display_path(arguments.out)}: {len(done.people):,} people on several photos or named, {done.once:,} on a single photo"
+    )
     if done.evaluation is not None:
         result = done.evaluation
         print(

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_json, add_model, make_embedder, write_json
 from gluonfr.cli.embed import add_aligned, aligned
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("first", help="image of a face")
     parser.add_argument("second", help="another")
     add_model(parser)
@@ -11,7 +13,7 @@ def add_arguments(parser):
     add_json(parser)
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.evaluation.verdict import compare
 
     verdict = compare(

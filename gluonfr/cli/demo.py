@@ -1,13 +1,15 @@
+from __future__ import annotations
+
 from gluonfr.cli.tables import print_results
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("--out", default="runs/demo", help="folder for the data, the run and its pictures; made anew")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people and other weights")
     parser.add_argument("--steps", type=int, default=None, help="training steps, fewer for a quick look")
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.apps.demo import run_demo
 
     demo = run_demo(arguments.out, arguments.seed, arguments.steps)

@@ -1,11 +1,13 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_json, write_json
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     add_json(parser, "what was found")
 
 
-def run(arguments):
+def run(arguments) -> int:
     from gluonfr.engine.doctor import examine
 
     found = examine()

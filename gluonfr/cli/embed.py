@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_json, add_model, make_embedder
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("images", nargs="+", help="image files, or folders, whose image files are taken")
     parser.add_argument(
         "--out", required=True, help=".npz to write: embeddings (N, D), files (N,), card; with --ending a folder"
@@ -14,7 +16,7 @@ def add_arguments(parser):
     add_devices(parser)
 
 
-def add_aligned(parser):
+def add_aligned(parser) -> None:
     """--aligned, --photos and --detector."""
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--aligned", action="store_true", help="all images are crops already")
@@ -22,7 +24,7 @@ def add_aligned(parser):
     parser.add_argument("--detector", help="finds the faces on photos: mtcnn (the default) or retinaface")
 
 
-def add_faces(parser):
+def add_faces(parser) -> None:
     """What every command has that embeds faces on photos."""
     parser.add_argument("--min-face", type=int, default=32, help="shorter side of the smallest face taken, in pixels")
     add_model(parser)
@@ -31,12 +33,12 @@ def add_faces(parser):
     add_json(parser)
 
 
-def aligned(arguments):
+def aligned(arguments) -> bool | None:
     """True, False, or None where each image's size decides."""
     return True if arguments.aligned else False if arguments.photos else None
 
 
-def run(arguments):
+def run(arguments) -> int:
     import os
     import sys
 

@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 from gluonfr.core import DEFAULT_MODELS, DEFAULT_ROOT
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("--model", help="a stored model's name, a folder that a training wrote (RUN/best), -symbol.json or .pt")
     parser.add_argument("--models", default=DEFAULT_MODELS, help="folder of the stored models")
     parser.add_argument("--out", required=True, help="FILE.onnx, or the PREFIX of PREFIX-symbol.json and PREFIX-0000.params")
@@ -15,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
 
 
-def run(arguments):
+def run(arguments) -> None:
     import os
 
     from gluonfr.deploy import load_model

@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_root
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("name", help="lfw (6,000 pairs) or lfw_dev (1,000), of the photos that scikit-learn keeps or fetches")
     add_root(parser)
     parser.add_argument("--data-home", help="scikit-learn's folder of data sets (default: its own)")
@@ -10,14 +12,14 @@ def add_arguments(parser):
     parser.add_argument("--workers", type=int, default=1, help="processes")
 
 
-def run(arguments):
-    from gluonfr.core.output import shown
+def run(arguments) -> int:
+    from gluonfr.core.output import display_path
     from gluonfr.photos.lfw import fetch_lfw
 
     made = fetch_lfw(
         *(arguments.root, arguments.name, arguments.data_home, arguments.workers, arguments.template, arguments.detector)
     )
-    print(f"{made.pairs} pairs, {made.same} of them of one person: {shown(made.path)}")
+    print(f"{made.pairs} pairs, {made.same} of them of one person: {display_path(made.path)}")
     if made.ambiguous:
         print(f"{len(made.ambiguous)} photos show another face that could be meant; the large one in the middle was taken")
     if made.replaced:

@@ -1,15 +1,17 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_json, add_model, add_root, make_embedder, numbers, write_json
 from gluonfr.cli.embed import add_aligned, aligned
 from gluonfr.cli.tables import print_identification
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     what = "an .npz of embeddings and labels, a training set, or a folder of photos, a folder a person"
     parser.add_argument("--gallery", help=f"who is known: {what}")
-    parser.add_argument("--probes", help="who is to be recognised: the same kinds")
+    parser.add_argument("--probes", help="who is to be recognized: the same kinds")
     parser.add_argument("--data", help="in place of both: a set that is split into gallery and probes")
     split = parser.add_argument_group("with --data")
-    split.add_argument("--enrol", type=int, default=1, help="images of each person for the gallery")
+    split.add_argument("--enroll", type=int, default=1, help="images of each person for the gallery")
     split.add_argument("--strangers", type=float, default=0.0, help="share of the people who are left out of the gallery")
     split.add_argument("--seed", type=int, default=0, help="another seed, another split")
     parser.add_argument("--ranks", type=numbers(int), default=(1, 5, 10, 20), help="ranks of the CMC")
@@ -22,7 +24,7 @@ def add_arguments(parser):
     add_json(parser)
 
 
-def run(arguments):
+def run(arguments) -> int:
     import sys
 
     from gluonfr.core import GluonFRError
@@ -39,7 +41,7 @@ def run(arguments):
         embedder,
         arguments.root,
         aligned(arguments),
-        (arguments.enrol, arguments.strangers, arguments.seed),
+        (arguments.enroll, arguments.strangers, arguments.seed),
         arguments.save,
     )
     result = evaluate_identification(

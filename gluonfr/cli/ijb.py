@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_json, add_model, make_embedder, write_json
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("folder", help="IJB-B or IJB-C as InsightFace lays it out: loose_crop/ and meta/")
     parser.add_argument("--detector-score", action="store_true", help="weight each image by the detector's score")
     parser.add_argument("--embeddings", help=".npz that --save wrote, in place of a network")
@@ -11,7 +13,7 @@ def add_arguments(parser):
     add_json(parser)
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.cli.tables import print_identification, print_rates
     from gluonfr.evaluation.ijb import evaluate_ijb, image_embeddings
     from gluonfr.evaluation.ijb_files import read_ijb

@@ -1,22 +1,24 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_json, numbers, write_json
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("--probes", required=True, help="folder of the probes' features, PERSON/FILE + ending")
     parser.add_argument("--distractors", required=True, help="folder of the distractors' features, a/b/FILE + ending")
     parser.add_argument("--ending", default=".bin", help="what the features' names have after the images', such as _y1.bin")
     parser.add_argument("--probe-list", help="the devkit's JSON, or a path a line (default: all features in the folder)")
     parser.add_argument("--distractor-list", help="the same for the distractors; their order decides who comes first")
-    parser.add_argument("--probe-noises", help="list of noisy probes, which become their person's centre")
+    parser.add_argument("--probe-noises", help="list of noisy probes, which become their person's center")
     parser.add_argument("--distractor-noises", help="list of noisy distractors, which are pushed away")
     parser.add_argument("--sizes", type=numbers(int), help="numbers of distractors (default: 10 to 1,000,000)")
     parser.add_argument("--ranks", type=numbers(int), default=(1, 10), help="ranks of the CMC")
     parser.add_argument("--far", type=numbers(float), default=(1e-6,), help="false accept rates")
-    parser.add_argument("--seed", type=int, default=0, help="of what disturbs the centres")
+    parser.add_argument("--seed", type=int, default=0, help="of what disturbs the centers")
     add_json(parser)
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.cli.tables import print_megaface
     from gluonfr.evaluation.megaface_files import FeatureFolder
     from gluonfr.metrics import evaluate_megaface

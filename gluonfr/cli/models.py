@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_json, write_json
 from gluonfr.cli.tables import print_table
 from gluonfr.core import DEFAULT_MODELS
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     kinds = "a folder such as RUN/best, an InsightFace checkpoint, a PyTorch .pt, Gluon's .params (with --network)"
     parser.add_argument("--add", metavar="PATH", help=f"store this network: {kinds}")
     parser.add_argument("--name", help="name under which --add stores it")
@@ -14,7 +16,7 @@ def add_arguments(parser):
     add_json(parser, "the list")
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.core import GluonFRError
     from gluonfr.weights.store import add_model, remove_model
 
@@ -32,7 +34,7 @@ def run(arguments):
         _list(arguments)
 
 
-def _list(arguments):
+def _list(arguments) -> None:
     from gluonfr.model_zoo import get_model_list
     from gluonfr.weights.store import list_models
 
@@ -46,10 +48,10 @@ def _list(arguments):
     print()
     if stored:
         rows = [
-            [name, card.network, card.embedding_size, "x".join(map(str, card.image_size)), card.trained_on or "?", card.licence]
+            [name, card.network, card.embedding_size, "x".join(map(str, card.image_size)), card.trained_on or "?", card.license]
             for name, card in stored.items()
         ]
-        print_table(rows, ["stored model", "network", "embedding", "image", "trained on", "licence"])
+        print_table(rows, ["stored model", "network", "embedding", "image", "trained on", "license"])
     else:
         print(f"No model is stored under {arguments.models}.")
     write_json(arguments, {"networks": networks, "stored": {name: card.to_dict() for name, card in stored.items()}})

@@ -1,3 +1,6 @@
+from __future__ import annotations
+
+
 def size(text):
     """'112,96' -> (112, 96)."""
     from gluonfr.cli.arguments import numbers
@@ -5,7 +8,7 @@ def size(text):
     return tuple(numbers(int)(text))
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("photos", help="folder that holds a folder of photos for each person")
     parser.add_argument("out", help="folder of the set; an interrupted run goes on when it is given again")
     parser.add_argument(
@@ -20,9 +23,9 @@ def add_arguments(parser):
     parser.add_argument("--overwrite", action="store_true", help="replace the finished set in the folder")
 
 
-def run(arguments):
+def run(arguments) -> int:
     from gluonfr.core import GluonFRError
-    from gluonfr.core.output import shown
+    from gluonfr.core.output import display_path
     from gluonfr.photos.packing import pack
     from gluonfr.photos.packing.report import reasons
 
@@ -31,7 +34,7 @@ def run(arguments):
         packed = pack(options.pop("photos"), options.pop("out"), **options)
     except KeyboardInterrupt:
         raise GluonFRError("interrupted; what is done is kept, give the same command to go on.") from None
-    print(f"{packed.images} crops of {packed.identities} people in {packed.seconds:.1f} s: {shown(packed.folder)}")
+    print(f"{packed.images} crops of {packed.identities} people in {packed.seconds:.1f} s: {display_path(packed.folder)}")
     if packed.done_before:
         print(f"{packed.done_before} photos were done by an earlier run")
     if packed.ambiguous:

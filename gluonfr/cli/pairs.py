@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.cli.pack import size
 
 # Options of the one way and of the other, None where they are not given.
@@ -13,7 +15,7 @@ _LISTED = {
 _DRAWN = {"count": 6000, "seed": 0}
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("out", help="the .bin to write")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--list", help="list of pairs: CSV lines first,second,issame, or the format of LFW's pairs.txt")
@@ -48,32 +50,32 @@ def run(arguments):
     return draw(arguments) if arguments.draw else listed(arguments)
 
 
-def draw(arguments):
-    from gluonfr.core.output import shown
+def draw(arguments) -> int:
+    from gluonfr.core.output import display_path
     from gluonfr.photos.pair_drawing import draw_pairs
 
     drawn = draw_pairs(arguments.draw, arguments.out, arguments.count, arguments.seed)
     people = "no person stands in two" if drawn.disjoint else "people stand in several: there are too few to deal them out"
-    print(f"{drawn.pairs} pairs, half of them of one person, in ten folds ({people}): {shown(drawn.path)}")
+    print(f"{drawn.pairs} pairs, half of them of one person, in ten folds ({people}): {display_path(drawn.path)}")
     return 0
 
 
-def listed(arguments):
+def listed(arguments) -> int:
     import os
 
-    from gluonfr.core.output import shown
+    from gluonfr.core.output import display_path
     from gluonfr.photos.packing.report import reasons
     from gluonfr.photos.pair_lists import make_pairs
 
     names = ("template", "detector", "min_face", "aligned", "image_size", "workers")
     photos = arguments.photos or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))
     made = make_pairs(arguments.list, photos, arguments.out, **{name: getattr(arguments, name) for name in names})
-    print(f"{made.pairs} pairs, {made.same} of them of one person: {shown(made.path)}")
+    print(f"{made.pairs} pairs, {made.same} of them of one person: {display_path(made.path)}")
     if made.ambiguous:
         print(f"{len(made.ambiguous)} photos show another face that could be meant, such as {ascii(made.ambiguous[0])}")
     if made.left_out:
         why = reasons([row[1:] for row in made.left_out])
         print(
-            f"{len({row[0] for row in made.left_out})} pairs left out ({why}): {shown(made.path[:-4])}.left_out.csv names each"
+            f"{len({row[0] for row in made.left_out})} pairs left out ({why}): {display_path(made.path[:-4])}.left_out.csv names each"
         )
     return 1 if made.left_out else 0

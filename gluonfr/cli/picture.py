@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_model, add_root, make_embedder
 from gluonfr.cli.embed import add_aligned, aligned
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument(
         "data", help="an .npz of embeddings and labels, a training set, or a folder of photos, a folder a person"
     )
@@ -17,14 +19,14 @@ def add_arguments(parser):
     add_devices(parser)
 
 
-def run(arguments):
+def run(arguments) -> int:
     import sys
 
-    from gluonfr.evaluation.labelled import labelled_embeddings
+    from gluonfr.evaluation.labeled import labeled_embeddings
     from gluonfr.viz import plot_embeddings
 
     embedder = None if arguments.data.endswith(".npz") else make_embedder(arguments, detector=arguments.detector)
-    found = labelled_embeddings(arguments.data, embedder, arguments.root, aligned(arguments), "embed")
+    found = labeled_embeddings(arguments.data, embedder, arguments.root, aligned(arguments), "embed")
     plot_embeddings(
         found.embeddings,
         found.labels,

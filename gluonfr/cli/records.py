@@ -1,9 +1,11 @@
 """`unpack`, `inspect`, `shuffle`, `merge` and `split`: sets made of sets, and what is in them."""
 
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_json, write_json
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     command = parser.prog.split()[-1]
     if command == "merge":
         parser.add_argument("sets", nargs="+", metavar="SET", help="two or more: .rec, or folder with train.rec")
@@ -63,17 +65,17 @@ def _split(arguments):
     return _done(left_out, f"{arguments.out_a} and {arguments.out_b}")
 
 
-def _done(left_out, out):
-    from gluonfr.core.output import shown
+def _done(left_out, out) -> int:
+    from gluonfr.core.output import display_path
 
-    print(f"wrote {shown(out)}" + (f"; {len(left_out)} damaged images or pairs left out" if left_out else ""))
+    print(f"wrote {display_path(out)}" + (f"; {len(left_out)} damaged images or pairs left out" if left_out else ""))
     return 1 if left_out else 0
 
 
-def _inspect(arguments):
+def _inspect(arguments) -> int:
     from gluonfr.cli.tables import print_table
-    from gluonfr.core import whole_file
-    from gluonfr.core.output import disk_problems, shown
+    from gluonfr.core import atomic_file
+    from gluonfr.core.output import disk_errors, display_path
     from gluonfr.data.inspection import inspect, sheet
 
     found = inspect(arguments.set)
@@ -82,11 +84,11 @@ def _inspect(arguments):
         import cv2
 
         picture = cv2.imencode(".png", sheet(arguments.set)[:, :, ::-1])[1].tobytes()
-        with disk_problems(arguments.sheet), whole_file(arguments.sheet) as file:
+        with disk_errors(arguments.sheet), atomic_file(arguments.sheet) as file:
             file.write(picture)
-    print_table(list(_rows(found)), [found.kind, shown(found.path)])
+    print_table(list(_rows(found)), [found.kind, display_path(found.path)])
     for number in sorted(found.bad)[:20]:
-        print(f"damaged: {shown(found.bad[number])}")
+        print(f"damaged: {display_path(found.bad[number])}")
     if len(found.bad) > 20:
         print(f"damaged: {len(found.bad) - 20} more, see --json")
     return 1 if found.bad else 0

@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_model, make_embedder, names
 from gluonfr.cli.tables import print_results
 from gluonfr.cli.verify import add_pairs, evaluate_all, refuse_idle
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     add_model(parser, several=True)
     add_pairs(parser)
     add_devices(parser)
@@ -12,7 +14,7 @@ def add_arguments(parser):
     parser.add_argument("--title", help="of the page")
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.evaluation.report.entry import ReportEntry
     from gluonfr.evaluation.report.write import write_report
     from gluonfr.evaluation.reporting import facts_of, labels_of, network_of_run

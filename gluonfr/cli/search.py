@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import sys
 
 from gluonfr.cli.arguments import embedder_of, write_json
@@ -5,7 +7,7 @@ from gluonfr.cli.embed import add_faces, aligned
 from gluonfr.cli.tables import print_table
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     parser.add_argument("photo", help="photo of the person; of several faces the large one in the middle is meant")
     parser.add_argument("images", nargs="+", help="where to look: photos, videos, or folders of them")
     parser.add_argument(
@@ -17,10 +19,10 @@ def add_arguments(parser):
     add_faces(parser)
 
 
-def run(arguments):
+def run(arguments) -> int:
     from gluonfr.apps.gallery.identifying import need_output, write_image
     from gluonfr.apps.gallery.searching import search_photos
-    from gluonfr.core.output import shown
+    from gluonfr.core.output import display_path
     from gluonfr.weights.network_identity import network_name
 
     if arguments.out:
@@ -36,13 +38,13 @@ def run(arguments):
         print(found.taken())
     print(found.explain())
     rows = [
-        [shown(file), f"{similarity:.4f}", "same person" if similarity > found.threshold.similarity else ""]
+        [display_path(file), f"{similarity:.4f}", "same person" if similarity > found.threshold.similarity else ""]
         for file, similarity in zip(found.files, found.similarities)
     ]
     print_table(rows, ["file", "similarity", ""])
     if arguments.out:
         write_image(arguments.out, found.sheet())
     for file, reason in found.left_out.items():
-        print(f"left out: {shown(file)}: {reason}", file=sys.stderr)
+        print(f"left out: {display_path(file)}: {reason}", file=sys.stderr)
     write_json(arguments, found.to_dict())
     return 1 if found.left_out else 0

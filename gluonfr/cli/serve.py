@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_gallery, add_model, gallery_and_embedder
 from gluonfr.cli.embed import add_aligned, aligned
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     add_gallery(parser, "file of the gallery, which is made when it is missing")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; one that others reach demands a token")
     parser.add_argument("--port", type=int, default=8000, help="port to listen at; 0 takes a free one")
@@ -13,12 +15,12 @@ def add_arguments(parser):
     add_devices(parser)
 
 
-def run(arguments):
+def run(arguments) -> None:
     import os
     from contextlib import ExitStack
 
     from gluonfr.apps.serve.server import listen, serve_gallery
-    from gluonfr.core.output import shown
+    from gluonfr.core.output import display_path
     from gluonfr.detection.registry import get_detector
     from gluonfr.weights.network_identity import network_name
 
@@ -29,9 +31,9 @@ def run(arguments):
         arguments.detector = get_detector(arguments.detector)
         gallery, embedder = gallery_and_embedder(arguments, opened)
         people, photos = gallery.count()
-        print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {shown(gallery.where)}")
+        print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {display_path(gallery.where)}")
 
-        def ready(address):
+        def ready(address) -> None:
             print(f"{address} answers now; Ctrl-C ends it", flush=True)
 
         serve_gallery(

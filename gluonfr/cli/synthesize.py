@@ -1,4 +1,7 @@
-def add_arguments(parser):
+from __future__ import annotations
+
+
+def add_arguments(parser) -> None:
     parser.add_argument("out", help="folder to write: train.rec, train.idx, property, val_data.bin")
     parser.add_argument("--identities", type=int, default=None, help="identities to train on")
     parser.add_argument("--images", type=int, default=None, help="images of each")
@@ -6,7 +9,7 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.data import synthetic
 
     given = {"identities": arguments.identities, "images_per_identity": arguments.images, "val_pairs": arguments.pairs}

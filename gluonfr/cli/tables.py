@@ -1,12 +1,14 @@
 """How results are printed."""
 
+from __future__ import annotations
+
 import math
 import textwrap
 
 _NONE = "-"
 
 
-def print_table(rows, header):
+def print_table(rows, header) -> None:
     """Print rows under a header in columns of their own width, numbers to the right."""
     table = [[_printable(each) for each in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*table)]
@@ -27,7 +29,7 @@ def number(value, digits):
     return _NONE if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def print_results(results):
+def print_results(results) -> None:
     """A table of verification results: one row a set."""
     everywhere = sorted({at.target for result in results.values() for at in result.tar_at_far}, reverse=True)
     told = {at.target for result in results.values() for at in result.tar_at_far if at.resolvable}
@@ -50,7 +52,7 @@ def _threshold(result):
     return number(result.threshold, 3) if result.genuine and result.impostors else _NONE
 
 
-def print_evaluation(name, evaluation):
+def print_evaluation(name, evaluation) -> None:
     """Thresholds, intervals, groups and the threshold to use, of one set."""
     rows = [
         [
@@ -80,7 +82,7 @@ def print_evaluation(name, evaluation):
     print_text(f"In an application: {evaluation.explain(name)}")
 
 
-def print_intervals(evaluation):
+def print_intervals(evaluation) -> None:
     """Bootstrap intervals in words."""
     intervals = evaluation.intervals
     shown = [f"{name} {low:.4f} to {high:.4f}" for name, (low, high) in intervals.values.items() if low < high]
@@ -91,12 +93,12 @@ def print_intervals(evaluation):
     )
 
 
-def print_text(text):
+def print_text(text) -> None:
     """Sentences, in lines that can be read."""
     print(textwrap.fill(_printable(text), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
-def print_identification(result):
+def print_identification(result) -> None:
     """CMC and open-set rates of one gallery."""
     print(
         f"{result.gallery_images:,} images of {result.gallery_people:,} people in the gallery; {result.mated:,} probes of "
@@ -118,7 +120,7 @@ def print_identification(result):
         print(f"FPIR {', '.join(untold)}: {result.strangers:,} probes of strangers cannot tell.")
 
 
-def print_megaface(name, results):
+def print_megaface(name, results) -> None:
     """A row for each number of distractors."""
     first = results[0]
     print(
@@ -133,6 +135,6 @@ def print_megaface(name, results):
     print_table(rows, ["distractors", *header])
 
 
-def print_rates(values):
+def print_rates(values) -> None:
     """Names and rates, one a line."""
     print_table([[name, number(value, 5)] for name, value in values], ["figure", "value"])

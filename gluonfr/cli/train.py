@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import sys
 
 from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers
@@ -5,7 +7,7 @@ from gluonfr.cli.tables import print_results
 from gluonfr.core.compat import share_cores
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--dataset",
@@ -116,7 +118,7 @@ def run(arguments):
     return 0
 
 
-def report(result):
+def report(result) -> None:
     """Print what a run came to."""
     if result.validation:
         print_results(result.validation)

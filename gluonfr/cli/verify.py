@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from gluonfr.cli.arguments import add_devices, add_json, add_model, add_root, make_embedder, names, write_json
 from gluonfr.cli.tables import print_evaluation, print_results
 
 
-def add_arguments(parser):
+def add_arguments(parser) -> None:
     add_model(parser)
     add_pairs(parser)
     add_devices(parser)
@@ -11,7 +13,7 @@ def add_arguments(parser):
     add_json(parser)
 
 
-def add_pairs(parser):
+def add_pairs(parser) -> None:
     """--data, --root, --table, --pairs, --far, --bootstrap and --seed."""
     parser.add_argument(
         "--data", type=names, required=True, help="verification sets under the root, .bin files, or .npz files of embeddings"
@@ -26,7 +28,7 @@ def add_pairs(parser):
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
 
 
-def run(arguments):
+def run(arguments) -> None:
     from gluonfr.evaluation.verification import pair_sources
 
     stored = [name for name in arguments.data if name.endswith(".npz")]
@@ -41,7 +43,7 @@ def run(arguments):
     write_json(arguments, {name: each.to_dict() for name, each in evaluations.items()})
 
 
-def refuse_idle(arguments, stored):
+def refuse_idle(arguments, stored) -> None:
     """Refuse options that would do nothing with the sets at hand."""
     from gluonfr.core import GluonFRError
 
@@ -56,7 +58,7 @@ def refuse_idle(arguments, stored):
 
 
 def evaluate_all(arguments, embedder, sources, save=None):
-    """name -> PairEvaluation of a network, or of embeddings, on all sets."""
+    """Name -> PairEvaluation of a network, or of embeddings, on all sets."""
     import os
 
     from gluonfr.engine import devices

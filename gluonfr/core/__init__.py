@@ -1,8 +1,10 @@
-"""The ground floor: whole-or-nothing files, errors, stateless seeds, registries, model cards."""
+"""The foundation: errors, atomic files, stateless seeds, registries, model cards."""
+
+from __future__ import annotations
 
 from gluonfr.core.card import Card
-from gluonfr.core.errors import GluonFRError, file_sentence
-from gluonfr.core.files import file_sha256, need_file, read_npz, whole_file, whole_files, whole_folder
+from gluonfr.core.errors import DataError, GluonFRError, TrainingStopped, UsageError, WeightsError, describe_os_error
+from gluonfr.core.files import atomic_file, atomic_files, atomic_folder, file_sha256, read_npz, require_file
 from gluonfr.core.machine import DEFAULT_MODELS, DEFAULT_ROOT, cores
 from gluonfr.core.registry import Registry
 from gluonfr.core.seeds import generator
@@ -11,15 +13,19 @@ __all__ = [
     "DEFAULT_MODELS",
     "DEFAULT_ROOT",
     "Card",
+    "DataError",
     "GluonFRError",
     "Registry",
+    "TrainingStopped",
+    "UsageError",
+    "WeightsError",
     "cores",
-    "file_sentence",
+    "describe_os_error",
     "file_sha256",
     "generator",
-    "need_file",
+    "require_file",
     "read_npz",
-    "whole_file",
-    "whole_files",
-    "whole_folder",
+    "atomic_file",
+    "atomic_files",
+    "atomic_folder",
 ]

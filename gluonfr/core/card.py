@@ -1,13 +1,17 @@
+from __future__ import annotations
+
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from gluonfr.core.errors import GluonFRError
-from gluonfr.core.files import whole_file
+from gluonfr.core.files import atomic_file
 
 DISTANCES = ("cosine", "euclidean")
-COLOURS = ("RGB", "BGR")
+COLORS = ("RGB", "BGR")
+# As cards of earlier versions spell them.
+_OLD_NAMES = {"colour": "color", "licence": "license"}
 
 
 @dataclass
@@ -27,12 +31,12 @@ class Card:
     template : str, default 'arcface'
         Where the five landmarks lie on a crop: a name of `gluonfr.align.templates`.
     distance : {'cosine', 'euclidean'}
-        What compares two embeddings: of the normalised or of the raw vectors.
-    licence : str
+        What compares two embeddings: of the normalized or of the raw vectors.
+    license : str
         Under which the weights may be used.
     thresholds : list of dict
         Each `far`, `similarity` (accept from this similarity on) and `measured_on`.
-    colour : {'RGB', 'BGR'}
+    color : {'RGB', 'BGR'}
         What a foreign graph takes. Networks of the zoo take RGB.
     mean, std : float or list of 3 floats
         A foreign graph takes (pixel - mean) / std, pixels 0..255. Networks of the zoo take pixel / 255.
@@ -47,20 +51,20 @@ class Card:
     """
 
     network: str = ""
-    arguments: Dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
     embedding_size: int = 0
-    image_size: Tuple[int, int] = (112, 112)
+    image_size: tuple[int, int] = (112, 112)
     template: str = "arcface"
     distance: str = "cosine"
-    licence: str = "not stated"
-    thresholds: List[Dict[str, Any]] = field(default_factory=list)
-    colour: str = "RGB"
+    license: str = "not stated"
+    thresholds: list[dict[str, Any]] = field(default_factory=list)
+    color: str = "RGB"
     mean: Any = 0.0
     std: Any = 255.0
     output: str = ""
     sha256: str = ""
     trained_on: str = ""
-    extra: Dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self):
         """Plain Python, for JSON; what stands in `extra` lies beside the rest."""
@@ -68,9 +72,9 @@ class Card:
         extra = values.pop("extra")
         return {**values, "image_size": list(self.image_size), **extra}
 
-    def write(self, path):
+    def write(self, path) -> None:
         """Write the card as JSON, whole or not at all."""
-        with whole_file(path, "w", encoding="utf-8") as file:
+        with atomic_file(path, "w", encoding="utf-8") as file:
             json.dump(self.to_dict(), file, indent=1)
             file.write("\n")
 
@@ -79,6 +83,7 @@ class Card:
         """The card of a dict; unknown names go into `extra`. GluonFRError names the entry that cannot be."""
         if not isinstance(values, dict):
             raise GluonFRError(f"{where} is no network's card: expected names and values, got {type(values).__name__}.")
+        values = {_OLD_NAMES.get(name, name): value for name, value in values.items()}
         known = {each.name for each in fields(cls)} - {"extra"}
         card = cls(
             **{name: value for name, value in values.items() if name in known},
@@ -101,8 +106,8 @@ class Card:
             raise GluonFRError(f"{path} is no network's card ({error}); restore it.") from error
         return cls.from_dict(values, path)
 
-    def _check(self, where):
-        for name in ("network", "template", "licence", "output", "sha256", "trained_on"):
+    def _check(self, where) -> None:
+        for name in ("network", "template", "license", "output", "sha256", "trained_on"):
             self._need(where, name, isinstance(getattr(self, name), str), "text")
         self._need(where, "arguments", isinstance(self.arguments, dict), "names and values")
         size = self.image_size
@@ -110,7 +115,7 @@ class Card:
         self._need(where, "image_size", whole, "height and width")
         self._need(where, "embedding_size", _is_whole(self.embedding_size) and self.embedding_size >= 0, "a whole number")
         self._need(where, "distance", self.distance in DISTANCES, f"one of {', '.join(DISTANCES)}")
-        self._need(where, "colour", self.colour in COLOURS, f"one of {', '.join(COLOURS)}")
+        self._need(where, "color", self.color in COLORS, f"one of {', '.join(COLORS)}")
         for name in ("mean", "std"):
             self._need(where, name, _is_level(getattr(self, name)), "a number, or three")
         std = self.std if isinstance(self.std, (list, tuple)) else [self.std]
@@ -122,7 +127,7 @@ class Card:
         )
         self._need(where, "thresholds", right, "a list of entries with far and similarity")
 
-    def _need(self, where, name, right, wanted):
+    def _need(self, where, name, right, wanted) -> None:
         if not right:
             raise GluonFRError(f"{where}: {name} must be {wanted}, got {getattr(self, name)!r}; correct it.")
 

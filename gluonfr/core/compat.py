@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import importlib.util
 import os
 import sys
@@ -13,7 +15,7 @@ _THREADS = "MXNET_OMP_MAX_THREADS"
 _threads_are_ours = False
 
 
-def _restore_numpy_names():
+def _restore_numpy_names() -> None:
     if tuple(int(part) for part in np.__version__.split(".")[:2]) < (1, 24):
         return
     for name, value in _REMOVED_FROM_NUMPY.items():
@@ -21,7 +23,7 @@ def _restore_numpy_names():
             setattr(np, name, value)
 
 
-def _wait_awake():
+def _wait_awake() -> None:
     # libgomp puts threads to sleep after a hundred turns once several engine threads have teams of their own, and waking
     # them costs more than most layers of a small network: a single image takes up to five times as long. Asked to wait
     # actively it takes a thousand turns; the second number bounds what an idle thread burns otherwise.
@@ -29,7 +31,7 @@ def _wait_awake():
         os.environ.update({"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "10000"})
 
 
-def _use_all_cores():
+def _use_all_cores() -> None:
     # By itself MXNet takes half the cores, for hyperthreads that virtual machines do not have. OMP_NUM_THREADS would mend
     # that too, but reach the forked workers of a DataLoader, which then crawl.
     global _threads_are_ours
@@ -38,7 +40,7 @@ def _use_all_cores():
         _threads_are_ours = True
 
 
-def share_cores(devices):
+def share_cores(devices) -> None:
     """Give each of several CPU contexts its part of the cores, unless the user decided; before MXNet is imported.
 
     With more threads than cores, each waits for threads that do not run: on a busy machine that is several times slower.
@@ -59,7 +61,7 @@ def _has_mxnet():
         return "mxnet" in sys.modules
 
 
-def prepare_mxnet():
+def prepare_mxnet() -> None:
     """Make ``import mxnet`` work beside the installed NumPy; raise ImportError with the cure when it is not installed.
 
     MXNet itself is not imported here: that takes a second, which `gluonfr --help` need not wait for.

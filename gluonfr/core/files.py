@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import hashlib
 import os
 import shutil
@@ -10,7 +12,7 @@ import numpy as np
 from gluonfr.core.errors import GluonFRError
 
 
-def sync_folder(folder):
+def sync_folder(folder) -> None:
     """Bring a folder's list of names to the disk, without which a renamed file may be gone after a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -26,7 +28,7 @@ def _mode_of_new_files():
 
 
 @contextmanager
-def whole_files(*paths, mode="wb", **open_kwargs):
+def atomic_files(*paths, mode="wb", **open_kwargs):
     """Write several files that appear together, or not at all.
 
     Yields the open temporary files, in the order of `paths`; each lies in the folder of its path (created when missing).
@@ -66,14 +68,14 @@ def whole_files(*paths, mode="wb", **open_kwargs):
 
 
 @contextmanager
-def whole_file(path, mode="wb", **open_kwargs):
+def atomic_file(path, mode="wb", **open_kwargs):
     """Write one file that appears whole or not at all; yields the open temporary file beside `path`."""
-    with whole_files(path, mode=mode, **open_kwargs) as (file,):
+    with atomic_files(path, mode=mode, **open_kwargs) as (file,):
         yield file
 
 
 @contextmanager
-def whole_folder(path):
+def atomic_folder(path):
     """Fill a folder that appears whole or not at all; yields the temporary folder beside `path`.
 
     An existing folder at `path` is replaced. The files that the block wrote are synced before the rename.
@@ -108,7 +110,7 @@ def whole_folder(path):
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def need_file(path, what="file"):
+def require_file(path, what="file"):
     """The absolute path of a file that exists, holds something and is no stand-in.
 
     Raises
@@ -150,7 +152,7 @@ def read_npz(path, needs):
     GluonFRError
         It is missing, no `.npz`, damaged, or holds objects.
     """
-    path = need_file(path, "file of embeddings")
+    path = require_file(path, "file of embeddings")
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("no archive of arrays")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 
 # Where gluon-face and InsightFace's users keep their sets, unless a command or a call says otherwise.

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import difflib
 
 from gluonfr.core.errors import GluonFRError
@@ -16,7 +18,7 @@ class Registry:
         What the names stand for ("loss", "network"), used in messages.
     """
 
-    def __init__(self, kind):
+    def __init__(self, kind) -> None:
         self.kind = kind
         self._names = {}
         self._makers = {}

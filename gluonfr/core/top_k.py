@@ -1,5 +1,7 @@
 """Blocked exact search by inner product: MegaFace, galleries, clusters and overlaps share it."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -110,7 +112,7 @@ def _spans(queries, rows):
     return [slice(*each) for each in zip(ends, ends[1:])]
 
 
-def _scan_all(spans, queries, rows, skip, error, each, everything, memory, bar):
+def _scan_all(spans, queries, rows, skip, error, each, everything, memory, bar) -> None:
     """Hand all that may count in some spans of rows to `each` and `everything`."""
     bests = [each] + [each.another() for _ in spans[1:]]
     work = [(span, queries, rows, skip, error, best, everything, memory // len(spans), bar) for span, best in zip(spans, bests)]
@@ -125,7 +127,7 @@ def _scan_all(spans, queries, rows, skip, error, each, everything, memory, bar):
             each.add(best.pairs())
 
 
-def _scan(span, queries, rows, skip, error, each, everything, memory, bar):
+def _scan(span, queries, rows, skip, error, each, everything, memory, bar) -> None:
     for start, scores in _score_blocks(queries, rows[span], memory):
         start += span.start
         if skip is not None:
@@ -161,7 +163,7 @@ def screening_error(queries, largest_norm):
     """
     norms = np.linalg.norm(queries.astype(np.float64), axis=1) * largest_norm
     if norms.max(initial=0) > _LARGEST:
-        raise GluonFRError("queries and rows are so large that their products overflow; normalise them first.")
+        raise GluonFRError("queries and rows are so large that their products overflow; normalize them first.")
     return queries.shape[1] * (2.0**-24 * 1.01 * norms + 2.0**-125)
 
 
@@ -216,7 +218,7 @@ def _score_blocks(queries, rows, memory):
         size = min(2 * size, most)
 
 
-def _few_products(queries, rows, scores):
+def _few_products(queries, rows, scores) -> None:
     # Reads the rows as fast as memory gives them, which a product of matrices does not for few queries; for several, once.
     step = len(rows) if len(queries) == 1 else max(1, _CLOSE // rows.shape[1])
     for start in range(0, len(rows), step):
@@ -225,7 +227,7 @@ def _few_products(queries, rows, scores):
             np.einsum("ij,j->i", rows[part], query, out=row[part])
 
 
-def _screen(start, scores, error, each, everything, memory):
+def _screen(start, scores, error, each, everything, memory) -> None:
     """Hand every score that may still count to whom it may count for."""
     wanted = np.minimum(each.floors, everything.floors) - error
     # Rounded down, so that the comparison in float32 lets nothing slip.
@@ -254,7 +256,7 @@ class _Pairs:
     score: np.ndarray
     error: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.query)
 
     def take(self, chosen):
@@ -279,7 +281,7 @@ class _Best:
         Below this no pair of the group counts any more.
     """
 
-    def __init__(self, groups, k, queries, rows, memory):
+    def __init__(self, groups, k, queries, rows, memory) -> None:
         self.queries = queries
         self.floors = np.full(groups, -np.inf if k else np.inf)
         self._groups, self._k, self._rows, self._memory = groups, k, rows, memory
@@ -296,7 +298,7 @@ class _Best:
         """All that may turn out to be among the best."""
         return _Pairs.join([self._kept, *self._new])
 
-    def add(self, pairs):
+    def add(self, pairs) -> None:
         if not self._k:
             return
         pairs = pairs.take(pairs.score + pairs.error >= self.floors[self._group(pairs)])
@@ -308,13 +310,13 @@ class _Best:
     def _group(self, pairs):
         return pairs.query if self._groups > 1 else np.zeros(len(pairs), dtype=np.int64)
 
-    def _sort_in(self):
+    def _sort_in(self) -> None:
         self._merge(self.pairs())
         if len(self._kept) > 4 * max(_PAIRS, self._patience):
             # Almost all scores are alike: only exact ones tell which to keep.
             self.settle()
 
-    def _merge(self, pairs):
+    def _merge(self, pairs) -> None:
         self._new, self._waiting = [], 0
         group, sure = self._group(pairs), pairs.score - pairs.error
         order = np.lexsort((-sure, group))
@@ -324,7 +326,7 @@ class _Best:
         self.floors[full] = sure[order[(ends - counts + self._k - 1)[full]]]
         self._kept = pairs.take(pairs.score + pairs.error >= self.floors[group])
 
-    def settle(self):
+    def settle(self) -> None:
         """Make all scores exact and keep exactly k of each group."""
         if not self._k:
             return

@@ -1,5 +1,7 @@
 """What to learn from: training records, verification pairs and the data sets over them."""
 
+from __future__ import annotations
+
 from gluonfr.data.augment import Augmentation, get_augmentation, get_augmentation_list
 from gluonfr.data.dataset import FRTrainRecordDataset, FRValDataset, get_recognition_dataset, list_recognition_datasets
 from gluonfr.data.joined import FRJoinedDataset

@@ -1,7 +1,8 @@
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from math import cos, exp, log, pi, radians, sin, sqrt
-from typing import Tuple
 
 import cv2
 import numpy as np
@@ -13,10 +14,10 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _GREY = np.tile(_LUMA, (3, 1))
 _CHROMA = np.eye(3) - _GREY
 _TO_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-# Turning the colours by an angle, with the luma kept, is _GREY + cos(angle) * _CHROMA + sin(angle) * _QUARTER_TURN.
+# Turning the colors by an angle, with the luma kept, is _GREY + cos(angle) * _CHROMA + sin(angle) * _QUARTER_TURN.
 _QUARTER_TURN = np.linalg.inv(_TO_YIQ) @ np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ _TO_YIQ
 
-_PROBABILITIES = ("flip", "geometric", "crop", "colour", "grey", "blur", "low_resolution", "jpeg", "noise", "cutout")
+_PROBABILITIES = ("flip", "geometric", "crop", "color", "grey", "blur", "low_resolution", "jpeg", "noise", "cutout")
 _STRENGTHS = {"rotation": 180, "scale": 0.9, "translation": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
 _RANGES = {
     "crop_area": (0.01, 1),
@@ -53,16 +54,16 @@ class Augmentation:
         to the full size. Rotation, scale, translation and crop are one bilinear resampling together.
     border : 'reflect', 'replicate' or 'black'
         What stands where the resampled image has no pixels.
-    colour : float, default 1
+    color : float, default 1
         Probability that brightness, contrast, saturation and hue are drawn.
     brightness, contrast, saturation, hue : float
-        Strengths; contrast keeps the mean luma, hue is a fraction of the full circle. They are one linear map of the colours.
+        Strengths; contrast keeps the mean luma, hue is a fraction of the full circle. They are one linear map of the colors.
     grey : float
-        Probability of taking the colour away.
+        Probability of taking the color away.
     blur, low_resolution, noise, jpeg, cutout : float
         Probabilities of: Gaussian blur, `blur_sigma` in pixels; shrinking to `low_resolution_scale` of each side and
         enlarging again; additive Gaussian noise a channel, `noise_sigma` in grey levels; JPEG compression at
-        `jpeg_quality`; a rectangle of one random colour that covers `cutout_area` of the image, partly outside at times.
+        `jpeg_quality`; a rectangle of one random color that covers `cutout_area` of the image, partly outside at times.
     """
 
     flip: float = 0.0
@@ -71,24 +72,24 @@ class Augmentation:
     scale: float = 0.0
     translation: float = 0.0
     crop: float = 0.0
-    crop_area: Tuple[float, float] = (0.6, 1.0)
+    crop_area: tuple[float, float] = (0.6, 1.0)
     border: str = "reflect"
-    colour: float = 1.0
+    color: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
     grey: float = 0.0
     blur: float = 0.0
-    blur_sigma: Tuple[float, float] = (0.4, 1.8)
+    blur_sigma: tuple[float, float] = (0.4, 1.8)
     low_resolution: float = 0.0
-    low_resolution_scale: Tuple[float, float] = (0.25, 0.8)
+    low_resolution_scale: tuple[float, float] = (0.25, 0.8)
     noise: float = 0.0
-    noise_sigma: Tuple[float, float] = (2.0, 12.0)
+    noise_sigma: tuple[float, float] = (2.0, 12.0)
     jpeg: float = 0.0
-    jpeg_quality: Tuple[int, int] = (25, 90)
+    jpeg_quality: tuple[int, int] = (25, 90)
     cutout: float = 0.0
-    cutout_area: Tuple[float, float] = (0.02, 0.2)
+    cutout_area: tuple[float, float] = (0.02, 0.2)
 
     def __post_init__(self):
         for name in _PROBABILITIES:
@@ -102,13 +103,13 @@ class Augmentation:
             object.__setattr__(self, name, tuple(pair))
         self._check("border", self.border in _BORDERS, "one of " + ", ".join(map(repr, _BORDERS)))
         object.__setattr__(self, "_resamples", any((self.rotation, self.scale, self.translation, self.crop)))
-        object.__setattr__(self, "_recolours", any((self.brightness, self.contrast, self.saturation, self.hue, self.grey)))
+        object.__setattr__(self, "_recolors", any((self.brightness, self.contrast, self.saturation, self.hue, self.grey)))
 
-    def _check(self, name, right, wanted):
+    def _check(self, name, right, wanted) -> None:
         if not right:
             raise GluonFRError(f"{name}={getattr(self, name)!r} of an augmentation must be {wanted}.")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         changed = (each.name for each in fields(self) if getattr(self, each.name) != each.default)
         return "Augmentation(%s)" % ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
 
@@ -122,8 +123,8 @@ class Augmentation:
             image = self._resample(image, draws[1:10])
         if draws[10] < self.cutout:
             image = self._cut(image, draws[11:18])
-        if self._recolours:
-            image = self._recolour(image, draws[18:24])
+        if self._recolors:
+            image = self._recolor(image, draws[18:24])
         if draws[24] < self.blur:
             image = _blurred(image, _between(self.blur_sigma, draws[25]))
         if draws[26] < self.low_resolution:
@@ -167,10 +168,10 @@ class Augmentation:
         corners = (int(x - half_x), int(y - half_y)), (int(x + half_x), int(y + half_y))
         return cv2.rectangle(image.copy(), *corners, [int(256 * each) for each in draws[4:7]], -1)
 
-    def _recolour(self, image, draws):
+    def _recolor(self, image, draws):
         gain = contrast = saturation = 1.0
         hue = 0.0
-        if draws[0] < self.colour:
+        if draws[0] < self.color:
             gain = 1 + _around(self.brightness, draws[1])
             contrast = 1 + _around(self.contrast, draws[2])
             saturation = 1 + _around(self.saturation, draws[3])
@@ -253,7 +254,7 @@ _presets.register("standard")(
         rotation=8,
         scale=0.08,
         translation=0.03,
-        colour=0.8,
+        color=0.8,
         brightness=0.2,
         contrast=0.2,
         saturation=0.2,
@@ -267,7 +268,7 @@ _presets.register("strong")(
         scale=0.15,
         translation=0.05,
         crop=0.2,
-        colour=0.8,
+        color=0.8,
         brightness=0.4,
         contrast=0.4,
         saturation=0.4,
@@ -283,9 +284,10 @@ _presets.register("strong")(
 
 
 def get_augmentation(name):
-    """The augmentation called `name`: 'none', 'flip', 'standard' (flip, mild geometry and colour) or 'strong' (everything,
+    """The augmentation called `name`: 'none', 'flip', 'standard' (flip, mild geometry and color) or 'strong' (everything,
     for small data sets); None is 'none', and an :class:`Augmentation` or another callable ``(image, rng) -> image`` is
-    returned as it is. An unknown name raises GluonFRError with the known ones."""
+    returned as it is. An unknown name raises GluonFRError with the known ones.
+    """
     if name is None:
         return Augmentation()
     return name if callable(name) else _presets.get(name)()

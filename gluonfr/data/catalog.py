@@ -1,5 +1,7 @@
 """Which sets lie below a root: `NAME/train.rec` is a training set, `NAME.bin` a verification set."""
 
+from __future__ import annotations
+
 import os
 
 from gluonfr.core import DEFAULT_ROOT, GluonFRError
@@ -85,7 +87,7 @@ def _stem(entry):
     return [stem] if extension == ".bin" and not stem.startswith(".") else []
 
 
-def _there(folder):
+def _there(folder) -> str:
     names = _names(folder)
     if os.path.isfile(os.path.join(folder, "train.rec")):
         parent, name = os.path.split(folder)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 import cv2
@@ -18,7 +20,7 @@ def contact_sheet(images, captions=None, columns=None, tile=112):
     Parameters
     ----------
     images : sequence of uint8 arrays
-        (H, W, 3) RGB or (H, W) grey, of any sizes. Each is scaled to fit its tile with its shape kept, and centred.
+        (H, W, 3) RGB or (H, W) grey, of any sizes. Each is scaled to fit its tile with its shape kept, and centered.
     captions : sequence of str, default None
         One an image. Letters outside ASCII, which OpenCV cannot draw, become "?"; what is wider than the tile is cut.
     columns : int, default None
@@ -51,7 +53,7 @@ def contact_sheet(images, captions=None, columns=None, tile=112):
         top, left = number // columns * height + _GAP, number % columns * width + _GAP
         _place(sheet[top : top + tile, left : left + tile], image)
         if captions is not None:
-            # A view of the strip, so that no letter reaches the neighbour.
+            # A view of the strip, so that no letter reaches the neighbor.
             strip = np.ascontiguousarray(sheet[top + tile : top + tile + _CAPTION, left : left + tile])
             cv2.putText(strip, _ascii(captions[number]), (1, 11), _FONT, _FONT_SCALE, (_INK,) * 3, 1, cv2.LINE_AA)
             sheet[top + tile : top + tile + _CAPTION, left : left + tile] = strip
@@ -69,7 +71,7 @@ def _picture(image, number):
     return image
 
 
-def _place(space, image):
+def _place(space, image) -> None:
     tile = len(space)
     scale = tile / max(image.shape[:2])
     height, width = (max(1, min(tile, round(length * scale))) for length in image.shape[:2])

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.align import get_template, recut
 from gluonfr.data.images import fit
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 import mmap
 import os
@@ -81,7 +83,7 @@ class FRTrainRecordDataset(TrainingSet):
         The file's images, damaged ones included.
     """
 
-    def __init__(self, name, root=DEFAULT_ROOT, transform=None, on_error="raise"):
+    def __init__(self, name, root=DEFAULT_ROOT, transform=None, on_error="raise") -> None:
         if on_error not in ("raise", "skip"):
             raise GluonFRError(f'on_error must be "raise" or "skip", got {on_error!r}.')
         self.records = RecordFile(find(name, root, "training"))
@@ -185,7 +187,7 @@ class FRValDataset(Dataset):
         The `.bin`.
     """
 
-    def __init__(self, name, root=DEFAULT_ROOT, transform=None):
+    def __init__(self, name, root=DEFAULT_ROOT, transform=None) -> None:
         self.name = name
         self.path = find(name, root, "verification")
         self._transform = transform
@@ -194,7 +196,7 @@ class FRValDataset(Dataset):
         self._seeds = SampleSeeds(name, len(self))
         self.image_size = self._decode(0).shape[:2]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.issame)
 
     def __getitem__(self, i):
@@ -230,7 +232,7 @@ class FRValDataset(Dataset):
     def _decode(self, k):
         return images.decode(self._payloads[k], lambda: self._describe(k))
 
-    def _describe(self, k):
+    def _describe(self, k) -> str:
         return f"{self.path}: image {k % 2} of pair {k // 2}"
 
 

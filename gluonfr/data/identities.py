@@ -1,11 +1,13 @@
 """`identities.csv`: whose label is whose, beside a `train.rec` or in a folder of people."""
 
+from __future__ import annotations
+
 import csv
 import os
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 
 FILE_NAME = "identities.csv"
 _HEADER = ["label", "name", "images"]
@@ -26,7 +28,7 @@ def person_names(values, what):
     return values.astype(np.str_)
 
 
-def write_identities(folder, rows):
+def write_identities(folder, rows) -> None:
     """Write FOLDER/identities.csv.
 
     Parameters
@@ -36,7 +38,7 @@ def write_identities(folder, rows):
         Names are written as UTF-8; bytes of a file name that are none are written as they are.
     """
     path = os.path.join(folder, FILE_NAME)
-    with whole_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_HEADER)
         writer.writerows(rows)

@@ -1,10 +1,11 @@
 """What a `.rec` or `.bin` holds: counts, sizes, damage and repetitions."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Dict, List, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -62,20 +63,20 @@ class Inspection:
     path: str
     kind: str
     images: int
-    bad: Dict[int, str] = field(default_factory=dict)
-    sizes: Dict[str, int] = field(default_factory=dict)
-    formats: Dict[str, int] = field(default_factory=dict)
-    duplicates: List[List[int]] = field(default_factory=list)
-    layout: Optional[str] = None
-    headers: Optional[int] = None
-    identities: Optional[int] = None
-    classes: Optional[int] = None
-    images_per_identity: Optional[Dict[str, float]] = None
-    mixed: Optional[List[List[int]]] = None
-    pairs: Optional[int] = None
-    same: Optional[int] = None
-    distinct: Optional[int] = None
-    folds: Optional[List[int]] = None
+    bad: dict[int, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    formats: dict[str, int] = field(default_factory=dict)
+    duplicates: list[list[int]] = field(default_factory=list)
+    layout: str | None = None
+    headers: int | None = None
+    identities: int | None = None
+    classes: int | None = None
+    images_per_identity: dict[str, float] | None = None
+    mixed: list[list[int]] | None = None
+    pairs: int | None = None
+    same: int | None = None
+    distinct: int | None = None
+    folds: list[int] | None = None
 
     def to_dict(self):
         """What applies to this kind of set, as JSON takes it."""
@@ -145,11 +146,11 @@ def _inspect_pairs(path):
 class _Seen:
     """Counts images into an Inspection, and remembers their bytes by a short hash."""
 
-    def __init__(self, found):
+    def __init__(self, found) -> None:
         self._found = found
         self._sizes, self._formats, self._hashes = Counter(), Counter(), {}
 
-    def add(self, number, payload, where):
+    def add(self, number, payload, where) -> None:
         self._hashes.setdefault(hashlib.blake2b(payload, digest_size=16).digest(), []).append(number)
         try:
             height, width = images.decode(payload, where).shape[:2]

@@ -1,5 +1,7 @@
 """Several training sets as one."""
 
+from __future__ import annotations
+
 import csv
 import logging
 import os
@@ -8,7 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 from gluonfr.data.training import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class FRJoinedDataset(TrainingSet):
         Members that do not fit together, or a file that does not fit them; more identities than 2**24.
     """
 
-    def __init__(self, members, transform=None, identities=None):
+    def __init__(self, members, transform=None, identities=None) -> None:
         self.members = list(members)
         self.records = JoinedRecords([member.records for member in self.members])
         self._check()
@@ -81,7 +83,7 @@ class FRJoinedDataset(TrainingSet):
     def skipped(self):
         return [first + number for first, member in zip(self.records.firsts, self.members) for number in member.skipped]
 
-    def _check(self):
+    def _check(self) -> None:
         if not self.members:
             raise GluonFRError("no training set was named; name one, or several with commas between.")
         one, paths = self.members[0], {}
@@ -112,13 +114,13 @@ class JoinedRecords:
         The number that the first record of each file has here.
     """
 
-    def __init__(self, files):
+    def __init__(self, files) -> None:
         self._files = list(files)
         *self.firsts, self._length = accumulate((len(file) for file in self._files), initial=0)
         self.path = ", ".join(file.path for file in self._files)
         self.size = sum(file.size for file in self._files)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._length
 
     def describe(self, number):
@@ -129,7 +131,7 @@ class JoinedRecords:
 
 def _mapped_classes(path, members):
     """For each member an int64 array of the class of each of its labels, -1 for those without images; and how many classes."""
-    path = need_file(path, "file of identities")
+    path = require_file(path, "file of identities")
     given = _read_rows(path, {member.name: member.num_classes for member in members})
     known, classes = {}, []
     for member in members:
@@ -148,7 +150,7 @@ def _mapped_classes(path, members):
 
 
 def _read_rows(path, num_classes):
-    """name of a set -> {label: identity}."""
+    """Name of a set -> {label: identity}."""
     found, others = {name: {} for name in num_classes}, 0
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -167,7 +169,7 @@ def _read_rows(path, num_classes):
     return found
 
 
-def _take(row, labels, num_classes, where):
+def _take(row, labels, num_classes, where) -> None:
     # isdecimal alone admits digits of other scripts, which int() reads too.
     if len(row) != 3 or not (row[1].isascii() and row[1].isdecimal()) or not row[2]:
         raise GluonFRError(f"{where} is not dataset,label,identity with a whole number as label; correct it.")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import ctypes
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +76,7 @@ class RecordLoader:
         rank=0,
         num_ranks=1,
         sampler=None,
-    ):
+    ) -> None:
         threads = cores() if threads is None else threads
         counts = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch, "num_ranks": num_ranks}
         for name, count in counts.items():
@@ -98,7 +100,7 @@ class RecordLoader:
         self._ahead = max(prefetch, -(-2 * threads * _IMAGES_A_TASK // batch_size))
         self._next_epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Batches of the next epoch on this rank."""
         return self._batches(len(self.dataset) if self._sampler is None else len(self._order(self._next_epoch)))
 
@@ -200,7 +202,7 @@ class RecordLoader:
                 batch.cancel()
             pool.shutdown()
 
-    def _fill(self, planes, labels, epoch, indices, seeds):
+    def _fill(self, planes, labels, epoch, indices, seeds) -> None:
         """Read, decode and augment the images `indices` into `planes`, a part of a batch, uint8 (n, 3, H, W)."""
         shape = planes.shape[2:] + (3,)
         streams = _Streams(self.seed, _AUGMENT, epoch)
@@ -219,9 +221,10 @@ class RecordLoader:
 
 class _Streams:
     """``at(number)`` is ``generator(*position, number)``, in a tenth of the time: one generator that is set to the start of
-    each stream, and so is good until the next call."""
+    each stream, and so is good until the next call.
+    """
 
-    def __init__(self, *position):
+    def __init__(self, *position) -> None:
         self._generator = generator(*position)
         self._start = self._generator.bit_generator.state
         self._counter = self._start["state"]["counter"]
@@ -235,31 +238,31 @@ class _Streams:
 class _Batch:
     """A batch in the making."""
 
-    def __init__(self, loader, pool, epoch, indices, seeds):
+    def __init__(self, loader, pool, epoch, indices, seeds) -> None:
         self._loader, self._epoch, self._indices, self._seeds = loader, epoch, indices.tolist(), seeds.tolist()
         self._images, self._planes = _empty((len(indices), 3) + tuple(loader.dataset.image_size))
         self._labels = np.empty(len(indices), np.float32)
         self._tasks = [pool.submit(self._work, begin) for begin in range(0, len(indices), _IMAGES_A_TASK)]
 
-    def _work(self, begin):
+    def _work(self, begin) -> None:
         # A method, so that a running task keeps alive the NDArray into whose memory it writes.
         rows = slice(begin, begin + _IMAGES_A_TASK)
         self._loader._fill(self._planes[rows], self._labels[rows], self._epoch, self._indices[rows], self._seeds[rows])
 
-    def wait(self):
+    def wait(self) -> None:
         for task in self._tasks:
             task.result()
 
     def arrays(self):
         return self._images, mx.nd.array(self._labels, ctx=mx.cpu(), dtype=np.float32)
 
-    def cancel(self):
+    def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
 
 
 def _empty(shape):
-    """An uninitialised uint8 NDArray on the CPU and an array that is its memory, valid as long as the NDArray lives.
+    """An uninitialized uint8 NDArray on the CPU and an array that is its memory, valid as long as the NDArray lives.
 
     Filling the memory saves a copy of every batch: MXNet's own copy from NumPy takes a third of the time of decoding.
     Nothing waits for a new NDArray, so no operation of MXNet's engine can meet the writing threads.

@@ -1,13 +1,14 @@
 """`NAME.pairs.csv` beside `NAME.bin`: what is known of each pair besides its images."""
 
+from __future__ import annotations
+
 import csv
 import io
 from dataclasses import dataclass, field
-from typing import Dict, Optional
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 from gluonfr.core.tables import write_table
 
 PEOPLE = ("identity0", "identity1")
@@ -32,8 +33,8 @@ class PairTable:
         False where the people were told from shared images.
     """
 
-    people: Optional[np.ndarray] = None
-    groups: Dict[str, np.ndarray] = field(default_factory=dict)
+    people: np.ndarray | None = None
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
     known: bool = True
 
 
@@ -83,7 +84,7 @@ def read_pair_table(path, issame):
     return PairTable(people, groups)
 
 
-def write_pair_table(path, issame, columns):
+def write_pair_table(path, issame, columns) -> None:
     """Write a set's table, whole or not at all.
 
     Parameters
@@ -125,7 +126,7 @@ def listed_columns(path):
 
 def _rows(path):
     """The path, and rows of (line, cells) of a CSV; the text itself where it has LFW's format."""
-    path = need_file(path, "table of pairs")
+    path = require_file(path, "table of pairs")
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         text = file.read()
     # A name may hold a comma in LFW's format, but no name holds a tab.

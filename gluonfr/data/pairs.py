@@ -1,13 +1,16 @@
+from __future__ import annotations
+
 import io
 import math
 import os
 import pickle
 import pickletools
 import re
+from typing import NoReturn
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 from gluonfr.data import images as codec
 
 _SYNOPSIS = "a pickled pair (images, issame)"
@@ -24,24 +27,24 @@ _INSTRUCTIONS = [
 ]
 
 
-class _Refused(Exception):
+class _ForbiddenPickleError(Exception):
     """What the file wants that the format does not need."""
 
 
 class _Dtype:
     """Stands for a numpy.dtype while the pickle is read."""
 
-    def __init__(self, name, *flags):
+    def __init__(self, name, *flags) -> None:
         name = name.decode("latin1") if isinstance(name, bytes) else name
         if not isinstance(name, str) or len(flags) > 2 or not re.fullmatch(r"[<>=|]?([biu]1|[iuf][248])", name):
-            raise _Refused(f"a numpy.dtype that is not numeric, {_short(name)}")
+            raise _ForbiddenPickleError(f"a numpy.dtype that is not numeric, {_short(name)}")
         self.value = np.dtype(name)
 
-    def build(self, state):
+    def build(self, state) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) == 8 else None
         order = order.decode("latin1") if isinstance(order, bytes) else order
         if order not in ("<", ">", "=", "|") or state[2:5] != (None, None, None):
-            raise _Refused("a numpy.dtype with fields or metadata")
+            raise _ForbiddenPickleError("a numpy.dtype with fields or metadata")
         self.value = self.value.newbyteorder(order)
 
 
@@ -50,16 +53,16 @@ class _Array:
 
     dtype = shape = raw = None
 
-    def build(self, state):
+    def build(self, state) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
-            raise _Refused("a numpy.ndarray with an unknown state")
+            raise _ForbiddenPickleError("a numpy.ndarray with an unknown state")
         _, shape, dtype, _, raw = state
         if not isinstance(dtype, _Dtype):
-            raise _Refused(f"a numpy.ndarray with the dtype {_short(dtype)}")
+            raise _ForbiddenPickleError(f"a numpy.ndarray with the dtype {_short(dtype)}")
         if not isinstance(shape, tuple) or not all(type(length) is int and 0 <= length < 2**40 for length in shape):
-            raise _Refused("a numpy.ndarray of an impossible shape")
+            raise _ForbiddenPickleError("a numpy.ndarray of an impossible shape")
         if not isinstance(raw, bytes) or len(shape) > 32 or math.prod(shape) * dtype.value.itemsize != len(raw):
-            raise _Refused("a numpy.ndarray whose bytes do not fill its shape")
+            raise _ForbiddenPickleError("a numpy.ndarray whose bytes do not fill its shape")
         self.dtype, self.shape, self.raw = dtype.value, shape, raw
 
     def flat(self):
@@ -69,13 +72,13 @@ class _Array:
         return np.frombuffer(self.raw, dtype=self.dtype)
 
 
-def _ndarray(*_):
-    raise _Refused("a call of numpy.ndarray")
+def _ndarray(*_) -> NoReturn:
+    raise _ForbiddenPickleError("a call of numpy.ndarray")
 
 
 def _reconstruct(kind, shape, code):
     if kind is not _ndarray or shape != (0,) or code not in (b"b", "b"):
-        raise _Refused("numpy.core.multiarray._reconstruct of something else than an empty numpy.ndarray")
+        raise _ForbiddenPickleError("numpy.core.multiarray._reconstruct of something else than an empty numpy.ndarray")
     return _Array()
 
 
@@ -88,7 +91,7 @@ class _PairsUnpickler(pickle._Unpickler):
 
     dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _INSTRUCTIONS}
 
-    def __init__(self, content):
+    def __init__(self, content) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
         self._budget = len(content)
         self._globals = {
@@ -103,20 +106,20 @@ class _PairsUnpickler(pickle._Unpickler):
         try:
             return self._globals[module, name]
         except (KeyError, TypeError):
-            raise _Refused(_short(f"{module}.{name}")) from None
+            raise _ForbiddenPickleError(_short(f"{module}.{name}")) from None
 
     def _encode(self, text, encoding="utf-8"):
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1"):
-            raise _Refused(f"_codecs.encode with the encoding {_short(encoding)}")
+            raise _ForbiddenPickleError(f"_codecs.encode with the encoding {_short(encoding)}")
         self._budget -= len(text)
         if self._budget < 0:
-            raise _Refused("_codecs.encode of more text than the file holds")
+            raise _ForbiddenPickleError("_codecs.encode of more text than the file holds")
         return text.encode("latin1")
 
-    def load_build(self):
+    def load_build(self) -> None:
         state = self.stack.pop()
         if not isinstance(self.stack[-1], (_Array, _Dtype)):
-            raise _Refused(f"a state for {_short(self.stack[-1])}")
+            raise _ForbiddenPickleError(f"a state for {_short(self.stack[-1])}")
         self.stack[-1].build(state)
 
     dispatch[pickle.BUILD[0]] = load_build
@@ -131,7 +134,7 @@ def _short(thing):
 def _load(path, content):
     try:
         return _PairsUnpickler(content).load()
-    except _Refused as refused:
+    except _ForbiddenPickleError as refused:
         raise GluonFRError(
             f"{path}: refused, it holds {refused}, which is no part of a verification set (pickles can run code); "
             "use a file from a source you trust, written with plain bytes and bools."
@@ -211,7 +214,7 @@ def read_pairs(path):
     return [_image(path, i, element) for i, element in enumerate(images)], issame
 
 
-def write_pairs(path, images, issame):
+def write_pairs(path, images, issame) -> None:
     """Write a verification set that `read_pairs` and InsightFace's own loader read; it appears whole or not at all.
 
     Parameters
@@ -229,7 +232,7 @@ def write_pairs(path, images, issame):
     if len(images) != 2 * len(flags):
         raise GluonFRError(f"{path}: {len(images)} images for {len(flags)} pairs; give two images for each pair.")
     payloads = [_encoded(image, f"{path}: image {i % 2} of pair {i // 2}") for i, image in enumerate(images)]
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         pickle.dump((payloads, [bool(flag) for flag in flags]), file, protocol=2)
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.core import GluonFRError, generator
@@ -43,7 +45,7 @@ class IdentityBatchSampler:
         For fewer than P people, and arguments out of range.
     """
 
-    def __init__(self, data, P, K, seed=0, rank=0, num_ranks=1):
+    def __init__(self, data, P, K, seed=0, rank=0, num_ranks=1) -> None:
         labels = np.asarray(data.labels if hasattr(data, "labels") else data)
         if labels.ndim != 1 or not len(labels):
             raise GluonFRError(f"an IdentityBatchSampler takes one label an image, got an array of shape {labels.shape}.")
@@ -65,7 +67,7 @@ class IdentityBatchSampler:
         self._groups = np.minimum(groups, self._batches)
         self._next_epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Batches of an epoch on this rank; the same in every epoch."""
         return self._batches // self._num_ranks
 
@@ -92,7 +94,8 @@ class IdentityBatchSampler:
 
     def epoch(self, number, start=0):
         """Iterator over this rank's batches of epoch `number` from batch `start` on, lists of P * K image numbers, exactly
-        as an unbroken run has them."""
+        as an unbroken run has them.
+        """
         batches = self(number).reshape(self._batches, -1)[self._rank :: self._num_ranks]
         return iter(batches[start:].tolist())
 
@@ -123,7 +126,8 @@ class IdentityBatchSampler:
 
 def _by_person(labels):
     """The images, person after person in the order of the labels, and for each person where theirs begin and how many they
-    are. In integers as short as they may be: for many images these are the largest arrays."""
+    are. In integers as short as they may be: for many images these are the largest arrays.
+    """
     kind = np.promote_types(np.int32, np.min_scalar_type(-len(labels)))
     if (labels[1:] >= labels[:-1]).all():
         images = np.arange(len(labels), dtype=kind)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 
 from gluonfr.core import GluonFRError
@@ -16,7 +18,8 @@ def training_set(options):
 
 def find_pairs(name, root, training_set=None):
     """The verification set `name` of `root`, or else of the training set's folder there, as InsightFace lays them out; of
-    several training sets, the first that has one."""
+    several training sets, the first that has one.
+    """
     root = os.path.abspath(os.path.expanduser(root))
     if training_set and not os.path.exists(os.path.join(root, name + ".bin")):
         for each in training_names(training_set, root):
@@ -30,5 +33,5 @@ def find_pairs(name, root, training_set=None):
 
 
 def verification_sets(options):
-    """name -> FRValDataset of `options.val`, looked for under the root, then inside the training set's folder."""
+    """Name -> FRValDataset of `options.val`, looked for under the root, then inside the training set's folder."""
     return {name: find_pairs(name, options.root, options.dataset) for name in options.val}

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -28,7 +30,7 @@ class TrainingSet(Dataset):
         What the images lie in; `records.path` names it in messages, `records.describe(number)` one image.
     """
 
-    def __init__(self, name, labels, num_classes, image_size, transform):
+    def __init__(self, name, labels, num_classes, image_size, transform) -> None:
         if num_classes > MOST_CLASSES:
             raise GluonFRError(
                 f"{self.records.path}: {num_classes} identities are more than the {MOST_CLASSES} whose labels float32 tells "
@@ -39,7 +41,7 @@ class TrainingSet(Dataset):
         self._seeds = SampleSeeds(name, len(labels))
         self._identities = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, i):
@@ -79,13 +81,13 @@ class Identities(Sequence):
     num_classes : int
     """
 
-    def __init__(self, labels, num_classes):
+    def __init__(self, labels, num_classes) -> None:
         self._ends = np.cumsum(np.bincount(labels, minlength=num_classes))
         # Records mostly lie in the order of their labels already.
         in_order = bool((labels[1:] >= labels[:-1]).all())
         self._items = None if in_order else np.argsort(labels, kind="stable")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._ends)
 
     def __getitem__(self, label):

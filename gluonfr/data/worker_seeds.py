@@ -6,6 +6,8 @@ index and how often that sample was asked for before. Processes that are not for
 before their first sample, are left alone.
 """
 
+from __future__ import annotations
+
 import hashlib
 import mmap
 import os
@@ -26,12 +28,12 @@ def _states():
     return pickle.dumps(np.random.get_state(legacy=False)), pickle.dumps(random.getstate())
 
 
-def _before_fork():
+def _before_fork() -> None:
     global _at_fork
     _at_fork = _states()
 
 
-def _after_fork():
+def _after_fork() -> None:
     global _at_start, _bases
     _at_start, _bases = _states(), None
 
@@ -39,7 +41,7 @@ def _after_fork():
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
-def _start_worker():
+def _start_worker() -> None:
     global _at_start, _bases
     # OpenCV's threads do not survive a fork: a call that wants them would wait for ever.
     cv2.setNumThreads(0)
@@ -62,14 +64,14 @@ class SampleSeeds:
         Number of samples. Four bytes each, shared with forked processes, count how often a sample was asked for.
     """
 
-    def __init__(self, name, length):
+    def __init__(self, name, length) -> None:
         self._name, self._length = name, length
         self._visits = np.frombuffer(mmap.mmap(-1, max(4 * length, 1)), dtype=np.uint32, count=length)
 
     def __reduce__(self):
         return SampleSeeds, (self._name, self._length)
 
-    def begin(self, index):
+    def begin(self, index) -> None:
         """Seed the global generators of NumPy, Python and MXNet (CPU) for this sample, in forked workers only."""
         if _at_start is not None:
             _start_worker()
@@ -83,6 +85,6 @@ class SampleSeeds:
                 seed(int.from_bytes(hashlib.blake2b(place, key=base, digest_size=4).digest(), "little"))
 
 
-def _seed_mxnet(seed):
+def _seed_mxnet(seed) -> None:
     # Naming the device keeps a worker away from GPUs, which a forked process must not touch.
     mx.random.seed(seed >> 1, ctx=mx.cpu())

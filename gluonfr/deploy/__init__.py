@@ -1,5 +1,7 @@
 """A network at work: embeddings of images and of pairs."""
 
+from __future__ import annotations
+
 from gluonfr.deploy.embedder import Embedder
 from gluonfr.deploy.embedding import embed, embed_pairs, to_unit
 from gluonfr.deploy.inference import InferenceNetwork

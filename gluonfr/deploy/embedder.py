@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 import tempfile
 import threading
@@ -17,7 +19,7 @@ from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
 from gluonfr.detection.registry import get_detector
 from gluonfr.detection.selection import choose_face
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 BACKENDS = ("gluon", "onnxruntime")
 
@@ -36,7 +38,7 @@ class Embedder:
         In place of the model's own: size and template of the crops.
     contexts : list of Context, default [mx.cpu()]
     flip : bool, default True
-        Add the embedding of the mirrored image before normalising, as verification does. False halves the time.
+        Add the embedding of the mirrored image before normalizing, as verification does. False halves the time.
     batch_size : int, default 64
         Images in memory at a time.
     backend : {'gluon', 'onnxruntime'}, default 'gluon'
@@ -69,7 +71,7 @@ class Embedder:
         backend="gluon",
         detector=None,
         root=DEFAULT_MODELS,
-    ):
+    ) -> None:
         if backend not in BACKENDS:
             raise GluonFRError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}.")
         self._contexts = list(contexts or [mx.cpu()])
@@ -93,7 +95,7 @@ class Embedder:
             self.card.embedding_size = self([blank], aligned=True).shape[1]
         return self.card.embedding_size
 
-    def __call__(self, images, aligned=None, progress=None, normalise=True):
+    def __call__(self, images, aligned=None, progress=None, normalize=True):
         """Embeddings of one image or many.
 
         Parameters
@@ -107,12 +109,12 @@ class Embedder:
             they have exactly the size of the card, photos otherwise.
         progress : str, optional
             Text of a progress bar.
-        normalise : bool, default True
+        normalize : bool, default True
             False keeps the lengths that the network gives.
 
         Returns
         -------
-        float32 (D,) for one image, (N, D) for many; of norm 1 unless `normalise` is False.
+        float32 (D,) for one image, (N, D) for many; of norm 1 unless `normalize` is False.
 
         Raises
         ------
@@ -121,11 +123,11 @@ class Embedder:
         """
         many = _listed(images)
         if many is None:
-            return self([images], aligned, progress, normalise)[0]
+            return self([images], aligned, progress, normalize)[0]
         if not len(many):
             return np.zeros((0, self.embedding_size), dtype=np.float32)
         crops = _Crops(self, many, aligned)
-        return embed(self.net, crops, self._contexts, self._batch_size, self.flip, progress, normalise)
+        return embed(self.net, crops, self._contexts, self._batch_size, self.flip, progress, normalize)
 
     def files(self, paths, aligned=None, progress=None):
         """Embeddings of many files, some of which may be useless.
@@ -207,10 +209,10 @@ class Embedder:
 class _Crops:
     """Crops of images, made when they are asked for."""
 
-    def __init__(self, embedder, images, aligned):
+    def __init__(self, embedder, images, aligned) -> None:
         self._embedder, self._images, self._aligned = embedder, images, aligned
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, i):
@@ -240,7 +242,7 @@ def _pixels(image, where):
             return Photo(image).pixels(), where
         where = os.fspath(image)
         return Photo(read_file(image)).pixels(), where
-    except Refused as refused:
+    except PhotoError as refused:
         detail = f" ({refused.detail})" if refused.detail else ""
         raise GluonFRError(f"{where} cannot be used: {refused.reason}{detail}.") from refused
 

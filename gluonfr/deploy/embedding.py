@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,30 +25,30 @@ def to_unit(images):
     return unit
 
 
-def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, normalise=True, after_batch=None):
-    """Embeddings of images, L2-normalised.
+def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, normalize=True, after_batch=None):
+    """Embeddings of images, L2-normalized.
 
     Parameters
     ----------
     net : HybridBlock
-        Images (N, 3, H, W) in [0, 1] to embeddings (N, D), or to a tuple that begins with them; initialised on `contexts`.
+        Images (N, 3, H, W) in [0, 1] to embeddings (N, D), or to a tuple that begins with them; initialized on `contexts`.
     images : sequence
         Each the bytes of an image file, or a uint8 (H, W, 3) RGB array; all of one size.
     contexts : list of Context, default [mx.cpu()]
         Every batch is split over them.
     batch_size : int, default 64
     flip : bool, default True
-        Add the embedding of the mirrored image before normalising (the flip sum of the verification protocol).
+        Add the embedding of the mirrored image before normalizing (the flip sum of the verification protocol).
     progress : str, optional
         Text of a progress bar.
-    normalise : bool, default True
+    normalize : bool, default True
         False keeps the lengths, which carry quality in some networks and count where images of a template are averaged.
     after_batch : callable, optional
         Called without arguments whenever a batch is done.
 
     Returns
     -------
-    float32 (len(images), D), rows of norm 1 unless `normalise` is False.
+    float32 (len(images), D), rows of norm 1 unless `normalize` is False.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def embed(net, images, contexts=None, batch_size=64, flip=True, progress=None, n
                 if after_batch is not None:
                     after_batch()
         rows.extend(_collect(*each) for each in waiting)
-    return _checked(np.concatenate(rows), normalise) if rows else np.zeros((0, 0), dtype=np.float32)
+    return _checked(np.concatenate(rows), normalize) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
 def embed_pairs(
@@ -114,11 +116,11 @@ def embed_pairs(
 class _Images:
     """Some of a verification set's images, decoded when they are asked for."""
 
-    def __init__(self, dataset, numbers, image_size, template):
+    def __init__(self, dataset, numbers, image_size, template) -> None:
         self._dataset, self._numbers = dataset, numbers
         self._size, self._template = tuple(image_size or dataset.image_size), template
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._numbers)
 
     def __getitem__(self, i):
@@ -181,7 +183,7 @@ def _collect(count, outputs):
     return np.concatenate([output.asnumpy() for output in outputs])[:count]
 
 
-def _checked(embeddings, normalise):
+def _checked(embeddings, normalize):
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
@@ -189,4 +191,4 @@ def _checked(embeddings, normalise):
             f"the network gives {'zero' if norms[bad[0], 0] == 0 else 'NaN or infinity'} as the embedding of image {bad[0]} "
             f"({len(bad)} images in all); it is untrained or diverged."
         )
-    return (embeddings / norms if normalise else embeddings).astype(np.float32)
+    return (embeddings / norms if normalize else embeddings).astype(np.float32)

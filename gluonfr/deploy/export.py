@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -9,7 +11,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import nd
 
-from gluonfr.core import Card, GluonFRError, generator, whole_files
+from gluonfr.core import Card, GluonFRError, atomic_files, generator
 from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime
 from gluonfr.deploy.onnx_out.model import onnx_model
 from gluonfr.deploy.onnx_out.trace import Trace
@@ -27,7 +29,7 @@ def export_network(net, card, out, format=None, dtype="float32", calibration=Non
     Parameters
     ----------
     net : HybridBlock
-        Images (N, 3, H, W) in [0, 1] to embeddings, or to a tuple that begins with them; initialised.
+        Images (N, 3, H, W) in [0, 1] to embeddings, or to a tuple that begins with them; initialized.
     card : Card
         The network's; `image_size` is what it is exported for.
     out : str
@@ -57,7 +59,7 @@ def export_network(net, card, out, format=None, dtype="float32", calibration=Non
     wanted = _embeddings(net, images)
     found = []
 
-    def check(path):
+    def check(path) -> None:
         if format == "onnx" and not has_onnxruntime():
             return
         found.append(difference(_run(format, path, images, card.image_size), wanted))
@@ -159,7 +161,7 @@ def _format(out, format, dtype):
     return format
 
 
-def _need_name(path):
+def _need_name(path) -> None:
     path = os.path.expanduser(os.fspath(path))
     if os.path.isdir(path) or not os.path.basename(path):
         raise GluonFRError(f"{path} is a folder; give the name of the file to write in it.")
@@ -177,13 +179,13 @@ def _card(net, card, image_size, dtype):
         extra["dtype"] = dtype
     # No hash: X.onnx and X-symbol.json share the card.
     size = card.embedding_size or getattr(net, "embedding_size", 0)
-    plain = {"colour": "RGB", "mean": 0.0, "std": 255.0, "output": "embedding", "sha256": ""}
+    plain = {"color": "RGB", "mean": 0.0, "std": 255.0, "output": "embedding", "sha256": ""}
     return replace(card, image_size=tuple(image_size), embedding_size=size, extra=extra, **plain)
 
 
-def _publish(card, card_path, files):
+def _publish(card, card_path, files) -> None:
     """Write the card and copies of finished files, all or none; `files` is wanted path -> written path."""
-    with whole_files(card_path, *files) as (card_file, *others):
+    with atomic_files(card_path, *files) as (card_file, *others):
         card_file.write((json.dumps(card.to_dict(), indent=1) + "\n").encode("utf-8"))
         for source, target in zip(files.values(), others):
             with open(source, "rb") as file:

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 
 import mxnet as mx
@@ -61,7 +63,7 @@ def fast_graph(trace):
 class _Nodes:
     """A graph in the making."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters) -> None:
         self.nodes, self.parameters = [], dict(parameters)
 
     def add(self, op, name, inputs=(), **attributes):

@@ -1,10 +1,12 @@
+from __future__ import annotations
+
 import warnings
 
 import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import HybridBlock, SymbolBlock
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 from gluonfr.weights.insightface import find_checkpoint
 from gluonfr.weights.params_file import read_params
 
@@ -17,7 +19,7 @@ class GraphNetwork(HybridBlock):
     path : str
         `X-symbol.json`, `X-0000.params`, or X.
     card : Card
-        `colour`, `mean` and `std` say what the graph takes, `output` which of several outputs is the embedding.
+        `color`, `mean` and `std` say what the graph takes, `output` which of several outputs is the embedding.
     contexts : list of Context, optional
 
     Inputs:
@@ -31,12 +33,12 @@ class GraphNetwork(HybridBlock):
         A file is missing or damaged, has no such output, or takes more than an image.
     """
 
-    def __init__(self, path, card, contexts=None, **kwargs):
+    def __init__(self, path, card, contexts=None, **kwargs) -> None:
         super().__init__(**kwargs)
         symbol_path, params_path = find_checkpoint(path)
-        self._bgr = card.colour == "BGR"
+        self._bgr = card.color == "BGR"
         self._scale, self._shift = _affine(card.mean, card.std)
-        values = read_params(need_file(params_path, "network's parameters"))
+        values = read_params(require_file(params_path, "network's parameters"))
         values = {name.split(":", 1)[-1]: value for name, value in values.items()}
         symbol = _embedding(symbol_path, card.output)
         free = [name for name in symbol.list_inputs() if name not in values]
@@ -55,7 +57,7 @@ class GraphNetwork(HybridBlock):
             parameter.initialize(ctx=contexts or mx.cpu())
             parameter.set_data(nd.array(values[name]))
 
-    def _check_shapes(self, symbol, data, values, path, image_size):
+    def _check_shapes(self, symbol, data, values, path, image_size) -> None:
         shapes = {name: values[name].shape for name in symbol.list_inputs() if name != data}
         try:
             symbol.infer_shape(**{data: (1, 3, *image_size)}, **shapes)
@@ -89,7 +91,7 @@ def _affine(mean, std):
 
 def _embedding(path, output):
     try:
-        symbol = mx.sym.load(need_file(path, "symbol"))
+        symbol = mx.sym.load(require_file(path, "symbol"))
     except mx.base.MXNetError as error:
         raise GluonFRError(f"{path} is no MXNet symbol; export or fetch it again.") from error
     if output:

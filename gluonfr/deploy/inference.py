@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 import threading
 import warnings
@@ -25,7 +27,7 @@ class InferenceNetwork:
     Parameters
     ----------
     net : HybridBlock
-        Initialised, one of the zoo or any that takes images (N, 3, H, W). Its parameters are copied: later changes of the
+        Initialized, one of the zoo or any that takes images (N, 3, H, W). Its parameters are copied: later changes of the
         network have no effect.
     image_size : (H, W)
         Of the images.
@@ -39,7 +41,7 @@ class InferenceNetwork:
     # Callers need not fill up the last batch.
     any_batch = True
 
-    def __init__(self, net, image_size):
+    def __init__(self, net, image_size) -> None:
         self._net = net
         self._size = tuple(image_size)
         self._trace = None

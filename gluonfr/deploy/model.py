@@ -1,6 +1,8 @@
+from __future__ import annotations
+
 import os
 
-from gluonfr.core import DEFAULT_MODELS, GluonFRError, need_file
+from gluonfr.core import DEFAULT_MODELS, GluonFRError, require_file
 from gluonfr.deploy.graph_network import GraphNetwork
 from gluonfr.model_zoo import get_model_list
 from gluonfr.weights.dlib import FREE, find_free
@@ -19,7 +21,7 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     ----------
     model : str, optional
         Name of a stored model; folder of a saved network, such as RUN/best; `X-symbol.json`, `X-0000.params` or X of an MXNet
-        checkpoint, whose network is recognised unless `X.card.json` lies beside it, as `gluonfr export` writes it; `.onnx`;
+        checkpoint, whose network is recognized unless `X.card.json` lies beside it, as `gluonfr export` writes it; `.onnx`;
         `.pt` or `.pth` of arcface_torch; dlib's `.dat`. None takes the only stored model; where there is none, the free
         network `dlib_resnet29`.
     contexts : list of Context, optional
@@ -36,7 +38,7 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
     Raises
     ------
     GluonFRError
-        Nothing of that name, or a file that is damaged or not recognised.
+        Nothing of that name, or a file that is damaged or not recognized.
     """
     if model is None:
         model = _only(root)
@@ -45,7 +47,7 @@ def load_model(model=None, contexts=None, root=DEFAULT_MODELS):
         # What `gluonfr export` was told to write.
         model = path = path + _SYMBOL
     if path.endswith(_FILES):
-        need_file(path, "network")
+        require_file(path, "network")
     if path.endswith(".onnx"):
         from gluonfr.deploy.onnx_network import load_onnx
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import importlib.util
 import json
 import os
@@ -7,12 +9,12 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block
 
-from gluonfr.core import Card, GluonFRError, cores, file_sha256, need_file
+from gluonfr.core import Card, GluonFRError, cores, file_sha256, require_file
 from gluonfr.deploy.onnx_out.model import CARD_ENTRY
 
 # What a card beside a model from elsewhere must say, as the model itself does not.
-_NEEDED = ("colour", "mean", "std")
-_EXAMPLE = '{"colour": "RGB", "mean": 127.5, "std": 127.5, "image_size": [112, 112], "template": "arcface"}'
+_NEEDED = ("color", "mean", "std")
+_EXAMPLE = '{"color": "RGB", "mean": 127.5, "std": 127.5, "image_size": [112, 112], "template": "arcface"}'
 
 
 def has_onnxruntime():
@@ -25,7 +27,7 @@ def load_onnx(path, card=None, threads=None):
 
     The card is the one given, else the one in the model's metadata, which `gluonfr export` writes, else `X.card.json` beside
     `X.onnx`. A model from elsewhere does not say how it wants its images, and a wrong guess gives embeddings that look right
-    and verify badly, so that a card must name `colour`, `mean` and `std`.
+    and verify badly, so that a card must name `color`, `mean` and `std`.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def load_onnx(path, card=None, threads=None):
     GluonFRError
         There is no card, or what `OnnxNetwork` raises.
     """
-    path = need_file(path, "network in ONNX")
+    path = require_file(path, "network in ONNX")
     session = open_session(path, threads)
     card = card or _own_card(session, path) or _card_beside(path, session)
     net = OnnxNetwork(path, card, session=session)
@@ -57,7 +59,7 @@ class OnnxNetwork(Block):
     ----------
     path : str
     card : Card
-        `colour`, `mean` and `std` say what the model takes, `output` which of several outputs is the embedding.
+        `color`, `mean` and `std` say what the model takes, `output` which of several outputs is the embedding.
     threads : int, optional
         Default one a core.
     session : onnxruntime.InferenceSession, optional
@@ -72,7 +74,7 @@ class OnnxNetwork(Block):
     Inputs:
         - **data**: (N, 3, H, W) float32 RGB in [0, 1], H and W as on the card, any N.
     Outputs:
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
 
     Raises
     ------
@@ -81,9 +83,9 @@ class OnnxNetwork(Block):
         card's size, channels first; or no one output is the embedding.
     """
 
-    def __init__(self, path, card, threads=None, session=None):
+    def __init__(self, path, card, threads=None, session=None) -> None:
         super().__init__()
-        self.path = need_file(path, "network in ONNX")
+        self.path = require_file(path, "network in ONNX")
         self._session = session or open_session(self.path, threads)
         self._input, self._batch = self._check_input(card)
         self._half = self._input.type == "tensor(float16)"
@@ -110,8 +112,8 @@ class OnnxNetwork(Block):
         rows = [self._padded(images[start : start + self._batch]) for start in range(0, len(images), self._batch)]
         return np.concatenate(rows) if rows else np.zeros((0, self.embedding_size), np.float32)
 
-    def _prepare(self, card):
-        self._size, self._swap = tuple(card.image_size), card.colour == "BGR"
+    def _prepare(self, card) -> None:
+        self._size, self._swap = tuple(card.image_size), card.color == "BGR"
         mean, std = (np.broadcast_to(np.float32(each), 3).reshape(3, 1, 1) for each in (card.mean, card.std))
         # Exactly 1 and 0 for what takes [0, 1] itself, and left out then.
         self._scale, self._shift = np.float32(255) / std, mean / std
@@ -148,7 +150,7 @@ class OnnxNetwork(Block):
         if shape[1] not in (3, None) and shape[3] == 3:
             raise self._error(f"its input {data.name} is {shown}, channels last; export it with channels first, (N, 3, H, W)")
         if shape[1] not in (3, None):
-            raise self._error(f"its input {data.name} is {shown} instead of (N, 3, H, W); give a network for colour images")
+            raise self._error(f"its input {data.name} is {shown} instead of (N, 3, H, W); give a network for color images")
         wrong = [(a, b) for a, b in zip(shape[2:], card.image_size) if a not in (None, b)]
         if wrong:
             height, width = card.image_size
@@ -231,7 +233,7 @@ def _card_beside(path, session):
     beside = _path_beside(path)
     if not os.path.isfile(beside):
         raise GluonFRError(
-            f"{path} does not say how it wants its images: write {beside} with colour, mean and std (it takes "
+            f"{path} does not say how it wants its images: write {beside} with color, mean and std (it takes "
             f"(pixel - mean) / std, pixels 0..255), image_size and template, such as {_EXAMPLE}."
         )
     card = Card.read(beside)

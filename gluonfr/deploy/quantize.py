@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 import os
 import tempfile
@@ -22,7 +24,8 @@ _PERCENTILE = 99.99
 
 def as_float16(model):
     """An ONNX model whose large weights are stored as float16; what is computed stays float32, through Cast nodes that a
-    runtime resolves when it opens the file."""
+    runtime resolves when it opens the file.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
@@ -85,7 +88,7 @@ def as_int8(model, images):
         warnings.simplefilter("ignore")
         plain, folded, written = (os.path.join(folder, name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))
         onnx.save(model, plain)
-        # BatchNorm goes into the convolutions before these are quantised.
+        # BatchNorm goes into the convolutions before these are quantized.
         quant_pre_process(plain, folded, skip_symbolic_shape=True)
         quantization.quantize_static(
             folded,
@@ -100,11 +103,11 @@ def as_int8(model, images):
             nodes_to_exclude=_sensitive(onnx.load(folded)),
             extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
         )
-        quantised = onnx.load(written)
-    del quantised.metadata_props[:]
-    onnx.helper.set_model_props(quantised, properties)
-    quantised.doc_string = model.doc_string
-    return quantised
+        quantized = onnx.load(written)
+    del quantized.metadata_props[:]
+    onnx.helper.set_model_props(quantized, properties)
+    quantized.doc_string = model.doc_string
+    return quantized
 
 
 def _sensitive(model):
@@ -120,13 +123,13 @@ def _reader(images):
     class Reader(CalibrationDataReader):
         """A batch at a time, and a stretch of batches at a time, so that not all layers' values are held at once."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             self._next, self._end = 0, len(self)
 
-        def __len__(self):
+        def __len__(self) -> int:
             return len(images) // _TOGETHER
 
-        def set_range(self, start_index, end_index):
+        def set_range(self, start_index, end_index) -> None:
             self._next, self._end = start_index, end_index
 
         def get_next(self):

@@ -1,5 +1,7 @@
 """Boxes are float32 arrays (n, 4) of x0, y0, x1, y1: edges, so that the first pixel reaches from 0 to 1."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -39,10 +41,10 @@ def shift_boxes(boxes, shifts):
 
 
 def square_boxes(boxes):
-    """The squares around the same centres whose side is the longer one of each box."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    """The squares around the same centers whose side is the longer one of each box."""
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
-    return np.hstack([centres - half, centres + half])
+    return np.hstack([centers - half, centers + half])
 
 
 def cut_boxes(image, boxes, side):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 import pickle
 
@@ -19,23 +21,23 @@ _INSTRUCTIONS = [
 _LARGEST = 64 << 20
 
 
-class _Refused(Exception):
+class _ForbiddenPickleError(Exception):
     """What the file wants that a list of arrays does not need."""
 
 
 class _Float32:
     """Stands for numpy.dtype('f4')."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments) -> None:
         if arguments != ("f4", False, True):
-            raise _Refused(f"numpy.dtype{arguments!r:.60}")
+            raise _ForbiddenPickleError(f"numpy.dtype{arguments!r:.60}")
 
 
 class _Ndarray:
     """Stands for the name numpy.ndarray; nothing is ever made of it."""
 
     def __new__(cls, *_):
-        raise _Refused("a call of numpy.ndarray")
+        raise _ForbiddenPickleError("a call of numpy.ndarray")
 
 
 class _ArrayWrapper:
@@ -44,12 +46,12 @@ class _ArrayWrapper:
     def read(self, state, stream):
         expected = {"subclass": _Ndarray, "order": "C"}
         if not isinstance(state, dict) or any(state.get(name) != value for name, value in expected.items()):
-            raise _Refused("an array with an unknown description")
+            raise _ForbiddenPickleError("an array with an unknown description")
         shape = state.get("shape")
         if not isinstance(shape, tuple) or not isinstance(state.get("dtype"), _Float32):
-            raise _Refused("an array that is not float32")
+            raise _ForbiddenPickleError("an array that is not float32")
         if not all(type(length) is int and 0 < length < 2**20 for length in shape) or len(shape) > 4:
-            raise _Refused("an array of an impossible shape")
+            raise _ForbiddenPickleError("an array of an impossible shape")
         if state.get("numpy_array_alignment_bytes") is not None:
             stream.read(stream.read(1)[0])
         count = 4
@@ -73,7 +75,7 @@ class _ArraysUnpickler(pickle._Unpickler):
 
     dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _INSTRUCTIONS}
 
-    def __init__(self, stream):
+    def __init__(self, stream) -> None:
         super().__init__(stream)
         self._stream = stream
 
@@ -81,25 +83,25 @@ class _ArraysUnpickler(pickle._Unpickler):
         try:
             return _GLOBALS[module, name]
         except KeyError:
-            raise _Refused(f"{module}.{name}"[:80]) from None
+            raise _ForbiddenPickleError(f"{module}.{name}"[:80]) from None
 
-    def _build(self):
+    def _build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, _ArrayWrapper):
             self.stack[-1] = target.read(state, self._stream)
         elif not isinstance(target, _Float32) or state != (3, "<", None, None, None, -1, -1, 0):
-            raise _Refused("a state of something else than a float32 array")
+            raise _ForbiddenPickleError("a state of something else than a float32 array")
 
-    def _new(self):
+    def _new(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if kind is not _ArrayWrapper or arguments != ():
-            raise _Refused("a new object that is no array")
+            raise _ForbiddenPickleError("a new object that is no array")
         self.stack.append(kind())
 
-    def _reduce(self):
+    def _reduce(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if kind is not _Float32 or not isinstance(arguments, tuple):
-            raise _Refused("a call of something else than numpy.dtype")
+            raise _ForbiddenPickleError("a call of something else than numpy.dtype")
         self.stack.append(kind(*arguments))
 
     dispatch[pickle.BUILD[0]] = _build
@@ -121,11 +123,11 @@ def read_arrays(path):
         with lz4.frame.open(path) as file:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
-            raise _Refused(f"more than {_LARGEST >> 20} MB")
+            raise _ForbiddenPickleError(f"more than {_LARGEST >> 20} MB")
         arrays = _ArraysUnpickler(io.BytesIO(content)).load()
         if not isinstance(arrays, list) or not all(isinstance(each, np.ndarray) for each in arrays):
-            raise _Refused("something else than a list of arrays")
-    except _Refused as error:
+            raise _ForbiddenPickleError("something else than a list of arrays")
+    except _ForbiddenPickleError as error:
         raise GluonFRError(f"{path}: is refused because it holds {error}; fetch the file from its publisher again.") from error
     except Exception as error:  # whatever a damaged file makes the interpreter or LZ4 stumble over
         reason = " ".join(str(error).split())[:80] or type(error).__name__

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 import numpy as np
 
@@ -40,7 +42,9 @@ class MTCNN:
         20 pixels in the shrunk photo are not found.
     """
 
-    def __init__(self, weights=None, ctx=None, min_size=None, thresholds=(0.6, 0.7, 0.8), factor=0.709, max_pixels=1_500_000):
+    def __init__(
+        self, weights=None, ctx=None, min_size=None, thresholds=(0.6, 0.7, 0.8), factor=0.709, max_pixels=1_500_000
+    ) -> None:
         if not isinstance(thresholds, (list, tuple)) or len(thresholds) != 3:
             raise GluonFRError(f"thresholds must be three numbers, one for each network, got {thresholds!r}.")
         self._thresholds = tuple(check_between("thresholds", each, 0, 1) for each in thresholds)

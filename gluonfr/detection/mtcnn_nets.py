@@ -1,5 +1,7 @@
 """The three networks of MTCNN (https://arxiv.org/abs/1604.02878). All take RGB pixels 0..255 as float32."""
 
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.nn import PReLU
@@ -23,7 +25,7 @@ class _Net(HybridBlock):
         pools 16 channels ten times faster than 10.
     """
 
-    def __init__(self, layers, **kwargs):
+    def __init__(self, layers, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
@@ -51,7 +53,7 @@ class PNet(_Net):
 
     first_channels = 10
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs) -> None:
         super().__init__([(3, 16, 3, 2), (16, 16, 3, None), (16, 32, 3, None)], **kwargs)
         with self.name_scope():
             self.score = nn.Conv2D(2, 1, in_channels=32)
@@ -65,7 +67,7 @@ class PNet(_Net):
 class _Crops(_Net):
     """A network on crops of one size: after the convolutions a dense layer of `units`, then one for each output."""
 
-    def __init__(self, layers, flat, units, **kwargs):
+    def __init__(self, layers, flat, units, **kwargs) -> None:
         super().__init__(layers, **kwargs)
         with self.name_scope():
             self.dense = nn.Dense(units, in_units=flat)
@@ -93,7 +95,7 @@ class RNet(_Crops):
 
     first_channels = 28
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs) -> None:
         super().__init__([(3, 32, 3, 3), (32, 48, 3, 3), (48, 64, 2, None)], 576, 128, **kwargs)
 
     def hybrid_forward(self, F, x):
@@ -114,7 +116,7 @@ class ONet(_Crops):
 
     first_channels = 32
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs) -> None:
         super().__init__([(3, 32, 3, 3), (32, 64, 3, 3), (64, 64, 3, 2), (64, 128, 2, None)], 1152, 256, **kwargs)
         with self.name_scope():
             self.landmark = nn.Dense(10, in_units=256)

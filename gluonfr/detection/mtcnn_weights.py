@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import importlib.metadata
 import importlib.util
 import os
@@ -6,7 +8,7 @@ import sys
 import mxnet as mx
 import numpy as np
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 from gluonfr.detection.joblib_arrays import read_arrays
 from gluonfr.detection.mtcnn_nets import ONet, PNet, RNet
 from gluonfr.weights.params_file import read_params
@@ -68,7 +70,7 @@ def _parameters(name):
             yield f"{ours}.{our_kind}", f"{theirs}_{their_kind}"
 
 
-def _set(net, parameter, value, path):
+def _set(net, parameter, value, path) -> None:
     layer, kind = parameter.split(".")
     target = getattr(getattr(net, layer), kind)
     shape = list(target.shape)
@@ -130,10 +132,10 @@ def package_file(name):
     path = str(package.locate_file(f"mtcnn/assets/weights/{name}"))
     if not os.path.isfile(path):
         raise GluonFRError(f"detector 'mtcnn': the installed package mtcnn {package.version} has no {name}; {_cure()}")
-    return need_file(path, "MTCNN network")
+    return require_file(path, "MTCNN network")
 
 
-def _cure():
+def _cure() -> str:
     install = 'run `pip install ".[align]"` in the checkout'
     if sys.version_info < (3, 10):
         # The package declares Python 3.10 for its own code; its files of weights can be read by any.

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.core import GluonFRError, Registry
 
 DETECTORS = Registry("detector")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 import warnings
 
@@ -6,14 +8,14 @@ import mxnet as mx
 import numpy as np
 
 from gluonfr.align.image_checks import check_between, in_photo, need_rgb, shrink_photo
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 from gluonfr.detection.boxes import as_batch, suppress
 
 _SYMBOL, _PARAMS = "mnet.25-symbol.json", "mnet.25-0000.params"
 # Stride of each part of the output, and the sides of the two squares at each of its places, in pixels.
 _ANCHORS = ((32, (512, 256)), (16, (128, 64)), (8, (32, 16)))
-# The squares of all strides are centred on a first place of 16x16 pixels.
-_CENTRE = 8
+# The squares of all strides are centered on a first place of 16x16 pixels.
+_CENTER = 8
 # The network's coarsest stride: other sizes would not fit when its parts are added.
 _MULTIPLE = 32
 # The smallest face that the smallest square still finds, and the longest side in which the largest square finds the largest.
@@ -40,7 +42,7 @@ class RetinaFace:
         A larger photo is shrunk to as many pixels before it is searched, which bounds time and memory.
     """
 
-    def __init__(self, weights=None, ctx=None, min_size=None, threshold=0.5, max_pixels=1_500_000):
+    def __init__(self, weights=None, ctx=None, min_size=None, threshold=0.5, max_pixels=1_500_000) -> None:
         self._threshold = check_between("threshold", threshold, 0, 1)
         self._min_size = None if min_size is None else check_between("min_size", min_size, 1, 1e6)
         self._max_pixels = check_between("max_pixels", max_pixels, 1e4, 1e9)
@@ -82,11 +84,11 @@ class RetinaFace:
         shifts = shifts.reshape(2, 4, *shifts.shape[1:])[anchor, :, row, column]
         marks = marks.reshape(2, 5, 2, *marks.shape[1:])[anchor, :, :, row, column]
         side = np.array(sides, np.float32)[anchor, None]
-        anchors = np.stack([column, row], 1) * np.float32(stride) + _CENTRE
-        centres = anchors + shifts[:, :2] * side
+        anchors = np.stack([column, row], 1) * np.float32(stride) + _CENTER
+        centers = anchors + shifts[:, :2] * side
         half = np.exp(shifts[:, 2:]) * side / 2
         return (
-            np.hstack([centres - half, centres + half]),
+            np.hstack([centers - half, centers + half]),
             scores[2:][anchor, row, column],
             anchors[:, None] + marks * side[:, None],
         )
@@ -98,7 +100,7 @@ def _load(folder, ctx):
             f"detector 'retinaface': weights must name the folder of {_SYMBOL} and {_PARAMS}; without such files use 'mtcnn'."
         )
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    symbol, params = (need_file(os.path.join(folder, name), "RetinaFace network") for name in (_SYMBOL, _PARAMS))
+    symbol, params = (require_file(os.path.join(folder, name), "RetinaFace network") for name in (_SYMBOL, _PARAMS))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the type of the input is not in the file

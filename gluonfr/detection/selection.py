@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.core import GluonFRError
@@ -10,7 +12,7 @@ def choose_face(boxes, scores, image_shape):
     """Which face of a photo of one person is meant: the large one in the middle.
 
     Each face has the merit `score * side * (1 - off / 2)`: `score` is the detector's, `side` the root of the area of the box
-    (as far as it lies in the photo), and `off` the distance of its centre from the photo's centre as a share of the distance
+    (as far as it lies in the photo), and `off` the distance of its center from the photo's center as a share of the distance
     from there to a corner. The highest merit wins. A second face of at least three quarters of that merit makes the
     choice ambiguous.
 

@@ -1,5 +1,7 @@
 """One training run: step over devices, schedule, validation, checkpoints, log."""
 
+from __future__ import annotations
+
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.contexts import devices
 from gluonfr.engine.distributed.group import Group

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from contextlib import contextmanager
 
 import numpy as np
@@ -61,14 +63,14 @@ class WeightAverage:
     Parameters
     ----------
     net : HybridBlock
-        Initialised, all shapes known.
+        Initialized, all shapes known.
     decay : float, default 0.999
         Weight of the past per step; in the first steps it is lower, (1 + t) / (10 + t), so that the start is forgotten.
     group : Group, optional
         Processes that train together; the average is over all of them.
     """
 
-    def __init__(self, net, decay=0.999, group=None):
+    def __init__(self, net, decay=0.999, group=None) -> None:
         self._group = group or Group()
         parameters = list(net.collect_params().values())
         self._weights = [p for p in parameters if p.grad_req != "null"]
@@ -77,17 +79,17 @@ class WeightAverage:
         self.decay = decay
         self.steps = self._statistics_steps = 0
 
-    def _blend(self, parameters, values, share):
+    def _blend(self, parameters, values, share) -> None:
         for parameter, value in zip(parameters, values):
             average = self._average[parameter.name]
             average += share * (value - average)
 
-    def update(self):
+    def update(self) -> None:
         """Take the weights of the first device into the average; once per training step."""
         self.steps += 1
         self._blend(self._weights, [p.list_data()[0] for p in self._weights], 1 - self._decay_at(self.steps))
 
-    def update_statistics(self):
+    def update_statistics(self) -> None:
         """Take the running statistics in, for all steps since the last time; only while the devices are idle.
 
         A hybridized network writes them without the engine's knowledge, so that reading them earlier would be a race.
@@ -110,7 +112,7 @@ class WeightAverage:
         arrays = {f"{place}": copy(f"average.{place}", self._average[p.name]) for place, p in parameters}
         return {**arrays, "steps": np.array([self.steps, self._statistics_steps])}
 
-    def restore(self, state):
+    def restore(self, state) -> None:
         """Go on from what `state` gave."""
         for place, parameter in enumerate(self._weights + self._statistics):
             average = self._average[parameter.name]

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 
 from gluonfr.core import GluonFRError

@@ -1,5 +1,7 @@
 """What this installation can do, and what it needs for the rest."""
 
+from __future__ import annotations
+
 import platform
 import shutil
 import sys

@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 import json
 import os
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 from gluonfr.engine.options import TrainOptions
 from gluonfr.viz.curves import LOG
 
@@ -21,10 +23,10 @@ class RunFolder:
         `take`: another live process has it, or it cannot be written.
     """
 
-    def __init__(self, path):
+    def __init__(self, path) -> None:
         self.path, self._lock = path, None
 
-    def take(self):
+    def take(self) -> None:
         """Keep other processes out of the folder until `release`, or the death of this one."""
         import fcntl
 
@@ -46,13 +48,13 @@ class RunFolder:
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
 
-    def release(self):
+    def release(self) -> None:
         """Let others take the folder."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def check_start(self, options):
+    def check_start(self, options) -> None:
         """Refuse to start over what another run with other options left; one without any checkpoint is no loss."""
         if not os.path.exists(os.path.join(self.path, LOG)):
             return
@@ -65,13 +67,13 @@ class RunFolder:
         if changed:
             raise GluonFRError(f"{self.path} holds a run with {changed}; give another folder with --out.")
 
-    def write_options(self, options):
+    def write_options(self, options) -> None:
         """Note what the run was started with."""
-        with whole_file(os.path.join(self.path, _OPTIONS), "w", encoding="utf-8") as file:
+        with atomic_file(os.path.join(self.path, _OPTIONS), "w", encoding="utf-8") as file:
             json.dump(options.to_dict(), file, indent=1)
 
 
-def check_same_options(path, meta, options):
+def check_same_options(path, meta, options) -> None:
     """Refuse to go on from a checkpoint that other options led to."""
     changed = _first_change(meta.get("options", {}), options.decisive())
     if changed:
@@ -80,7 +82,7 @@ def check_same_options(path, meta, options):
         )
 
 
-def _first_change(before, decisive):
+def _first_change(before, decisive) -> str:
     """In words, the first decisive option that was another before; empty where none was."""
     # Options that were not yet there had the value that they have by default.
     before = {**TrainOptions(dataset="", out="").decisive(), **before} if before else {}

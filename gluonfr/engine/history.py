@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 import json
 import os
 
-from gluonfr.core import whole_file
+from gluonfr.core import atomic_file
 from gluonfr.viz import read_log
 from gluonfr.viz.curves import LOG
 
@@ -17,15 +19,15 @@ class History:
         Rows after this step are dropped from an older log: a resumed run writes them again.
     """
 
-    def __init__(self, folder, last_step=0):
+    def __init__(self, folder, last_step=0) -> None:
         self.path = os.path.join(folder, LOG)
         self.rows = [row for row in read_log(self.path) if row["step"] <= last_step] if os.path.exists(self.path) else []
-        with whole_file(self.path, "w", encoding="utf-8") as file:
+        with atomic_file(self.path, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in self.rows)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
         self._board = _board(folder)
 
-    def add(self, step, **values):
+    def add(self, step, **values) -> None:
         """Append a row; numbers among `values` are scalars on the board."""
         row = {"step": step, **values}
         self.rows.append(row)
@@ -34,7 +36,7 @@ class History:
         if self._board is not None:
             self._board(step, {name: value for name, value in values.items() if isinstance(value, (int, float))})
 
-    def close(self):
+    def close(self) -> None:
         """Flush and close; no rows after it."""
         self._file.close()
         if self._board is not None:
@@ -53,7 +55,7 @@ def _board(folder):
 
     writer = EventFileWriter(os.path.join(folder, "tensorboard"))
 
-    def add(step, scalars):
+    def add(step, scalars) -> None:
         if step is None:
             writer.close()
             return

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import time
 from contextlib import contextmanager
 
@@ -7,19 +9,19 @@ from gluonfr.engine.distributed.group import Group
 
 
 class Meter:
-    """Losses summed on the devices of all processes, and throughput over synchronised work.
+    """Losses summed on the devices of all processes, and throughput over synchronized work.
 
     Read seldom, because reading waits.
     """
 
-    def __init__(self, contexts, group=None):
+    def __init__(self, contexts, group=None) -> None:
         self._group = group or Group()
         self._sums = [nd.zeros((1,), ctx=context) for context in contexts]
         self._new = 0
         self.images, self.seconds = 0, 0.0
         self._started = time.perf_counter()
 
-    def add(self, size, losses):
+    def add(self, size, losses) -> None:
         for total, loss in zip(self._sums, losses):
             total += loss.sum()
         self._new += size

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Dict, Optional, Sequence, Union
+from typing import Sequence
 
 from gluonfr.core import DEFAULT_ROOT, GluonFRError
 from gluonfr.engine.contexts import devices
@@ -87,24 +89,24 @@ class TrainOptions:
     out: str
     root: str = DEFAULT_ROOT
     val: Sequence[str] = ()
-    identities: Optional[str] = None
+    identities: str | None = None
     network: str = "mobilefacenet"
-    network_args: Dict = field(default_factory=dict)
-    pretrained: Union[bool, str, None] = None
+    network_args: dict = field(default_factory=dict)
+    pretrained: bool | str | None = None
     loss: str = "arc"
-    loss_args: Dict = field(default_factory=dict)
+    loss_args: dict = field(default_factory=dict)
     gpus: Sequence[int] = ()
     cpus: int = 1
     classifier: str = "auto"
-    sample_rate: Union[int, float] = 1.0
+    sample_rate: int | float = 1.0
     sample_correction: bool = False
     batch_size: int = 64
     accumulate: int = 1
     dtype: str = "float32"
-    people: Optional[int] = None
-    images_per_person: Optional[int] = None
+    people: int | None = None
+    images_per_person: int | None = None
     epochs: float = 20
-    steps: Optional[int] = None
+    steps: int | None = None
     lr: float = 0.1
     schedule: str = "cosine"
     warmup: float = 0
@@ -114,16 +116,16 @@ class TrainOptions:
     momentum: float = 0.9
     wd: float = 5e-4
     classifier_wd_mult: float = 1.0
-    clip_norm: Optional[float] = None
+    clip_norm: float | None = None
     augment: str = "flip"
     average: float = 0.0
     val_every: float = 1
     checkpoint_every: float = 1
-    checkpoint_steps: Optional[int] = None
-    checkpoint_minutes: Optional[float] = None
+    checkpoint_steps: int | None = None
+    checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2
     log_every: int = 20
-    threads: Optional[int] = None
+    threads: int | None = None
     seed: int = 0
     resume: bool = False
     progress: bool = True
@@ -158,7 +160,7 @@ class TrainOptions:
             self._check(name, "classes" not in getattr(self, name), "without classes, which the training set decides")
         self._check("seed", 0 <= self.seed < 2**31, "between 0 and 2**31 - 1")
 
-    def _check(self, name, right, wanted):
+    def _check(self, name, right, wanted) -> None:
         if not right:
             raise GluonFRError(f"{name} must be {wanted}, got {getattr(self, name)!r}.")
 

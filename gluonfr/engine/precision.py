@@ -1,5 +1,7 @@
 """Training in lower precision: what is cast, and the scale that keeps small gradients of float16 alive."""
 
+from __future__ import annotations
+
 import logging
 
 from mxnet.contrib import amp
@@ -12,7 +14,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 _cast_to = None
 
 
-def use(dtype, contexts):
+def use(dtype, contexts) -> None:
     """From now on, networks that are built in this process compute their convolutions in `dtype`.
 
     Parameters stay float32, and so do embeddings and classifiers: cosines in bfloat16 have steps of 0.004, and the scale
@@ -44,10 +46,10 @@ class LossScale:
     value : float
     """
 
-    def __init__(self, value=65536.0, patience=2000):
+    def __init__(self, value=65536.0, patience=2000) -> None:
         self.value, self._patience, self._good = value, patience, 0
 
-    def judge(self, finite):
+    def judge(self, finite) -> bool:
         """Whether the step may be taken, told whether all gradients are finite; moves the scale."""
         if not finite:
             self.value, self._good = max(1.0, self.value / 2), 0
@@ -62,6 +64,6 @@ class LossScale:
         """What `restore` takes back."""
         return [self.value, self._good]
 
-    def restore(self, state):
+    def restore(self, state) -> None:
         """Go on from what `state` gave."""
         self.value, self._good = state

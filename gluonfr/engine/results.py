@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import json
 import logging
 import os
 
 from gluonfr import viz
-from gluonfr.core import whole_file, whole_folder
+from gluonfr.core import atomic_file, atomic_folder
 from gluonfr.engine.history import History
 from gluonfr.engine.validate import card_thresholds
 from gluonfr.weights.saved import save_network
@@ -23,16 +25,16 @@ class Results:
         Where the run goes on from; rows after it are dropped from an older log.
     """
 
-    def __init__(self, options, image_size, first_step):
+    def __init__(self, options, image_size, first_step) -> None:
         self.options, self.image_size = options, image_size
         self.history = History(options.out, first_step)
 
-    def trained(self, step, epoch, loss, lr, speed):
+    def trained(self, step, epoch, loss, lr, speed) -> None:
         """A row of training: mean loss and images/s since the last one."""
         self.history.add(step, epoch=round(epoch, 4), loss=loss, lr=lr, images_per_second=round(speed, 1))
         logger.info("step %d epoch %.2f loss %.4f lr %.4f %.1f images/s", step, epoch, loss, lr, speed)
 
-    def validated(self, step, epoch, results):
+    def validated(self, step, epoch, results) -> None:
         """A row of verification; `results` is a dict of name to VerificationResult, as in what follows."""
         values = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
         self.history.add(step, epoch=round(epoch, 4), **values)
@@ -41,7 +43,7 @@ class Results:
                 "step %d %s: accuracy %.5f +- %.5f, AUC %.5f", step, name, result.accuracy, result.accuracy_std, result.auc
             )
 
-    def save_network(self, name, net, step, results):
+    def save_network(self, name, net, step, results) -> None:
         """The network of a step as `OUT/name`, whole or not at all."""
         card = {
             "network": self.options.network,
@@ -53,13 +55,13 @@ class Results:
             "step": step,
             "verification": {each: dict(result.name_values()) for each, result in results.items()},
         }
-        with whole_folder(os.path.join(self.options.out, name)) as folder:
+        with atomic_folder(os.path.join(self.options.out, name)) as folder:
             save_network(net, folder, card)
 
     def finish(self, validation):
         """Close the log, write the last verification and draw all; returns the paths of the pictures."""
         self.history.close()
-        with whole_file(os.path.join(self.options.out, "results.json"), "w", encoding="utf-8") as file:
+        with atomic_file(os.path.join(self.options.out, "results.json"), "w", encoding="utf-8") as file:
             json.dump({name: result.to_dict() for name, result in validation.items()}, file)
         return self._draw(validation)
 

@@ -1,10 +1,11 @@
+from __future__ import annotations
+
 import logging
 import os
 import resource
 import sys
 import time
 from dataclasses import dataclass
-from typing import Dict, List
 
 import mxnet as mx
 import numpy as np
@@ -61,10 +62,10 @@ class TrainResult:
     steps: int
     images: int
     seconds: float
-    validation: Dict
-    best: Dict
+    validation: dict
+    best: dict
     peak_memory: float
-    pictures: List[str]
+    pictures: list[str]
 
 
 class Run:
@@ -77,7 +78,7 @@ class Run:
         The processes that train together; all build the same run. Rank 0 writes and logs.
     """
 
-    def __init__(self, options, group=None):
+    def __init__(self, options, group=None) -> None:
         self.options, self.group = options, group or Group()
         self.contexts = options.contexts()
         self.dataset = training_set(options)
@@ -123,7 +124,7 @@ class Run:
         except TypeError as error:
             raise GluonFRError(f"an argument of the network or the loss is of the wrong kind ({error}); correct it.") from error
 
-    def _build(self, loss):
+    def _build(self, loss) -> None:
         options = self.options
         if not options.pretrained:
             self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
@@ -185,7 +186,7 @@ class Run:
         if options.checkpoint_steps:
             self.checkpoint_steps = min(self.checkpoint_steps, options.checkpoint_steps)
 
-    def _resume(self):
+    def _resume(self) -> None:
         if self._found:
             path, meta = self._found
             check_same_options(path, meta, self.options)
@@ -268,7 +269,8 @@ class Run:
 
     def _agree(self, asked, seconds):
         """What all ranks do after a step: stop, since one was asked to; save, since rank 0's clock says so; and let the
-        checkpoint count that all have written."""
+        checkpoint count that all have written.
+        """
         minutes = self.options.checkpoint_minutes
         due = minutes is not None and seconds >= 60 * minutes
         said = self.group.gather_values([asked, due, self.checkpoints.writing, self.checkpoints.written])
@@ -288,7 +290,7 @@ class Run:
                 if self.step.step_number >= self.total_steps:
                     return
 
-    def _log(self, meter, bar):
+    def _log(self, meter, bar) -> None:
         loss, speed = meter.read()
         number = self.step.step_number
         if not np.isfinite(loss):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet import lr_scheduler
 
 from gluonfr.core import GluonFRError

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import signal
 import threading
 
@@ -5,7 +7,7 @@ import threading
 class StopSignals:
     """SIGINT and SIGTERM ask a run to stop after its step (`asked`); a second one ends it at once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked = False
         self._before = {}
 
@@ -19,6 +21,6 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number, frame):
+    def _ask(self, number, frame) -> None:
         self.asked = True
         signal.signal(number, self._before[number])

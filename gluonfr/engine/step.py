@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 import mxnet as mx
@@ -17,7 +19,7 @@ def split(array, contexts):
     return gluon.utils.split_and_load(array, contexts, even_split=False)
 
 
-def recipe_multipliers(parameters, classifier=(), classifier_wd_mult=1.0):
+def recipe_multipliers(parameters, classifier=(), classifier_wd_mult=1.0) -> None:
     """Weight-decay rules of the published recipes: none on scales, shifts, biases and slopes, more on the last layer.
 
     Parameters
@@ -43,7 +45,7 @@ class TrainStep:
     Parameters
     ----------
     net : HybridBlock
-        Images (N, 3, H, W) in [0, 1] to embeddings (N, D); initialised on `contexts`.
+        Images (N, 3, H, W) in [0, 1] to embeddings (N, D); initialized on `contexts`.
     head : callable
         `head(embeddings, labels) -> losses`, lists with one entry a device; has `begin`, `backward`, `step`,
         `collect_params`, and `own_parameters` where each device has its own.
@@ -81,7 +83,7 @@ class TrainStep:
         group=None,
         accumulate=1,
         loss_scale=None,
-    ):
+    ) -> None:
         self.net, self.head, self.contexts = net, head, list(contexts)
         self.clip_norm, self.seed, self.group, self.accumulate = clip_norm, seed, group or Group(), accumulate
         parameters = gluon.ParameterDict()
@@ -108,7 +110,7 @@ class TrainStep:
         self.step_number, self.updates, self.loss_scale = 0, 0, loss_scale
         head.loss.expect(accumulate * len(self.contexts))
 
-    def share(self):
+    def share(self) -> None:
         """Give all processes the parameters of rank 0; before the first step."""
         if self.group.size > 1:
             # oneDNN may keep a parameter in an order of its own, which others than operators cannot read.
@@ -119,7 +121,8 @@ class TrainStep:
 
     def __call__(self, images, labels):
         """Take a step on images (N, 3, H, W), uint8 or float32 in [0, 1], and labels (N,), of this process; returns the
-        losses, a list of (N_k,) on the devices, not waited for."""
+        losses, a list of (N_k,) on the devices, not waited for.
+        """
         size = images.shape[0]
         if size < len(self.contexts) * self.accumulate:
             raise GluonFRError(
@@ -162,7 +165,7 @@ class TrainStep:
         self.head.backward(losses, 1.0 if self.loss_scale is None else self.loss_scale.value)
         return losses
 
-    def _sum_over_ranks(self):
+    def _sum_over_ranks(self) -> None:
         if self.group.size > 1:
             first, *others = self.contexts
             gradients = [p.grad(first) for p in self.parameters]
@@ -171,7 +174,7 @@ class TrainStep:
                 for parameter, gradient in zip(self.parameters, gradients):
                     gradient.copyto(parameter.grad(context))
 
-    def _update(self, size):
+    def _update(self, size) -> None:
         if self.clip_norm is not None and not self.own:
             for context in self.contexts:
                 _clip([p.grad(context) for p in self.parameters], self.clip_norm * size)
@@ -211,7 +214,7 @@ def _square_sum(gradients):
     return float(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().asscalar())
 
 
-def _clip(gradients, largest):
+def _clip(gradients, largest) -> None:
     """Scale the gradients in place so that their norm is at most `largest`, without waiting for the device."""
     norm = nd.sqrt(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum())
     factor = nd.minimum(largest / (norm + 1e-12), 1.0)

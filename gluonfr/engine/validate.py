@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.deploy import embed_pairs
 from gluonfr.metrics import FaceVerification, operating_point
 
@@ -12,7 +14,7 @@ def validate(
     Parameters
     ----------
     net : HybridBlock
-        Images in [0, 1] to embeddings (or a tuple that begins with them), initialised on `contexts`.
+        Images in [0, 1] to embeddings (or a tuple that begins with them), initialized on `contexts`.
     sets : FRValDataset, or dict of name to FRValDataset
     contexts : list of Context, default [mx.cpu()]
     batch_size : int, default 64

@@ -1,5 +1,7 @@
 """Evaluation protocols end to end: verification, identification, MegaFace, IJB, and the HTML report."""
 
+from __future__ import annotations
+
 from gluonfr.evaluation.report import ReportEntry, write_report
 
 __all__ = [

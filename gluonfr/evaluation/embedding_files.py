@@ -1,15 +1,17 @@
+from __future__ import annotations
+
 import json
 import os
 
 import numpy as np
 
-from gluonfr.core import Card, GluonFRError, read_npz, whole_file
+from gluonfr.core import Card, GluonFRError, atomic_file, read_npz
 from gluonfr.evaluation.megaface_files import write_feature
 
 
-def write_embeddings(path, embeddings, files, card):
+def write_embeddings(path, embeddings, files, card) -> None:
     """Write `.npz`: `embeddings` float32 (N, D), `files` (N,) text, `card` JSON. Whole or not at all, without pickles."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         np.savez(
             file,
             embeddings=np.asarray(embeddings, dtype=np.float32),
@@ -18,7 +20,7 @@ def write_embeddings(path, embeddings, files, card):
         )
 
 
-def write_features(folder, ending, embeddings, files, root):
+def write_features(folder, ending, embeddings, files, root) -> None:
     """Write MegaFace features: FOLDER/FILE + ending for each file, FILE being its path below `root`."""
     for file, embedding in zip(files, embeddings):
         write_feature(os.path.join(folder, os.path.relpath(file, root) + ending), embedding)

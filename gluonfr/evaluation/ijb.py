@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.align import align_face
-from gluonfr.core import GluonFRError, read_npz, whole_file
+from gluonfr.core import GluonFRError, atomic_file, read_npz
 from gluonfr.metrics import pool_templates, template_identification, template_verification
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 
 def image_embeddings(lists, embedder=None, stored=None, save=None, progress=None):
@@ -29,9 +31,9 @@ def image_embeddings(lists, embedder=None, stored=None, save=None, progress=None
         if embeddings.ndim != 2 or len(embeddings) != len(lists.images):
             raise GluonFRError(f"{stored}: embeddings {embeddings.shape} for {len(lists.images)} images; it is another set's.")
         return embeddings
-    embeddings = embedder(_Crops(lists, embedder.card.template), aligned=True, progress=progress, normalise=False)
+    embeddings = embedder(_Crops(lists, embedder.card.template), aligned=True, progress=progress, normalize=False)
     if save:
-        with whole_file(save) as file:
+        with atomic_file(save) as file:
             np.savez(file, embeddings=embeddings)
     return embeddings
 
@@ -39,19 +41,19 @@ def image_embeddings(lists, embedder=None, stored=None, save=None, progress=None
 class _Crops:
     """Aligned crops of the images, made when they are asked for."""
 
-    def __init__(self, lists, template):
+    def __init__(self, lists, template) -> None:
         if lists.landmarks is None:
             raise GluonFRError(f"{lists.name}_name_5pts_score.txt is missing: it says where the faces are; fetch it too.")
         self._lists, self._template = lists, template
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._lists.images)
 
     def __getitem__(self, i):
         path = self._lists.images[i]
         try:
             pixels = Photo(read_file(path)).pixels()
-        except Refused as refused:
+        except PhotoError as refused:
             raise GluonFRError(f"{path} cannot be used: {refused.reason}; fetch it again.") from refused
         return align_face(pixels, self._lists.landmarks[i], self._template)
 

@@ -1,14 +1,15 @@
 """IJB-B's and IJB-C's files, as InsightFace's evaluation lays them out."""
 
+from __future__ import annotations
+
 import csv
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 
 _SETS = ("ijbb", "ijbc")
 
@@ -36,15 +37,15 @@ class IJB:
     """
 
     name: str
-    images: List[str]
-    landmarks: Optional[np.ndarray]
-    detector_scores: Optional[np.ndarray]
+    images: list[str]
+    landmarks: np.ndarray | None
+    detector_scores: np.ndarray | None
     template_ids: np.ndarray
     media_ids: np.ndarray
-    pairs: Optional[np.ndarray]
-    issame: Optional[np.ndarray]
-    galleries: Dict[str, Tuple[np.ndarray, np.ndarray]]
-    probes: Optional[Tuple[np.ndarray, np.ndarray]]
+    pairs: np.ndarray | None
+    issame: np.ndarray | None
+    galleries: dict[str, tuple[np.ndarray, np.ndarray]]
+    probes: tuple[np.ndarray, np.ndarray] | None
 
 
 def read_ijb(folder):
@@ -101,7 +102,7 @@ def read_ijb(folder):
 
 
 def _lines(path, columns):
-    need_file(path, "list")
+    require_file(path, "list")
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         rows = [line.split() for line in file if line.strip()]
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != columns), None)
@@ -172,7 +173,7 @@ def _lines_of_three(path):
 
 def _subjects(path):
     """(template ids, subject ids) of a CSV whose first two columns they are; a template's row comes once an image."""
-    with open(need_file(path, "list"), encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with open(require_file(path, "list"), encoding="utf-8", errors="surrogateescape", newline="") as file:
         try:
             rows = [row for row in csv.reader(file) if row]
         except csv.Error as error:

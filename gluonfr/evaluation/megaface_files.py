@@ -1,5 +1,7 @@
 """MegaFace's files: a feature a file, lists of images, lists of noise."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections import Counter
@@ -8,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, need_file, whole_file
+from gluonfr.core import GluonFRError, atomic_file, require_file
 
 # A column of 32-bit floats, as OpenCV writes matrices: rows, columns, bytes a row, type.
 _COLUMNS, _STRIDE, _TYPE = 1, 4, 5
@@ -17,7 +19,7 @@ _LONGEST = 1 << 20
 _AT_ONCE = 4096
 
 
-def write_feature(path, feature):
+def write_feature(path, feature) -> None:
     """Write one feature as the MegaFace devkit reads it: 4 int32 (D, 1, 4, 5), then D float32, little-endian.
 
     Parameters
@@ -29,14 +31,14 @@ def write_feature(path, feature):
     feature = np.asarray(feature)
     if feature.ndim != 1 or not 0 < len(feature) <= _LONGEST or not np.isfinite(feature).all():
         raise GluonFRError(f"{path}: a feature is (D,) finite numbers, got {feature.shape}; write one face a file.")
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(np.array([len(feature), _COLUMNS, _STRIDE, _TYPE], dtype="<i4").tobytes())
         file.write(feature.astype("<f4").tobytes())
 
 
 def read_feature(path):
     """(D,) float32 of a feature file; GluonFRError where it is missing, cut off or something else."""
-    path = need_file(path, "MegaFace feature")
+    path = require_file(path, "MegaFace feature")
     with open(path, "rb") as file:
         content = file.read(_HEADER + 4 * _LONGEST + 1)
     header = np.frombuffer(content[:_HEADER], dtype="<i4") if len(content) >= _HEADER else np.zeros(4, "<i4")
@@ -69,7 +71,7 @@ def read_features(paths, progress=None):
     first = read_feature(paths[0])
     features = np.empty((len(paths), len(first)), dtype=np.float32)
 
-    def read(number):
+    def read(number) -> None:
         feature = read_feature(paths[number])
         if len(feature) != len(first):
             raise GluonFRError(f"{paths[number]} has {len(feature)} numbers, {paths[0]} {len(first)}; use one network for all.")
@@ -94,7 +96,7 @@ def read_image_list(path):
     ids : list of str or None
         Of the people, where the list has them.
     """
-    path = need_file(path, "list of images")
+    path = require_file(path, "list of images")
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         text = file.read()
     if not text.lstrip().startswith("{"):
@@ -118,7 +120,7 @@ def read_noise_list(path):
     -------
     set of str
     """
-    path = need_file(path, "list of noisy images")
+    path = require_file(path, "list of noisy images")
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         lines = [line.strip() for line in file]
     return {line.split("\t")[1] if "\t" in line else line for line in lines if line and not line.startswith("#")}
@@ -155,7 +157,7 @@ class FeatureFolder:
         No such folder, no features, an image that stands in the list twice, or a noise list none of whose images is here.
     """
 
-    def __init__(self, folder, ending, image_list=None, parts=2, noise_list=None):
+    def __init__(self, folder, ending, image_list=None, parts=2, noise_list=None) -> None:
         self._folder, self._ending = os.path.abspath(os.path.expanduser(os.fspath(folder))), ending
         if not os.path.isdir(self._folder):
             raise GluonFRError(f"{self._folder} is no folder: give the one that holds the features.")

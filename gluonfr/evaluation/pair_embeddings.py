@@ -1,11 +1,13 @@
 """Pairs as embeddings in `.npz`: verification without a network."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, generator, read_npz, whole_file
+from gluonfr.core import GluonFRError, atomic_file, generator, read_npz
 from gluonfr.data.identities import person_names
 from gluonfr.data.pair_table import PEOPLE, PairTable, listed_columns
 from gluonfr.metrics import linked_people, pair_distances
@@ -36,7 +38,7 @@ class ScoredPairs:
     table: PairTable
 
 
-def write_pair_embeddings(path, embeddings0, embeddings1, issame, table=None):
+def write_pair_embeddings(path, embeddings0, embeddings1, issame, table=None) -> None:
     """Write pairs as `.npz` that `read_pair_embeddings` reads: whole or not at all, without pickles.
 
     Parameters
@@ -54,7 +56,7 @@ def write_pair_embeddings(path, embeddings0, embeddings1, issame, table=None):
     arrays = {name: np.asarray(column).astype(np.str_) for name, column in columns.items()}
     if table.people is not None and not table.known:
         arrays[_TOLD] = np.array(True)
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         np.savez(
             file,
             embeddings0=np.asarray(embeddings0, dtype=np.float32),
@@ -167,7 +169,7 @@ def _listed_table(pair_list, pairs, places, issame):
 class _Finder:
     """Places of files by the end of their paths."""
 
-    def __init__(self, files):
+    def __init__(self, files) -> None:
         self._places = {}
         for place, file in enumerate(files):
             parts = file.replace("\\", "/").split("/")

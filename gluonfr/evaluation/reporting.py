@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 
 from gluonfr.viz import read_log
@@ -53,6 +55,6 @@ def facts_of(card):
         "embedding": f"{card.embedding_size} numbers" if card.embedding_size else "",
         "images": "{1}x{0} pixels".format(*card.image_size),
         "trained on": card.trained_on,
-        "licence": card.licence,
+        "license": card.license,
     }
     return {name: value for name, value in facts.items() if value}

@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass, field
-from typing import Dict, List
 
 
 @dataclass
@@ -24,14 +25,14 @@ class Verdict:
     second: str
     similarity: float
     model: str
-    thresholds: List[Dict] = field(default_factory=list)
-    taken: List[Dict] = field(default_factory=list)
+    thresholds: list[dict] = field(default_factory=list)
+    taken: list[dict] = field(default_factory=list)
 
     def to_dict(self):
         """Plain Python, for JSON."""
         return dict(vars(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"similarity {self.similarity:.4f} ({self.model})"]
         for each in self.thresholds:
             answer = "same person" if each["accepted"] else "not the same person"
@@ -59,14 +60,14 @@ def compare(embedder, first, second, aligned=None):
     return Verdict(_name(first), _name(second), similarity, model, thresholds, taken)
 
 
-def taken_of(image, faces, box):
+def taken_of(image, faces, box) -> str:
     """A sentence on which of several faces of an image was taken; empty where there was one."""
     if faces < 2:
         return ""
     return f"{image} shows {faces} faces: the large one in the middle was taken, box {' '.join(f'{each:.0f}' for each in box)}"
 
 
-def _where(threshold):
+def _where(threshold) -> str:
     return f" (measured on {threshold['measured_on']})" if threshold.get("measured_on") else ""
 
 

@@ -1,14 +1,15 @@
+from __future__ import annotations
+
 import logging
 import os
 from dataclasses import dataclass
-from typing import Optional
 
 from gluonfr.core import DEFAULT_ROOT, GluonFRError
 from gluonfr.data import FRValDataset
 from gluonfr.data.pair_table import PairTable, read_pair_table, table_path
 from gluonfr.data.sets import find_pairs
 from gluonfr.deploy import embed_pairs
-from gluonfr.evaluation.labelled import LabelledEmbeddings, labelled_embeddings, write_labelled
+from gluonfr.evaluation.labeled import LabeledEmbeddings, labeled_embeddings, write_labeled
 from gluonfr.evaluation.pair_embeddings import ScoredPairs, read_pair_embeddings, write_pair_embeddings
 from gluonfr.evaluation.splits import split_people
 from gluonfr.metrics import evaluate_pairs, linked_people, pair_distances
@@ -35,8 +36,8 @@ class PairSource:
 
     name: str
     table: PairTable
-    dataset: Optional[FRValDataset] = None
-    scored: Optional[ScoredPairs] = None
+    dataset: FRValDataset | None = None
+    scored: ScoredPairs | None = None
 
     @property
     def images(self):
@@ -126,7 +127,7 @@ def evaluate(
     ----------
     source : PairSource
     net : Block, optional
-        Images in [0, 1] to embeddings, initialised on `contexts`; needed for images.
+        Images in [0, 1] to embeddings, initialized on `contexts`; needed for images.
     contexts, batch_size, flip, image_size, template
         As :func:`gluonfr.deploy.embed_pairs`.
     save : str, optional
@@ -169,20 +170,20 @@ def gallery_and_probes(sources, embedder=None, root=DEFAULT_ROOT, aligned=None, 
     Parameters
     ----------
     sources : (gallery, probes), or (set,)
-        What `deploy.labelled.labelled_embeddings` takes; a single set is split.
+        What `deploy.labeled.labeled_embeddings` takes; a single set is split.
     embedder : Embedder, optional
     root, aligned
         As there.
-    split : (enrol, strangers, seed), default (1, 0, 0)
+    split : (enroll, strangers, seed), default (1, 0, 0)
         Of a single set, see `split_people`.
     save : str, optional
         Folder to write `gallery.npz` and `probes.npz` to.
 
     Returns
     -------
-    (gallery, probes) : LabelledEmbeddings
+    (gallery, probes) : LabeledEmbeddings
     """
-    found = [labelled_embeddings(source, embedder, root, aligned, source) for source in sources]
+    found = [labeled_embeddings(source, embedder, root, aligned, source) for source in sources]
     if len(found) == 2 and sources[0] != sources[1] and not (found[0].named or found[1].named):
         raise GluonFRError(
             f"{sources[0]} and {sources[1]} number their people each for itself, so that nobody can be told in the other; name "
@@ -191,9 +192,9 @@ def gallery_and_probes(sources, embedder=None, root=DEFAULT_ROOT, aligned=None, 
     if len(found) == 1:
         (whole,) = found
         parts = split_people(whole.labels, *split)
-        found = [LabelledEmbeddings(whole.embeddings[part], whole.labels[part]) for part in parts]
+        found = [LabeledEmbeddings(whole.embeddings[part], whole.labels[part]) for part in parts]
         found[0].left_out = whole.left_out
     if save:
         for name, each in zip(("gallery", "probes"), found):
-            write_labelled(os.path.join(save, f"{name}.npz"), each)
+            write_labeled(os.path.join(save, f"{name}.npz"), each)
     return found

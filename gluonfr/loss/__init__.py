@@ -1,5 +1,7 @@
 """Losses on `(output, label)` or `(output, label, embedding)`; `get_loss(name)` builds one, `get_loss_list()` names them."""
 
+from __future__ import annotations
+
 from gluonfr.loss.angular import ASoftmax, LSoftmax
 from gluonfr.loss.base import FRLoss
 from gluonfr.loss.center import CenterLoss

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 from mxnet import init
@@ -11,7 +13,8 @@ from gluonfr.loss.registry import LOSSES
 
 def multiple_angle(F, cos, m):
     r"""cos(theta) to :math:`\psi(\theta) = (-1)^k \cos(m \theta) - 2k`, k the whole part of :math:`m \theta / \pi`: from 1
-    down to 1 - 2m without a rise. By Chebyshev's polynomial, so that the derivative is finite everywhere."""
+    down to 1 - 2m without a rise. By Chebyshev's polynomial, so that the derivative is finite everywhere.
+    """
     before, turned = None, cos
     for _ in range(m - 1):
         before, turned = turned, 2 * cos * turned - (1 if before is None else before)
@@ -30,7 +33,7 @@ class AnnealedMargin(MarginLoss):
     without gradient: it is saved with the network and read by hybridized graphs.
     """
 
-    def __init__(self, classes, m, s, lambda_min, lambda_max, dtype, weight, **kwargs):
+    def __init__(self, classes, m, s, lambda_min, lambda_max, dtype, weight, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m = whole(self, "m", m, 1, 10)
         self._lambda = numbers_rising(self, ("lambda_min", "lambda_max"), (lambda_min, lambda_max))
@@ -42,7 +45,7 @@ class AnnealedMargin(MarginLoss):
         part = 1 / (1 + F.maximum(most / (1 + 0.1 * steps), least))
         return cos_y + F.broadcast_mul(multiple_angle(F, cos_y, self.m) - cos_y, part)
 
-    def step(self, embeddings=None, labels=None):
+    def step(self, embeddings=None, labels=None) -> None:
         super().step(embeddings, labels)
         move(self.steps, self.steps.data(self.steps.list_ctx()[0]) + 1)
 
@@ -73,14 +76,14 @@ class ASoftmax(AnnealedMargin):
     Inputs:
         - **output**: cosines (N, C).
         - **label**: (N,).
-        - **embedding**: (N, D), not normalised; not needed with `s`.
+        - **embedding**: (N, D), not normalized; not needed with `s`.
     Outputs:
         - **loss**: (N,).
     """
 
     def __init__(
         self, classes, m=4, s=None, lambda_min=5.0, lambda_max=1500.0, phiflag=True, dtype="float32", weight=None, **kwargs
-    ):
+    ) -> None:
         if phiflag is not True:
             raise GluonFRError("ASoftmax: phiflag can only be True here, the cosine of the multiple angle is exact.")
         super().__init__(classes, m, 1.0 if s is None else s, lambda_min, lambda_max, dtype, weight, **kwargs)
@@ -117,7 +120,7 @@ class LSoftmax(AnnealedMargin):
     Inputs:
         - **output**: cosines (N, C).
         - **label**: (N,).
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
     Outputs:
         - **loss**: (N,).
     """
@@ -125,7 +128,7 @@ class LSoftmax(AnnealedMargin):
     needs_embedding = True
     class_parameters = ("norms",)
 
-    def __init__(self, classes, m=4, lambda_min=5.0, lambda_max=1500.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=4, lambda_min=5.0, lambda_max=1500.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, m, 1.0, lambda_min, lambda_max, dtype, weight, **kwargs)
         self.norms = self.params.get("norms", shape=(self._classes,), init=init.One(), dtype=self._dtype)
 

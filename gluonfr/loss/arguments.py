@@ -1,6 +1,9 @@
 """Arguments of losses: what lies outside a paper's domain, or is of another kind, is refused when the loss is made."""
 
+from __future__ import annotations
+
 import numbers
+from typing import NoReturn
 
 import mxnet as mx
 import numpy as np
@@ -77,6 +80,6 @@ def is_number(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def refuse(loss, rule, value, form="{!r}"):
+def refuse(loss, rule, value, form="{!r}") -> NoReturn:
     shown = " ".join(form.format(value).split())
     raise GluonFRError(f"{type(loss).__name__}: {rule}, got {shown}.")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import collections
 import logging
 
@@ -18,9 +20,9 @@ _PATIENCE = 20
 class FRLoss(HybridBlock):
     """Base of the losses: what they take, and what is checked before they compute.
 
-    A loss says what it eats in class attributes, from which a training run builds network and head:
+    A loss says what it input_kind in class attributes, from which a training run builds network and head:
 
-    - `eats`: 'cosine' (both norms of the classifier on), 'logits', or 'embedding';
+    - `input_kind`: 'cosine' (both norms of the classifier on), 'logits', or 'embedding';
     - `weight_norm`, `feature_norm`: the classifier's norms;
     - `needs_embedding`: whether the third argument is used;
     - `needs_groups`, `whole_batch`: batches of P people with K images each, and those of all devices together;
@@ -59,7 +61,7 @@ class FRLoss(HybridBlock):
     run that watches the loss hears of it: nothing is raised, since that would wait for the device.
     """
 
-    eats = "logits"
+    input_kind = "logits"
     weight_norm = False
     feature_norm = False
     needs_embedding = False
@@ -67,7 +69,7 @@ class FRLoss(HybridBlock):
     # What brings an array (N,) of every process together, where several train one network.
     join = None
 
-    def __init__(self, classes, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, dtype="float32", weight=None, **kwargs) -> None:
         # Arguments that gluon-face's losses inherit from Gluon's: accepted where they say what is done anyway.
         for name, only in (("axis", -1), ("sparse_label", True), ("from_logits", False), ("batch_axis", 0)):
             if kwargs.pop(name, only) != only:
@@ -115,11 +117,11 @@ class FRLoss(HybridBlock):
             loss = loss * self._weight
         return loss if sample_weight is None else loss * sample_weight.reshape((-1,))
 
-    def _check(self, output, label):
+    def _check(self, output, label) -> None:
         check_rows(self, "output", output, None, self.outputs, "check `classes`")
         check_label(self, label, output.shape[0], self._classes)
 
-    def _check_parameters(self, context):
+    def _check_parameters(self, context) -> None:
         for parameter in self._reg_params.values():
             try:
                 contexts = parameter.list_ctx()
@@ -136,7 +138,7 @@ class FRLoss(HybridBlock):
         low = np.dtype(array.dtype).itemsize < np.dtype(self._dtype).itemsize
         return array.astype(self._dtype, copy=False) if low or self._reg_params else array
 
-    def _note(self, *given):
+    def _note(self, *given) -> None:
         with autograd.pause():
             self._seen.append(self.observe(nd, *given))
         self._passes[given[0].context] += 1
@@ -165,29 +167,29 @@ class FRLoss(HybridBlock):
         joined = [nd.concat(*(part.as_in_context(context) for part in parts), dim=0) for parts in zip(*self._seen)]
         return joined if self.join is None else [self.join(each) for each in joined]
 
-    def step(self, embeddings=None, labels=None):
+    def step(self, embeddings=None, labels=None) -> None:
         """Advance the state that training moves, once per training step, after the parameters' update; most losses have none.
 
         Parameters
         ----------
         embeddings, labels : list of NDArray, optional
             What the loss was given in this step, one entry a device: (N_k, D) and (N_k,). Only losses that move class
-            centres ask for them.
+            centers ask for them.
         """
         self.forget()
 
-    def forget(self):
+    def forget(self) -> None:
         """In place of `step` where a training step was not taken: drop what was seen of it."""
         self._seen.clear()
         self._passes.clear()
 
-    def expect(self, passes):
+    def expect(self, passes) -> None:
         """Say that a training step has so many passes, over all devices, before `step` follows."""
         self._patience = _PATIENCE * passes
         self._seen = collections.deque(self._seen, maxlen=max(64, 2 * passes))
 
 
-def move(parameter, value):
+def move(parameter, value) -> None:
     """Set a state parameter (1,) on all its devices; a value that is not finite, from a broken batch, is left out."""
     parameter.set_data(nd.where(nd.contrib.isfinite(value), value, parameter.data(value.context)))
 
@@ -203,7 +205,7 @@ def cross_entropy(F, logits, label):
 
 
 def replace_target(F, logits, label, target, classes):
-    """logits (N, C) with the entry of each row's label replaced by target (N,), differentiable in both.
+    """Logits (N, C) with the entry of each row's label replaced by target (N,), differentiable in both.
 
     As an exported or static symbol it serves any batch size, which `scatter_nd` does not, and in float32 it is exact at
     any class count, which taking the target's term out of the log-sum-exp is not.

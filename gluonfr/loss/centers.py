@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
@@ -8,15 +10,15 @@ from gluonfr.loss.checks import check_label, check_rows
 
 
 class ClassCenters:
-    """For losses with a centre c_j for each class that the Trainer leaves alone: `step` moves it by the paper's rule.
+    """For losses with a center c_j for each class that the Trainer leaves alone: `step` moves it by the paper's rule.
 
     .. math:: c_j \\leftarrow c_j - \\alpha \\frac{\\sum_{i: y_i = j} (c_j - x_i)}{1 + n_j}
 
-    over the samples of all devices. Centres lie in a Parameter with `grad_req='null'`: saved and loaded with the others, equal
+    over the samples of all devices. Centers lie in a Parameter with `grad_req='null'`: saved and loaded with the others, equal
     on every device, without weight decay.
     """
 
-    def _add_centers(self, weight_initializer):
+    def _add_centers(self, weight_initializer) -> None:
         with self.name_scope():
             self.centers = self.params.get(
                 "centers",
@@ -30,8 +32,8 @@ class ClassCenters:
     def observe(self, F, output, label, embedding=None):
         return embedding.detach(), label.reshape((-1,))
 
-    def step(self, embeddings=None, labels=None):
-        """Move the centres of the classes seen; once per training step, after the Trainer's.
+    def step(self, embeddings=None, labels=None) -> None:
+        """Move the centers of the classes seen; once per training step, after the Trainer's.
 
         Parameters
         ----------
@@ -53,7 +55,7 @@ class ClassCenters:
             self._move(embeddings, labels)
         super().step(embeddings, labels)
 
-    def _move(self, embeddings, labels):
+    def _move(self, embeddings, labels) -> None:
         context = self.centers.list_ctx()[0]
         x = nd.concat(*[each.detach().as_in_context(context).astype(self.centers.dtype) for each in embeddings], dim=0)
         y = np.concatenate([each.asnumpy().ravel() for each in labels]).astype(np.int64)

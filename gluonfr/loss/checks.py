@@ -1,18 +1,20 @@
 """What a loss is given: shapes and types are looked at before it computes, and values as far as nobody waits for them."""
 
+from __future__ import annotations
+
 import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
 
 
-def check_array(loss, name, array):
+def check_array(loss, name, array) -> None:
     if not isinstance(array, nd.NDArray):
         kind = type(array).__name__
         raise GluonFRError(f"{type(loss).__name__}: {name} is of type {kind}, expected an MXNet array; nd.array makes one.")
 
 
-def check_rows(loss, name, array, rows, size=None, advice=None):
+def check_rows(loss, name, array, rows, size=None, advice=None) -> None:
     """Refuse what is no floating-point array (rows, size); None stands for any number of them, but no rows at all."""
     check_array(loss, name, array)
     shape = array.shape
@@ -25,14 +27,14 @@ def check_rows(loss, name, array, rows, size=None, advice=None):
         raise GluonFRError(f"{type(loss).__name__}: {name} is {kind}, expected floating point; {name}.astype('float32') is it.")
 
 
-def check_column(loss, name, array, rows):
+def check_column(loss, name, array, rows) -> None:
     """Refuse what is no array (rows,) or (rows, 1)."""
     check_array(loss, name, array)
     if array.shape not in ((rows,), (rows, 1)):
         raise GluonFRError(f"{type(loss).__name__}: {name} has shape {array.shape}, expected ({rows},), one {name} a sample.")
 
 
-def check_label(loss, label, rows, classes=None):
+def check_label(loss, label, rows, classes=None) -> None:
     """Refuse labels that are not (rows,), of a type that the operators lack or that is not exact, or not in 0..classes-1.
 
     `pick` and its kin clip a label that is out of range, and cut one that is not whole, and train on garbage. Labels come

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.loss.arguments import margin
 from gluonfr.loss.margin import MarginLoss
 from gluonfr.loss.registry import LOSSES
@@ -31,7 +33,7 @@ class CircleLoss(MarginLoss):
         - **loss**: (N,).
     """
 
-    def __init__(self, classes, m=0.25, s=256.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=0.25, s=256.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m = margin(self, "m", m, 0, 1)
 

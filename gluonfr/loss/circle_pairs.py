@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.loss.arguments import number
 from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import any_in_row, masks, only_where, row_log_sum_exp, unit_rows
@@ -24,13 +26,13 @@ class PairwiseCircle(EmbeddingLoss):
         Scale; the paper's for labels of pairs. Gradients grow with it: at 80 the learning rate wants to be a hundredth of
         what suits softmax, or gamma around 16.
 
-    Inputs and outputs as `EmbeddingLoss`; embeddings are normalised here. A sample without a positive or without a negative
+    Inputs and outputs as `EmbeddingLoss`; embeddings are normalized here. A sample without a positive or without a negative
     has loss 0 and gradient 0.
     """
 
     needs_groups = True
 
-    def __init__(self, m=0.4, gamma=80.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, m=0.4, gamma=80.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.m = number(self, "m", m, 0, 1)
         self.gamma = number(self, "gamma", gamma, open_end=True)

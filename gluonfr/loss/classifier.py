@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet import nd
 
 from gluonfr.loss.base import FRLoss, cross_entropy, replace_target, row_norm
@@ -11,7 +13,7 @@ class ClassifierLoss(FRLoss):
 
     Attributes
     ----------
-    centres : int
+    num_centers : int
         Rows of the classifier a class.
     class_parameters : tuple of str
         Own parameters (C,), with one number a class.
@@ -21,14 +23,14 @@ class ClassifierLoss(FRLoss):
         Whether `watch` wants the log-sum-exp of the other classes.
     """
 
-    centres = 1
+    num_centers = 1
     class_parameters = ()
     compares = False
     watches_others = False
 
     @property
     def outputs(self):
-        return self._classes * self.centres
+        return self._classes * self.num_centers
 
     @property
     def shared_parameters(self):
@@ -39,23 +41,25 @@ class ClassifierLoss(FRLoss):
 
     def logits(self, F, output, label, output_y, **state):
         """What is exponentiated: logits (N, C) and, where it is not the one that stands there, the target's logit (N,) or
-        None; `output_y` (N,) is the target's output."""
+        None; `output_y` (N,) is the target's output.
+        """
         return output, None
 
-    def extra(self, F, **state):
+    def extra(self, F, **state) -> None:
         """A term of the loss (N,) that does not depend on the outputs, or None."""
         return
 
     def watch(self, F, output_y, others, embedding):
         """What `step` needs of a batch, a tuple of (N,): from the target's output, the `others`' log-sum-exp and the
-        embedding."""
+        embedding.
+        """
         return ()
 
     def nearest(self, F, output, classes):
-        """Outputs of a class from those of its centres: (N, classes * centres) -> (N, classes)."""
-        if self.centres == 1:
+        """Outputs of a class from those of its centers: (N, classes * num_centers) -> (N, classes)."""
+        if self.num_centers == 1:
             return output
-        return F.max(F.reshape(output, shape=(-1, classes, self.centres)), axis=2)
+        return F.max(F.reshape(output, shape=(-1, classes, self.num_centers)), axis=2)
 
     def hybrid_forward(self, F, output, label, embedding=None, **state):
         if self.needs_embedding:
@@ -74,7 +78,7 @@ class ClassifierLoss(FRLoss):
 
         Parameters
         ----------
-        output : (N, classes * centres)
+        output : (N, classes * num_centers)
         label : (N,)
             Place of the sample's class among these; any where it is not.
         own : (N,)
@@ -82,7 +86,7 @@ class ClassifierLoss(FRLoss):
         classes : int
         output_y : (N,), optional
             The target's output, wherever its class is; needed by losses that have `compares`.
-        embedding : (N, D), not normalised
+        embedding : (N, D), not normalized
             For losses that need it.
         offset : (classes,), optional
             Added to all logits: the log of how many classes each stands for, where they are a sample.
@@ -113,7 +117,7 @@ class ClassifierLoss(FRLoss):
             parts.append(F.stop_gradient(F.where(own, rest, everybody)))
         return parts
 
-    def note(self, output_y, others, embedding):
+    def note(self, output_y, others, embedding) -> None:
         """Take from a training pass what `step` needs: as `observe` does, for those who compute with `part`."""
         if self.advances:
             self._seen.append(self.watch(nd, output_y, others, embedding))
@@ -129,7 +133,7 @@ class ClassifierLoss(FRLoss):
 
 
 def log_sum_exp(F, logits, column):
-    """log of the sum of exponentials of each row, (N, C) -> (N,), by way of any finite `column` (N,) of it.
+    """Log of the sum of exponentials of each row, (N, C) -> (N,), by way of any finite `column` (N,) of it.
 
     MXNet's softmax takes a third of the time of the largest, the exponentials and their sum, and is as exact.
     """
@@ -137,11 +141,11 @@ def log_sum_exp(F, logits, column):
 
 
 def others_log_sum_exp(F, logits, label, classes):
-    """log of the sum of exponentials of each row without its label's: (N, C), (N,) -> (N,)."""
+    """Log of the sum of exponentials of each row without its label's: (N, C), (N,) -> (N,)."""
     return exact_log_sum_exp(F, replace_target(F, logits, label, F.pick(logits, label, axis=1) * 0 - 1e30, classes))
 
 
 def exact_log_sum_exp(F, x, axis=1):
-    """log of the sum of exponentials along an axis of (N, C), relative to the largest, for numbers of any size."""
+    """Log of the sum of exponentials along an axis of (N, C), relative to the largest, for numbers of any size."""
     largest = F.max(x, axis=axis, keepdims=True)
     return F.log(F.sum(F.exp(F.broadcast_sub(x, largest)), axis=axis)) + F.reshape(largest, shape=(-1,))

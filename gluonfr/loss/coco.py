@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 import mxnet as mx
@@ -30,7 +32,9 @@ class COCOLoss(EmbeddingLoss):
     Inputs and outputs as `EmbeddingLoss`.
     """
 
-    def __init__(self, classes, embedding_size, alpha=None, weight_initializer=None, dtype="float32", weight=None, **kwargs):
+    def __init__(
+        self, classes, embedding_size, alpha=None, weight_initializer=None, dtype="float32", weight=None, **kwargs
+    ) -> None:
         classes, embedding_size = whole(self, "classes", classes, 2), whole(self, "embedding_size", embedding_size)
         super().__init__(classes, embedding_size, dtype, weight, **kwargs)
         least = 0.5 * math.log((self._classes - 1) / 1e-5)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 from mxnet import symbol
 
@@ -33,7 +35,7 @@ class ContrastiveLoss(EmbeddingLoss):
     takes = "pairs"
     feature_norm = True
 
-    def __init__(self, margin=1.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, margin=1.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.margin = number(self, "margin", margin, open_end=True)
 
@@ -54,7 +56,7 @@ class ContrastiveLoss(EmbeddingLoss):
         # Straight to the grandparent: its order of arguments fits, the checks of (embedding, label) do not.
         return super(EmbeddingLoss, self).__call__(embedding0, embedding1, *args, sample_weight=sample_weight)
 
-    def _check(self, output, label):
+    def _check(self, output, label) -> None:
         """Done in `__call__`, for all three."""
 
     def hybrid_forward(self, F, embedding0, embedding1, issame):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.core import GluonFRError
 from gluonfr.loss.arguments import whole
 from gluonfr.loss.base import FRLoss
@@ -10,7 +12,7 @@ class SoftmaxAndEmbedding(FRLoss):
     Inputs:
         - **output**: (N, C) logits.
         - **label**: (N,), float32 or int32.
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
         - **sample_weight**: (N,), keyword only.
     Outputs:
         - **loss**: (N,).
@@ -18,7 +20,7 @@ class SoftmaxAndEmbedding(FRLoss):
 
     needs_embedding = True
 
-    def __init__(self, classes, embedding_size=None, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, embedding_size=None, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, dtype, weight, **kwargs)
         self._embedding_size = None if embedding_size is None else whole(self, "embedding_size", embedding_size)
 
@@ -47,11 +49,11 @@ class EmbeddingLoss(FRLoss):
         - **loss**: (N,).
     """
 
-    eats = "embedding"
+    input_kind = "embedding"
     needs_groups = False
     takes = None
 
-    def __init__(self, classes=None, embedding_size=None, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes=None, embedding_size=None, dtype="float32", weight=None, **kwargs) -> None:
         # Without classes of its own a loss takes any label; the base wants a number.
         super().__init__(2 if classes is None else classes, dtype, weight, **kwargs)
         self._any_label = classes is None
@@ -62,6 +64,6 @@ class EmbeddingLoss(FRLoss):
             raise GluonFRError(f"{type(self).__name__} takes (embedding, label), got {2 + len(args)} arrays.")
         return super().__call__(embedding, label, sample_weight=sample_weight)
 
-    def _check(self, output, label):
+    def _check(self, output, label) -> None:
         check_rows(self, "embedding", output, None, self._embedding_size)
         check_label(self, label, output.shape[0], None if self._any_label else self._classes)

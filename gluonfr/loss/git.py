@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.loss.arguments import number, share
 from gluonfr.loss.base import cross_entropy
 from gluonfr.loss.centers import ClassCenters
@@ -8,27 +10,27 @@ from gluonfr.loss.registry import LOSSES
 
 @LOSSES.register("GitLoss", "git")
 class GitLoss(ClassCenters, SoftmaxAndEmbedding):
-    r"""Git loss (https://arxiv.org/abs/1807.08512): centre loss, and every sample away from the others' centres.
+    r"""Git loss (https://arxiv.org/abs/1807.08512): center loss, and every sample away from the others' centers.
 
     .. math:: L_i = L_{softmax} + \frac{\lambda_c}{2} \|x_i - c_{y_i}\|^2
         + \frac{\lambda_g}{B - 1} \sum_{j \ne i} \frac{1}{1 + \|x_i - c_{y_j}\|^2}
 
-    Use it where the centre loss draws all classes together instead of each.
+    Use it where the center loss draws all classes together instead of each.
 
     Parameters
     ----------
     classes, embedding_size : int
         C and D.
     lamda_c : float, default 0.003
-        Weight of the centre term, as in `CenterLoss`.
+        Weight of the center term, as in `CenterLoss`.
     lamda_g : float, default 1
         Weight of the term between samples, which lies between 0 and 1 and vanishes by itself as the classes part.
     batch_size_per_gpu : int, optional
         Accepted for old callers; any batch size will do.
     alpha : float, default 0.5
-        Rate of the centres, 0 <= alpha <= 1.
+        Rate of the centers, 0 <= alpha <= 1.
     weight_initializer : Initializer, default Xavier(magnitude=2.24)
-        Of the centres.
+        Of the centers.
 
     Inputs and outputs as `SoftmaxAndEmbedding`; call `step` after each `trainer.step`. A batch of one has no pairs, and that
     term is 0.
@@ -49,7 +51,7 @@ class GitLoss(ClassCenters, SoftmaxAndEmbedding):
         dtype="float32",
         weight=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(classes, embedding_size, dtype, weight, **kwargs)
         self.lamda_c = number(self, "lamda_c", lamda_c)
         self.lamda_g = number(self, "lamda_g", lamda_g)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 from mxnet import init
@@ -33,7 +35,7 @@ class CurricularFace(MarginLoss):
 
     compares = True
 
-    def __init__(self, classes, m=0.5, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=0.5, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m, self._momentum = margin(self, "m", m, 0, math.pi), number(self, "momentum", momentum, 0, 1)
         self.t = self.params.get("t", shape=(1,), init=init.Zero(), dtype=self._dtype, grad_req="null")
@@ -48,7 +50,7 @@ class CurricularFace(MarginLoss):
     def watch(self, F, cos_y, others, embedding):
         return (cos_y,)
 
-    def step(self, embeddings=None, labels=None):
+    def step(self, embeddings=None, labels=None) -> None:
         (cos_y,) = self.gather()
         move(self.t, self._momentum * self.t.data(cos_y.context) + (1 - self._momentum) * cos_y.mean())
         super().step(embeddings, labels)
@@ -78,7 +80,7 @@ class SVXSoftmax(MarginLoss):
 
     compares = True
 
-    def __init__(self, classes, m=None, t=1.2, s=64.0, x="arc", dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=None, t=1.2, s=64.0, x="arc", dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         if not isinstance(x, str) or x not in ("arc", "cos"):
             refuse(self, "x is 'arc' or 'cos'", x)

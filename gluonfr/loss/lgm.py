@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 
 from gluonfr.core import GluonFRError
@@ -47,7 +49,7 @@ class LGMLoss(EmbeddingLoss):
         dtype="float32",
         weight=None,
         **kwargs,
-    ):
+    ) -> None:
         if None not in (classes, num_classes) and classes != num_classes:
             raise GluonFRError(f"LGMLoss: classes is {classes!r} and num_classes {num_classes!r}; give one of them.")
         classes = num_classes if classes is None else classes

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import functools
 import math
 
@@ -33,12 +35,12 @@ class MarginLoss(ClassifierLoss):
         As `FRLoss`.
     """
 
-    eats = "cosine"
+    input_kind = "cosine"
     weight_norm = True
     feature_norm = True
     rowwise_from = 2**20
 
-    def __init__(self, classes, s=64.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, s=64.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, dtype, weight, **kwargs)
         self.s = scale(self, s)
         self._spare = {}
@@ -81,7 +83,7 @@ class MarginLoss(ClassifierLoss):
             and output.size >= self.rowwise_from
             and output.context.device_type == "cpu"
             and np.dtype(output.dtype) == np.float32
-            and not (self._reg_params or self.needs_embedding or self.centres > 1)
+            and not (self._reg_params or self.needs_embedding or self.num_centers > 1)
             and all(getattr(kind, name) is getattr(MarginLoss, name) for name in _ROWWISE)
         )
 
@@ -117,7 +119,7 @@ class CosLoss(MarginLoss):
     s : float, default 64
     """
 
-    def __init__(self, classes, m=0.35, s=64.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=0.35, s=64.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m = margin(self, "m", m, 0, 2)
 
@@ -144,7 +146,7 @@ class ArcLoss(MarginLoss):
         True applies the margin only where the angle is already below 90 degrees.
     """
 
-    def __init__(self, classes, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=0.5, s=64.0, easy_margin=False, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m = margin(self, "m", m, 0, math.pi)
         self._easy = flag(self, "easy_margin", easy_margin)
@@ -176,7 +178,7 @@ class CombinedMargin(MarginLoss):
     s : float, default 64
     """
 
-    def __init__(self, classes, m1=1.0, m2=0.3, m3=0.2, s=64.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m1=1.0, m2=0.3, m3=0.2, s=64.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m1, self.m2 = margin(self, "m1", m1, 1, 5), margin(self, "m2", m2, 0, math.pi)
         self.m3 = margin(self, "m3", m3, 0, 2)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 from mxnet import nd, symbol
 
@@ -25,7 +27,7 @@ class MPSLoss(EmbeddingLoss):
         Margin on the cosine, 0 <= m < 2; the paper's.
 
     Inputs:
-        - **embedding0**, **embedding1**: (N, D), g and h, row for row of one person; normalised here.
+        - **embedding0**, **embedding1**: (N, D), g and h, row for row of one person; normalized here.
         - **label**: (N,), optional, whose pair it is: pairs of one person are not each other's negatives. Without it every pair
           is a person of its own.
         - or **embedding**, **label**: (N, D), (N,): every image is paired with the next one of its person in the batch, the
@@ -37,7 +39,7 @@ class MPSLoss(EmbeddingLoss):
 
     needs_groups = True
 
-    def __init__(self, m=0.5, dtype="float32", weight=None, **kwargs):
+    def __init__(self, m=0.5, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.m = number(self, "m", m, 0, 2)
 
@@ -64,7 +66,7 @@ class MPSLoss(EmbeddingLoss):
         # Straight to the grandparent: its order of arguments fits, the checks of (embedding, label) do not.
         return super(EmbeddingLoss, self).__call__(*given, sample_weight=sample_weight)
 
-    def _check(self, output, label):
+    def _check(self, output, label) -> None:
         """Done in `__call__`, for all three."""
 
     def _precise(self, array):

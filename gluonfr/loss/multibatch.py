@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 
 from gluonfr.loss.arguments import number
@@ -29,7 +31,7 @@ class MultiBatchLoss(EmbeddingLoss):
     needs_groups = True
     feature_norm = True
 
-    def __init__(self, theta=1.0, dtype="float32", weight=None, **kwargs):
+    def __init__(self, theta=1.0, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         start = mx.init.Constant(number(self, "theta", theta))
         with self.name_scope():

@@ -1,6 +1,8 @@
 """Distances and masks between all samples of a batch, without knowing its size, so that hybridized graphs serve any."""
 
 # Stands for infinity where a masked entry must never win: infinity itself gives NaN in gradients.
+from __future__ import annotations
+
 _FAR = 1e30
 
 
@@ -19,7 +21,7 @@ def safe_sqrt(F, square):
 
 
 def unit_rows(F, x):
-    """x (N, D) with rows of length 1; a row of zeros stays zero and gets a finite gradient."""
+    """X (N, D) with rows of length 1; a row of zeros stays zero and gets a finite gradient."""
     return F.broadcast_div(x, F.sqrt(F.maximum(F.sum(F.square(x), axis=1, keepdims=True), 1e-12)))
 
 
@@ -59,7 +61,7 @@ def row_min(F, values, mask):
 
 
 def row_log_sum_exp(F, values, mask):
-    """log of the sum of exp over each row under the mask: (N,); rows without an entry give a large negative number."""
+    """Log of the sum of exp over each row under the mask: (N,); rows without an entry give a large negative number."""
     kept = F.where(mask, values, F.ones_like(values) * -_FAR)
     largest = F.BlockGrad(F.max(kept, axis=1, keepdims=True))
     inside = F.sum(F.exp(F.broadcast_sub(kept, largest)) * mask, axis=1)
@@ -68,5 +70,5 @@ def row_log_sum_exp(F, values, mask):
 
 
 def only_where(F, mask, values):
-    """values where the mask is 1, else 0 with gradient 0 even where a value is beyond all bounds."""
+    """Values where the mask is 1, else 0 with gradient 0 even where a value is beyond all bounds."""
     return F.where(mask, values, F.zeros_like(values))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 from mxnet import nd
 
@@ -27,7 +29,7 @@ def take_rows(embedding, places):
 
 
 def zero_unless(loss, complete):
-    """loss (N,), 0 where the NumPy array `complete` is False."""
+    """Loss (N,), 0 where the NumPy array `complete` is False."""
     return loss if complete.all() else loss * nd.array(complete, ctx=loss.context, dtype=loss.dtype)
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 from mxnet import init, nd
@@ -36,7 +38,7 @@ class MagFace(MarginLoss):
     Inputs:
         - **output**: cosines (N, C).
         - **label**: (N,).
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
     Outputs:
         - **loss**: (N,).
     """
@@ -55,7 +57,7 @@ class MagFace(MarginLoss):
         dtype="float32",
         weight=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self._norms = numbers_rising(self, ("l_a", "u_a"), (l_a, u_a), open_end=True, strictly=True)
         self._margins = numbers_rising(self, ("l_m", "u_m"), (l_m, u_m), below=math.pi)
@@ -100,14 +102,14 @@ class AdaFace(MarginLoss):
     Inputs:
         - **output**: cosines (N, C).
         - **label**: (N,).
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
     Outputs:
         - **loss**: (N,).
     """
 
     needs_embedding = True
 
-    def __init__(self, classes, m=0.4, h=0.333, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, m=0.4, h=0.333, s=64.0, momentum=0.99, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, s, dtype, weight, **kwargs)
         self.m, self.h = margin(self, "m", m, 0, math.pi / 2), number(self, "h", h, open_end=True)
         self._momentum = number(self, "momentum", momentum, 0, 1)
@@ -123,7 +125,7 @@ class AdaFace(MarginLoss):
     def watch(self, F, cos_y, others, embedding):
         return (row_norm(F, embedding),)
 
-    def step(self, embeddings=None, labels=None):
+    def step(self, embeddings=None, labels=None) -> None:
         (norm,) = self.gather()
         mean = norm.mean()
         self._keep(self.mean, mean)
@@ -131,5 +133,5 @@ class AdaFace(MarginLoss):
             self._keep(self.std, nd.sqrt(nd.square(norm - mean).sum() / (len(norm) - 1)))
         super().step(embeddings, labels)
 
-    def _keep(self, parameter, value):
+    def _keep(self, parameter, value) -> None:
         move(parameter, self._momentum * parameter.data(value.context) + (1 - self._momentum) * value)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from gluonfr.loss.arguments import number, whole
 from gluonfr.loss.embedding_base import EmbeddingLoss
 from gluonfr.loss.pairwise import as_mask, masks, row_min, squared_distances, trainable
@@ -9,11 +11,11 @@ _LEAST = 1e-8
 
 @LOSSES.register("RangeLoss", "range")
 class RangeLoss(EmbeddingLoss):
-    r"""Range loss (https://arxiv.org/abs/1611.08976): the widest pairs of each class, and the two closest class centres.
+    r"""Range loss (https://arxiv.org/abs/1611.08976): the widest pairs of each class, and the two closest class centers.
 
     .. math:: L = \alpha \sum_c \frac{k}{\sum_{j=1}^k 1 / D_{c,j}} + \beta \max(0, m - D_{center})
 
-    :math:`D_{c,j}` is the j-th largest squared distance within class c, :math:`D_{center}` the smallest between the centres,
+    :math:`D_{c,j}` is the j-th largest squared distance within class c, :math:`D_{center}` the smallest between the centers,
     in this batch, of two classes. The mean over the samples of a batch is L: a sample bears its class's part, divided by the
     class's size and multiplied by N. A class with fewer than k pairs takes those it has. Use it added to a softmax loss, as
     the paper does, where most people have few images: every class counts alike. Alone it parts two classes a step, and slowly.
@@ -21,7 +23,7 @@ class RangeLoss(EmbeddingLoss):
     Parameters
     ----------
     alpha : float, default 0.1
-        Weight within classes; with it ten classes weigh as much as the one pair of centres.
+        Weight within classes; with it ten classes weigh as much as the one pair of centers.
     beta : float, default 1
         Weight between classes.
     top_k : int, default 2
@@ -50,7 +52,7 @@ class RangeLoss(EmbeddingLoss):
         dtype="float32",
         weight=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.alpha, self.beta = number(self, "alpha", alpha), number(self, "beta", beta)
         self.margin, self.top_k = number(self, "margin", margin), whole(self, "top_k", top_k)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 from mxnet import autograd, nd
 
@@ -15,7 +17,7 @@ class RingLoss(SoftmaxAndEmbedding):
     .. math:: L = L_{softmax} + \frac{\lambda}{2} (\|x\| - R)^2
 
     R is a Parameter for the Trainer, without weight decay. It starts at the mean norm of the first batch: until the first
-    `step` it is 0, which means unset, and the ring term is left out. Use it where a hard normalisation hinders training.
+    `step` it is 0, which means unset, and the ring term is left out. Use it where a hard normalization hinders training.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ class RingLoss(SoftmaxAndEmbedding):
     Inputs and outputs as `SoftmaxAndEmbedding`; call `step` after each `trainer.step`, of which the first one counts.
     """
 
-    def __init__(self, classes=None, lamda=0.01, weight_initializer=None, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes=None, lamda=0.01, weight_initializer=None, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(2 if classes is None else classes, None, dtype, weight, **kwargs)
         self._any_classes = classes is None
         self.lamda = number(self, "lamda", lamda)
@@ -37,7 +39,7 @@ class RingLoss(SoftmaxAndEmbedding):
         with self.name_scope():
             self.R = self.params.get("R", shape=(1,), init=start, dtype=self._dtype, wd_mult=0.0)
 
-    def _check(self, output, label):
+    def _check(self, output, label) -> None:
         if self._any_classes:
             check_rows(self, "output", output, None)
             self._classes = max(2, output.shape[1])
@@ -50,7 +52,7 @@ class RingLoss(SoftmaxAndEmbedding):
     def observe(self, F, output, label, embedding=None):
         return (row_norm(F, embedding.detach()),)
 
-    def step(self, embeddings=None, labels=None):
+    def step(self, embeddings=None, labels=None) -> None:
         """Give R its start after the first batch; later it does nothing.
 
         Parameters

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +40,7 @@ class RowwiseMargin(autograd.Function):
         - **loss**: (N,).
     """
 
-    def __init__(self, scale, label, target, spare):
+    def __init__(self, scale, label, target, spare) -> None:
         super().__init__()
         self._scale, self._label, self._target, self._spare = scale, label, target, spare
         self._matrix = None
@@ -65,7 +67,7 @@ class RowwiseMargin(autograd.Function):
             own, row[self._columns[i]] = row[self._columns[i]], 0
             return own, row.sum(), shift
 
-        def work(rows):
+        def work(rows) -> None:
             # What is not finite shows in the loss.
             with np.errstate(all="ignore"):
                 for i in rows:
@@ -86,7 +88,7 @@ class RowwiseMargin(autograd.Function):
         matrix, self._matrix = self._matrix, None
         kept, factor = _memory(matrix), gradient.asnumpy()
 
-        def work(rows):
+        def work(rows) -> None:
             for i in rows:
                 kept[i] *= factor[i] * self._scale / self._sums[i]
                 kept[i, self._columns[i]] = -factor[i] * self._slope[i] * self._others[i] / self._sums[i]
@@ -107,7 +109,7 @@ class _Lent(tuple):
         lent.spare = spare
         return lent
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.spare[self[0].context] = self[0]
 
 
@@ -126,7 +128,7 @@ def _memory(array):
     return np.frombuffer(memory, np.float32).reshape(array.shape)
 
 
-def _share(work, rows):
+def _share(work, rows) -> None:
     """Do the rows 0..rows-1 in as many threads as MXNet's operators use."""
     threads = min(int(os.environ.get("OMP_NUM_THREADS") or cores()), rows)
     if threads == 1:

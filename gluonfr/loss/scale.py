@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 from mxnet import init, nd
@@ -11,7 +13,7 @@ from gluonfr.loss.registry import LOSSES
 class _ScaledCosines(ClassifierLoss):
     """Softmax cross-entropy of cosines times `s`, or times the parameter `scale` where a loss has one."""
 
-    eats = "cosine"
+    input_kind = "cosine"
     weight_norm = True
     feature_norm = True
 
@@ -45,7 +47,7 @@ class NormFace(_ScaledCosines):
         - **loss**: (N,).
     """
 
-    def __init__(self, classes, s=16.0, learned=True, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, s=16.0, learned=True, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, dtype, weight, **kwargs)
         self.s = scale(self, s)
         if flag(self, "learned", learned):
@@ -80,7 +82,7 @@ class AdaCos(_ScaledCosines):
 
     watches_others = True
 
-    def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, dynamic=True, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, dtype, weight, **kwargs)
         self.s = max(1.0, math.sqrt(2) * math.log(max(self._classes - 1, 1)))
         self.advances = flag(self, "dynamic", dynamic)
@@ -90,7 +92,7 @@ class AdaCos(_ScaledCosines):
     def watch(self, F, cos_y, others, embedding):
         return others, cos_y
 
-    def step(self, embeddings=None, labels=None):
+    def step(self, embeddings=None, labels=None) -> None:
         if self.advances:
             sums, cos_y = self.gather()
             angles, count = nd.sort(nd.arccos(nd.clip(cos_y, -1, 1))), len(cos_y)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 
 from gluonfr.loss.arguments import flag, number
@@ -31,13 +33,13 @@ class L2Softmax(ClassifierLoss):
     p : float, default 0.9
         That probability, 0 < p < 1; used when `alpha` is not given.
     from_normx : bool, default True
-        Whether the network normalised the feature. With False the loss divides the logits by the norm of the embedding,
+        Whether the network normalized the feature. With False the loss divides the logits by the norm of the embedding,
         which then has to be the third argument.
     """
 
     feature_norm = True
 
-    def __init__(self, classes, alpha=None, p=0.9, from_normx=True, dtype="float32", weight=None, **kwargs):
+    def __init__(self, classes, alpha=None, p=0.9, from_normx=True, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(classes, dtype, weight, **kwargs)
         p = number(self, "p", p, 0, 1, open_end=True)
         least = max(1.0, math.log(p * max(self._classes - 2, 1) / (1 - p)))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 from mxnet import symbol
 
@@ -35,7 +37,7 @@ class TripletLoss(EmbeddingLoss):
     takes = "triplets"
     feature_norm = True
 
-    def __init__(self, margin=0.2, dtype="float32", weight=None, **kwargs):
+    def __init__(self, margin=0.2, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.margin = number(self, "margin", margin)
 
@@ -67,7 +69,7 @@ class TripletLoss(EmbeddingLoss):
         # Straight to the grandparent: its order of arguments fits, the checks of (embedding, label) do not.
         return super(EmbeddingLoss, self).__call__(*given, sample_weight=sample_weight)
 
-    def _check(self, output, label):
+    def _check(self, output, label) -> None:
         """Done in `__call__`, for all three."""
 
     def hybrid_forward(self, F, anchor, positive, negative):
@@ -96,7 +98,7 @@ class BatchHardTriplet(EmbeddingLoss):
     needs_groups = True
     feature_norm = True
 
-    def __init__(self, margin=0.2, squared=True, dtype="float32", weight=None, **kwargs):
+    def __init__(self, margin=0.2, squared=True, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.margin = number(self, "margin", margin)
         self._squared = flag(self, "squared", squared)
@@ -118,7 +120,7 @@ class SemiHardTriplet(EmbeddingLoss):
     .. math:: L_{ap} = d_{ap} - d_{an} + \alpha, \quad d_{ap} < d_{an} < d_{ap} + \alpha
 
     d is the squared distance. The loss of a sample is the mean over its pairs that have a semi-hard negative. The usual
-    triplet loss from scratch: the hardest negatives, often mislabelled or misaligned, stay out.
+    triplet loss from scratch: the hardest negatives, often mislabeled or misaligned, stay out.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ class SemiHardTriplet(EmbeddingLoss):
     needs_groups = True
     feature_norm = True
 
-    def __init__(self, margin=0.2, dtype="float32", weight=None, **kwargs):
+    def __init__(self, margin=0.2, dtype="float32", weight=None, **kwargs) -> None:
         super().__init__(None, None, dtype, weight, **kwargs)
         self.margin = number(self, "margin", margin, open_end=True)
 

@@ -1,5 +1,7 @@
 """How good it is: verification (1:1), identification (1:N), clusters, and the protocols of MegaFace and IJB."""
 
+from __future__ import annotations
+
 from gluonfr.metrics.bootstrap import Intervals, bootstrap_people, linked_people
 from gluonfr.metrics.clustering import ClusteringResult, bcubed
 from gluonfr.metrics.evaluation import GroupResult, PairEvaluation, evaluate_pairs

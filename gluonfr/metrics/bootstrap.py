@@ -1,5 +1,6 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 import numpy as np
 from scipy import stats
@@ -27,7 +28,7 @@ class Intervals:
     confidence : float
     """
 
-    values: Dict[str, Tuple[float, float]]
+    values: dict[str, tuple[float, float]]
     people: int
     replicates: int
     confidence: float
@@ -110,7 +111,7 @@ def _wilson(rate, replicates, confidence):
 class _Sorted:
     """Pairs by distance; what does not change between replicates."""
 
-    def __init__(self, distances, issame, people, folds, thresholds):
+    def __init__(self, distances, issame, people, folds, thresholds) -> None:
         self._first, self._second = people.T.copy()
         self._genuine = issame.astype(np.float64)
         self._ends = np.flatnonzero(np.append(distances[1:] != distances[:-1], True))

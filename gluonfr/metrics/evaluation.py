@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
@@ -73,12 +74,12 @@ class PairEvaluation:
     issame: np.ndarray
     dist_type: int
     verification: VerificationResult
-    points: Tuple[OperatingPoint, ...]
-    production: Optional[OperatingPoint]
+    points: tuple[OperatingPoint, ...]
+    production: OperatingPoint | None
     wanted_far: float
-    intervals: Optional[Intervals]
+    intervals: Intervals | None
     people_known: bool
-    groups: Tuple[GroupResult, ...]
+    groups: tuple[GroupResult, ...]
 
     def hardest(self, issame, count):
         """Pairs that are hardest to judge: genuine ones furthest apart, or impostors most alike.
@@ -101,7 +102,8 @@ class PairEvaluation:
 
     def confusion(self, threshold=None):
         """Decisions at a threshold (that of `production` by default): dict of `true_accepts`, `false_rejects`,
-        `false_accepts` and `true_rejects`; None when there is no threshold."""
+        `false_accepts` and `true_rejects`; None when there is no threshold.
+        """
         if threshold is None:
             if self.production is None:
                 return None

@@ -1,5 +1,7 @@
 """False accept rates: of one comparison and of a search, and the thresholds of a card between its points."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -22,7 +24,7 @@ class FalseAcceptCurve:
     faster than an exponential.
     """
 
-    def __init__(self, thresholds):
+    def __init__(self, thresholds) -> None:
         points = {math.log(each["far"]): each["similarity"] for each in thresholds if each["far"] > 0}
         self._logs, self._similarities = (np.array(each, dtype=np.float64) for each in zip(*sorted(points.items())))
 

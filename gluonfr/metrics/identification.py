@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -74,12 +75,12 @@ class IdentificationResult:
     probes: int
     mated: int
     strangers: int
-    ranks: Tuple[int, ...]
-    cmc: Tuple[float, ...]
+    ranks: tuple[int, ...]
+    cmc: tuple[float, ...]
     mate_ranks: np.ndarray
     mate_scores: np.ndarray
     stranger_scores: np.ndarray
-    dir_at_fpir: Tuple[DirAtFpir, ...]
+    dir_at_fpir: tuple[DirAtFpir, ...]
 
     def name_values(self):
         """List of (name, float): `rank-R` for each rank, then `dir@fpir=F` for each rate."""
@@ -105,7 +106,7 @@ def evaluate_identification(
     Parameters
     ----------
     gallery, probes : array-like, (N, D) and (P, D) float
-        Finite and not zero; they are normalised here.
+        Finite and not zero; they are normalized here.
     gallery_ids, probe_ids : array-like, (N,) and (P,)
         Whose each embedding is, names or numbers. An id that stands several times is one person with several images.
     ranks : sequence of int, default 1, 5, 10, 20
@@ -213,7 +214,7 @@ def _mate_ranks(gallery, starts, probes, people, most, memory, progress):
 class _Counter:
     """How many other people score at least what the mate does, for some probes."""
 
-    def __init__(self, gallery, starts, probes, people, most, memory):
+    def __init__(self, gallery, starts, probes, people, most, memory) -> None:
         self._gallery, self._starts, self._probes, self._people = gallery, starts, probes, people
         self._most, self._memory = most, memory
         self.mates = self._best(np.arange(len(probes)), people)
@@ -221,7 +222,7 @@ class _Counter:
         self._above = np.zeros(len(probes), dtype=np.int64)
         self._near, self._waiting, self._unfinished = [], 0, None
 
-    def count(self, begin, end):
+    def count(self, begin, end) -> None:
         """Take in the images from `begin` to before `end`; blocks follow one another."""
         first = int(np.searchsorted(self._starts, begin, side="right")) - 1
         last = int(np.searchsorted(self._starts, end, side="left"))
@@ -252,7 +253,7 @@ class _Counter:
         self._settle()
         return np.minimum(self._above, self._most) + 1
 
-    def _settle(self):
+    def _settle(self) -> None:
         if self._near:
             probes, others = (np.concatenate(parts) for parts in zip(*self._near))
             tied = self._best(probes, others) >= self.mates[probes]

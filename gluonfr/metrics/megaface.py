@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 
@@ -59,16 +60,16 @@ class MegaFaceResult:
         For each rank, the share of pairs whose mate is found at it or before among the distractors.
     tar_at_far : tuple of MegaFaceTar
     replaced, pushed_away : int
-        Noisy probes that became their person's centre, and noisy distractors that cannot be found.
+        Noisy probes that became their person's center, and noisy distractors that cannot be found.
     """
 
     distractors: int
     probes: int
     people: int
     pairs: int
-    ranks: Tuple[int, ...]
-    cmc: Tuple[float, ...]
-    tar_at_far: Tuple[MegaFaceTar, ...]
+    ranks: tuple[int, ...]
+    cmc: tuple[float, ...]
+    tar_at_far: tuple[MegaFaceTar, ...]
     replaced: int
     pushed_away: int
 
@@ -190,13 +191,13 @@ def evaluate_megaface(
 class _State:
     """The best distractors so far, of each probe and of all together."""
 
-    def __init__(self, probes, k, distractors, far_target):
+    def __init__(self, probes, k, distractors, far_target) -> None:
         self._scores = np.full((probes, k), -np.inf)
         # As many as the last and largest gallery may accept, and the one that is too many.
         self._count = 1 + max((most_allowed(far, probes * distractors) for far in far_target), default=-1)
         self._largest, self._impostors = np.empty(0), 0
 
-    def add(self, probes, distractors, skip, memory, progress):
+    def add(self, probes, distractors, skip, memory, progress) -> None:
         k = self._scores.shape[1]
         self._impostors += len(probes) * len(distractors)
         (scores, _), largest = search(probes, distractors, k, self._count, memory, 1.001, progress, skip)
@@ -224,7 +225,7 @@ def _flags(values, count, name):
 
 
 def clean_probes(probes, person, noisy, names, seed=0):
-    """Replace noisy probes by the sum of their person's good ones, disturbed by U(-0.001, 0.001) and normalised.
+    """Replace noisy probes by the sum of their person's good ones, disturbed by U(-0.001, 0.001) and normalized.
 
     Inputs:
         - **probes**: (P, D) float32 of norm 1; **person**: (P,) int; **noisy**: (P,) bool; **names** of the people.
@@ -232,12 +233,12 @@ def clean_probes(probes, person, noisy, names, seed=0):
     Outputs:
         - **probes**: (P, D) float32, a copy.
     """
-    centres = np.zeros((len(names), probes.shape[1]), dtype=np.float64)
-    np.add.at(centres, person[~noisy], probes[~noisy])
+    centers = np.zeros((len(names), probes.shape[1]), dtype=np.float64)
+    np.add.at(centers, person[~noisy], probes[~noisy])
     lost = np.setdiff1d(person[noisy], person[~noisy])
     if len(lost):
-        raise GluonFRError(f"all probes of {names[lost[0]]} are noisy, so that there is no centre to replace them by.")
-    wanted = centres[person[noisy]]
+        raise GluonFRError(f"all probes of {names[lost[0]]} are noisy, so that there is no center to replace them by.")
+    wanted = centers[person[noisy]]
     wanted = wanted + generator(seed, _CLEAN).uniform(-_SPREAD, _SPREAD, wanted.shape)
     cleaned = probes.copy()
     cleaned[noisy] = unit_rows(wanted, "noisy probes") if len(wanted) else wanted

@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 from scipy import stats
@@ -42,7 +43,7 @@ class OperatingPoint:
     false_accepts: int
     genuine: int
     impostors: int
-    far_interval: Tuple[float, float]
+    far_interval: tuple[float, float]
     resolvable: bool
 
 
@@ -120,7 +121,7 @@ def clopper_pearson(errors, trials, confidence=0.95):
     return float(low), float(high)
 
 
-def _count(number):
+def _count(number) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
@@ -162,7 +163,7 @@ def explain(point, measured_on, wanted=None):
         f"take two photos for one person when their similarity is above {point.similarity:.4f} "
         f"(distance below {point.threshold:.4f}).",
         f"On {measured_on} that took {point.false_accepts:,} of {point.impostors:,} pairs of different people for one "
-        f"(FAR {point.far:.2g}, 95 % interval {low:.2g} to {high:.2g} if pairs were independent) and recognised "
+        f"(FAR {point.far:.2g}, 95 % interval {low:.2g} to {high:.2g} if pairs were independent) and recognized "
         f"{point.true_accepts:,} of {point.genuine:,} pairs of one person ({100 * point.tar:.2f} %).",
         f"Among 1,000 people a stranger would be taken for about {_count(1000 * point.far)} of them." if point.far else "",
         f"FAR {wanted:g} was wanted, for which {point.impostors:,} pairs of different people are too few."

@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class VerificationResult:
     thresholds: np.ndarray
     tpr: np.ndarray
     fpr: np.ndarray
-    tar_at_far: Tuple[TarAtFar, ...]
+    tar_at_far: tuple[TarAtFar, ...]
     roc: ROC
     auc: float
     eer: float
@@ -89,7 +90,8 @@ class VerificationResult:
 
     def name_values(self):
         """List of (name, float): accuracy, accuracy_std, threshold, then for each target F `tar@far=F`, `tar@far=F_std`
-        and `far@far=F` (measured), then auc, eer and dprime."""
+        and `far@far=F` (measured), then auc, eer and dprime.
+        """
         pairs = [("accuracy", self.accuracy), ("accuracy_std", self.accuracy_std), ("threshold", self.threshold)]
         for at in self.tar_at_far:
             target = f"far={at.target:g}"

@@ -1,5 +1,6 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -17,7 +18,7 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def pool_templates(embeddings, template_ids, media_ids, weights=None):
-    """One embedding a template: the mean within each medium, the sum over the media, L2-normalised.
+    """One embedding a template: the mean within each medium, the sum over the media, L2-normalized.
 
     A template is what is known of a person at one time: photos, and videos of many frames. Each photo is a medium, all
     frames of a video are one, so that a long video does not outvote the photos (IJB-B, IJB-C).
@@ -26,7 +27,7 @@ def pool_templates(embeddings, template_ids, media_ids, weights=None):
     ----------
     embeddings : array-like, (N, D) float
         Of images, flip-summed where the protocol wants it. They are taken with the lengths they have, which carry quality in
-        some networks; normalise them first where that is not wanted.
+        some networks; normalize them first where that is not wanted.
     template_ids : array-like, (N,)
     media_ids : array-like, (N,)
         Numbers that mean something within a template only.
@@ -87,8 +88,8 @@ class TemplateVerification:
     pairs: int
     genuine: int
     impostors: int
-    fars: Tuple[float, ...]
-    tars: Tuple[float, ...]
+    fars: tuple[float, ...]
+    tars: tuple[float, ...]
     roc: ROC
     auc: float
     eer: float
@@ -193,8 +194,8 @@ class TemplateIdentification:
         Each figure of `IdentificationResult.name_values`, as the mean over the galleries; NaN where one has none.
     """
 
-    galleries: Dict[str, IdentificationResult]
-    mean: Dict[str, float]
+    galleries: dict[str, IdentificationResult]
+    mean: dict[str, float]
 
     def to_dict(self):
         """Plain Python for JSON; NaN becomes None."""

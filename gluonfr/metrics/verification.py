@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import NoReturn
+
 import mxnet as mx
 import numpy as np
 
@@ -15,8 +19,8 @@ _BLOCK = 1 << 16
 class FaceVerification(mx.metric.EvalMetric):
     """1:1 verification over pairs: 10-fold accuracy, TAR@FAR, ROC, AUC and equal error rate.
 
-    The protocol is that of :func:`gluonfr.metrics.protocol.verification`. It wants L2-normalised embeddings, usually of
-    f(x) + f(flip x); normalising is the caller's. Only one distance and one label a pair are kept between updates.
+    The protocol is that of :func:`gluonfr.metrics.protocol.verification`. It wants L2-normalized embeddings, usually of
+    f(x) + f(flip x); normalizing is the caller's. Only one distance and one label a pair are kept between updates.
     `mx.metric.create("FaceVerification")` makes one. It cannot be a part of MXNet's CompositeEvalMetric, which passes two
     arguments to `update` and expects two values from `get`.
 
@@ -41,7 +45,7 @@ class FaceVerification(mx.metric.EvalMetric):
     >>> metric.result().threshold
     """
 
-    def __init__(self, nfolds=10, thresholds=None, far_target=1e-3, dist_type=0, name="verification"):
+    def __init__(self, nfolds=10, thresholds=None, far_target=1e-3, dist_type=0, name="verification") -> None:
         check_options(nfolds, thresholds, far_target, dist_type)
         thresholds = None if thresholds is None else np.asarray(thresholds, dtype=np.float64).tolist()
         far_target = np.asarray(far_target, dtype=np.float64).tolist()
@@ -52,16 +56,16 @@ class FaceVerification(mx.metric.EvalMetric):
         """The arguments that make an equal metric: `mx.metric.create(**config)`."""
         return {"metric": type(self).__name__, "name": self.name, **self._protocol}
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all pairs."""
         super().reset()
         self._distances, self._issame, self._result = [], [], None
 
-    def reset_local(self):
+    def reset_local(self) -> None:
         """The same as `reset`."""
         self.reset()
 
-    def update(self, labels, embeddings0, embeddings1):
+    def update(self, labels, embeddings0, embeddings1) -> None:
         """Add pairs. NDArrays are waited for and copied to the host once; the distances are computed there.
 
         Inputs:
@@ -110,7 +114,7 @@ class FaceVerification(mx.metric.EvalMetric):
         """List of (name, value), see :meth:`VerificationResult.name_values`."""
         return self.result().name_values()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"FaceVerification: {self.name}, {self.num_inst} pairs"
 
 
@@ -168,10 +172,10 @@ def _cosine(a, b):
     return np.clip(1 - cosine, 0, 2)
 
 
-def _raise_not_finite(row, **embeddings):
+def _raise_not_finite(row, **embeddings) -> NoReturn:
     for name, values in embeddings.items():
         if not np.isfinite(values[row]).all():
             raise GluonFRError(f"{name} holds NaN or infinity, first in row {row}; check the network and its input.")
     raise GluonFRError(
-        f"the distance of row {row} is not finite, its embeddings are all zero or too large; normalise them first."
+        f"the distance of row {row} is not finite, its embeddings are all zero or too large; normalize them first."
     )

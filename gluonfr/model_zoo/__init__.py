@@ -1,5 +1,7 @@
 """Networks. `get_model(name, classes=..., embedding_size=...)` builds one, `get_model_list()` names them."""
 
+from __future__ import annotations
+
 from gluonfr.model_zoo.attention import (
     AttentionFaceNet,
     attentionfacenet56,

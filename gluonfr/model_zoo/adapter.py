@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import difflib
 import json
 import warnings
@@ -40,7 +42,7 @@ def from_zoo(kind, name, classes=None, embedding_size=512, image_size=(112, 112)
     Returns
     -------
     ZooNetwork
-        Not initialised.
+        Not initialized.
 
     Raises
     ------
@@ -125,7 +127,7 @@ class ZooNetwork(FrBase):
 
     def __init__(
         self, name, build, image_size=(112, 112), classes=None, embedding_size=512, head="GDC", dropout=None, **kwargs
-    ):
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         # Within this scope parameters are called the same whatever else the process has built.
         with self.name_scope():
@@ -227,7 +229,7 @@ def _stem(nodes):
     return [found[each] for each in ("Convolution", "Pooling") if each in found]
 
 
-def _leave_out(graph, place):
+def _leave_out(graph, place) -> None:
     node = graph["nodes"][place]
     if node["op"] == "Convolution":
         node["attrs"]["stride"] = "(1, 1)"

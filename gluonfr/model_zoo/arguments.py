@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 from gluonfr.core import GluonFRError
@@ -8,7 +10,7 @@ def is_count(value):
     return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
-def need_width(width):
+def need_width(width) -> None:
     """Raise GluonFRError unless `width`, which multiplies channels, is a positive finite number."""
     if not isinstance(width, Real) or not 0 < width < float("inf"):
         raise GluonFRError(f"width is a positive number, got {width!r}.")

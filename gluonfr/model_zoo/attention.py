@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision.resnet import BottleneckV2
 
@@ -40,7 +42,7 @@ class _Hourglass(HybridBlock):
         Residual units before and after.
     """
 
-    def __init__(self, channels, size, depth, r, **kwargs):
+    def __init__(self, channels, size, depth, r, **kwargs) -> None:
         super().__init__(**kwargs)
         self._size = size
         with self.name_scope():
@@ -83,7 +85,7 @@ class AttentionModule(HybridBlock):
         - **out**: same shape.
     """
 
-    def __init__(self, channels, size, depth, p=1, t=2, r=1, **kwargs):
+    def __init__(self, channels, size, depth, p=1, t=2, r=1, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.before = _units(channels, p)
@@ -148,7 +150,7 @@ class AttentionFaceNet(FrBase):
         head="GAP",
         dropout=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         if len(modules) != 3 or len(channels) != 5:
             raise GluonFRError(f"modules are 3 numbers and channels 5, got {tuple(modules)} and {tuple(channels)}.")

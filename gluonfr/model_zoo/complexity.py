@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 import warnings
 from collections import namedtuple
@@ -13,7 +15,7 @@ Complexity = namedtuple("Complexity", ("parameters", "multiply_adds"))
 
 
 def complexity(net, image_size=(112, 112)):
-    """How large a network is and what one image costs, from its graph: nothing is run, nothing need be initialised.
+    """How large a network is and what one image costs, from its graph: nothing is run, nothing need be initialized.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ def complexity(net, image_size=(112, 112)):
     (parameters, multiply_adds) : named tuple of int
         Parameters without running statistics; scales and shifts that BatchNorm holds fixed are counted, and a classifier is,
         where the network has one. Multiply-adds of convolutions, transposed convolutions, dense layers and batches of matrix
-        products; the rest (normalisation, activations, pooling) is left out, as in the papers.
+        products; the rest (normalization, activations, pooling) is left out, as in the papers.
 
     Raises
     ------
@@ -67,7 +69,7 @@ class Graph:
         Name -> shape of every parameter that is no running statistic.
     """
 
-    def __init__(self, net, shape):
+    def __init__(self, net, shape) -> None:
         try:
             with prelu_form("operator"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.registry import NETWORKS
@@ -27,7 +29,7 @@ class _Unit(HybridBlock):
     The smaller of the two is as if filled with zeros: below, to the right and in the last channels.
     """
 
-    def __init__(self, in_channels, channels, down, **kwargs):
+    def __init__(self, in_channels, channels, down, **kwargs) -> None:
         super().__init__(**kwargs)
         self._down, self._shared = down, in_channels if in_channels < channels else None
         first = {"strides": 2} if down else {"padding": 1}
@@ -79,7 +81,7 @@ class DlibResNet(FrBase):
 
     image_size = (150, 150)
 
-    def __init__(self, classes=None, embedding_size=128, **kwargs):
+    def __init__(self, classes=None, embedding_size=128, **kwargs) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         with self.name_scope():
             body, before = self.features, 32

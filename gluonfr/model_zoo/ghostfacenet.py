@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
@@ -38,7 +40,7 @@ def _round(channels):
     return rounded if rounded >= 0.9 * channels else rounded + 4
 
 
-def _conv(out, channels, in_channels, kernel=1, stride=1, groups=1, activate=False):
+def _conv(out, channels, in_channels, kernel=1, stride=1, groups=1, activate=False) -> None:
     sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     padding = tuple(side // 2 for side in sides)
     out.add(nn.Conv2D(channels, sides, stride, padding, groups=groups, use_bias=False, in_channels=in_channels))
@@ -63,7 +65,7 @@ class GhostModule(HybridBlock):
         - **out**: (N, channels, H, W), the ghosts behind.
     """
 
-    def __init__(self, channels, in_channels, activate=True, **kwargs):
+    def __init__(self, channels, in_channels, activate=True, **kwargs) -> None:
         super().__init__(**kwargs)
         half = channels // 2
         with self.name_scope():
@@ -94,7 +96,7 @@ class LongRangeAttention(HybridBlock):
         - **out**: (N, channels, H, W).
     """
 
-    def __init__(self, channels, in_channels, **kwargs):
+    def __init__(self, channels, in_channels, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
@@ -123,7 +125,7 @@ class HardGate(HybridBlock):
         - **out**: same shape, every channel multiplied by a number in [0, 1].
     """
 
-    def __init__(self, channels, slope, **kwargs):
+    def __init__(self, channels, slope, **kwargs) -> None:
         super().__init__(**kwargs)
         self._slope = slope
         middle = _round(channels / 4)
@@ -158,7 +160,7 @@ class GhostUnit(HybridBlock):
         - **out**: (N, channels, ceil(H / stride), ceil(W / stride)).
     """
 
-    def __init__(self, channels, middle, in_channels, kernel, stride, gate=None, attention=False, **kwargs):
+    def __init__(self, channels, middle, in_channels, kernel, stride, gate=None, attention=False, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.first = GhostModule(middle, in_channels)
@@ -218,7 +220,9 @@ class GhostFaceNet(FrBase):
         For an unknown version or head, another stride, or a width that is no positive number.
     """
 
-    def __init__(self, version=1, classes=None, embedding_size=512, width=1.3, stride=1, head="GDC", dropout=None, **kwargs):
+    def __init__(
+        self, version=1, classes=None, embedding_size=512, width=1.3, stride=1, head="GDC", dropout=None, **kwargs
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         if version not in _LAST:
             raise GluonFRError(f"version is 1 or 2, got {version!r}.")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
@@ -15,7 +17,7 @@ def _norm(**kwargs):
 class _Unit(HybridBlock):
     """BN, conv, BN, PReLU, conv with the stride, BN[, SE]; a 1x1 convolution on the shortcut when shapes differ."""
 
-    def __init__(self, channels, in_channels, stride, se, **kwargs):
+    def __init__(self, channels, in_channels, stride, se, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
@@ -82,7 +84,7 @@ class LResNet(FrBase):
         input_size=None,
         head="E",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         if len(channels) != len(units) + 1:
             raise GluonFRError(f"channels names the first convolution and {len(units)} stages, got {len(channels)} numbers.")

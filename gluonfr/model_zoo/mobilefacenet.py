@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
@@ -8,13 +10,13 @@ from gluonfr.nn import FrBase, PReLU, embedding_head
 # (output channels, channels in the middle of the unit that opens it, of its residual units) of the stages that halve the map.
 _STAGES = ((64, 128, 128), (128, 256, 256), (128, 512, 256))
 # MXNet symbols default to eps 1e-3, with which y1 and y2 were trained; Gluon's 1e-5 is off by 0.08 there.
-_FLAVOURS = {
+_FLAVORS = {
     "mxnet": {"epsilon": 1e-3, "opening": 64, "head": {"epsilon": 2e-5, "inner_epsilon": 1e-3}},
     "torch": {"epsilon": 1e-5, "opening": 128, "head": {"epsilon": 1e-5, "use_bias": False, "scale": True}},
 }
 
 
-def _conv(out, channels, kernel=1, stride=1, padding=0, groups=1, activate=True, epsilon=1e-3):
+def _conv(out, channels, kernel=1, stride=1, padding=0, groups=1, activate=True, epsilon=1e-3) -> None:
     out.add(nn.Conv2D(channels, kernel, stride, padding, groups=groups, use_bias=False), nn.BatchNorm(epsilon=epsilon))
     if activate:
         out.add(PReLU(channels))
@@ -23,7 +25,7 @@ def _conv(out, channels, kernel=1, stride=1, padding=0, groups=1, activate=True,
 class _Unit(HybridBlock):
     """1x1 convolution that widens, 3x3 depthwise, 1x1 that narrows without activation; input added when `residual`."""
 
-    def __init__(self, channels, middle, stride=1, residual=False, epsilon=1e-3, **kwargs):
+    def __init__(self, channels, middle, stride=1, residual=False, epsilon=1e-3, **kwargs) -> None:
         super().__init__(**kwargs)
         self._residual = residual
         with self.name_scope():
@@ -44,9 +46,9 @@ class MobileFaceNet(FrBase):
 
     - y1, blocks (1, 4, 6, 2): 128-d 1,003,264, 0.221 G; 256-d 1,069,184; 512-d 1,201,024.
     - y2, blocks (2, 8, 16, 4): 256-d 1,996,288, 0.469 G.
-    - mbf, flavour "torch", scale 2: 512-d 2,059,520, 0.438 G. It is published as MobileFaceNet-0.45G, which counts BatchNorm
+    - mbf, flavor "torch", scale 2: 512-d 2,059,520, 0.438 G. It is published as MobileFaceNet-0.45G, which counts BatchNorm
       (two a value) and PReLU (one) too.
-    - mbf_large, flavour "torch", scale 4, blocks (2, 8, 12, 4): 512-d 6,314,880, 1.816 G.
+    - mbf_large, flavor "torch", scale 4, blocks (2, 8, 12, 4): 512-d 6,314,880, 1.816 G.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class MobileFaceNet(FrBase):
         Multiplies the channels between units alone, not those inside them, and not the last 512.
     head : {'GDC', 'E', 'GAP', 'FC'}
         As `gluonfr.nn.embedding_head`.
-    flavour : {'mxnet', 'torch'}
+    flavor : {'mxnet', 'torch'}
         "mxnet": BatchNorm with eps 1e-3, a dense layer with bias and a last BatchNorm with fixed scale and eps 2e-5.
         "torch" (arcface_torch): BatchNorm with eps 1e-5, a dense layer without bias, a last BatchNorm with its own scale,
         and twice as many channels inside the units at 56x56.
@@ -72,7 +74,7 @@ class MobileFaceNet(FrBase):
     Raises
     ------
     GluonFRError
-        For an unknown head or flavour, or blocks, scale or width that are not such.
+        For an unknown head or flavor, or blocks, scale or width that are not such.
     """
 
     def __init__(
@@ -84,18 +86,18 @@ class MobileFaceNet(FrBase):
         blocks=(1, 4, 6, 2),
         scale=1,
         head="GDC",
-        flavour="mxnet",
+        flavor="mxnet",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         if not isinstance(blocks, (list, tuple)) or len(blocks) != 4 or not all(is_count(each) for each in blocks):
             raise GluonFRError(f"blocks is four positive whole numbers, got {blocks!r}.")
         if not is_count(scale):
             raise GluonFRError(f"scale is a positive whole number, got {scale!r}.")
         need_width(width)
-        if flavour not in _FLAVOURS:
-            raise GluonFRError(f"flavour is one of {', '.join(_FLAVOURS)}, got {flavour!r}.")
-        epsilon, opening = _FLAVOURS[flavour]["epsilon"], _FLAVOURS[flavour]["opening"]
+        if flavor not in _FLAVORS:
+            raise GluonFRError(f"flavor is one of {', '.join(_FLAVORS)}, got {flavor!r}.")
+        epsilon, opening = _FLAVORS[flavor]["epsilon"], _FLAVORS[flavor]["opening"]
 
         def wide(channels):
             return max(8, int(channels * width / 8 + 0.5) * 8)
@@ -115,7 +117,7 @@ class MobileFaceNet(FrBase):
                 for _ in range(count):
                     body.add(_Unit(wide(channels) * scale, wide(middle), residual=True, epsilon=epsilon))
             _conv(body, wide(512), epsilon=epsilon)
-            body.add(*embedding_head(head, embedding_size, wide(512), dropout, **_FLAVOURS[flavour]["head"]))
+            body.add(*embedding_head(head, embedding_size, wide(512), dropout, **_FLAVORS[flavor]["head"]))
 
 
 @NETWORKS.register("mobilefacenet", "mobile_facenet", "mobilefacenet_y1")
@@ -132,8 +134,8 @@ def mobilefacenet_y2(**kwargs):
 
 @NETWORKS.register("mbf")
 def mbf(**kwargs):
-    """arcface_torch's mbf: `MobileFaceNet` with scale 2, flavour "torch", 512-d; other arguments as `MobileFaceNet`."""
-    return MobileFaceNet(**dict({"scale": 2, "flavour": "torch", "embedding_size": 512}, **kwargs))
+    """arcface_torch's mbf: `MobileFaceNet` with scale 2, flavor "torch", 512-d; other arguments as `MobileFaceNet`."""
+    return MobileFaceNet(**dict({"scale": 2, "flavor": "torch", "embedding_size": 512}, **kwargs))
 
 
 @NETWORKS.register("mbf_large")

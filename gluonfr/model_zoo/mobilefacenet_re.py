@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.registry import NETWORKS
@@ -8,7 +10,7 @@ from gluonfr.nn.embedding import embedding_head
 _STAGES = ((24, 2, 1), (32, 2, 2), (64, 1, 3), (96, 2, 2), (160, 1, 2))
 
 
-def _conv(out, channels, in_channels, kernel=1, stride=1, padding=0, groups=1, activate=True):
+def _conv(out, channels, in_channels, kernel=1, stride=1, padding=0, groups=1, activate=True) -> None:
     out.add(
         nn.Conv2D(channels, kernel, stride, padding, groups=groups, use_bias=False, in_channels=in_channels),
         nn.BatchNorm(in_channels=channels),
@@ -20,7 +22,7 @@ def _conv(out, channels, in_channels, kernel=1, stride=1, padding=0, groups=1, a
 class _Unit(HybridBlock):
     """1x1 convolution to three times the channels, 3x3 depthwise, 1x1 without activation[, SE]; input added if shapes agree."""
 
-    def __init__(self, channels, in_channels, stride, se, **kwargs):
+    def __init__(self, channels, in_channels, stride, se, **kwargs) -> None:
         super().__init__(**kwargs)
         self._residual = stride == 1 and channels == in_channels
         middle = 3 * in_channels
@@ -54,7 +56,7 @@ class MobileFaceNetRe(FrBase):
         As `gluonfr.nn.FrBase`.
     """
 
-    def __init__(self, classes=None, embedding_size=160, use_se=False, **kwargs):
+    def __init__(self, classes=None, embedding_size=160, use_se=False, **kwargs) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         with self.name_scope():
             body = self.features

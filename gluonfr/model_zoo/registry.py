@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from importlib import import_module
 
 from gluonfr.core import DEFAULT_MODELS, GluonFRError, Registry
@@ -28,7 +30,7 @@ def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
     embedding_size : int, optional
         The network's own default otherwise.
     weight_norm, feature_norm : bool, default False
-        Normalise the classifier's weight and input; both for losses on cosines (`ArcLoss`, `CosLoss`).
+        Normalize the classifier's weight and input; both for losses on cosines (`ArcLoss`, `CosLoss`).
     need_cls_layer : bool, default True
         False leaves the classifier out.
     **kwargs
@@ -37,7 +39,7 @@ def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
     Returns
     -------
     gluonfr.nn.FrBase
-        Not initialised, unless `pretrained`; then only a classifier is left to initialise.
+        Not initialized, unless `pretrained`; then only a classifier is left to initialize.
 
     Raises
     ------

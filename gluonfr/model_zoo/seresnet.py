@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
@@ -19,13 +21,13 @@ def _conv(channels, in_channels, kernel=3, stride=1):
 
 
 class _Unit(HybridBlock):
-    """Normalised and activated first, then convolutions with the same between them, then SE.
+    """Normalized and activated first, then convolutions with the same between them, then SE.
 
     Two 3x3 convolutions, or with `bottleneck` 1x1, 3x3 and 1x1 with a quarter of the channels inside. Where shapes differ, the
     shortcut is a 1x1 convolution of the activated input.
     """
 
-    def __init__(self, channels, in_channels, stride, bottleneck, **kwargs):
+    def __init__(self, channels, in_channels, stride, bottleneck, **kwargs) -> None:
         super().__init__(**kwargs)
         middle = channels // 4 if bottleneck else channels
         with self.name_scope():
@@ -79,7 +81,7 @@ class SEResNetV2(FrBase):
 
     def __init__(
         self, units, channels=_WIDE, bottleneck=True, classes=None, embedding_size=512, head="GAP", dropout=None, **kwargs
-    ):
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         if len(channels) != len(units) + 1:
             raise GluonFRError(f"channels names the first convolution and {len(units)} stages, got {len(channels)} numbers.")

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.arguments import need_width
@@ -55,7 +57,7 @@ class VariableGroupUnit(HybridBlock):
         - **out**: (N, channels, ceil(H / stride), ceil(W / stride)).
     """
 
-    def __init__(self, channels, in_channels, stride=1, factor=2, branches=1, se=True, **kwargs):
+    def __init__(self, channels, in_channels, stride=1, factor=2, branches=1, se=True, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.shortcut = None
@@ -100,7 +102,7 @@ class VarGFaceNet(FrBase):
         For a width that is no positive number.
     """
 
-    def __init__(self, classes=None, embedding_size=512, width=1.25, **kwargs):
+    def __init__(self, classes=None, embedding_size=512, width=1.25, **kwargs) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         need_width(width)
         channels = [max(_GROUP, int(each * width / _GROUP + 0.5) * _GROUP) for each in _CHANNELS]

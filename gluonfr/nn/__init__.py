@@ -1,5 +1,7 @@
 """Blocks that face-recognition networks are built of."""
 
+from __future__ import annotations
+
 from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense
 from gluonfr.nn.embedding import HEADS, embedding_head

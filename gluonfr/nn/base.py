@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from numbers import Integral
 
 from mxnet.gluon import HybridBlock, nn
@@ -18,18 +20,20 @@ class FrBase(HybridBlock):
     embedding_size : int
         D.
     weight_norm, feature_norm : bool, default False
-        Normalise the classifier's weight rows and its input; with both, its outputs are cosines.
+        Normalize the classifier's weight rows and its input; with both, its outputs are cosines.
     need_cls_layer : bool, default True
         False leaves the classifier out although `classes` is given.
 
     Inputs:
         - **data**: (N, 3, H, W) float32 RGB in [0, 1], what Gluon's `ToTensor` gives. Shift and scale are done inside.
     Outputs:
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
         - **output**: (N, C), only with a classifier: cosines when both norms are on, else logits.
     """
 
-    def __init__(self, classes=None, embedding_size=128, weight_norm=False, feature_norm=False, need_cls_layer=True, **kwargs):
+    def __init__(
+        self, classes=None, embedding_size=128, weight_norm=False, feature_norm=False, need_cls_layer=True, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         if not _is_count(embedding_size):
             raise GluonFRError(f"embedding_size is a positive whole number, got {embedding_size!r}.")

@@ -1,5 +1,7 @@
 """gluon-face's import path of the blocks; they live in `gluonfr.nn`."""
 
+from __future__ import annotations
+
 from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense
 from gluonfr.nn.se import SELayer

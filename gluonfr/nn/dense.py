@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 from mxnet import init
 from mxnet.gluon import HybridBlock
 
 
 class NormDense(HybridBlock):
-    r"""Classifier without bias whose weight rows and inputs can be L2-normalised.
+    r"""Classifier without bias whose weight rows and inputs can be L2-normalized.
 
     .. math:: o_j = \hat{w}_j \cdot \hat{x}
 
@@ -14,7 +16,7 @@ class NormDense(HybridBlock):
     classes : int
         Number of classes C.
     weight_norm, feature_norm : bool, default False
-        Normalise the weight rows, the inputs.
+        Normalize the weight rows, the inputs.
     in_units : int, default 0
         Size D of the input; 0 infers it at the first call.
     weight_initializer : Initializer or str, default Normal(0.01)
@@ -36,7 +38,7 @@ class NormDense(HybridBlock):
         weight_initializer="default",
         in_units=0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if weight_initializer == "default":
             weight_initializer = init.Normal(0.01)
@@ -48,7 +50,7 @@ class NormDense(HybridBlock):
                 "weight", shape=(classes, in_units), init=weight_initializer, dtype=dtype, allow_deferred_init=True
             )
 
-    def infer_shape(self, x, *args):
+    def infer_shape(self, x, *args) -> None:
         # MXNet cannot infer an unknown size through L2Normalization.
         self.weight.shape = (self._classes, x.shape[-1])
 
@@ -59,7 +61,7 @@ class NormDense(HybridBlock):
             weight = F.L2Normalization(weight, mode="instance", name="weight_norm")
         return F.FullyConnected(x, weight, no_bias=True, num_hidden=self._classes, flatten=False, name="fwd")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         classes, units = self.weight.shape
         norms = [name for name, on in (("weight_norm", self._weight_norm), ("feature_norm", self._feature_norm)) if on]
         return f"NormDense({units or None} -> {classes}{''.join(', ' + name for name in norms)})"

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from contextlib import contextmanager
 
 import mxnet as mx
@@ -51,7 +53,7 @@ class PReLU(HybridBlock):
         - **out**: same shape.
     """
 
-    def __init__(self, in_channels, alpha_initializer="default", **kwargs):
+    def __init__(self, in_channels, alpha_initializer="default", **kwargs) -> None:
         super().__init__(**kwargs)
         self._channels = in_channels
         if alpha_initializer == "default":
@@ -73,5 +75,5 @@ class PReLU(HybridBlock):
         positive = F.Activation(x, act_type="relu")
         return F.Convolution(x, slopes, **scale) + F.Convolution(positive, 1 - slopes, **scale)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"PReLU({self._channels})"

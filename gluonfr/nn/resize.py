@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock
 
 
@@ -19,7 +21,7 @@ class CropResize(HybridBlock):
         - **out**: (N, 3, size, size).
     """
 
-    def __init__(self, crop, size, image_size=112, **kwargs):
+    def __init__(self, crop, size, image_size=112, **kwargs) -> None:
         super().__init__(**kwargs)
         self._begin, self._end = (image_size - crop) // 2, (image_size - crop) // 2 + crop
         self._size = size

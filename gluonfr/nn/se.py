@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import GluonFRError
@@ -22,7 +24,7 @@ class SELayer(HybridBlock):
         - **out**: same shape, every channel multiplied by a number in (0, 1).
     """
 
-    def __init__(self, channel, in_channel=None, reduction=16, **kwargs):
+    def __init__(self, channel, in_channel=None, reduction=16, **kwargs) -> None:
         super().__init__(**kwargs)
         if in_channel not in (None, channel):
             raise GluonFRError(f"SELayer keeps the number of channels: in_channel is {channel}, got {in_channel!r}.")

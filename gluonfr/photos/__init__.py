@@ -1,12 +1,14 @@
 """From image files to faces: reading photos and videos, packing training sets, making verification sets."""
 
+from __future__ import annotations
+
 from gluonfr.photos.find import find_images, find_pictures
 from gluonfr.photos.packing import make_cropper, pack
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 __all__ = [
     "Photo",
-    "Refused",
+    "PhotoError",
     "find_images",
     "find_pictures",
     "make_cropper",

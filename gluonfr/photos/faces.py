@@ -1,5 +1,7 @@
 """Faces of photos, and frames of videos."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +12,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.data.crops import as_network_takes
 from gluonfr.detection.selection import choose_face
 from gluonfr.photos.find import VIDEOS, find_pictures
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 MIN_FACE = 32
 
@@ -55,21 +57,21 @@ def all_faces(embedder, pixels, aligned=None, min_face=MIN_FACE):
 
 
 def main_face(embedder, content, aligned=None, min_face=MIN_FACE):
-    """The face that a photo of one person is about: (crop, whether another could be meant). Refused says why there is none."""
+    """The face that a photo of one person is about: (crop, whether another could be meant). PhotoError says why there is none."""
     pixels = Photo(content).pixels()
     crop = _as_crop(embedder, pixels, aligned)
     if crop is not None:
         return crop, False
     boxes, scores, landmarks = embedder.detect(pixels)
     if not len(boxes):
-        raise Refused("no face")
+        raise PhotoError("no face")
     index, ambiguous = choose_face(boxes, scores, pixels.shape)
     if _side(boxes[index]) < min_face:
-        raise Refused("too small", f"a face of {_side(boxes[index]):.0f} pixels")
+        raise PhotoError("too small", f"a face of {_side(boxes[index]):.0f} pixels")
     try:
         return _fitted(embedder, align_face(pixels, landmarks[index], embedder.card.template)), ambiguous
     except GluonFRError as error:
-        raise Refused("no face", "its landmarks are no face's") from error
+        raise PhotoError("no face", "its landmarks are no face's") from error
 
 
 def pictures(paths, every=1.0):
@@ -85,7 +87,7 @@ def pictures(paths, every=1.0):
             continue
         try:
             yield path, Photo(read_file(path)).pixels(), ""
-        except Refused as refused:
+        except PhotoError as refused:
             yield path, None, why(refused)
 
 
@@ -101,7 +103,7 @@ def _as_crop(embedder, pixels, aligned):
     try:
         return _fitted(embedder, pixels)
     except GluonFRError as error:
-        raise Refused("wrong shape", str(error)) from error
+        raise PhotoError("wrong shape", str(error)) from error
 
 
 def _fitted(embedder, crop):

@@ -1,5 +1,7 @@
 """Photos and videos among files and folders."""
 
+from __future__ import annotations
+
 import os
 
 from gluonfr.core import GluonFRError

@@ -1,5 +1,7 @@
 """Public benchmarks as `.bin` files, from where other libraries keep them."""
 
+from __future__ import annotations
+
 import os
 
 import cv2

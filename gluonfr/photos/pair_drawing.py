@@ -1,5 +1,7 @@
 """Verification sets (`NAME.bin`) of pairs drawn from a training set."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -7,7 +9,7 @@ from itertools import combinations, product
 import numpy as np
 
 from gluonfr.core import GluonFRError, generator
-from gluonfr.core.output import disk_problems
+from gluonfr.core.output import disk_errors
 from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.records.tools import Source
@@ -76,7 +78,7 @@ def draw_pairs(path, out, count, seed=0):
     payloads = dict(zip(needed, (payload for _, payload in source.read(needed))))
     issame = [True, False] * (count // 2)
     names = [[source.name(int(source.labels[pair[side]])) for pair in pairs] for side in (0, 1)]
-    with disk_problems(out):
+    with disk_errors(out):
         write_pair_table(table_path(out), issame, dict(zip(PEOPLE, names)))
         write_pairs(out, [payloads[number] for pair in pairs for number in pair], issame)
     return Drawn(out, count, disjoint)
@@ -85,7 +87,7 @@ def draw_pairs(path, out, count, seed=0):
 class _Distinct:
     """Whether two images differ in their bytes; each is read once."""
 
-    def __init__(self, source):
+    def __init__(self, source) -> None:
         self._source, self._hashes = source, {}
 
     def __call__(self, i, j):
@@ -121,7 +123,7 @@ def _draw_same(rng, people, images_of, each, distinct):
 
 
 def _pairs_of(rng, numbers, distinct):
-    """The pairs of a person's images in random order; neighbours in a shuffled circle first, so that all images come early."""
+    """The pairs of a person's images in random order; neighbors in a shuffled circle first, so that all images come early."""
     numbers = rng.permutation(numbers).tolist()
     for step in range(1, len(numbers) // 2 + 1):
         # The last step of an even circle meets each pair from both sides.

@@ -1,5 +1,7 @@
 """Verification sets (`NAME.bin`) of lists of pairs."""
 
+from __future__ import annotations
+
 import csv
 import io
 import logging
@@ -9,14 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, need_file
-from gluonfr.core.output import disk_problems, shown
+from gluonfr.core import GluonFRError, require_file
+from gluonfr.core.output import disk_errors, display_path
 from gluonfr.core.tables import write_table
 from gluonfr.data.pair_table import listed_columns, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.photos.packing.crops import Cut, make_cropper
-from gluonfr.photos.packing.process_pool import Died, run_in_processes
-from gluonfr.photos.reading import Refused
+from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes
+from gluonfr.photos.reading import PhotoError
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ def read_pair_list(path, folder):
     GluonFRError
         The list is missing or empty, a line is something else, or LFW's first line tells of another number of pairs.
     """
-    path = need_file(path, "list of pairs")
+    path = require_file(path, "list of pairs")
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         text = file.read()
@@ -82,7 +84,7 @@ def read_pair_list(path, folder):
     by_tabs = any("\t" in line for _, line in lines[:2])
     pairs = _read_lfw(path, lines, folder) if by_tabs else _read_csv(path, text, folder)
     if not pairs:
-        raise GluonFRError(f"{shown(path)}: names no pairs; write first,second,issame on each line.")
+        raise GluonFRError(f"{display_path(path)}: names no pairs; write first,second,issame on each line.")
     return pairs
 
 
@@ -117,7 +119,7 @@ def _read_lfw(path, lines, folder):
             raise _wrong(path, number, "name, n, m or name, n, other name, m, parted by tabs")
     if expected is not None and len(pairs) != expected:
         raise GluonFRError(
-            f"{shown(path)}: its first line tells of {expected} pairs, and {len(pairs)} follow: it is cut off; fetch it again."
+            f"{display_path(path)}: its first line tells of {expected} pairs, and {len(pairs)} follow: it is cut off; fetch it again."
         )
     return pairs
 
@@ -128,7 +130,7 @@ def _lfw_file(folder, name, number):
 
 
 def _wrong(path, number, expected):
-    return GluonFRError(f"{shown(path)}: line {number} is not {expected}; correct it.")
+    return GluonFRError(f"{display_path(path)}: line {number} is not {expected}; correct it.")
 
 
 def make_pairs(pair_list, folder, out, workers=1, instead=None, **cropping):
@@ -150,7 +152,7 @@ def make_pairs(pair_list, folder, out, workers=1, instead=None, **cropping):
         Processes.
     instead : callable, default None
         Given the path of a photo without a usable face, makes the crop (bytes of an image file), so that no pair is lost: a
-        photo of which it makes none either (it raises `packing.Refused`), or that is missing, stops the work.
+        photo of which it makes none either (it raises `packing.PhotoError`), or that is missing, stops the work.
     **cropping
         Of `packing.make_cropper`: template, aligned, image_size, detector, min_face, quality.
 
@@ -167,19 +169,19 @@ def make_pairs(pair_list, folder, out, workers=1, instead=None, **cropping):
     missing = [path for path in paths if not os.path.isfile(path)] if instead else []
     if missing:
         raise GluonFRError(
-            f"{shown(missing[0])}: is missing, as {len(missing)} photos of {shown(pair_list)}; fetch them again."
+            f"{display_path(missing[0])}: is missing, as {len(missing)} photos of {display_path(pair_list)}; fetch them again."
         )
     cuts, replaced = {}, []
     with tqdm(total=len(paths), desc="photos", unit="photo", disable=None) as bar:
         for path, cut in run_in_processes(cropper, paths, workers):
-            cuts[path] = Cut(reason="failed", detail="a process died of it, twice") if cut is Died else cut
+            cuts[path] = Cut(reason="failed", detail="a process died of it, twice") if cut is WorkerDiedError else cut
             bar.update()
     for path in paths if instead else ():
         if cuts[path].payload is None:
             try:
                 cuts[path] = Cut(instead(path))
-            except Refused as refused:
-                raise GluonFRError(f"{shown(path)}: {refused.reason} ({refused.detail}); fetch it again.") from refused
+            except PhotoError as refused:
+                raise GluonFRError(f"{display_path(path)}: {refused.reason} ({refused.detail}); fetch it again.") from refused
             replaced.append(path)
     return _write(out, pairs, cuts, folder, replaced, listed_columns(pair_list))
 
@@ -196,14 +198,16 @@ def _write(out, pairs, cuts, folder, replaced, columns):
             issame.append(same)
             kept.append(line)
     table = out[: -len(".bin")] + ".left_out.csv"
-    with disk_problems(out):
+    with disk_errors(out):
         os.makedirs(os.path.dirname(out), exist_ok=True)
         if left_out:
             write_table(table, ["line", "file", "reason", "detail"], left_out)
         elif os.path.exists(table):
             os.unlink(table)
         if not issame:
-            raise GluonFRError(f"{shown(folder)}: not one pair can be made of these photos; {shown(table)} names what lacks.")
+            raise GluonFRError(
+                f"{display_path(folder)}: not one pair can be made of these photos; {display_path(table)} names what lacks."
+            )
         _write_columns(table_path(out), issame, kept, *columns)
         write_pairs(out, payloads, issame)
     _warn_of_folds(out, issame)
@@ -212,7 +216,7 @@ def _write(out, pairs, cuts, folder, replaced, columns):
     return Paired(out, len(issame), sum(issame), left_out, sorted(ambiguous), relative)
 
 
-def _write_columns(path, issame, lines, names, rows):
+def _write_columns(path, issame, lines, names, rows) -> None:
     if names:
         write_pair_table(path, issame, {name: [rows[line][i] for line in lines] for i, name in enumerate(names)})
     elif os.path.exists(path):
@@ -220,15 +224,15 @@ def _write_columns(path, issame, lines, names, rows):
         os.unlink(path)
 
 
-def _warn_of_folds(out, issame):
+def _warn_of_folds(out, issame) -> None:
     folds = np.array_split(np.array(issame), 10)
     if any(len(fold) and (fold.all() or not fold.any()) for fold in folds):
-        logger.warning("%s: some of the protocol's ten folds hold pairs of one kind alone; mix the list", shown(out))
+        logger.warning("%s: some of the protocol's ten folds hold pairs of one kind alone; mix the list", display_path(out))
 
 
 def bin_path(out):
     """The absolute path of a `.bin` to write; another name raises GluonFRError."""
     out = os.path.abspath(os.path.expanduser(os.fspath(out)))
     if not out.endswith(".bin"):
-        raise GluonFRError(f"{shown(out)}: a verification set is a file called NAME.bin; name it so.")
+        raise GluonFRError(f"{display_path(out)}: a verification set is a file called NAME.bin; name it so.")
     return out

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 import os
 import stat
@@ -20,30 +22,30 @@ _ORIENTATION = 0x0112
 _HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
 
 
-class Refused(Exception):
+class PhotoError(Exception):
     """Why a photo is left out: `reason`, one of a few words, and `detail`, which says more."""
 
-    def __init__(self, reason, detail=""):
+    def __init__(self, reason, detail="") -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 
 
 def read_file(path):
-    """The bytes of an ordinary file of sensible size; anything else raises Refused."""
+    """The bytes of an ordinary file of sensible size; anything else raises PhotoError."""
     try:
         # A pipe would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise Refused("unreadable", "no ordinary file")
+                raise PhotoError("unreadable", "no ordinary file")
             if status.st_size > MOST_BYTES:
-                raise Refused("too large", f"{status.st_size} bytes")
+                raise PhotoError("too large", f"{status.st_size} bytes")
             content = file.read()
     except OSError as error:
-        raise Refused("unreadable", error.strerror or str(error)) from error
+        raise PhotoError("unreadable", error.strerror or str(error)) from error
     if not content:
-        raise Refused("unreadable", "empty file")
+        raise PhotoError("unreadable", "empty file")
     return content
 
 
@@ -64,31 +66,31 @@ class Photo:
 
     Raises
     ------
-    Refused
+    PhotoError
         It is no image, too large or too small; from `pixels` also when it is damaged.
     """
 
-    def __init__(self, content):
+    def __init__(self, content) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 Image.init()
                 self._image = Image.open(io.BytesIO(content), formats=[each for each in _FORMATS if each in Image.OPEN])
             except Image.DecompressionBombError as error:
-                raise Refused("too large", "more pixels than a photo has") from error
+                raise PhotoError("too large", "more pixels than a photo has") from error
             except Image.UnidentifiedImageError as error:
                 heic = any(content[4:12] == each for each in _HEIC)
-                raise Refused("no image", "HEIC: save it as JPEG" if heic else "no known image format") from error
+                raise PhotoError("no image", "HEIC: save it as JPEG" if heic else "no known image format") from error
             # Readers of damaged files fail in any way that Python knows.
             except Exception as error:
-                raise Refused("unreadable", _reason(error)) from error
+                raise PhotoError("unreadable", _reason(error)) from error
         self.format = "JPEG" if self._image.format == "MPO" else self._image.format
         width, height = self._image.size
         self.size = height, width
         if min(self.size) < SMALLEST_SIDE:
-            raise Refused("too small", f"{height}x{width} pixels")
+            raise PhotoError("too small", f"{height}x{width} pixels")
         if self.format != "JPEG" and width * height > MOST_PIXELS:
-            raise Refused("too large", f"{height}x{width} pixels")
+            raise PhotoError("too large", f"{height}x{width} pixels")
 
     @property
     def plain(self):
@@ -107,11 +109,11 @@ class Photo:
                 self._image.load()
                 turned = self._orientation()
                 pixels = _rgb(self._image)
-            except Refused:
+            except PhotoError:
                 raise
             # As above.
             except Exception as error:
-                raise Refused("unreadable", _reason(error)) from error
+                raise PhotoError("unreadable", _reason(error)) from error
         if max(pixels.shape[:2]) > LONGEST_SIDE:
             pixels = cv2.resize(pixels, _bounded(pixels.shape[1::-1]), interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(_upright(pixels, turned))
@@ -137,7 +139,7 @@ def _rgb(image):
         values = values >> 8 if image.mode.startswith("I;16") or values.max() > 255 else values
         return np.repeat(np.clip(values, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == "F":
-        raise Refused("unreadable", "floating-point pixels")
+        raise PhotoError("unreadable", "floating-point pixels")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, "white")

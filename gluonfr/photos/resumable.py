@@ -1,5 +1,7 @@
 """Work on many images that is kept block by block, so that a run that ended in any way goes on where it was."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -9,8 +11,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, whole_file
-from gluonfr.core.output import disk_problems, shown
+from gluonfr.core import GluonFRError, atomic_file
+from gluonfr.core.output import disk_errors, display_path
 from gluonfr.photos.packing.journal import alone
 
 _VERSION = 1
@@ -33,31 +35,31 @@ class Blocks:
         The folder holds blocks of other settings, or something else.
     """
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder, settings) -> None:
         self.folder = folder
         settings = json.loads(json.dumps({"version": _VERSION, **settings}))
         path = os.path.join(folder, _SETTINGS)
-        with disk_problems(folder):
+        with disk_errors(folder):
             os.makedirs(folder, exist_ok=True)
             if not os.path.exists(path):
                 if os.listdir(folder):
-                    raise GluonFRError(f"{shown(folder)}: holds something else than embeddings; name a new folder.")
-                with whole_file(path, "w", encoding="utf-8") as file:
+                    raise GluonFRError(f"{display_path(folder)}: holds something else than embeddings; name a new folder.")
+                with atomic_file(path, "w", encoding="utf-8") as file:
                     json.dump(settings, file, indent=1)
         before = _read_json(path)
         if before != settings:
             differ = ", ".join(name for name in settings if before.get(name) != settings[name])
             raise GluonFRError(
-                f"{shown(folder)}: holds unfinished work with another {differ or 'version'}; give the same command to go on, "
+                f"{display_path(folder)}: holds unfinished work with another {differ or 'version'}; give the same command to go on, "
                 "or delete that folder to begin anew."
             )
 
-    def __contains__(self, key):
+    def __contains__(self, key) -> bool:
         return os.path.exists(self._path(key))
 
-    def write(self, key, **arrays):
+    def write(self, key, **arrays) -> None:
         """Keep the arrays of a block."""
-        with disk_problems(self.folder), whole_file(self._path(key)) as file:
+        with disk_errors(self.folder), atomic_file(self._path(key)) as file:
             np.savez(file, **arrays)
 
     def read(self, key, *names):
@@ -66,11 +68,13 @@ class Blocks:
             with np.load(self._path(key), allow_pickle=False) as stored:
                 return [stored[name] for name in names]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise GluonFRError(f"{shown(self._path(key))} is damaged ({error}); delete it, and it is made again.") from error
+            raise GluonFRError(
+                f"{display_path(self._path(key))} is damaged ({error}); delete it, and it is made again."
+            ) from error
 
     def stacked(self, keys, name, file, shape, dtype):
         """One array of all blocks, behind each other, mapped to a file of the folder: what does not fit into memory."""
-        with disk_problems(self.folder):
+        with disk_errors(self.folder):
             path, start = os.path.join(self.folder, file), 0
             if not shape[0]:
                 return np.empty(shape, dtype)
@@ -94,12 +98,12 @@ def work_folder(out):
 @contextmanager
 def working_in(folder, keep=False):
     """Hold the folder of unfinished work while the block runs; it goes when the block ends well, unless it is to be kept."""
-    with disk_problems(folder):
+    with disk_errors(folder):
         made = not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
     with alone(folder):
         if not keep and not made and not _is_work(folder):
-            raise GluonFRError(f"{shown(folder)}: holds something else than unfinished work; move it away.")
+            raise GluonFRError(f"{display_path(folder)}: holds something else than unfinished work; move it away.")
         try:
             yield folder
         except BaseException:
@@ -149,5 +153,5 @@ def _read_json(path):
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
     except (OSError, ValueError) as error:
-        raise GluonFRError(f"{shown(path)} is damaged ({error}); delete its folder to begin anew.") from error
+        raise GluonFRError(f"{display_path(path)} is damaged ({error}); delete its folder to begin anew.") from error
     return values if isinstance(values, dict) else {}

@@ -1,10 +1,12 @@
 """Sets as folders of image files, with the very bytes."""
 
+from __future__ import annotations
+
 import csv
 import os
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import need_new_folder, new_folder
+from gluonfr.core.output import new_folder, require_new_folder
 from gluonfr.data import images
 from gluonfr.data.identities import write_identities
 from gluonfr.data.images import extension
@@ -37,7 +39,7 @@ def unpack(path, out, skip=False):
     dict
         What was left out: image (or pair) number -> why.
     """
-    out = need_new_folder(out)
+    out = require_new_folder(out)
     if os.fspath(path).endswith(".bin"):
         return _unpack_pairs(path, out, skip)
     source = Source(path, skip)

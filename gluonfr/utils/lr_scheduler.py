@@ -1,5 +1,7 @@
 """gluon-face's schedule by iterations, built on `mx.lr_scheduler`."""
 
+from __future__ import annotations
+
 from mxnet import lr_scheduler
 
 from gluonfr.core import GluonFRError

@@ -1,5 +1,7 @@
 """Pictures: ROC curves, score histograms, embeddings, margins, training curves, as Matplotlib figures and PNG; the report."""
 
+from __future__ import annotations
+
 from gluonfr.viz.curves import plot_training_curves, read_log
 from gluonfr.viz.embeddings import plot_embeddings
 from gluonfr.viz.faces import draw_faces

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -5,7 +7,7 @@ import os
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.viz.figure import COLOURS, line_style, new_figure, save, shown
+from gluonfr.viz.figure import COLORS, line_style, new_figure, save, shown
 
 LOG = "log.jsonl"
 _PANELS = {"loss": "loss", "lr": "learning rate", "images_per_second": "throughput (images / s)"}
@@ -102,15 +104,15 @@ def _is_number(value):
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _draw_series(axes, key, steps, values):
+def _draw_series(axes, key, steps, values) -> None:
     window = len(values) // 25
     if key != "lr" and window > 1:
-        axes.plot(steps, values, color=COLOURS[0], alpha=0.3, linewidth=1, label="recorded")
+        axes.plot(steps, values, color=COLORS[0], alpha=0.3, linewidth=1, label="recorded")
         smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
-        axes.plot(steps[window - 1 :], smooth, color=COLOURS[0], linewidth=1.8, label=f"mean of the last {window} rows")
+        axes.plot(steps[window - 1 :], smooth, color=COLORS[0], linewidth=1.8, label=f"mean of the last {window} rows")
         axes.legend(fontsize=8, frameon=False)
     else:
-        axes.plot(steps, values, color=COLOURS[0], linewidth=1.8, label="recorded", marker="o" if len(steps) == 1 else None)
+        axes.plot(steps, values, color=COLORS[0], linewidth=1.8, label="recorded", marker="o" if len(steps) == 1 else None)
     if key == "images_per_second":
         axes.set_ylim(bottom=0)
     axes.set_ylabel(_PANELS[key])
@@ -118,7 +120,7 @@ def _draw_series(axes, key, steps, values):
         axes.ticklabel_format(axis="y", style="plain", useOffset=False)
 
 
-def _draw_accuracy(axes, sets, series):
+def _draw_accuracy(axes, sets, series) -> None:
     for place, name in enumerate(sets):
         steps, values = series[name + _ACCURACY]
         style = line_style(place)

@@ -1,12 +1,14 @@
+from __future__ import annotations
+
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
 
 from gluonfr.core import GluonFRError, generator
-from gluonfr.viz.figure import COLOURS, new_figure, save
+from gluonfr.viz.figure import COLORS, new_figure, save
 
-# Their number and that of the colours have no common divisor, so that 63 people differ in one or the other, and the first
+# Their number and that of the colors have no common divisor, so that 63 people differ in one or the other, and the first
 # seven in both.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "p")
 _AREAS = {"*": 1.7, "P": 1.3, "X": 1.3, "^": 1.2, "v": 1.2, "D": 0.85}
@@ -31,10 +33,10 @@ def plot_embeddings(
 ):
     """A sample of people as points in a plane, alike where they are near: t-SNE or PCA of their embeddings.
 
-    Only the directions of the embeddings count, as in verification: each is divided by its norm. Every person has a colour
+    Only the directions of the embeddings count, as in verification: each is divided by its norm. Every person has a color
     and a shape; up to 12 people are named in a legend, more of them each at the middle of their points.
 
-    t-SNE (cosine distance, begun at the PCA) keeps neighbours together and nothing else: neither the size of a group nor the
+    t-SNE (cosine distance, begun at the PCA) keeps neighbors together and nothing else: neither the size of a group nor the
     distance between two of them has a meaning, and below some fifty images there is little to see. PCA keeps as much of the
     variance as a plane can, and the axes say how much.
 
@@ -93,15 +95,15 @@ def plot_embeddings(
     figure, ((axes,),) = new_figure(width=8.0, height=6.4 if legend else 7.6)
     area = float(np.clip(14000 / count, 14, 46))
     for place, (label, numbers, group) in enumerate(zip(chosen, shown, groups)):
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
         size = area * _AREAS.get(marker, 1.0)
         name = _name(names, label)
-        axes.scatter(*group.T, s=size, color=colour, marker=marker, alpha=0.85, edgecolors="white", linewidths=0.5, label=name)
+        axes.scatter(*group.T, s=size, color=color, marker=marker, alpha=0.85, edgecolors="white", linewidths=0.5, label=name)
         middle = _middle(group)
         if images is not None:
-            _add_face(axes, images(int(numbers[middle])), group, colour)
+            _add_face(axes, images(int(numbers[middle])), group, color)
         if not legend:
-            _write(axes, name, group[middle], colour)
+            _write(axes, name, group[middle], color)
     if images is not None:
         # Room for the topmost face.
         axes.update_datalim([(points[0, 0], points[:, 1].max() + 0.1 * np.ptp(points[:, 1]))])
@@ -186,7 +188,7 @@ def _tsne(directions, people, seed):
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    # Neighbourhoods smaller than a person's share, so that a group spreads and shows its shape.
+    # Neighborhoods smaller than a person's share, so that a group spreads and shows its shape.
     perplexity = min(max(_PERPLEXITY[0], len(directions) / people / 3), _PERPLEXITY[1], (len(directions) - 1) / 3)
     # scikit-learn's own start at the PCA leaves the solver to it, which may be a random one.
     start = _project(directions)[0]
@@ -195,7 +197,7 @@ def _tsne(directions, people, seed):
     # Several threads would add up in another order on every machine, and t-SNE makes another picture of the last digit.
     with threadpool_limits(1, user_api="openmp"):
         points = tsne.fit_transform(directions.astype(np.float32)).astype(np.float64)
-    note = "neighbours are alike; the distances between groups mean nothing"
+    note = "neighbors are alike; the distances between groups mean nothing"
     return points, f"t-SNE, cosine distance, perplexity {perplexity:.3g}\n{note}", ""
 
 
@@ -234,7 +236,7 @@ def _middle(points):
     return int(np.linalg.norm(points - np.median(points, axis=0), axis=1).argmin())
 
 
-def _add_face(axes, image, group, colour):
+def _add_face(axes, image, group, color) -> None:
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise GluonFRError(f"images gives {image.dtype} {image.shape}; it must give uint8 (H, W, 3) RGB.")
@@ -247,13 +249,13 @@ def _add_face(axes, image, group, colour):
             xybox=(0, _FACE / 2 + 6),
             boxcoords="offset points",
             pad=0,
-            bboxprops={"edgecolor": colour, "linewidth": 2, "boxstyle": "square,pad=0"},
+            bboxprops={"edgecolor": color, "linewidth": 2, "boxstyle": "square,pad=0"},
             zorder=4,
         )
     )
 
 
-def _write(axes, text, point, colour):
+def _write(axes, text, point, color) -> None:
     axes.annotate(
         text,
         point,
@@ -262,7 +264,7 @@ def _write(axes, text, point, colour):
         ha="center",
         va="top",
         fontsize=8.5,
-        color=tuple(0.65 * part for part in to_rgb(colour)),
+        color=tuple(0.65 * part for part in to_rgb(color)),
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
         zorder=5,
     )

@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import os
 
 import numpy as np
 
 from gluonfr.align.image_checks import need_rgb
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 
 _KNOWN, _UNKNOWN = (20, 160, 60), (200, 60, 30)
 _LONGEST = 40
@@ -21,7 +23,7 @@ def draw_faces(image, boxes, captions, known):
     captions : sequence of str
         Any text; what cannot be printed is drawn as its escapes, what is long is cut.
     known : sequence of bool
-        Decides the colour.
+        Decides the color.
 
     Returns
     -------
@@ -38,17 +40,17 @@ def draw_faces(image, boxes, captions, known):
     draw = ImageDraw.Draw(picture)
     line = max(2, round(min(picture.size) / 300))
     for box, caption, sure in zip(boxes, captions, known):
-        colour = _KNOWN if sure else _UNKNOWN
+        color = _KNOWN if sure else _UNKNOWN
         x0, y0, x1, y1 = (float(each) for each in box)
-        draw.rectangle((x0, y0, x1, y1), outline=colour, width=line)
+        draw.rectangle((x0, y0, x1, y1), outline=color, width=line)
         font = _font(int(min(max(12, (x1 - x0) / 6), 48)))
-        text = shown(caption)
+        text = display_path(caption)
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         # Below the box, or in it where the photo ends, and never beyond the photo's sides.
         x = max(0, min(x0, picture.width - (right - left) - 2 * line))
         y = min(y1, picture.height - (bottom - top) - 2 * line)
-        draw.rectangle((x, y, x + right - left + 2 * line, y + bottom - top + 2 * line), fill=colour)
+        draw.rectangle((x, y, x + right - left + 2 * line, y + bottom - top + 2 * line), fill=color)
         draw.text((x + line - left, y + line - top), text, fill="white", font=font)
     return np.asarray(picture)
 

@@ -1,12 +1,14 @@
+from __future__ import annotations
+
 import os
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 
-# Okabe and Ito's colours, told apart with any colour vision; their yellow is left out, too pale for a line on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Okabe and Ito's colors, told apart with any color vision; their yellow is left out, too pale for a line on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES = ("-", "--", "-.", ":")
 GREY = "#6E6E6E"
 DPI = 100
@@ -28,8 +30,8 @@ def new_figure(rows=1, columns=1, width=7.0, height=4.6, **options):
 
 
 def line_style(place):
-    """Colour and dashes of the line number `place`; both differ before any repeats."""
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
+    """Color and dashes of the line number `place`; both differ before any repeats."""
+    return {"color": COLORS[place % len(COLORS)], "linestyle": LINES[place // len(COLORS) % len(LINES)]}
 
 
 def shown(name, longest=44):
@@ -57,6 +59,6 @@ def save(figure, path):
     if path is not None:
         if os.path.splitext(os.fspath(path))[1].lower() != ".png":
             raise GluonFRError(f"{path}: pictures are written as PNG; give a name that ends in .png.")
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             figure.savefig(file, format="png", dpi=DPI)
     return figure

@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.viz.figure import COLOURS, new_figure, save
+from gluonfr.viz.figure import COLORS, new_figure, save
 
 
 def plot_score_histogram(result, issame=None, threshold=None, path=None, title=None, bins=80):
@@ -32,8 +34,8 @@ def plot_score_histogram(result, issame=None, threshold=None, path=None, title=N
     edges = np.linspace(max(low - room, 0), high + room, bins + 1)
 
     figure, ((axes,),) = new_figure(height=5.0)
-    kinds = (("genuine", genuine, COLOURS[0], "rejected"), ("impostor", impostors, COLOURS[1], "accepted"))
-    for kind, counts, colour, error in kinds:
+    kinds = (("genuine", genuine, COLORS[0], "rejected"), ("impostor", impostors, COLORS[1], "accepted"))
+    for kind, counts, color, error in kinds:
         total = counts.sum()
         if not total:
             continue
@@ -42,8 +44,8 @@ def plot_score_histogram(result, issame=None, threshold=None, path=None, title=N
             accepted = counts[distances < threshold].sum()
             label += f", {100 * (total - accepted if error == 'rejected' else accepted) / total:.2f} % {error}"
         shares = 100 * np.histogram(distances, edges, weights=counts)[0] / total
-        axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35)
-        axes.stairs(shares, edges, color=colour, linewidth=1.6, label=label)
+        axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
+        axes.stairs(shares, edges, color=color, linewidth=1.6, label=label)
     if threshold is not None:
         axes.axvline(threshold, color="black", linewidth=1.4, linestyle="--", label=f"threshold {threshold:.4g}")
     axes.set_xlim(edges[0], edges[-1])

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import inspect
 import math
 
@@ -35,7 +37,7 @@ def plot_margins(losses=None, path=None, title=None, norms=(10, 60, 110), other=
     -------
     matplotlib.figure.Figure
 
-    Raises GluonFRError for a loss without a margin on the target, parameters that are not initialised, and angles and norms
+    Raises GluonFRError for a loss without a margin on the target, parameters that are not initialized, and angles and norms
     that are none.
     """
     losses = usual_margins() if losses is None else _named(losses)
@@ -110,7 +112,7 @@ def target_logit(loss, degrees, norm=None, other=None):
 def usual_margins():
     """Name and loss of every margin, as the papers set it; SphereFace and L-Softmax at the end of their annealing."""
     losses = {
-        "ArcFace, sub-centre ArcFace, m = 0.5": get_loss("arcface", classes=2),
+        "ArcFace, sub-center ArcFace, m = 0.5": get_loss("arcface", classes=2),
         "CosFace, m = 0.35": get_loss("cosface", classes=2),
         "SphereFace, L-Softmax, m = 4, λ = 5": get_loss("sphereface", classes=2),
         "combined, m = (1, 0.3, 0.2)": get_loss("combined", classes=2),

@@ -1,5 +1,7 @@
 """Weights in and out: InsightFace, arcface_torch, dlib and saved networks; the model store."""
 
+from __future__ import annotations
+
 from gluonfr.weights.insightface import load_insightface
 from gluonfr.weights.load import load_weights
 from gluonfr.weights.saved import load_network, save_network

@@ -1,5 +1,7 @@
 """dlib's face recognition weights: the reader of their file, and where the free ones come from."""
 
+from __future__ import annotations
+
 import importlib.util
 import math
 import os
@@ -9,7 +11,7 @@ from collections import namedtuple
 import numpy as np
 from mxnet.gluon import nn
 
-from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, file_sha256, need_file, whole_folder
+from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, atomic_folder, file_sha256, require_file
 from gluonfr.model_zoo.registry import NETWORKS, get_model
 from gluonfr.weights.published import facts
 from gluonfr.weights.saved import CARD, PARAMETERS, save_network
@@ -46,14 +48,14 @@ def read_dlib(path):
     GluonFRError
         It is missing, another file, or ends early.
     """
-    path = need_file(path, "dlib face recognition network")
+    path = require_file(path, "dlib face recognition network")
     with open(path, "rb") as file:
         stream = _Stream(file.read(), path)
     return stream.run()
 
 
 class _Stream:
-    def __init__(self, data, path):
+    def __init__(self, data, path) -> None:
         self._data, self._path, self._place = data, path, 0
 
     def run(self):
@@ -179,7 +181,7 @@ _BLOCKS = {"con_": nn.Conv2D, "affine_": nn.BatchNorm, "fc_": nn.Dense}
 _PARTS = {"con_": _convolution, "affine_": _affine, "fc_": _dense}
 
 
-def _fold_input(values, convolution, mean):
+def _fold_input(values, convolution, mean) -> None:
     weight, bias = (values[each.name].astype(np.float64) for each in (convolution.weight, convolution.bias))
     # With y = 2 x - 1 a pixel is 127.5 (y + 1).
     shift = (127.5 - mean) / 256
@@ -244,6 +246,6 @@ def stored_free(root=DEFAULT_MODELS):
             f"or give the path of dlib's {_FILE} instead."
         )
     net, card = load_dlib(path)
-    with whole_folder(folder) as written:
+    with atomic_folder(folder) as written:
         save_network(net, written, card)
     return folder

@@ -1,5 +1,7 @@
 """Networks as graphs of layers that can be compared: a foreign symbol's and ours, whatever their layers are called."""
 
+from __future__ import annotations
+
 import hashlib
 
 from gluonfr.core import GluonFRError
@@ -20,7 +22,7 @@ class Layers:
         What shifts and scales the input before all others, from the input on.
     """
 
-    def __init__(self, layers, fold_norm=False):
+    def __init__(self, layers, fold_norm=False) -> None:
         self.layers = layers
         self.preamble = self._take_preamble(fold_norm)
         for number, layer in enumerate((each for each in self.layers if each.op != "Input"), 1):
@@ -72,7 +74,7 @@ class Layers:
 def layers_of_network(net, image_size=None):
     """`Layers` of a zoo network up to its embedding; their parameters' names are the Gluon parameters' names.
 
-    Nothing is run and nothing need be initialised. Shapes of the parameters are on each layer (`shapes`).
+    Nothing is run and nothing need be initialized. Shapes of the parameters are on each layer (`shapes`).
     """
     size = image_size or getattr(net, "image_size", None) or (112, 112)
     graph = Graph(_EmbeddingOnly(net), (1, 3, *size))
@@ -84,7 +86,7 @@ def layers_of_network(net, image_size=None):
 
 
 class _EmbeddingOnly:
-    def __init__(self, net):
+    def __init__(self, net) -> None:
         self._net = net
 
     def __call__(self, x):
@@ -163,7 +165,7 @@ def _source(made, layers, nodes, reference, data):
     return made[i]
 
 
-def difference(theirs, ours, name):
+def difference(theirs, ours, name) -> str | None:
     """How the graph of a file differs from that of the network `name`: a sentence's end, None when they are the same."""
     if theirs.root.signature == ours.root.signature:
         return None

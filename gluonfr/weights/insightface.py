@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import json
 import os
 import re
 
-from gluonfr.core import Card, GluonFRError, file_sha256, need_file
+from gluonfr.core import Card, GluonFRError, file_sha256, require_file
 from gluonfr.model_zoo.registry import get_model, get_model_list
 from gluonfr.weights.graph import difference, layers_of_network, layers_of_nodes, likeness, pairs
 from gluonfr.weights.layers import PASSED, fold_name
@@ -18,7 +20,7 @@ _EMBEDDING = "fc1"
 def load_insightface(path, network=None, epoch=None, ctx=None):
     """A network of the zoo with the weights of an InsightFace checkpoint, as its MXNet repository publishes and trains them.
 
-    The network is recognised by its structure, whatever its layers are called. How the checkpoint scales its input
+    The network is recognized by its structure, whatever its layers are called. How the checkpoint scales its input
     ((x - 127.5) / 128 of pixels 0..255, say) goes into the first convolution, because networks of the zoo take [0, 1].
 
     Parameters
@@ -43,14 +45,14 @@ def load_insightface(path, network=None, epoch=None, ctx=None):
     """
     symbol, params = find_checkpoint(path, epoch)
     checkpoint = Checkpoint(symbol, params)
-    name, net, pick = checkpoint.recognise([network] if network else get_model_list())
+    name, net, pick = checkpoint.recognize([network] if network else get_model_list())
     set_values(net, pick, ctx)
     net.hybridize(static_alloc=True)
     sha256 = file_sha256(params)
     card = checkpoint.card.to_dict() if checkpoint.card else {}
     # The network takes what all of the zoo take, whatever the file's graph took.
     card.update({"network": name, "arguments": {"embedding_size": net.embedding_size}, "embedding_size": net.embedding_size})
-    card.update({"colour": "RGB", "mean": 0.0, "std": 255.0, "output": "", "sha256": ""})
+    card.update({"color": "RGB", "mean": 0.0, "std": 255.0, "output": "", "sha256": ""})
     known = facts(sha256)
     extra = known.pop("extra", {})
     card = Card.from_dict({**card, **known, **extra})
@@ -76,7 +78,7 @@ def find_checkpoint(path, epoch=None):
     else:
         prefix = path[: -len(_SYMBOL)] if path.endswith(_SYMBOL) else path
         params = _params(prefix, epoch)
-    return need_file(prefix + _SYMBOL, "symbol of an InsightFace checkpoint"), params
+    return require_file(prefix + _SYMBOL, "symbol of an InsightFace checkpoint"), params
 
 
 def _params(prefix, epoch):
@@ -93,7 +95,7 @@ def _params(prefix, epoch):
 class Checkpoint:
     """An InsightFace checkpoint: its graph up to the embedding, and its arrays."""
 
-    def __init__(self, symbol, params):
+    def __init__(self, symbol, params) -> None:
         self.path = params
         self.card = card_beside(symbol)
         nodes, heads = _nodes(symbol)
@@ -124,7 +126,7 @@ class Checkpoint:
             )
         return arrays
 
-    def recognise(self, names):
+    def recognize(self, names):
         """(name, network, its parameters' values) of the first of these networks that has this structure."""
         nearest = None
         for name in names:

@@ -1,5 +1,7 @@
 """One layer of a graph in a form that does not depend on who wrote the graph: operator, settings, names of parameters."""
 
+from __future__ import annotations
+
 import re
 
 from gluonfr.core import GluonFRError
@@ -34,13 +36,13 @@ class Layer:
         Role -> shape, where known.
     """
 
-    def __init__(self, op, name, settings=(), inputs=(), parameters=None, epsilon=0.0, fixed=False):
+    def __init__(self, op, name, settings=(), inputs=(), parameters=None, epsilon=0.0, fixed=False) -> None:
         self.op, self.name, self.settings = op, name, tuple(settings)
         self.inputs, self.parameters = list(inputs), dict(parameters or {})
         self.epsilon, self.fixed = epsilon, fixed
         self.number, self.signature, self.shapes = 0, "", {}
 
-    def __str__(self):
+    def __str__(self) -> str:
         said = [f"{name} {_text(value)}" for name, value in self.settings if value not in _UNSAID]
         return ", ".join([self.name, self.op, *said])
 
@@ -191,7 +193,7 @@ _SCALARS = {
 
 
 def _scalar(node, settings, sources):
-    """scale * x + offset; several in a row are one."""
+    """Scale * x + offset; several in a row are one."""
     scale, offset = _SCALARS[fold_name(node["op"])](float(settings["scalar"]))
     (source,) = _layers(sources)
     if source.op == "Affine":

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, file_sha256
@@ -17,7 +19,7 @@ _KINDS = (
 )
 
 
-def load_weights(net, source, ctx=None, root=DEFAULT_MODELS):
+def load_weights(net, source, ctx=None, root=DEFAULT_MODELS) -> None:
     """Set a network's parameters from a file, all or, when anything does not fit, none.
 
     Only what leads to the embedding is set: a classifier in `net` stays as it is, one in the file is ignored.
@@ -25,7 +27,7 @@ def load_weights(net, source, ctx=None, root=DEFAULT_MODELS):
     Parameters
     ----------
     net : HybridBlock
-        Of the zoo, initialised or not.
+        Of the zoo, initialized or not.
     source : str
         Name of a stored model (`gluonfr.weights.list_models`), folder of a saved network, `.params` that Gluon's
         `save_parameters` wrote, `-symbol.json` or `-NNNN.params` of an InsightFace checkpoint, `.pt` or `.pth` of
@@ -56,7 +58,7 @@ def load_weights(net, source, ctx=None, root=DEFAULT_MODELS):
 
 
 def load_any(source, network=None, ctx=None, root=DEFAULT_MODELS):
-    """`(net, card)` of any `source` of `load_weights`, whose network is recognised.
+    """`(net, card)` of any `source` of `load_weights`, whose network is recognized.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """Which network a gallery's embeddings are from."""
 
+from __future__ import annotations
+
 from gluonfr.core import DEFAULT_MODELS, GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.weights.store import list_models
 
 
@@ -23,11 +25,11 @@ def same_network(a, b):
     return all(first == second for first, second in known[:1])
 
 
-def need_same_network(gallery, where, card, what):
+def need_same_network(gallery, where, card, what) -> None:
     """GluonFRError unless embeddings of `card` belong into a gallery with the card `gallery`."""
     if not same_network(gallery, card):
         raise GluonFRError(
-            f"{shown(where)} holds embeddings of {_described(gallery)} and {what} is {_described(card)}; "
+            f"{display_path(where)} holds embeddings of {_described(gallery)} and {what} is {_described(card)}; "
             "use the gallery's network, or another gallery."
         )
 
@@ -37,6 +39,6 @@ def model_of(card, root=DEFAULT_MODELS):
     return next((name for name, each in list_models(root).items() if same_network(each, card)), None)
 
 
-def _described(card):
+def _described(card) -> str:
     weights = card.extra.get("original_sha256") or card.sha256
     return f"{network_name(card)} ({card.embedding_size} numbers{', weights ' + weights[:8] if weights else ''})"

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import struct
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 
 _LIST = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -26,7 +28,7 @@ def read_params(path, what="network's parameters"):
     GluonFRError
         It is no such file, ends too early, goes on behind its end, or holds sparse or unnamed arrays.
     """
-    path = need_file(path, what)
+    path = require_file(path, what)
     with open(path, "rb") as file:
         reader = _Reader(file.read(), path)
     if reader.take("<Q") != _LIST:
@@ -46,7 +48,7 @@ def read_params(path, what="network's parameters"):
 class _Reader:
     """Bytes and a place in them; never gives more than there is."""
 
-    def __init__(self, data, path):
+    def __init__(self, data, path) -> None:
         self.data, self.path, self.place = data, path, 0
 
     def damaged(self, reason):

@@ -1,5 +1,7 @@
 """Published files of weights by the SHA-256 of the original, with what is known of them but does not stand in the file."""
 
+from __future__ import annotations
+
 import copy
 
 _INSIGHTFACE = "InsightFace's terms: non-commercial research use only"
@@ -8,7 +10,7 @@ KNOWN = {
     # mobilefacenet-y1-0000.params
     "b151f97e392e68cb540fb9710a91a574a4187d491eeda77d1c1799ae6dc3b82b": {
         "name": "mobilefacenet-y1",
-        "licence": _INSIGHTFACE,
+        "license": _INSIGHTFACE,
         "trained_on": "MS1M",
         "published": {"LFW": 0.9950},
         # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs.
@@ -21,7 +23,7 @@ KNOWN = {
     # dlib_face_recognition_resnet_model_v1.dat
     "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": {
         "name": "dlib-resnet29",
-        "licence": "CC0-1.0 (public domain)",
+        "license": "CC0-1.0 (public domain)",
         "trained_on": "about 3 million faces of 7,485 people: FaceScrub, VGG Face and others",
         "published": {"LFW": 0.9938},
         # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs; crops of 112x112 were cut again to

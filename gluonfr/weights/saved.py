@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 
 import numpy as np
 
-from gluonfr.core import Card, GluonFRError, file_sha256, need_file
+from gluonfr.core import Card, GluonFRError, file_sha256, require_file
 from gluonfr.model_zoo.registry import get_model
 from gluonfr.weights.graph import layers_of_network
 from gluonfr.weights.params_file import read_params
@@ -12,8 +14,8 @@ from gluonfr.weights.transfer import set_values
 PARAMETERS, CARD = "network.params", "card.json"
 
 
-def save_network(net, folder, card):
-    """Write a network's parameters and its card into an existing folder; fill `gluonfr.core.whole_folder` with it.
+def save_network(net, folder, card) -> None:
+    """Write a network's parameters and its card into an existing folder; fill `gluonfr.core.atomic_folder` with it.
 
     Parameters
     ----------
@@ -55,14 +57,14 @@ def read_card(folder):
         if not os.path.isfile(path):
             raise GluonFRError(f"{path} is missing: give the folder that a training wrote, such as RUN/best.")
     card = Card.read(paths[0])
-    need_file(paths[1], "network's parameters")
+    require_file(paths[1], "network's parameters")
     if card.sha256 and file_sha256(paths[1]) != card.sha256:
         raise GluonFRError(f"{paths[1]} is damaged: its SHA-256 is not the one in {paths[0]}; fetch or train it again.")
     return card
 
 
 def network_of_card(card, where):
-    """The network that a card describes, not initialised and without classifier."""
+    """The network that a card describes, not initialized and without classifier."""
     try:
         return get_model(card.network, **card.arguments)
     except (GluonFRError, TypeError) as error:

@@ -1,5 +1,7 @@
 """Trained and converted networks kept under a name: `NAME/network.params` and `NAME/card.json` in one folder."""
 
+from __future__ import annotations
+
 import difflib
 import hashlib
 import http.client
@@ -13,7 +15,7 @@ import urllib.request
 
 from tqdm import tqdm
 
-from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, file_sha256, whole_file, whole_folder
+from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, atomic_file, atomic_folder, file_sha256
 from gluonfr.weights.load import load_any
 from gluonfr.weights.saved import CARD, PARAMETERS, save_network
 
@@ -22,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_model(name, source, root=DEFAULT_MODELS, network=None):
-    """Store a network under a name: recognised, converted to the toolkit's own format, with its card.
+    """Store a network under a name: recognized, converted to the toolkit's own format, with its card.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ def add_model(name, source, root=DEFAULT_MODELS, network=None):
         a PyTorch state dict.
     root : str, default '~/.mxnet/models/face'
     network : str, optional
-        Name of the network in the zoo, where it cannot be recognised or must be this one.
+        Name of the network in the zoo, where it cannot be recognized or must be this one.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def add_model(name, source, root=DEFAULT_MODELS, network=None):
     if os.path.exists(folder):
         raise GluonFRError(f"{folder} is there already: remove the stored model {name!r} first, or choose another name.")
     net, card = load_any(source, network, root=root)
-    with whole_folder(folder) as written:
+    with atomic_folder(folder) as written:
         save_network(net, written, card)
     return folder
 
@@ -81,7 +83,7 @@ def find_model(name, root=DEFAULT_MODELS):
     raise GluonFRError(f"no stored model {name!r} under {root}: {hint}{stored}.")
 
 
-def remove_model(name, root=DEFAULT_MODELS):
+def remove_model(name, root=DEFAULT_MODELS) -> None:
     """Remove a stored model."""
     folder = find_model(name, root)
     # Out of the way first, so that no half of it is ever found under its name.
@@ -126,7 +128,7 @@ def fetch(url, sha256, path, timeout=30):
         return path
     if not url.lower().startswith(("http://", "https://")):
         raise GluonFRError(f"{url}: only http and https are downloaded; give such an address.")
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         digest = hashlib.sha256()
         try:
             _download(url, file, digest, timeout)
@@ -140,7 +142,7 @@ def fetch(url, sha256, path, timeout=30):
     return path
 
 
-def _download(url, file, digest, timeout):
+def _download(url, file, digest, timeout) -> None:
     with urllib.request.urlopen(url, timeout=timeout) as answer:
         length = answer.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else None

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 import math
 import pickletools
@@ -7,7 +9,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, need_file
+from gluonfr.core import GluonFRError, require_file
 
 # Before PyTorch 1.6 a file began with this number as a pickle of its own.
 _BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -45,7 +47,7 @@ def read_torch(path):
         It is no such file, damaged, saved before PyTorch 1.6, a TorchScript archive, or asks for anything else (which is
         named).
     """
-    path = need_file(path, "PyTorch checkpoint")
+    path = require_file(path, "PyTorch checkpoint")
     with open(path, "rb") as file:
         start = file.read(len(_BEFORE_1_6))
     if start == _BEFORE_1_6:
@@ -67,7 +69,7 @@ def read_torch(path):
 
 
 class _Archive:
-    def __init__(self, archive, path):
+    def __init__(self, archive, path) -> None:
         self._archive, self._path = archive, path
         self._entries = {each.filename: each for each in archive.infolist()}
         self._arrays = {}
@@ -135,7 +137,7 @@ class _Archive:
 class _Reader:
     """Reads the pickle of a checkpoint: the opcodes that PyTorch writes, on a stack as pickle's, and nothing else."""
 
-    def __init__(self, program, path):
+    def __init__(self, program, path) -> None:
         self._program, self._path = program, path
         self._stack, self._memo = [], {}
 
@@ -161,33 +163,33 @@ class _Reader:
             "a file may run code that way; save net.state_dict() alone."
         )
 
-    def _proto(self, _):
+    def _proto(self, _) -> None:
         pass
 
     _frame = _proto
 
-    def _global(self, name):
+    def _global(self, name) -> None:
         module, _, kind = name.partition(" ")
         known = name in (_TENSOR, _PARAMETER, _DICT) or module == "torch" and kind in _DTYPES
         if not known:
             raise self._refused(name.replace(" ", ".", 1))
         self._stack.append(_Global(name))
 
-    def _stack_global(self, _):
+    def _stack_global(self, _) -> None:
         kind, module = self._stack.pop(), self._stack.pop()
         if not isinstance(kind, str) or not isinstance(module, str):
             raise ValueError("a global without name")
         self._global(f"{module} {kind}")
 
-    def _binput(self, place):
+    def _binput(self, place) -> None:
         self._memo[place] = self._stack[-1]
 
     _long_binput = _put = _binput
 
-    def _memoize(self, _):
+    def _memoize(self, _) -> None:
         self._memo[len(self._memo)] = self._stack[-1]
 
-    def _binget(self, place):
+    def _binget(self, place) -> None:
         self._stack.append(self._memo[place])
 
     _long_binget = _get = _binget
@@ -200,55 +202,55 @@ class _Reader:
                 return items
         raise ValueError("its pickle is out of step")
 
-    def _mark(self, _):
+    def _mark(self, _) -> None:
         self._stack.append(_MARK)
 
-    def _tuple(self, _):
+    def _tuple(self, _) -> None:
         self._stack.append(tuple(self._pop_mark()))
 
-    def _last(self, count):
+    def _last(self, count) -> None:
         items = tuple(self._stack[-count:])
         if len(items) < count:
             raise ValueError("its pickle is out of step")
         del self._stack[-count:]
         self._stack.append(items)
 
-    def _tuple1(self, _):
+    def _tuple1(self, _) -> None:
         self._last(1)
 
-    def _tuple2(self, _):
+    def _tuple2(self, _) -> None:
         self._last(2)
 
-    def _tuple3(self, _):
+    def _tuple3(self, _) -> None:
         self._last(3)
 
-    def _append(self, _):
+    def _append(self, _) -> None:
         item = self._stack.pop()
         _need(self._stack[-1], list).append(item)
 
-    def _appends(self, _):
+    def _appends(self, _) -> None:
         items = self._pop_mark()
         _need(self._stack[-1], list).extend(items)
 
-    def _setitem(self, _):
+    def _setitem(self, _) -> None:
         value, key = self._stack.pop(), self._stack.pop()
         self._set((key, value))
 
-    def _setitems(self, _):
+    def _setitems(self, _) -> None:
         self._set(self._pop_mark())
 
-    def _set(self, items):
+    def _set(self, items) -> None:
         target = _need(self._stack[-1], dict)
         for key, value in zip(items[::2], items[1::2]):
             target[_need(key, (str, int))] = value
 
-    def _binpersid(self, _):
+    def _binpersid(self, _) -> None:
         kind, storage, key, _, count = _need(self._stack.pop(), tuple)
         if kind != "storage" or not isinstance(storage, _Global) or storage.name.split(" ")[1] not in _DTYPES:
             raise ValueError("a storage of unknown kind")
         self._stack.append(_Storage(_need(key, str), _DTYPES[storage.name.split(" ")[1]], _need(count, int)))
 
-    def _reduce(self, _):
+    def _reduce(self, _) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not isinstance(function, _Global) or not isinstance(arguments, tuple):
             raise ValueError("a call of nothing")
@@ -265,7 +267,7 @@ class _Reader:
         else:
             raise self._refused(f"a call of {function.name.replace(' ', '.', 1)} as no state dict has it")
 
-    def _build(self, _):
+    def _build(self, _) -> None:
         # The version numbers that PyTorch hangs on a state dict.
         self._stack.pop()
         _need(self._stack[-1], dict)

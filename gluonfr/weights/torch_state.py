@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 import re
 
@@ -26,7 +28,7 @@ _ROLES = {"running_mean": "mean", "running_var": "var"}
 def load_torch(path, network=None, ctx=None):
     """A network of the zoo with the weights of a PyTorch state dict of arcface_torch (iresnet or mbf), without PyTorch.
 
-    Both take RGB scaled to [-1, 1], as networks of the zoo do inside. The network is recognised by the order, kinds and
+    Both take RGB scaled to [-1, 1], as networks of the zoo do inside. The network is recognized by the order, kinds and
     shapes of its layers.
 
     Parameters
@@ -48,7 +50,7 @@ def load_torch(path, network=None, ctx=None):
         and the first layer that differs).
     """
     state = TorchState(path)
-    name, net, values = state.recognise([network] if network else get_model_list())
+    name, net, values = state.recognize([network] if network else get_model_list())
     set_values(net, values, ctx)
     net.hybridize(static_alloc=True)
     sha256 = file_sha256(state.path)
@@ -61,7 +63,7 @@ def load_torch(path, network=None, ctx=None):
 class TorchState:
     """The layers of a state dict, in its order, and their arrays."""
 
-    def __init__(self, path):
+    def __init__(self, path) -> None:
         self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self._arrays = _state_dict(read_torch(self.path), self.path)
         self.layers = _layers(self._arrays, self.path)
@@ -73,7 +75,7 @@ class TorchState:
         dense = [each for each in self.layers if each.op == "Dense"]
         return dense[-1].shapes["weight"][0] if dense else 0
 
-    def recognise(self, names):
+    def recognize(self, names):
         """(name, network, its parameters' values) of the first of these networks that has these layers."""
         nearest = None
         for name in names:
@@ -119,7 +121,7 @@ def _main(layer):
     return next(each for each in ("weight", "slope", "var", *layer.shapes) if each in layer.shapes)
 
 
-def _described(layer):
+def _described(layer) -> str:
     return f"{layer.name}, {layer.op} of {'x'.join(map(str, layer.shapes[_main(layer)]))}"
 
 

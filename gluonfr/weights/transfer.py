@@ -1,5 +1,7 @@
 """Values of a foreign network's parameters brought to ours: all are checked and converted before any is set."""
 
+from __future__ import annotations
+
 import mxnet as mx
 import numpy as np
 from mxnet import nd
@@ -90,7 +92,7 @@ def _convert_norm(found, their, our, where):
     return gamma
 
 
-def _convert_bias(found, their, our, where):
+def _convert_bias(found, their, our, where) -> None:
     bias = found.get("bias")
     if "bias" in our.parameters:
         if bias is None:
@@ -99,7 +101,7 @@ def _convert_bias(found, their, our, where):
         raise GluonFRError(f"{where}: layer {their.name} has a bias, which {our.name} has not; it belongs to another network.")
 
 
-def _scale_dense(values, norm, scale, where):
+def _scale_dense(values, norm, scale, where) -> None:
     dense = norm.inputs[0]
     if dense.op != "Dense":
         raise GluonFRError(f"{where}: the BatchNorm that is {norm.name} here has a learned scale, which ours holds at 1.")
@@ -107,7 +109,7 @@ def _scale_dense(values, norm, scale, where):
         values[name] = values[name] * (scale[:, None] if role == "weight" else scale)
 
 
-def _check(array, shape, their, our, role, where):
+def _check(array, shape, their, our, role, where) -> None:
     if array.shape != shape:
         raise GluonFRError(
             f"{where}: the {role} of layer {their.name} is {_shape(array.shape)} where {our.name} takes {_shape(shape)}."
@@ -118,11 +120,11 @@ def _shape(shape):
     return "x".join(map(str, shape)) or "one number"
 
 
-def scale_input(values, ours, theirs, arrays, where, card=None):
+def scale_input(values, ours, theirs, arrays, where, card=None) -> None:
     """Change `values` so that our network, which takes [0, 1], does what the file's does with pixels 0..255.
 
     Both shift and scale the input first; the quotient of the scales goes into the first convolution. With a card, the file's
-    network takes (pixel - mean) / std in the card's order of colours instead of pixels.
+    network takes (pixel - mean) / std in the card's order of colors instead of pixels.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def scale_input(values, ours, theirs, arrays, where, card=None):
         The shifts do not agree: zeros that a convolution pads with would then stand for another grey.
     """
     scale, offset = _affine(theirs.preamble, arrays, where)
-    bgr = card is not None and card.colour == "BGR"
+    bgr = card is not None and card.color == "BGR"
     if card is not None:
         # The card's numbers stand in the order in which the graph takes the channels.
         mean, std = (np.broadcast_to(np.float64(each), 3) for each in (card.mean, card.std))
@@ -172,7 +174,7 @@ def _affine(preamble, arrays, where):
     return scale, offset
 
 
-def set_values(net, values, ctx=None):
+def set_values(net, values, ctx=None) -> None:
     """Set parameters by their names; all are there and of the right shape. What stands nowhere is left as it is."""
     parameters = net.collect_params()
     for name, value in values.items():

@@ -26,18 +26,20 @@ def apply(transform, points):
 
 
 def test_places_of_the_landmarks():
-    assert np.array_equal(get_template("arcface").points, ARCFACE) and get_template("ArcFace").image_size == (112, 112)
+    assert np.array_equal(get_template("arcface").points, ARCFACE)
+    assert get_template("ArcFace").image_size == (112, 112)
     narrow = get_template("arcface_96x112")
     assert narrow.image_size == (112, 96)  # height, width
     assert np.allclose(np.array(narrow.points) - ARCFACE, [-8, 0])
-    assert get_template("dlib").image_size == (150, 150) and get_template("dlib").uses == (0, 1, 2)
+    assert get_template("dlib").image_size == (150, 150)
+    assert get_template("dlib").uses == (0, 1, 2)
     with pytest.raises(GluonFRError, match="did you mean 'arcface'"):
         get_template("arcfase")
 
 
 @pytest.mark.parametrize("name", TEMPLATES.names())
 @pytest.mark.parametrize(
-    "degrees, scale, shift", [(0, 1, (0, 0)), (30, 2.5, (400, 70)), (-170, 0.4, (-20, 900)), (90, 31, (5, 5))]
+    ("degrees", "scale", "shift"), [(0, 1, (0, 0)), (30, 2.5, (400, 70)), (-170, 0.4, (-20, 900)), (90, 31, (5, 5))]
 )
 def test_transform_undoes_a_known_move(name, degrees, scale, shift):
     template = get_template(name)
@@ -71,8 +73,10 @@ def test_transform_is_the_least_squares_one(seed):
     )
     transform = similarity_transform(landmarks)
     mine = error([transform[0, 0], transform[1, 0], *transform[:, 2]])
-    assert mine <= best.fun + 1e-4 and math.isclose(mine, best.fun, rel_tol=1e-3)
-    assert transform[0, 0] == transform[1, 1] and transform[0, 1] == -transform[1, 0]
+    assert mine <= best.fun + 1e-4
+    assert math.isclose(mine, best.fun, rel_tol=1e-3)
+    assert transform[0, 0] == transform[1, 1]
+    assert transform[0, 1] == -transform[1, 0]
 
 
 def umeyama(source, target):
@@ -99,12 +103,13 @@ def test_many_faces_at_once_equal_one_by_one():
     together = similarity_transform(landmarks.astype(np.float32))
     assert together.shape == (3, 2, 3)
     for one, each in zip(together, landmarks):
-        assert np.allclose(one, similarity_transform(each), atol=1e-4) and np.allclose(one, umeyama(each, ARCFACE), atol=1e-4)
+        assert np.allclose(one, similarity_transform(each), atol=1e-4)
+        assert np.allclose(one, umeyama(each, ARCFACE), atol=1e-4)
     assert similarity_transform(np.empty((0, 5, 2))).shape == (0, 2, 3)
 
 
 @pytest.mark.parametrize(
-    "landmarks, word",
+    ("landmarks", "word"),
     [
         (np.full((5, 2), 7.0), "one point"),
         (np.full((5, 2), np.nan), "finite"),
@@ -139,14 +144,16 @@ def test_crop_has_the_photo_where_the_template_says():
     photo = smooth(300, 400)
     landmarks = moved(ARCFACE, 20, 1.3, (150, 60))
     crop = align_face(photo.astype(np.uint8), landmarks)
-    assert crop.shape == (112, 112, 3) and crop.dtype == np.uint8
+    assert crop.shape == (112, 112, 3)
+    assert crop.dtype == np.uint8
     y, x = np.mgrid[:112, :112]
     seen = moved(np.stack([x, y], -1).reshape(-1, 2).astype(float), 20, 1.3, (150, 60))
     inside = ((seen > 1) & (seen < (398, 298))).all(1)
     expected = np.stack(
         [127 + 120 * np.sin(seen[:, 0] / 9), 127 + 120 * np.cos(seen[:, 1] / 7), 127 + 100 * np.sin(seen.sum(1) / 11)], -1
     )
-    assert inside.mean() > 0.8 and np.abs(crop.reshape(-1, 3)[inside] - expected[inside]).max() < 4
+    assert inside.mean() > 0.8
+    assert np.abs(crop.reshape(-1, 3)[inside] - expected[inside]).max() < 4
     assert not crop.reshape(-1, 3)[(seen < -1.5).any(1)].any()  # outside the photo: black
 
 
@@ -171,21 +178,24 @@ def test_crop_without_shrinking_is_opencv_s():
     expected = cv2.warpAffine(photo, similarity_transform(landmarks), (112, 112))
     # The last bits differ where a 32nd of a pixel is rounded the other way; at the black border that is 255 / 32.
     difference = np.abs(align_face(photo, landmarks).astype(int) - expected)
-    assert difference.max() <= 8 and difference.mean() < 0.2
+    assert difference.max() <= 8
+    assert difference.mean() < 0.2
     narrow = align_face(photo, landmarks, "arcface_96x112")
-    assert narrow.shape == (112, 96, 3) and np.abs(narrow.astype(int) - expected[:, 8:104]).max() <= 8
+    assert narrow.shape == (112, 96, 3)
+    assert np.abs(narrow.astype(int) - expected[:, 8:104]).max() <= 8
 
 
-@pytest.mark.parametrize("degrees, scale", [(0, 4), (33, 4), (33, 18), (0, 18), (0, 60), (33, 40)])
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 4), (33, 4), (33, 18), (0, 18), (0, 60), (33, 40)])
 def test_large_face_does_not_alias(degrees, scale):
     # Fine noise has the mean 127; picked at points it stays noise, averaged it is grey, the greyer the smaller the crop.
     side = int(112 * scale * (1 if degrees == 0 else 1.45)) + 8
     photo = np.random.RandomState(0).randint(0, 256, (side, side, 1), dtype=np.uint8).repeat(3, 2)
-    centre = np.array([55.5, 55.5])
-    landmarks = moved(ARCFACE - centre, degrees, scale, ((side - 1) / 2, (side - 1) / 2))
+    center = np.array([55.5, 55.5])
+    landmarks = moved(ARCFACE - center, degrees, scale, ((side - 1) / 2, (side - 1) / 2))
     crop = align_face(photo, landmarks)[4:-4, 4:-4].astype(float)
     naive = cv2.warpAffine(photo, similarity_transform(landmarks), (112, 112))[4:-4, 4:-4].astype(float)
-    assert naive.std() > 30 and abs(crop.mean() - 127.5) < 1.5
+    assert naive.std() > 30
+    assert abs(crop.mean() - 127.5) < 1.5
     assert crop.std() < 1.35 * 73.9 / scale + 0.6  # 73.9 is the noise's own; 0.6 is rounding to whole numbers
 
 
@@ -195,7 +205,8 @@ def test_large_face_stays_in_place():
     photo = np.zeros((112 * scale, 112 * scale, 3), np.uint8)
     photo[:, 56 * scale :] = 255
     crop = align_face(photo, (ARCFACE + 0.5) * scale - 0.5)
-    assert (crop[:, :56] < 3).all() and (crop[:, 56:] > 252).all()
+    assert (crop[:, :56] < 3).all()
+    assert (crop[:, 56:] > 252).all()
 
 
 def test_panorama_wider_than_opencv_turns():
@@ -210,7 +221,8 @@ def test_faces_of_one_photo():
     photo = np.random.RandomState(1).randint(0, 256, (200, 200, 3), dtype=np.uint8)
     landmarks = np.stack([ARCFACE + 10, ARCFACE * 0.5, ARCFACE * 3])
     crops = align_faces(mx.nd.array(photo, dtype="uint8"), landmarks, "dlib")
-    assert crops.shape == (3, 150, 150, 3) and crops.dtype == np.uint8
+    assert crops.shape == (3, 150, 150, 3)
+    assert crops.dtype == np.uint8
     for crop, each in zip(crops, landmarks):
         assert np.array_equal(crop, align_face(photo, each, "dlib"))
     assert align_faces(photo, np.empty((0, 5, 2), np.float32)).shape == (0, 112, 112, 3)

@@ -102,14 +102,16 @@ def clustered(photos, model, tmp_path_factory):
         patch.setattr(clustering_faces, "_BLOCK", 6)
         patch.setattr(clustering_faces, "_look_at", interrupted)
         assert "give the same command to go on" in refused(*command)
-        assert not out.exists() and len(seen) == 2
+        assert not out.exists()
+        assert len(seen) == 2
         assert "unfinished work with another min_face" in refused(*command, "--min-face", 40)
         again = []
         patch.setattr(clustering_faces, "_look_at", lambda *given: again.append(given[2]) or look(*given))
         status, printed, said = run(*command)
     assert status == 1, said
     # What was done before was not done again.
-    assert len(again) == 1 and not set(again[0]) & {file for block in seen for file in block}
+    assert len(again) == 1
+    assert not set(again[0]) & {file for block in seen for file in block}
     assert os.listdir(out.parent) == ["sorted"]
     return out, printed, json.loads((known / "r.json").read_text())
 
@@ -118,22 +120,27 @@ def test_everybody_gets_a_folder(photos, clustered):
     folder, owner = photos
     out, printed, results = clustered
     rows = table(out / "clusters.csv")
-    assert "mobilefacenet-y1; " in printed and "from the thresholds on the network's card" in printed
+    assert "mobilefacenet-y1; " in printed
+    assert "from the thresholds on the network's card" in printed
     person = {row["file"]: row["person"] for row in rows if row["file"] in owner and row["similarity"]}
     assert set(person) == set(owner)
     for number in range(5):
         names = {person[file] for file, each in owner.items() if each == number}
-        assert len(names) == 1 and (names == {"Ann Lee"}) == (number == 0)
+        assert len(names) == 1
+        assert (names == {"Ann Lee"}) == (number == 0)
         place = out / "people" / names.pop()
         copies = {content(place / file) for file in os.listdir(place)}
         assert copies == {content(folder / file) for file, each in owner.items() if each == number}
     # Six people who are on one photo alone.
     six = [row for row in rows if row["file"] == "group.jpg"]
-    assert len({row["person"] for row in six}) == 6 and {row["folder"] for row in six} == {"once"}
+    assert len({row["person"] for row in six}) == 6
+    assert {row["folder"] for row in six} == {"once"}
     assert content(out / "once" / "group.jpg") == content(folder / "group.jpg")
     boxes = np.array([[float(each) for each in row["box"].split()] for row in six])
     height, width = cv2.imread(str(folder / "group.jpg")).shape[:2]
-    assert boxes.shape == (6, 4) and (boxes[:, :2] < boxes[:, 2:]).all() and (boxes[:, 2] <= width + 20).all()
+    assert boxes.shape == (6, 4)
+    assert (boxes[:, :2] < boxes[:, 2:]).all()
+    assert (boxes[:, 2] <= width + 20).all()
     sheets = {os.path.splitext(file)[0] for file in os.listdir(out / "sheets")}
     assert sheets == {*os.listdir(out / "people"), "once"}
     assert cv2.imread(str(out / "sheets" / "Ann Lee.jpg")) is not None
@@ -141,7 +148,9 @@ def test_everybody_gets_a_folder(photos, clustered):
         "text.jpg": "no image",
         "wall.png": "no face",
     }
-    assert results["named"] == ["Ann Lee"] and results["once"] >= 6 and results["gallery"]["people"] == 1
+    assert results["named"] == ["Ann Lee"]
+    assert results["once"] >= 6
+    assert results["gallery"]["people"] == 1
 
 
 def test_clusters_of_known_people_are_judged_and_links_take_no_space(photos, clustered, model, tmp_path):
@@ -231,9 +240,8 @@ def report(records, model):
         patch.setattr(embedded, "_block", lambda *given: done.append(given[2]) or block(*given))
         status, printed, said = run(*command, "--json", folder / "r.json")
     assert status == 0, said
-    assert sorted(each.start for each in done)[:3] == [0, 0, 64] and len({(each.start, each.stop) for each in done}) == len(
-        done
-    )
+    assert sorted(each.start for each in done)[:3] == [0, 0, 64]
+    assert len({(each.start, each.stop) for each in done}) == len(done)
     assert not [each for each in os.listdir(folder) if each.startswith(".")]
     return folder / "report", printed, json.loads((folder / "r.json").read_text())
 
@@ -242,7 +250,8 @@ def test_what_is_wrong_is_found(records, report):
     _, wrong, copies = records
     out, printed, results = report
     found = {int(row["image"]) for row in table(out / "wrong_labels.csv") if row["found"] == "1"}
-    assert len(found & wrong) >= 7 and len(found - wrong) <= 1
+    assert len(found & wrong) >= 7
+    assert len(found - wrong) <= 1
     pairs = {frozenset((int(row["label"]), int(row["other_label"]))) for row in table(out / "two_labels.csv")}
     assert pairs == {frozenset((TWICE, PEOPLE))}
     pairs = {frozenset((int(row["image"]), int(row["other_image"]))) for row in table(out / "duplicates.csv")}
@@ -251,8 +260,11 @@ def test_what_is_wrong_is_found(records, report):
     assert shared == set(SHARED)
     for name in ("wrong_labels", "two_labels", "duplicates", "overlap"):
         assert cv2.imread(str(out / f"{name}.png")) is not None
-    assert results["images"] == PEOPLE * EACH and results["overlap"] == 3 and len(results["meaning"]) == 4
-    assert "mobilefacenet-y1; 210 images of 31 people" in printed and "people of the test set" in printed
+    assert results["images"] == PEOPLE * EACH
+    assert results["overlap"] == 3
+    assert len(results["meaning"]) == 4
+    assert "mobilefacenet-y1; 210 images of 31 people" in printed
+    assert "people of the test set" in printed
 
 
 def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model, faces):
@@ -272,9 +284,11 @@ def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model,
     assert status == 0, said
     assert {name: content(folder / "train" / name) for name in os.listdir(folder / "train")} == before
     removed = {int(row["image"]) for row in changes if row["action"] == "remove"} - {int(kept_after_all["image"])}
-    assert {copies[1], copies[2]} <= removed and copies[0] not in removed
+    assert {copies[1], copies[2]} <= removed
+    assert copies[0] not in removed
     old, new = RecordFile(folder / "train" / "train.rec"), FRTrainRecordDataset("new", root=str(folder))
-    assert len(new) == len(old) - len(removed) and f"{len(removed)} removed" in printed
+    assert len(new) == len(old) - len(removed)
+    assert f"{len(removed)} removed" in printed
     assert new.num_classes == 31 - len(SHARED) - 1
     names = read_identities(folder / "new")
     # Every image that is left has its old person; the one who had two labels has the one with more images.
@@ -283,7 +297,8 @@ def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model,
         label, payload = new.records.read(i)
         was = told.pop(payload)
         assert names[int(label)] == (str(TWICE) if was == str(PEOPLE) else was)
-    assert not told and len(table(folder / "new" / "changes.csv")) == len(changes) - 1
+    assert not told
+    assert len(table(folder / "new" / "changes.csv")) == len(changes) - 1
     assert "exists already and is not empty" in refused(*command, folder / "new")
 
 
@@ -305,7 +320,8 @@ def test_what_clean_refuses(records, report, model, tmp_path):
     (broken / "changes.csv").write_text("image,action,label,name,to,why\n3,relabel,0,0,777,x\n")
     assert "gives a label that the set has not" in refused("clean", train, "--out", broken, "--apply", tmp_path / "new")
     assert "stored model" in refused("clean", train, "--out", tmp_path / "o", "--model", "nobody", "--models", tmp_path)
-    assert not (tmp_path / "o").exists() and not (tmp_path / "new").exists()
+    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "new").exists()
     assert not [each for each in os.listdir(tmp_path) if each.startswith(".")]
 
 

@@ -48,14 +48,16 @@ def test_real_weights_compare_and_embed_real_photos(faces, tmp_path):
     (tmp_path / "no face.png").write_bytes(cv2.imencode(".png", np.full((200, 200, 3), 90, np.uint8))[1].tobytes())
     out = tmp_path / "embeddings.npz"
     done = gluonfr("embed", *similarity["1"][1], tmp_path / "no face.png", "--model", model, "--out", out)
-    assert done.returncode == 1 and "no face.png shows no face" in done.stderr
+    assert done.returncode == 1
+    assert "no face.png shows no face" in done.stderr
     embeddings, files, card = read_embeddings(str(out))
-    assert files == similarity["1"][1] and card.network == "mobilefacenet"
+    assert files == similarity["1"][1]
+    assert card.network == "mobilefacenet"
     assert embeddings[0] @ embeddings[1] == pytest.approx(similarity["1"][0], abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    ("arguments", "words"),
     [
         (("train", "--dataset", "none", "--root", "NOWHERE"), "missing"),
         (("verify", "--model", "NOWHERE", "--data", "x.bin"), "is neither a stored model"),
@@ -67,7 +69,8 @@ def test_a_mistake_is_one_sentence_and_status_2(tmp_path, arguments, words):
     done = gluonfr(*arguments)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"gluonfr {arguments[0]}: ") and "Traceback" not in done.stderr
+    assert last.startswith(f"gluonfr {arguments[0]}: ")
+    assert "Traceback" not in done.stderr
     assert words in last
     assert not (tmp_path / "missing").exists()
 
@@ -75,7 +78,8 @@ def test_a_mistake_is_one_sentence_and_status_2(tmp_path, arguments, words):
 def test_no_command_and_an_unknown_one():
     assert gluonfr().returncode == 2
     done = gluonfr("trian")
-    assert done.returncode == 2 and "train" in done.stderr
+    assert done.returncode == 2
+    assert "train" in done.stderr
 
 
 def test_lists_and_keywords():
@@ -126,7 +130,9 @@ def test_synthetic_set_trains_and_verifies(tmp_path):
     done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "val_data")
     assert done.stdout.splitlines()[1].split()[1:] == trained[1:], done.stderr
     done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "nothing")
-    assert done.returncode == 2 and "no data set 'nothing'" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "no data set 'nothing'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
@@ -139,4 +145,4 @@ def test_a_full_disk_is_one_sentence(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(embed, "run", full)
     assert main(["embed", "x.jpg", "--out", str(tmp_path / "e.npz")]) == 2
-    assert capsys.readouterr().err == "gluonfr embed: No space left on device; nothing was half-written.\n"
+    assert capsys.readouterr().err == "gluonfr embed: No space left on device; no partial files were left.\n"

@@ -17,7 +17,7 @@ def test_models_are_stored_listed_and_removed(tmp_path, capsys):
     net(nd.zeros((1, 3, 112, 112)))
     run, store = tmp_path / "run", ["models", "--models", str(tmp_path / "models")]
     run.mkdir()
-    save_network(net, str(run), {"network": "lresnet10e_ir", "arguments": SMALL, "licence": "CC0"})
+    save_network(net, str(run), {"network": "lresnet10e_ir", "arguments": SMALL, "license": "CC0"})
     assert main([*store, "--add", str(run), "--name", "mine"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "models" / "mine")
     assert main([*store, "--json", str(tmp_path / "list.json")]) == 0
@@ -25,7 +25,8 @@ def test_models_are_stored_listed_and_removed(tmp_path, capsys):
     assert all(name in out for name in get_model_list())
     assert any(line.split()[:3] == ["mine", "lresnet10e_ir", "6"] and line.endswith("CC0") for line in out.splitlines())
     listed = json.loads((tmp_path / "list.json").read_text())
-    assert set(listed["networks"]) == set(get_model_list()) and listed["stored"]["mine"]["licence"] == "CC0"
+    assert set(listed["networks"]) == set(get_model_list())
+    assert listed["stored"]["mine"]["license"] == "CC0"
     assert main([*store, "--remove", "mine"]) == 0
     assert main(store) == 0
     assert "No model is stored" in capsys.readouterr().out
@@ -42,7 +43,8 @@ def test_mistakes_are_one_sentence(tmp_path, capsys):
     ):
         assert main([*store, *arguments]) == 2
         said = capsys.readouterr().err.strip().splitlines()
-        assert len(said) == 1 and words in said[0]
+        assert len(said) == 1
+        assert words in said[0]
     assert not (tmp_path / "models").exists()
 
 

@@ -39,7 +39,8 @@ def test_from_photos_to_sets_and_back(photos, tmp_path, capsys):
     assert "20 crops of 4 people" in capsys.readouterr().out
     assert run("inspect", tmp_path / "a", "--sheet", tmp_path / "a.png", "--json", tmp_path / "a.json") == 0
     out = capsys.readouterr().out
-    assert "header and identity records" in out and "5 to 5, median 5" in out
+    assert "header and identity records" in out
+    assert "5 to 5, median 5" in out
     assert json.loads((tmp_path / "a.json").read_text())["identities"] == 4
     assert cv2.imread(str(tmp_path / "a.png")) is not None
     assert run("unpack", tmp_path / "a", tmp_path / "files") == 0
@@ -78,7 +79,7 @@ def test_status_1_when_something_is_left_out(photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    ("arguments", "words"),
     [
         (("pack", "NOWHERE", "OUT"), "No such file"),
         (("pack", "PHOTOS", "OUT", "--template", "none"), "none"),
@@ -102,7 +103,8 @@ def test_a_mistake_is_one_sentence_and_status_2(photos, tmp_path, capsys, argume
     ]
     assert run(*arguments) == 2
     errors = capsys.readouterr().err.strip().splitlines()
-    assert errors[-1].startswith(f"gluonfr {arguments[0]}: ") and words in errors[-1]
+    assert errors[-1].startswith(f"gluonfr {arguments[0]}: ")
+    assert words in errors[-1]
     assert sorted(os.listdir(tmp_path)) == ["photos"]
 
 
@@ -115,11 +117,13 @@ def test_the_command_itself_with_processes(photos, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "21 crops of 5 people" in done.stdout
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "--overwrite" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "--overwrite" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    ("arguments", "words"),
     [
         (("--draw", "set", "--aligned"), "--aligned belongs to --list"),
         (("--draw", "set", "--min-face", "3"), "--min-face belongs to --list"),

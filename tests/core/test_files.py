@@ -6,12 +6,12 @@ import textwrap
 
 import pytest
 
-from gluonfr.core import GluonFRError, Registry, generator, whole_file, whole_files, whole_folder
+from gluonfr.core import GluonFRError, Registry, atomic_file, atomic_files, atomic_folder, generator
 
 
 def test_file_appears_whole(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with whole_file(path, "w") as file:
+    with atomic_file(path, "w") as file:
         file.write("half")
         file.flush()
         assert not path.exists()
@@ -22,7 +22,7 @@ def test_file_appears_whole(tmp_path):
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), whole_file(path, "w") as file:
+    with pytest.raises(RuntimeError), atomic_file(path, "w") as file:
         file.write("new")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -31,11 +31,11 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_several_files_all_or_none(tmp_path):
     paths = [tmp_path / name for name in "abc"]
-    with pytest.raises(ZeroDivisionError), whole_files(*paths, mode="w") as files:
+    with pytest.raises(ZeroDivisionError), atomic_files(*paths, mode="w") as files:
         files[0].write("x")
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
-    with whole_files(*paths, mode="w") as files:
+    with atomic_files(*paths, mode="w") as files:
         for file in files:
             file.write("x")
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
@@ -44,32 +44,33 @@ def test_several_files_all_or_none(tmp_path):
 def test_folder_replaces_the_old_one(tmp_path):
     path = tmp_path / "run"
     for word in ("first", "second"):
-        with whole_folder(path) as folder, open(os.path.join(folder, word), "w") as file:
+        with atomic_folder(path) as folder, open(os.path.join(folder, word), "w") as file:
             file.write(word)
     assert os.listdir(path) == ["second"]
     assert os.listdir(tmp_path) == ["run"]
-    with pytest.raises(KeyError), whole_folder(path) as folder:
+    with pytest.raises(KeyError), atomic_folder(path) as folder:
         raise KeyError
-    assert os.listdir(path) == ["second"] and os.listdir(tmp_path) == ["run"]
+    assert os.listdir(path) == ["second"]
+    assert os.listdir(tmp_path) == ["run"]
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(GluonFRError, match="file/a.txt: cannot be written"), whole_file(tmp_path / "file" / "a.txt"):
+    with pytest.raises(GluonFRError, match="file/a.txt: cannot be written"), atomic_file(tmp_path / "file" / "a.txt"):
         pass
 
 
 def test_folder_below_a_file_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(GluonFRError, match="file/new: cannot be written there"), whole_folder(tmp_path / "file" / "new"):
+    with pytest.raises(GluonFRError, match="file/new: cannot be written there"), atomic_folder(tmp_path / "file" / "new"):
         pass
 
 
 def test_killed_writer_leaves_no_file_of_that_name(tmp_path):
     code = """
         import os, signal, sys
-        from gluonfr.core import whole_file
-        with whole_file(sys.argv[1]) as file:
+        from gluonfr.core import atomic_file
+        with atomic_file(sys.argv[1]) as file:
             file.write(b"x" * 100000)
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -84,7 +85,7 @@ def test_generator_depends_on_its_position_only():
     assert generator(1, 2, 3, 4).random() == generator(1, 2, 3, 4).random()
     seen = {generator(*place).random() for place in [(1,), (2,), (1, 1), (1, 0, 1), (1, 0, 0, 1), (1, 1, 1), (1, 1, 1, 1)]}
     assert len(seen) == 7
-    # Neighbouring streams must not overlap shifted by a few numbers, as counters that only add the index would.
+    # Neighboring streams must not overlap shifted by a few numbers, as counters that only add the index would.
     a, b = generator(5, 0, 0, 0).random(4096), generator(5, 0, 0, 1).random(4096)
     assert not set(a) & set(b)
 

@@ -40,7 +40,8 @@ def test_equals_a_full_search_in_float64(kind):
         wanted_scores, wanted, every = full_search(queries, rows, k)
         np.testing.assert_array_equal(indices[:, : wanted.shape[1]], wanted)
         np.testing.assert_array_equal(scores[:, : wanted.shape[1]], wanted_scores)
-        assert (indices[:, len(rows) :] == -1).all() and (scores[:, len(rows) :] == -np.inf).all()
+        assert (indices[:, len(rows) :] == -1).all()
+        assert (scores[:, len(rows) :] == -np.inf).all()
         np.testing.assert_array_equal(largest, every[:7])
 
 
@@ -119,7 +120,9 @@ def test_rows_may_be_memory_mapped(tmp_path):
 
 def test_nothing_to_search_in_or_for():
     scores, indices = top_k(np.ones((2, 3)), np.empty((0, 3)), 4)
-    assert (scores == -np.inf).all() and (indices == -1).all() and scores.shape == (2, 4)
+    assert (scores == -np.inf).all()
+    assert (indices == -1).all()
+    assert scores.shape == (2, 4)
     assert top_k(np.empty((0, 3)), np.ones((2, 3)), 4)[1].shape == (0, 4)
 
 

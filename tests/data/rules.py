@@ -12,23 +12,28 @@ def read_by_the_rules(folder):
         rows = [tuple(map(int, line.rstrip("\n").split("\t"))) for line in file]
     # Record 0 is written last, so it is the last line, and offsets rise from line to line.
     assert [key for key, _ in rows] == [*range(1, len(rows)), 0]
-    assert [offset for _, offset in rows] == sorted({offset for _, offset in rows}) and rows[0][1] == 0
+    assert [offset for _, offset in rows] == sorted({offset for _, offset in rows})
+    assert rows[0][1] == 0
     record = mx.recordio.MXIndexedRecordIO(path[:-3] + "idx", path, "r")
     header, payload = mx.recordio.unpack(record.read_idx(0))
-    assert header.flag == 2 and payload == b""
+    assert header.flag == 2
+    assert payload == b""
     first, end = (int(number) for number in header.label)
     images, people = first - 1, end - first
     assert end == images + people + 1 == len(rows)
     found, next_image = {}, 1
     for identity in range(first, end):
         header, payload = mx.recordio.unpack(record.read_idx(identity))
-        assert header.flag == 2 and payload == b""
+        assert header.flag == 2
+        assert payload == b""
         begin, stop = (int(number) for number in header.label)
         assert begin == next_image < stop
         next_image = stop
         for number in range(begin, stop):
             header, payload = mx.recordio.unpack(record.read_idx(number))
-            assert header.flag == 0 and payload and float(header.label) == int(header.label)
+            assert header.flag == 0
+            assert payload
+            assert float(header.label) == int(header.label)
             found.setdefault(int(header.label), []).append(payload)
         # All images of a range are of one person, and no other range has him.
         assert len(found[int(header.label)]) == stop - begin

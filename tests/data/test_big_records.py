@@ -45,7 +45,8 @@ def big(tmp_path):
 
 def test_offsets_beyond_4_gib_and_numbers_beyond_2_24(big):
     file = RecordFile(big)
-    assert file.headers == 5 and file.labels.tolist() == LABELS
+    assert file.headers == 5
+    assert file.labels.tolist() == LABELS
     assert file._places.of(13)[0] > 2**32
     # MXNet finds a record by its number in the index, this package by its place.
     reader = mx.recordio.MXIndexedRecordIO(big[:-3] + "idx", big, "r")
@@ -62,7 +63,7 @@ def test_people_come_from_labels_not_from_rounded_ranges(big, tmp_path):
     assert people == {0: [0], 1: list(range(1, 10)), 2: [10, 11], 3: [12], 4: [], 2**24 - 1: [13]}
 
 
-@pytest.mark.parametrize("rows,size", [(1, 1 << 26), (3, 1 << 26), (7, 200), (1 << 18, 1), (1 << 18, 333)])
+@pytest.mark.parametrize(("rows", "size"), [(1, 1 << 26), (3, 1 << 26), (7, 200), (1 << 18, 1), (1 << 18, 333)])
 def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
     random = np.random.RandomState(0)
     records = [(float(random.randint(50)), bytes(random.randint(0, 256, random.randint(0, 60)).tolist())) for _ in range(60)]
@@ -77,7 +78,8 @@ def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
     monkeypatch.setattr(record_scan, "_BYTES_AT_ONCE", size)
     file = RecordFile(path)
     images = [record for record in records if not isinstance(record[0], list)]
-    assert file.headers == 7 and file.labels.tolist() == [label for label, _ in images]
+    assert file.headers == 7
+    assert file.labels.tolist() == [label for label, _ in images]
     assert [file.read(i) for i in range(len(file))] == images
 
 

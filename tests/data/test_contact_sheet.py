@@ -5,28 +5,34 @@ from gluonfr.core import GluonFRError
 from gluonfr.data.contact_sheet import contact_sheet
 
 
-def plain(colour, size=(10, 10)):
-    return np.full((*size, 3), colour, dtype=np.uint8)
+def plain(color, size=(10, 10)):
+    return np.full((*size, 3), color, dtype=np.uint8)
 
 
 def test_images_stand_row_by_row_and_keep_their_pixels():
     rng = np.random.RandomState(0)
     images = [rng.randint(0, 256, (20, 20, 3), dtype=np.uint8) for _ in range(5)]
     sheet = contact_sheet(images, columns=3, tile=20)
-    assert sheet.shape == (4 + 2 * 24, 4 + 3 * 24, 3) and sheet.dtype == np.uint8
+    assert sheet.shape == (4 + 2 * 24, 4 + 3 * 24, 3)
+    assert sheet.dtype == np.uint8
     for number, image in enumerate(images):
         top, left = 4 + 24 * (number // 3), 4 + 24 * (number % 3)
         assert (sheet[top : top + 20, left : left + 20] == image).all()
     # The place of the sixth, and all gaps, are paper.
-    assert (sheet[28:, 52:] == 255).all() and (sheet[:4] == 255).all() and (sheet[24:28] == 255).all()
+    assert (sheet[28:, 52:] == 255).all()
+    assert (sheet[:4] == 255).all()
+    assert (sheet[24:28] == 255).all()
 
 
-def test_shapes_are_kept_and_centred():
+def test_shapes_are_kept_and_centered():
     sheet = contact_sheet([plain((200, 0, 0), (40, 20)), plain((0, 0, 200), (10, 40))], columns=2, tile=20)
     tall, wide = sheet[4:24, 4:24], sheet[4:24, 28:48]
-    assert (tall[:, 5:15] == (200, 0, 0)).all() and (tall[:, :5] == 255).all() and (tall[:, 15:] == 255).all()
+    assert (tall[:, 5:15] == (200, 0, 0)).all()
+    assert (tall[:, :5] == 255).all()
+    assert (tall[:, 15:] == 255).all()
     painted = (wide == (0, 0, 200)).all(axis=(1, 2))
-    assert painted.sum() == 5 and painted[7:12].all()
+    assert painted.sum() == 5
+    assert painted[7:12].all()
 
 
 def test_grey_images_and_one_pixel_lines():
@@ -42,7 +48,8 @@ def test_captions_stay_below_their_own_tile():
     assert sheet.shape == bare.shape
     changed = (sheet != bare).any(axis=2)
     height = 30 + 4 + 16
-    assert changed[34:50, 4:34].any() and changed[34 + height : 50 + height, 4:34].any()
+    assert changed[34:50, 4:34].any()
+    assert changed[34 + height : 50 + height, 4:34].any()
     allowed = np.zeros_like(changed)
     for top, left in ((34, 4), (34 + height, 4), (34 + height, 38)):
         allowed[top : top + 16, left : left + 30] = True
@@ -52,11 +59,12 @@ def test_captions_stay_below_their_own_tile():
 def test_default_columns_make_a_sheet_a_little_wider_than_high():
     for count in (1, 2, 7, 48, 100):
         height, width, _ = contact_sheet([plain(0)] * count, tile=16).shape
-        assert width >= height and (count < 7 or width < 2 * height)
+        assert width >= height
+        assert count < 7 or width < 2 * height
 
 
 @pytest.mark.parametrize(
-    "images, options, words",
+    ("images", "options", "words"),
     [
         ([], {}, "at least one image"),
         ([np.zeros((4, 4, 3))], {}, "number 0 must be uint8"),

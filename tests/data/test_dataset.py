@@ -59,15 +59,20 @@ def only_first(image, label):
 
 def test_real_items(faces):
     train = get_recognition_dataset("celeb", root=faces)
-    assert type(train) is FRTrainRecordDataset and (len(train), train.num_classes, train.image_size) == (5967, 293, (112, 112))
+    assert type(train) is FRTrainRecordDataset
+    assert (len(train), train.num_classes, train.image_size) == (5967, 293, (112, 112))
     reader = RecordFile(os.path.join(faces, "celeb", "train.rec"))
     for i in (0, 1, 4000, 5966):
         image, label = train[i]
         expected = cv2.imdecode(np.frombuffer(reader.read(i)[1], np.uint8), 1)[:, :, ::-1]
-        assert isinstance(image, mx.nd.NDArray) and image.dtype == np.uint8 and (image.asnumpy() == expected).all()
-        assert label == reader.read(i)[0] and np.asarray(label).dtype == np.float32
+        assert isinstance(image, mx.nd.NDArray)
+        assert image.dtype == np.uint8
+        assert (image.asnumpy() == expected).all()
+        assert label == reader.read(i)[0]
+        assert np.asarray(label).dtype == np.float32
     assert (train[-1][0].asnumpy() == train[5966][0].asnumpy()).all()
-    assert (train.labels == reader.labels).all() and train.skipped == []
+    assert (train.labels == reader.labels).all()
+    assert train.skipped == []
     with pytest.raises(IndexError):
         train[5967]
     assert len(train.identities) == 293
@@ -90,9 +95,12 @@ def test_real_records_in_every_loader(faces, kind):
         expected[digest(cv2.cvtColor(cv2.imdecode(np.frombuffer(payload, np.uint8), 1), cv2.COLOR_BGR2RGB), label)] += 1
     found = collections.Counter()
     for images, labels in DataLoader(train, 64, sampler=np.random.RandomState(0).permutation(chosen).tolist(), **LOADERS[kind]):
-        assert images.dtype == np.uint8 and images.shape[1:] == (112, 112, 3) and labels.dtype == np.float32
+        assert images.dtype == np.uint8
+        assert images.shape[1:] == (112, 112, 3)
+        assert labels.dtype == np.float32
         found.update(digest(image, label) for image, label in zip(images.asnumpy(), labels.asnumpy()))
-    assert found == expected and sum(found.values()) == len(chosen)
+    assert found == expected
+    assert sum(found.values()) == len(chosen)
 
 
 @pytest.mark.parametrize("kind", LOADERS)
@@ -104,13 +112,16 @@ def test_real_pairs_in_every_loader(faces, kind):
         payloads, flags = pickle.load(file, encoding="bytes")
     expected = [cv2.imdecode(payload, 1)[:, ::-1, ::-1] for payload in payloads]
     pairs = FRValDataset("small_lfw", root=faces, transform=flip)
-    assert len(pairs) == 10 and pairs.issame == flags and pairs.image_size == (112, 112)
+    assert len(pairs) == 10
+    assert pairs.issame == flags
+    assert pairs.image_size == (112, 112)
     firsts, seconds, same = [], [], []
     for (first, second), issame in DataLoader(pairs, 4, **LOADERS[kind]):
         firsts.extend(first.asnumpy())
         seconds.extend(second.asnumpy())
         same.extend(issame.asnumpy().tolist())
-    assert np.array_equal(firsts, expected[0::2]) and np.array_equal(seconds, expected[1::2])
+    assert np.array_equal(firsts, expected[0::2])
+    assert np.array_equal(seconds, expected[1::2])
     assert same == flags
 
 
@@ -119,12 +130,15 @@ def test_a_transform_gets_the_image_and_the_label(tmp_path):
     to_tensor = mx.gluon.data.vision.transforms.ToTensor()
 
     def transform(image, label):
-        assert isinstance(image, mx.nd.NDArray) and image.dtype == np.uint8
+        assert isinstance(image, mx.nd.NDArray)
+        assert image.dtype == np.uint8
         return to_tensor(image), label + 10
 
     train = get_recognition_dataset("set", root=tmp_path, transform=transform)
     image, label = train[2]
-    assert image.shape == (3, 112, 112) and image.dtype == np.float32 and label == 11
+    assert image.shape == (3, 112, 112)
+    assert image.dtype == np.float32
+    assert label == 11
     expected = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg(2), np.uint8), 1), cv2.COLOR_BGR2RGB)
     assert np.abs(image.asnumpy().transpose(1, 2, 0) * 255 - expected).max() < 1e-4
 
@@ -162,11 +176,13 @@ def test_the_parents_seeds_repeat_a_run_with_any_number_of_workers(tmp_path):
         seed_all(seed)
         before = np.random.get_state()[1].copy(), random.getstate()
         drawn = draws(FRTrainRecordDataset("set", root=tmp_path, transform=Draw()), workers)
-        assert (np.random.get_state()[1] == before[0]).all() and random.getstate() == before[1]
+        assert (np.random.get_state()[1] == before[0]).all()
+        assert random.getstate() == before[1]
         return drawn
 
     first = run(5, 2)
-    assert np.array_equal(first, run(5, 1)) and np.array_equal(first, run(5, 3))
+    assert np.array_equal(first, run(5, 1))
+    assert np.array_equal(first, run(5, 3))
     other = run(6, 2)
     assert all(len(np.unique([first[..., k], other[..., k]])) == 96 for k in range(3))
 
@@ -202,7 +218,8 @@ def test_processes_that_are_no_workers_keep_their_generators(tmp_path):
         process.start()
         found.append(queue.get(timeout=60))
         process.join()
-    assert found[0] == plain and found[1] != plain
+    assert found[0] == plain
+    assert found[1] != plain
 
 
 @pytest.fixture
@@ -226,7 +243,8 @@ def test_every_name_below_a_root(root):
     for base in (root, str(root), os.path.join("~", root.name)):
         for name, length in lengths.items():
             found = get_recognition_dataset(name, root=base)
-            assert type(found) is (FRTrainRecordDataset if name == "emore" else FRValDataset) and len(found) == length
+            assert type(found) is (FRTrainRecordDataset if name == "emore" else FRValDataset)
+            assert len(found) == length
     assert len(FRValDataset("emore", root=root)) == 1
     assert len(get_recognition_dataset("only_pairs/val_data", root=root)) == 4
     assert dataset.get_recognition_dataset is get_recognition_dataset
@@ -236,7 +254,8 @@ def test_names_that_are_not_there(root, tmp_path):
     for name in ("emora", "notes", "emore/cfp", "readme"):
         with pytest.raises(GluonFRError) as caught:
             get_recognition_dataset(name, root=root)
-        assert repr(name) in str(caught.value) and str(root) in str(caught.value)
+        assert repr(name) in str(caught.value)
+        assert str(root) in str(caught.value)
         assert "cfp_fp, emore, emore/lfw, emore/val_data, only_pairs" in str(caught.value)
     for name in ("", None, 3, "/", ".."):
         with pytest.raises(GluonFRError, match="by its name"):
@@ -278,7 +297,9 @@ def test_without_property_the_records_tell_and_it_says_so(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         train = FRTrainRecordDataset("set", root=tmp_path)
     assert (train.num_classes, train.image_size) == (5, (96, 112))
-    assert "property is missing" in caplog.text and "5 classes" in caplog.text and "96x112" in caplog.text
+    assert "property is missing" in caplog.text
+    assert "5 classes" in caplog.text
+    assert "96x112" in caplog.text
 
 
 def test_labels_outside_the_classes_are_refused_when_opened(tmp_path):
@@ -287,7 +308,9 @@ def test_labels_outside_the_classes_are_refused_when_opened(tmp_path):
     with pytest.raises(GluonFRError, match=r"train\.rec: image 3 .*label 3, where .*property has 3 classes"):
         FRTrainRecordDataset("set", root=tmp_path)
     train = FRTrainRecordDataset("set", root=tmp_path, on_error="skip")
-    assert len(train) == 3 and train.skipped == [3] and train.labels.tolist() == [0, 1, 2]
+    assert len(train) == 3
+    assert train.skipped == [3]
+    assert train.labels.tolist() == [0, 1, 2]
 
 
 def test_damage_everywhere_is_not_skipped(tmp_path):
@@ -323,7 +346,8 @@ def test_images_of_another_shape_are_refused(tmp_path, size):
     (tmp_path / "set" / "property").write_text("1,112,112")
     write_pairs(tmp_path / "pairs.bin", [jpeg(0), jpeg(1), jpeg(2), jpeg(3, size)], [True, False])
     train, pairs = FRTrainRecordDataset("set", root=tmp_path), FRValDataset("pairs", root=tmp_path)
-    assert train[0] and pairs[0]
+    assert train[0]
+    assert pairs[0]
     with pytest.raises(GluonFRError, match=rf"train\.rec: image 1 .*{size[0]}x{size[1]} pixels .*112x112"):
         train[1]
     with pytest.raises(GluonFRError, match=rf"pairs\.bin: image 1 of pair 1 has {size[0]}x{size[1]} pixels"):
@@ -361,7 +385,8 @@ def test_damaged_images_are_skipped_only_when_asked(tmp_path, kind, caplog):
     records[2], records[3], records[7] = (2, b"rubbish"), (3, b""), (7, good[7][:-400])
     put_records(tmp_path / "set", records)
     train = FRTrainRecordDataset("set", root=tmp_path, on_error="skip")
-    assert len(train) == 8 and train.num_classes == 8
+    assert len(train) == 8
+    assert train.num_classes == 8
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             labels = np.concatenate([label.asnumpy() for _, label in DataLoader(train, 3, **LOADERS[kind])])
@@ -369,7 +394,8 @@ def test_damaged_images_are_skipped_only_when_asked(tmp_path, kind, caplog):
     assert train.skipped == [2, 3, 7]
     image, label = train[2]
     expected = cv2.cvtColor(cv2.imdecode(np.frombuffer(good[4], np.uint8), 1), cv2.COLOR_BGR2RGB)
-    assert label == 4 and (image.asnumpy() == expected).all()
+    assert label == 4
+    assert (image.asnumpy() == expected).all()
     if kind != "two forked workers":
         assert [("image %d " % i) in caplog.text for i in range(8)] == [i in (2, 3, 7) for i in range(8)]
         assert len([record for record in caplog.records if "skipped" in record.message]) == 3
@@ -381,8 +407,10 @@ def test_bad_labels_are_left_out_when_asked(tmp_path, caplog):
         FRTrainRecordDataset("set", root=tmp_path)
     with caplog.at_level(logging.WARNING):
         train = FRTrainRecordDataset("set", root=tmp_path, on_error="skip")
-    assert [train[i][1] for i in range(len(train))] == [0, 1] and train.labels.tolist() == [0, 1]
-    assert train.skipped == [1, 2, 4] and "image 2 " in caplog.text
+    assert [train[i][1] for i in range(len(train))] == [0, 1]
+    assert train.labels.tolist() == [0, 1]
+    assert train.skipped == [1, 2, 4]
+    assert "image 2 " in caplog.text
     assert [items.tolist() for items in train.identities] == [[0], [1]]
     with pytest.raises(GluonFRError, match="on_error"):
         FRTrainRecordDataset("set", root=tmp_path, on_error="ignore")
@@ -407,8 +435,11 @@ def test_sets_can_be_pickled(root):
     train = FRTrainRecordDataset("emore", root=root, transform=only_first)
     pairs = FRValDataset("emore/lfw", root=root)
     train_copy, pairs_copy = pickle.loads(pickle.dumps((train, pairs)))
-    assert len(train_copy) == 6 and (train_copy.num_classes, train_copy.image_size) == (3, (112, 112))
+    assert len(train_copy) == 6
+    assert (train_copy.num_classes, train_copy.image_size) == (3, (112, 112))
     for i in range(6):
-        assert (train_copy[i][0].asnumpy() == train[i][0].asnumpy()).all() and train_copy[i][1] == train[i][1]
-    assert train_copy[0][0].shape == (2, 2, 3) and pairs_copy.issame == [True, False]
+        assert (train_copy[i][0].asnumpy() == train[i][0].asnumpy()).all()
+        assert train_copy[i][1] == train[i][1]
+    assert train_copy[0][0].shape == (2, 2, 3)
+    assert pairs_copy.issame == [True, False]
     assert (pairs_copy[1][0][1].asnumpy() == pairs[1][0][1].asnumpy()).all()

@@ -55,13 +55,19 @@ def test_people_of_the_sets_follow_each_other(root, name):
     # b has four labels, of which one has no image.
     expected = [0, 0, 0, 1, 2, 2, 3, 3, 4, 6, 6, 7, 8]
     assert isinstance(joined, FRJoinedDataset)
-    assert joined.labels.tolist() == expected and joined.labels.dtype == np.int64 and joined.num_classes == 9
-    assert joined.image_size == SIZE and len(joined) == 13
+    assert joined.labels.tolist() == expected
+    assert joined.labels.dtype == np.int64
+    assert joined.num_classes == 9
+    assert joined.image_size == SIZE
+    assert len(joined) == 13
     for i, label in enumerate(expected):
         image, got = joined.read(i)
-        assert got == label and abs(int(image[0, 0, 0]) - i * 9 % 250) < 3
+        assert got == label
+        assert abs(int(image[0, 0, 0]) - i * 9 % 250) < 3
         image, got = joined[i - 13]
-        assert got == np.float32(label) and got.dtype == np.float32 and image.shape == (*SIZE, 3)
+        assert got == np.float32(label)
+        assert got.dtype == np.float32
+        assert image.shape == (*SIZE, 3)
     assert [each.tolist() for each in joined.identities] == [[0, 1, 2], [3], [4, 5], [6, 7], [8], [], [9, 10], [11], [12]]
     for i in (13, -14):
         with pytest.raises(IndexError):
@@ -74,7 +80,8 @@ def test_people_of_the_sets_follow_each_other(root, name):
 
 def test_a_transform_gets_the_label_of_the_union(root):
     joined = get_recognition_dataset("b,a", root=root, transform=lambda image, label: (image.shape, label + 0.5))
-    assert joined[5] == ((*SIZE, 3), 4.5) and joined[4] == ((*SIZE, 3), 3.5)
+    assert joined[5] == ((*SIZE, 3), 4.5)
+    assert joined[4] == ((*SIZE, 3), 3.5)
 
 
 def test_a_folder_with_that_name_comes_first(root):
@@ -89,18 +96,21 @@ def test_a_file_tells_who_is_who(root, tmp_path):
     expected = [0, 0, 0, 1, 2, 2, 0, 0, 3, 2, 2]
     for some in (text, text[::-1]):
         joined = get_recognition_dataset("a,b", root=root, identities=rows(tmp_path, "\n".join(some)))
-        assert joined.labels.tolist() == expected and joined.num_classes == 5
+        assert joined.labels.tolist() == expected
+        assert joined.num_classes == 5
         assert [joined.read(i)[1] for i in range(11)] == expected
-        assert joined.identities[0].tolist() == [0, 1, 2, 6, 7] and joined.identities[4].tolist() == []
+        assert joined.identities[0].tolist() == [0, 1, 2, 6, 7]
+        assert joined.identities[4].tolist() == []
     one = get_recognition_dataset("a", root=root, identities=rows(tmp_path, "a,0,X\na,1,Y\na,2,X\n"))
-    assert one.labels.tolist() == [0, 0, 0, 1, 0, 0] and one.num_classes == 2
+    assert one.labels.tolist() == [0, 0, 0, 1, 0, 0]
+    assert one.num_classes == 2
 
 
 GOOD = "a,0,1\na,1,2\na,2,3\nb,0,4\nb,1,5\nb,3,6\n"
 
 
 @pytest.mark.parametrize(
-    "text,words",
+    ("text", "words"),
     [
         (GOOD.replace("b,1,5\n", ""), "no row for 1 labels of b that have images, 1 is the first"),
         ("a,0,1\na,1,2\na,2,3\n", "no row for 3 labels of b that have images, 0 is the first"),
@@ -127,7 +137,7 @@ def test_a_file_that_is_no_such_file_is_refused(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name,words",
+    ("name", "words"),
     [
         ("a,x", "no data set 'x'; there are a"),
         ("a,", "asked for by its name, got ''"),
@@ -161,8 +171,10 @@ def test_a_set_keeps_the_classes_that_it_declares(root, tmp_path):
         (tmp_path / name / "train.rec").symlink_to(f"{root}/{name}/train.rec")
         (tmp_path / name / "property").write_text(f"{count},16,16")
     joined = get_recognition_dataset("a,b", root=str(tmp_path))
-    assert joined.num_classes == 11 and joined.labels.tolist() == [0, 0, 0, 1, 2, 2, 5, 5, 6, 8, 8]
-    assert joined.identities[8].tolist() == [9, 10] and joined.identities[10].tolist() == []
+    assert joined.num_classes == 11
+    assert joined.labels.tolist() == [0, 0, 0, 1, 2, 2, 5, 5, 6, 8, 8]
+    assert joined.identities[8].tolist() == [9, 10]
+    assert joined.identities[10].tolist() == []
 
 
 def test_damaged_images_are_numbered_through(root, tmp_path):
@@ -180,8 +192,10 @@ def test_damaged_images_are_numbered_through(root, tmp_path):
     with pytest.raises(GluonFRError, match="b/train.rec: image 1 "):
         get_recognition_dataset("a,b", root=str(tmp_path))
     joined = get_recognition_dataset("a,b", root=str(tmp_path), on_error="skip")
-    assert joined.skipped == [7] and joined.labels.tolist() == [0, 0, 0, 1, 2, 2, 3, 4, 6, 6]
-    assert joined.read(1)[1] == 0 and joined.read(7)[1] == 4
+    assert joined.skipped == [7]
+    assert joined.labels.tolist() == [0, 0, 0, 1, 2, 2, 3, 4, 6, 6]
+    assert joined.read(1)[1] == 0
+    assert joined.read(7)[1] == 4
     assert joined.skipped == [1, 7]
 
 

@@ -155,10 +155,11 @@ def test_a_red_photo_stays_red(tmp_path):
             writer.add(red, 0)
     for augment in ("flip", Augmentation(jpeg=1, cutout=0)):
         ((images, _),) = arrays(RecordLoader(FRTrainRecordDataset("red", root=str(tmp_path)), 3, augment))
-        assert (images[:, 0] > 200).all() and (images[:, 1:] < 30).all()
+        assert (images[:, 0] > 200).all()
+        assert (images[:, 1:] < 30).all()
 
 
-@pytest.mark.parametrize("last_batch, sizes", [("keep", [16, 16, 16, 2]), ("discard", [16, 16, 16])])
+@pytest.mark.parametrize(("last_batch", "sizes"), [("keep", [16, 16, 16, 2]), ("discard", [16, 16, 16])])
 def test_last_batch(dataset, last_batch, sizes):
     loader = RecordLoader(dataset, 16, None, last_batch=last_batch)
     for _ in range(2):
@@ -170,7 +171,7 @@ def test_last_batch(dataset, last_batch, sizes):
 
 
 @pytest.mark.parametrize("last_batch", ["keep", "discard"])
-@pytest.mark.parametrize("ranks, size", [(2, 4), (2, 24), (3, 5), (4, 12), (7, 7)])
+@pytest.mark.parametrize(("ranks", "size"), [(2, 4), (2, 24), (3, 5), (4, 12), (7, 7)])
 def test_ranks_share_an_epoch(dataset, ranks, size, last_batch):
     loaders = [RecordLoader(dataset, size, None, 2, last_batch=last_batch, rank=r, num_ranks=ranks) for r in range(ranks)]
     parts = [numbers(arrays(loader.epoch(0))) for loader in loaders]
@@ -182,10 +183,13 @@ def test_ranks_share_an_epoch(dataset, ranks, size, last_batch):
     for step, together in enumerate(numbers(arrays(RecordLoader(dataset, size * ranks, None, 2).epoch(0)))[: len(parts[0])]):
         shares = [part[step] for part in parts]
         assert sum(shares, []) == together
-        assert max(map(len, shares)) - min(map(len, shares)) <= 1 and max(map(len, shares)) <= size
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+        assert max(map(len, shares)) <= size
 
 
-@pytest.mark.parametrize("last_batch, ranks, size", [("discard", 3, 5), ("discard", 2, 7), ("keep", 7, 7), ("keep", 4, 12)])
+@pytest.mark.parametrize(
+    ("last_batch", "ranks", "size"), [("discard", 3, 5), ("discard", 2, 7), ("keep", 7, 7), ("keep", 4, 12)]
+)
 def test_what_ranks_leave_out_comes_first_in_the_next_epoch(dataset, last_batch, ranks, size):
     loaders = [RecordLoader(dataset, size, None, 2, last_batch=last_batch, rank=r, num_ranks=ranks) for r in range(ranks)]
     left_out, before, times, epochs = COUNT % (size * ranks), set(), Counter(), 12
@@ -216,7 +220,8 @@ def test_a_repeated_image_is_augmented_anew(dataset):
     plain = np.concatenate([images for images, _ in arrays(RecordLoader(dataset, 16, "strong", shuffle=False))])
     loader = RecordLoader(dataset, 8, "strong", sampler=lambda epoch: [7, 7, 8, 7, 8])
     ((images, _),) = arrays(loader)
-    assert (images[0] == plain[7]).all() and (images[2] == plain[8]).all()
+    assert (images[0] == plain[7]).all()
+    assert (images[2] == plain[8]).all()
     assert all((images[one] != images[two]).any() for one, two in [(0, 1), (0, 3), (1, 3), (2, 4)])
     ((resumed, _),) = arrays(RecordLoader(dataset, 3, "strong", sampler=lambda epoch: [7, 7, 8, 7, 8]).epoch(0, 1))
     assert (resumed == images[3:]).all()
@@ -252,7 +257,9 @@ def test_a_damaged_image_is_replaced_when_asked_for(tmp_path):
     dataset = FRTrainRecordDataset("broken", root=root, on_error="skip")
     batches = arrays(RecordLoader(dataset, 4, None, shuffle=False))
     found = sum(numbers(batches), [])
-    assert len(found) == len(dataset) and found[:5] == [0, 1, 2, 4, 4] and dataset.skipped == [3, 6]
+    assert len(found) == len(dataset)
+    assert found[:5] == [0, 1, 2, 4, 4]
+    assert dataset.skipped == [3, 6]
     assert np.concatenate([labels for _, labels in batches]).tolist() == [i % 3 for i in found]
 
 
@@ -315,7 +322,7 @@ def test_own_augmentations(dataset):
 
 
 @pytest.mark.parametrize(
-    "arguments, named",
+    ("arguments", "named"),
     [
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": 2.0}, "batch_size=2.0"),

@@ -23,7 +23,8 @@ def test_lfws_own_list_names_the_people(tmp_path):
     path = tmp_path / "pairs.txt"
     path.write_text("1\t1\nAnna_B\t1\t4\nAnna_B\t1\tBen\t2\n")
     table = read_pair_table(str(path), [True, False])
-    assert table.people.tolist() == [["Anna_B", "Anna_B"], ["Anna_B", "Ben"]] and not table.groups
+    assert table.people.tolist() == [["Anna_B", "Anna_B"], ["Anna_B", "Ben"]]
+    assert not table.groups
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,8 @@ def test_columns_of_a_list_go_along_with_the_pairs_that_are_kept(tmp_path):
     (tmp_path / "list.csv").write_text("\n".join(rows))
     out = str(tmp_path / "mine.bin")
     made = make_pairs(str(tmp_path / "list.csv"), str(tmp_path), out, aligned=True, image_size=(32, 32))
-    assert made.pairs == 2 and len(made.left_out) == 1
+    assert made.pairs == 2
+    assert len(made.left_out) == 1
     table = read_pair_table(table_path(out), [True, False])
     assert table.people.tolist() == [["anna", "anna"], ["anna", "carl"]]
     assert table.groups["light"].tolist() == ["day", "night"]

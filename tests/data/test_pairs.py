@@ -41,17 +41,22 @@ def refusal(path):
     with pytest.raises(GluonFRError) as caught:
         read_pairs(path)
     sentence = str(caught.value)
-    assert str(path) in sentence and len(sentence.splitlines()) == 1 and len(sentence) < 400
+    assert str(path) in sentence
+    assert len(sentence.splitlines()) == 1
+    assert len(sentence) < 400
     return sentence
 
 
-@pytest.mark.parametrize("name, pairs, same", [("lfw_dev", 1000, 500), ("small_lfw", 10, 10), ("lfw", 6000, 3000)])
+@pytest.mark.parametrize(("name", "pairs", "same"), [("lfw_dev", 1000, 500), ("small_lfw", 10, 10), ("lfw", 6000, 3000)])
 def test_real_sets(faces, name, pairs, same):
     path = os.path.join(faces, name + ".bin")
     images, issame = read_pairs(path)
-    assert issame.dtype == bool and issame.shape == (pairs,) and issame.sum() == same
+    assert issame.dtype == bool
+    assert issame.shape == (pairs,)
+    assert issame.sum() == same
     expected, flags = load_as_insightface(path)
-    assert images == [bytes(image) for image in expected] and issame.tolist() == list(flags)
+    assert images == [bytes(image) for image in expected]
+    assert issame.tolist() == list(flags)
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
@@ -72,15 +77,18 @@ def test_real_sets(faces, name, pairs, same):
 )
 def test_every_element_and_protocol(tmp_path, protocol, flags, change):
     images, issame = read_pairs(put(tmp_path, pickle.dumps(([change(image) for image in IMAGES], flags), protocol)))
-    assert images == IMAGES and all(type(image) is bytes for image in images)
-    assert issame.tolist() == SAME and issame.dtype == bool
+    assert images == IMAGES
+    assert all(type(image) is bytes for image in images)
+    assert issame.tolist() == SAME
+    assert issame.dtype == bool
 
 
 def test_numpy_2_names_and_lists_of_two(tmp_path):
     content = pickle.dumps([[np.frombuffer(image, np.uint8) for image in IMAGES], SAME], 2)
     assert b"numpy.core.multiarray" in content
     images, issame = read_pairs(put(tmp_path, content.replace(b"numpy.core.multiarray", b"numpy._core.multiarray")))
-    assert images == IMAGES and issame.tolist() == SAME
+    assert images == IMAGES
+    assert issame.tolist() == SAME
 
 
 def python2_string(content):
@@ -95,7 +103,8 @@ def test_python_2_strings(tmp_path):
     )
     for content in (binary, text):
         images, issame = read_pairs(put(tmp_path, content))
-        assert images == IMAGES and issame.tolist() == SAME
+        assert images == IMAGES
+        assert issame.tolist() == SAME
 
 
 def test_python_2_arrays(tmp_path):
@@ -108,7 +117,8 @@ def test_python_2_arrays(tmp_path):
     content = b"\x80\x02(](" + b"".join(array(image) for image in IMAGES) + b"e](I01\nI00\net."
     assert [bytes(image) for image in pickle.loads(content, encoding="bytes")[0]] == IMAGES
     images, issame = read_pairs(put(tmp_path, content))
-    assert images == IMAGES and issame.tolist() == SAME
+    assert images == IMAGES
+    assert issame.tolist() == SAME
 
 
 class Run:
@@ -223,7 +233,7 @@ def test_every_cut_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "loaded, words",
+    ("loaded", "words"),
     [
         ((IMAGES[:1], [True]), "1 images for 1 pairs"),
         ((IMAGES[:3], [True]), "3 images for 1 pairs"),
@@ -257,14 +267,18 @@ def test_written_sets_are_read_by_us_and_by_insightface(tmp_path):
     given = [IMAGES[0], np.frombuffer(IMAGES[1], np.uint8), picture(2), mx.nd.array(picture(3), dtype=np.uint8)]
     write_pairs(path, given, np.array(SAME))
     images, issame = read_pairs(path)
-    assert images == IMAGES and issame.tolist() == SAME
+    assert images == IMAGES
+    assert issame.tolist() == SAME
     theirs, flags = load_as_insightface(path)
-    assert theirs == IMAGES and all(type(image) is bytes for image in theirs) and flags == SAME and type(flags) is list
+    assert theirs == IMAGES
+    assert all(type(image) is bytes for image in theirs)
+    assert flags == SAME
+    assert type(flags) is list
     assert path.read_bytes()[:2] == b"\x80\x02"
 
 
 @pytest.mark.parametrize(
-    "images, issame, words",
+    ("images", "issame", "words"),
     [
         (IMAGES[:3], SAME, "3 images for 2 pairs"),
         (IMAGES, [True], "4 images for 1 pairs"),
@@ -282,7 +296,8 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path, images, issame, wo
     path.write_bytes(b"old")
     with pytest.raises(GluonFRError, match=words):
         write_pairs(path, images, issame)
-    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["set.bin"]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["set.bin"]
 
 
 def test_a_data_set_refuses_what_the_reader_refuses(tmp_path):

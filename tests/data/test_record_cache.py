@@ -52,12 +52,14 @@ def fails(*_):
 
 def test_the_second_opening_looks_at_no_record(folder, monkeypatch):
     first = everything(folder)
-    assert first[0] == 4 and first[2] == [i // 3 for i in range(30)]
+    assert first[0] == 4
+    assert first[2] == [i // 3 for i in range(30)]
     for module, name in ((record_scan, "find_labels"), (record_scan, "find_headers"), (RecordFile, "_find_records")):
         monkeypatch.setattr(module, name, fails)
     assert everything(folder) == first
     labels = RecordFile(str(folder / "train.rec")).labels
-    assert labels.dtype == np.int64 and not labels.flags.writeable
+    assert labels.dtype == np.int64
+    assert not labels.flags.writeable
 
 
 def test_without_an_index_the_walk_is_remembered(folder, monkeypatch):
@@ -80,13 +82,18 @@ def test_damage_is_told_again_at_every_opening(folder):
         file.seek(int((folder / "train.idx").read_text().splitlines()[4].split()[1]))
         file.write(b"\xff" * 4)
     told = RecordFile(str(folder / "train.rec")).scan()[1]
-    assert list(told) == [3] and (folder / "train.cache").exists()
+    assert list(told) == [3]
+    assert (folder / "train.cache").exists()
     labels, again = RecordFile(str(folder / "train.rec")).scan()
-    assert again == told and labels[3] == -1 and labels[2] == 0 and labels[4] == 1
+    assert again == told
+    assert labels[3] == -1
+    assert labels[2] == 0
+    assert labels[4] == 1
     with pytest.raises(GluonFRError, match="image 3 "):
         FRTrainRecordDataset("set", root=str(folder.parent))
     skipping = FRTrainRecordDataset("set", root=str(folder.parent), on_error="skip")
-    assert skipping.skipped == [3] and skipping.labels.tolist() == [i // 3 for i in range(30) if i != 3]
+    assert skipping.skipped == [3]
+    assert skipping.labels.tolist() == [i // 3 for i in range(30) if i != 3]
 
 
 def _touch(folder):
@@ -124,7 +131,8 @@ def test_what_was_remembered_of_other_records_is_not_used(folder, change, caplog
         assert everything(folder) == expected
     assert "train.cache: is of another state" in caplog.text
     caplog.clear()
-    assert everything(folder) == expected and not caplog.records
+    assert everything(folder) == expected
+    assert not caplog.records
 
 
 def _flip(content):
@@ -155,7 +163,8 @@ def test_a_read_only_folder_works_and_says_so(folder, caplog, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(folder))
     with caplog.at_level(logging.WARNING):
         assert everything(folder)[2] == [i // 3 for i in range(30)]
-    assert "train.cache cannot be written (the folder is read-only)" in caplog.text and len(caplog.records) == 1
+    assert "train.cache cannot be written (the folder is read-only)" in caplog.text
+    assert len(caplog.records) == 1
     assert not (folder / "train.cache").exists()
 
 

@@ -103,7 +103,8 @@ def test_unpacking_pairs_writes_each_picture_once(tmp_path):
     unpack(tmp_path / "x.bin", tmp_path / "out")
     out = tmp_path / "out"
     rows = [line.split(",") for line in (out / "pairs.csv").read_text().splitlines()]
-    assert rows[0] == ["first", "second", "issame"] and [row[2] for row in rows[1:]] == ["1", "0", "1"]
+    assert rows[0] == ["first", "second", "issame"]
+    assert [row[2] for row in rows[1:]] == ["1", "0", "1"]
     assert [(out / name).read_bytes() for row in rows[1:] for name in row[:2]] == [a, b, a, c, b, b]
     assert len(os.listdir(out)) == 4
 
@@ -114,12 +115,15 @@ def test_shuffling_keeps_every_image_and_label_and_repeats(five, tmp_path):
     shuffle(five, tmp_path / "c", seed=2)
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
     records = RecordFile(tmp_path / "a" / "train.rec")
-    assert records.headers == 0 and records.labels.tolist() != sorted(records.labels.tolist())
+    assert records.headers == 0
+    assert records.labels.tolist() != sorted(records.labels.tolist())
     assert {label: sorted(images) for label, images in content(tmp_path / "a").items()} == {
         label: sorted(images) for label, images in content(five).items()
     }
     data = FRTrainRecordDataset("a", root=tmp_path)
-    assert len(data) == 12 and data.num_classes == 5 and data.image_size == (32, 32)
+    assert len(data) == 12
+    assert data.num_classes == 5
+    assert data.image_size == (32, 32)
     assert read_identities(tmp_path / "a") == read_identities(five)
 
 
@@ -136,7 +140,9 @@ def test_merging_by_name_makes_one_person_of_two_labels(five, tmp_path):
     other = make(tmp_path / "other", [0, 1, 1], first=50, names={0: "Zoe", 1: "Bob"})
     merge([five, other], tmp_path / "out", by_name=True)
     found = read_by_the_rules(tmp_path / "out")
-    assert found[1] == content(five)[1] + content(other)[1] and found[5] == content(other)[0] and len(found) == 6
+    assert found[1] == content(five)[1] + content(other)[1]
+    assert found[5] == content(other)[0]
+    assert len(found) == 6
     assert (tmp_path / "out" / "identities.csv").read_text(encoding="utf-8").splitlines()[2] == "1,Bob,4"
     with pytest.raises(GluonFRError, match="no identities.csv"):
         merge([five, make(tmp_path / "nameless", [0])], tmp_path / "out2", by_name=True)
@@ -165,7 +171,8 @@ def test_the_parts_of_a_split_share_nobody_and_miss_nobody(five, tmp_path):
             together[old[of_part[label]]] = payloads
     assert together == content(five)
     split(five, tmp_path / "c", tmp_path / "d", identities=2, seed=3)
-    assert digest(tmp_path / "c") == digest(tmp_path / "a") and digest(tmp_path / "d") == digest(tmp_path / "b")
+    assert digest(tmp_path / "c") == digest(tmp_path / "a")
+    assert digest(tmp_path / "d") == digest(tmp_path / "b")
     chosen = set()
     for seed in range(12):
         split(five, tmp_path / f"s{seed}", tmp_path / f"t{seed}", identities=1, seed=seed)
@@ -174,7 +181,7 @@ def test_the_parts_of_a_split_share_nobody_and_miss_nobody(five, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    ("options", "words"),
     [
         ({}, "one of the two"),
         ({"fraction": 0.5, "identities": 2}, "one of the two"),
@@ -228,11 +235,12 @@ def test_what_is_there_is_never_written_over(five, tmp_path, tool):
         tool(five, tmp_path / "file")
     (tmp_path / "empty").mkdir()
     tool(five, tmp_path / "empty")
-    assert digest(five) == before and (tmp_path / "file").read_text() == "mine"
+    assert digest(five) == before
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    ("text", "words"),
     [
         (b"label,name,images\n0,a,1\n0,b,1\n", "line 3"),
         (b"label,name,images\nx,a,1\n", "line 2"),
@@ -270,12 +278,16 @@ def test_inspecting_records_counts_everything(tmp_path):
     before = digest(folder)
     found = inspect(folder)
     assert (found.images, found.headers, found.identities, found.classes) == (6, 4, 3, 4)
-    assert found.layout == "header and identity records" and found.kind == "training"
-    assert found.sizes == {"32x32": 5} and found.formats == {"jpg": 4, "png": 1}
+    assert found.layout == "header and identity records"
+    assert found.kind == "training"
+    assert found.sizes == {"32x32": 5}
+    assert found.formats == {"jpg": 4, "png": 1}
     assert found.images_per_identity == {"min": 1, "median": 2.0, "max": 3}
     assert found.duplicates == [[0, 2, 3]] == found.mixed
-    assert list(found.bad) == [5] and "image 5" in found.bad[5]
-    assert "pairs" not in found.to_dict() and digest(folder) == before
+    assert list(found.bad) == [5]
+    assert "image 5" in found.bad[5]
+    assert "pairs" not in found.to_dict()
+    assert digest(folder) == before
 
 
 def test_inspecting_names_records_with_a_bad_label(tmp_path):
@@ -286,8 +298,10 @@ def test_inspecting_names_records_with_a_bad_label(tmp_path):
     struct.pack_into("<f", raw, start + 12, 0.5)
     path.write_bytes(raw)
     found = inspect(path)
-    assert list(found.bad) == [2] and "label 0.5" in found.bad[2]
-    assert found.identities == 2 and found.images_per_identity["min"] == 1
+    assert list(found.bad) == [2]
+    assert "label 0.5" in found.bad[2]
+    assert found.identities == 2
+    assert found.images_per_identity["min"] == 1
 
 
 def test_inspecting_pairs(tmp_path):
@@ -299,22 +313,27 @@ def test_inspecting_pairs(tmp_path):
     write_pairs(path, images, flags)
     found = inspect(path)
     assert (found.pairs, found.same, found.images, found.distinct) == (20, 10, 40, 8)
-    assert found.folds == [1] * 10 and found.duplicates == [[6, 7]] and not found.bad
+    assert found.folds == [1] * 10
+    assert found.duplicates == [[6, 7]]
+    assert not found.bad
     write_pairs(path, images, sorted(flags))
     assert inspect(path).folds == [0] * 5 + [2] * 5
     images[5] = b"no image"
     path.write_bytes(pickle.dumps((images, flags), 2))
     found = inspect(path)
-    assert list(found.bad) == [5] and "image 1 of pair 2" in found.bad[5]
+    assert list(found.bad) == [5]
+    assert "image 1 of pair 2" in found.bad[5]
     assert sheet(path).dtype == np.uint8
 
 
 def test_real_sets(faces, tmp_path):
     found = inspect(os.path.join(faces, "celeb"))
     assert (found.images, found.identities, found.classes, found.headers) == (5967, 293, 293, 294)
-    assert found.sizes == {"112x112": 5967} and not found.bad
+    assert found.sizes == {"112x112": 5967}
+    assert not found.bad
     split(os.path.join(faces, "celeb"), tmp_path / "a", tmp_path / "b", fraction=0.1)
-    assert len(read_by_the_rules(tmp_path / "a")) == 29 and len(read_by_the_rules(tmp_path / "b")) == 264
+    assert len(read_by_the_rules(tmp_path / "a")) == 29
+    assert len(read_by_the_rules(tmp_path / "b")) == 264
     found = inspect(os.path.join(faces, "lfw_dev.bin"))
     assert (found.pairs, found.same, found.sizes) == (1000, 500, {"112x112": 2000})
     unpack(os.path.join(faces, "small_lfw.bin"), tmp_path / "small")

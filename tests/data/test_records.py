@@ -53,19 +53,24 @@ def write_index(path, rows):
 def test_real_records_equal_what_mxnet_reads(faces):
     path = os.path.join(faces, "celeb", "train.rec")
     file = RecordFile(path)
-    assert len(file) == 5967 and file.headers == 294
+    assert len(file) == 5967
+    assert file.headers == 294
     reader = mx.recordio.MXIndexedRecordIO(path[:-3] + "idx", path, "r")
     for i in range(len(file)):
         header, payload = mx.recordio.unpack(reader.read_idx(i + 1))
         label, ours = file.read(i)
-        assert label == header.label == file.labels[i] and ours == payload
-    assert file.labels.dtype == np.int64 and len(np.unique(file.labels)) == 293
+        assert label == header.label == file.labels[i]
+        assert ours == payload
+    assert file.labels.dtype == np.int64
+    assert len(np.unique(file.labels)) == 293
 
 
 def test_a_set_without_headers_starts_with_an_image(plain):
     file = RecordFile(plain)
-    assert len(file) == 12 and file.headers == 0
-    assert file.read(0) == (0.0, b"A" * 3000) and file.read(11) == (3.0, b"L" * 3077)
+    assert len(file) == 12
+    assert file.headers == 0
+    assert file.read(0) == (0.0, b"A" * 3000)
+    assert file.read(11) == (3.0, b"L" * 3077)
     assert file.labels.tolist() == [i // 3 for i in range(12)]
     with pytest.raises(IndexError):
         file.read(12)
@@ -84,7 +89,8 @@ def test_label_arrays_on_images_give_their_first_value(tmp_path):
 def test_ranges_in_headers_are_not_trusted(tmp_path):
     records = [([999.0, -5.0], b"")] + [(i, b"x%d" % i) for i in (3, 1, 2)] + [([0.0, 2.0**24 + 2], b"")] * 2
     file = RecordFile(write_with_mxnet(tmp_path, records))
-    assert file.headers == 3 and file.labels.tolist() == [3, 1, 2]
+    assert file.headers == 3
+    assert file.labels.tolist() == [3, 1, 2]
 
 
 @pytest.mark.parametrize("layout", ["one", "start", "end", "only", "twice", "shifted", "header"])
@@ -132,7 +138,8 @@ def test_without_an_index_the_offsets_are_found_and_it_says_so(plain, caplog):
     with caplog.at_level(logging.WARNING):
         file = RecordFile(plain)
     assert [file.read(i) for i in range(12)] == expected
-    assert "train.idx" in caplog.text and len(caplog.records) == 1
+    assert "train.idx" in caplog.text
+    assert len(caplog.records) == 1
 
 
 def test_the_rows_of_an_index_may_come_in_any_order(plain):
@@ -186,7 +193,9 @@ def test_an_index_that_does_not_match_is_refused_when_opened(plain, kind):
     with pytest.raises(GluonFRError) as caught:
         RecordFile(plain)
     sentence = str(caught.value)
-    assert "train.idx" in sentence and "delete it so that it is rebuilt" in sentence and "\n" not in sentence
+    assert "train.idx" in sentence
+    assert "delete it so that it is rebuilt" in sentence
+    assert "\n" not in sentence
     os.unlink(plain[:-3] + "idx")
     assert len(RecordFile(plain)) == 12
 
@@ -227,7 +236,8 @@ def test_damage_in_the_middle_is_named_and_leaves_the_rest_readable(plain):
     with pytest.raises(GluonFRError, match=rf"train\.rec: image 7 \(its record starts at byte {start}\)"):
         file.read(7)
     labels, problems = file.scan()
-    assert list(problems) == [7] and labels.tolist() == [-1 if i == 7 else i // 3 for i in range(12)]
+    assert list(problems) == [7]
+    assert labels.tolist() == [-1 if i == 7 else i // 3 for i in range(12)]
     assert file.read(8) == (2.0, b"I" * 3056)
     os.unlink(plain[:-3] + "idx")
     with pytest.raises(GluonFRError, match=rf"no record starts at byte {start}"):
@@ -279,7 +289,8 @@ def read_layout(folder):
     for line in Path(folder, "train.idx").read_text().splitlines():
         key, place = (int(each) for each in line.split("\t"))
         magic, length = struct.unpack_from("<II", content, place)
-        assert magic == 0xCED7230A and length >> 29 == 0
+        assert magic == 0xCED7230A
+        assert length >> 29 == 0
         flag, label, number, number2 = struct.unpack_from("<IfQQ", content, place + 8)
         body = content[place + 32 : place + 8 + length]
         labels = list(struct.unpack_from("<%df" % flag, body)) if flag else label
@@ -351,12 +362,15 @@ def test_labels_without_images_keep_their_number(tmp_path, caplog):
         writer.add(picture(1), 5)
     assert "4 labels have no images, 0 is the first" in caplog.text
     records, keys = read_layout(tmp_path)
-    assert keys == [1, 2, 3, 4, 0] and records[0][0] == [3, 5] and records[3][0] == [1, 2] and records[4][0] == [2, 3]
+    assert keys == [1, 2, 3, 4, 0]
+    assert records[0][0] == [3, 5]
+    assert records[3][0] == [1, 2]
+    assert records[4][0] == [2, 3]
     assert (tmp_path / "property").read_text() == "6,112,112\n"
 
 
 @pytest.mark.parametrize(
-    "image, label, words",
+    ("image", "label", "words"),
     [
         (picture(0).astype(np.float32), 0, "uint8"),
         (picture(0)[:, :, 0], 0, "uint8"),

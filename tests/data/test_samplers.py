@@ -17,7 +17,7 @@ SETS = {
 }
 
 
-def labelled(counts):
+def labeled(counts):
     """Labels with gaps, in no order."""
     labels = np.repeat(np.arange(len(counts)) * 3 + 5, counts)
     return np.random.RandomState(0).permutation(labels)
@@ -27,7 +27,7 @@ def labelled(counts):
 @pytest.mark.parametrize("name", SETS)
 def test_batches_are_P_people_with_K_images_and_an_epoch_sees_everybody(name, num_ranks):
     counts, P, K = SETS[name]
-    labels = labelled(counts)
+    labels = labeled(counts)
     sampler = IdentityBatchSampler(labels, P, K, seed=3, num_ranks=num_ranks)
     for epoch in range(20):
         order = sampler(epoch).reshape(-1, P, K)
@@ -48,7 +48,7 @@ def test_batches_are_P_people_with_K_images_and_an_epoch_sees_everybody(name, nu
 
 def test_an_epoch_is_about_as_long_as_the_set_and_all_images_come():
     counts = np.random.RandomState(1).geometric(0.05, 400)
-    labels = labelled(counts)
+    labels = labeled(counts)
     sampler = IdentityBatchSampler(labels, 8, 4)
     assert len(sampler) == -(-sum(-(-counts // 4)) // 8)
     seen = np.bincount(sampler(0), minlength=len(labels))
@@ -59,7 +59,8 @@ def test_the_giant_shows_other_images_in_other_epochs():
     labels = np.repeat(np.arange(7), SETS["one giant"][0])
     sampler = IdentityBatchSampler(labels, 3, 4)
     epochs = [set(sampler(epoch)) for epoch in range(30)]
-    assert len(epochs[0]) < 200 and len(set.union(*epochs)) == len(labels)
+    assert len(epochs[0]) < 200
+    assert len(set.union(*epochs)) == len(labels)
 
 
 def test_people_meet_whom_they_meet_by_chance():
@@ -78,11 +79,12 @@ def test_people_meet_whom_they_meet_by_chance():
 
 
 def test_order_is_a_function_of_seed_and_epoch():
-    labels = labelled(SETS["staircase"][0])
+    labels = labeled(SETS["staircase"][0])
     sampler, again = (IdentityBatchSampler(labels, 11, 5, seed=1) for _ in range(2))
     list(sampler), list(sampler)
     assert (sampler(1) == again(1)).all()
-    assert (sampler(1) != sampler(2)).any() and (sampler(1) != IdentityBatchSampler(labels, 11, 5, seed=2)(1)).any()
+    assert (sampler(1) != sampler(2)).any()
+    assert (sampler(1) != IdentityBatchSampler(labels, 11, 5, seed=2)(1)).any()
     whole = list(sampler.epoch(4))
     for start in (0, 1, 7, len(whole)):
         assert list(again.epoch(4, start)) == whole[start:]
@@ -91,7 +93,7 @@ def test_order_is_a_function_of_seed_and_epoch():
 
 
 def test_ranks_share_the_batches_of_an_epoch():
-    labels = labelled(SETS["staircase"][0])
+    labels = labeled(SETS["staircase"][0])
     ranks = [IdentityBatchSampler(labels, 11, 5, seed=1, rank=rank, num_ranks=3) for rank in range(3)]
     together = np.stack([list(each.epoch(2)) for each in ranks], axis=1)
     assert together.shape == (len(ranks[0]), 3, 55)
@@ -130,7 +132,7 @@ def test_gluons_loader_takes_it(records):
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    ("arguments", "words"),
     [
         (([0, 1, 1], 3, 2), "P=3 people a batch are more than the 2 people"),
         (([0, 1], 2, 1), "K=1 of an IdentityBatchSampler must be a whole number of at least 2"),

@@ -21,7 +21,7 @@ def dataset(tmp_path_factory):
     return FRTrainRecordDataset("set", root=str(root))
 
 
-@pytest.mark.parametrize("ranks,size,last_batch", [(1, 8, "keep"), (3, 4, "keep"), (4, 7, "discard"), (5, 3, "keep")])
+@pytest.mark.parametrize(("ranks", "size", "last_batch"), [(1, 8, "keep"), (3, 4, "keep"), (4, 7, "discard"), (5, 3, "keep")])
 def test_a_rank_reads_its_own_records_only(dataset, monkeypatch, ranks, size, last_batch):
     asked, read = [], os.pread
 

@@ -48,11 +48,12 @@ def val(made):
 def test_a_picture_is_rgb_of_the_size_asked_for():
     for size in (32, 112, 150):
         picture = render(3, 4, size=size)
-        assert picture.shape == (size, size, 3) and picture.dtype == np.uint8
+        assert picture.shape == (size, size, 3)
+        assert picture.dtype == np.uint8
         assert picture.std() > 5
 
 
-def test_colours_are_in_the_order_of_rgb():
+def test_colors_are_in_the_order_of_rgb():
     # Nobody is born blue: over many people the middle of the face is redder than blue.
     faces = np.mean([render(i, 0)[60:90, 40:72].reshape(-1, 3).mean(0) for i in range(30)], axis=0)
     assert faces[0] > faces[2] + 20
@@ -75,7 +76,7 @@ def test_identity_image_and_seed_all_matter():
     assert len({digest(picture) for picture in pictures}) == len(pictures)
 
 
-def test_a_person_is_recognised_once_the_conditions_are_averaged_out():
+def test_a_person_is_recognized_once_the_conditions_are_averaged_out():
     people, images = 14, 20
     pictures = np.array([[render(i, k) for k in range(images)] for i in range(people)], dtype=np.float64)
     first, second = (half.reshape(people, -1) for half in (pictures[:, ::2].mean(1), pictures[:, 1::2].mean(1)))
@@ -96,10 +97,12 @@ def test_training_records_are_read_by_mxnet(made):
     reader = mx.recordio.MXIndexedRecordIO(str(made / "train.idx"), str(made / "train.rec"), "r")
     header, payload = mx.recordio.unpack(reader.read_idx(0))
     first, last = (int(number) for number in header.label)
-    assert payload == b"" and (first, last) == (IDENTITIES * IMAGES + 1, IDENTITIES * IMAGES + IDENTITIES + 1)
+    assert payload == b""
+    assert (first, last) == (IDENTITIES * IMAGES + 1, IDENTITIES * IMAGES + IDENTITIES + 1)
     for key in range(1, first):
         header, payload = mx.recordio.unpack(reader.read_idx(key))
-        assert header.flag == 0 and header.label == (key - 1) // IMAGES
+        assert header.flag == 0
+        assert header.label == (key - 1) // IMAGES
         assert np.array_equal(decoded(payload), render((key - 1) // IMAGES, (key - 1) % IMAGES, seed=SEED))
 
 
@@ -121,7 +124,8 @@ def test_pairs_are_of_people_that_training_does_not_hold(val):
 def test_every_fold_holds_same_then_different(val):
     _, issame = val
     half = PAIRS // 20
-    assert len(issame) == PAIRS and all(type(flag) is bool for flag in issame)
+    assert len(issame) == PAIRS
+    assert all(type(flag) is bool for flag in issame)
     for _, held in KFold(10, shuffle=False).split(issame):
         assert [issame[i] for i in held] == [True] * half + [False] * half
 
@@ -179,7 +183,8 @@ def test_killed_in_the_middle_it_leaves_no_set_and_no_process(tmp_path):
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert written >= 50_000 and len(workers) == 2
+    assert written >= 50_000
+    assert len(workers) == 2
     assert children_named(tmp_path) == []
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive

@@ -7,7 +7,7 @@ from mxnet.gluon import nn
 
 
 def enliven(net, image_size=(112, 112), seed=0):
-    """Initialise a network with random scales, shifts and slopes, and the running statistics that belong to them."""
+    """Initialize a network with random scales, shifts and slopes, and the running statistics that belong to them."""
     rng = np.random.RandomState(seed)
     mx.random.seed(seed)
     net.initialize(mx.init.Xavier())

@@ -30,7 +30,7 @@ def net():
 
 @pytest.fixture
 def embedder(net):
-    return Embedder(net, Card(image_size=SIZE), detector=Centre())
+    return Embedder(net, Card(image_size=SIZE), detector=Center())
 
 
 def content(path):
@@ -38,7 +38,7 @@ def content(path):
         return file.read()
 
 
-class Centre:
+class Center:
     """Finds one face, upright in the middle, on whatever has a bright pixel."""
 
     def detect(self, image):
@@ -70,7 +70,8 @@ def test_one_or_many_files_bytes_or_arrays_are_the_same(embedder, net, tmp_path)
     ]
     for each in many:
         got = embedder(each)
-        assert got.shape == (3, 6) and got.dtype == np.float32
+        assert got.shape == (3, 6)
+        assert got.dtype == np.float32
         np.testing.assert_allclose(got, wanted, atol=1e-5)
     for one in (images[1], paths[1], content(paths[1]), nd.array(images[1], dtype="uint8")):
         got = embedder(one)
@@ -129,7 +130,9 @@ def test_unusable_files_are_left_out_by_name_and_the_rest_is_embedded(embedder, 
     assert {os.path.basename(each) for each in left_out} == {"text.jpg", "empty.jpg", "half.jpg"}
     assert all(path in reason for path, reason in left_out.items())
     nothing, kept, left_out = small.files([str(tmp_path / "text.jpg")])
-    assert nothing.shape == (0, 6) and not kept and left_out
+    assert nothing.shape == (0, 6)
+    assert not kept
+    assert left_out
 
 
 def test_similarity_of_images_and_embeddings(embedder):
@@ -175,7 +178,8 @@ def test_files_of_embeddings(tmp_path):
     write_embeddings(path, rows, ["a'b.jpg", "人.jpg"], Card(network="x", trained_on="y"))
     embeddings, files, card = read_embeddings(path)
     np.testing.assert_array_equal(embeddings, rows)
-    assert files == ["a'b.jpg", "人.jpg"] and card.trained_on == "y"
+    assert files == ["a'b.jpg", "人.jpg"]
+    assert card.trained_on == "y"
     (tmp_path / "cut.npz").write_bytes(content(path)[:200])
     np.savez(str(tmp_path / "other.npz"), embeddings=rows)
     np.savez(str(tmp_path / "pickle.npz"), embeddings=rows, files=np.array([object()]), card=np.array("{}"))
@@ -202,6 +206,9 @@ def test_a_verdict_says_what_each_threshold_means(net):
     assert [each["accepted"] for each in verdict.thresholds] == [True, False]
     lines = str(verdict).splitlines()
     assert lines[0].startswith(f"similarity {similarity:.4f} (mine)")
-    assert lines[1].startswith("same person") and "1 of 10 pairs" in lines[1]
-    assert lines[2].startswith("not the same person") and "1 of 1,000 pairs" in lines[2] and "lfw" in lines[2]
+    assert lines[1].startswith("same person")
+    assert "1 of 10 pairs" in lines[1]
+    assert lines[2].startswith("not the same person")
+    assert "1 of 1,000 pairs" in lines[2]
+    assert "lfw" in lines[2]
     json.dumps(verdict.to_dict())

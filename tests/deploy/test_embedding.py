@@ -40,7 +40,7 @@ def by_hand(net, image, flip):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-@pytest.mark.parametrize("devices, batch_size", [(1, 4), (2, 4), (2, 3), (1, 64), (3, 5)])
+@pytest.mark.parametrize(("devices", "batch_size"), [(1, 4), (2, 4), (2, 3), (1, 64), (3, 5)])
 def test_embeddings_are_those_of_single_images_whatever_the_batches(devices, batch_size, flip):
     contexts = [mx.cpu(i) for i in range(devices)]
     net = network(contexts)
@@ -114,7 +114,8 @@ def test_a_network_comes_back_from_its_folder(tmp_path):
     save_network(net, str(tmp_path), {"network": "lresnet10e_ir", "arguments": arguments})
     again, card = load_network(str(tmp_path))
     np.testing.assert_allclose(embed(again, images), wanted, rtol=1e-5, atol=1e-6)
-    assert card.arguments == arguments and card.embedding_size == 6
+    assert card.arguments == arguments
+    assert card.embedding_size == 6
 
 
 def test_folders_that_hold_no_network_say_so(tmp_path):

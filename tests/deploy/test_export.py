@@ -18,7 +18,7 @@ from gluonfr.deploy.onnx_network import load_onnx
 from gluonfr.deploy.quantize import open_calibration
 from gluonfr.model_zoo import get_model
 
-CARD = Card(network="mobilefacenet", licence="mine", thresholds=[{"far": 0.01, "similarity": 0.3, "measured_on": "lfw"}])
+CARD = Card(network="mobilefacenet", license="mine", thresholds=[{"far": 0.01, "similarity": 0.3, "measured_on": "lfw"}])
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def crops():
     return list(rng.randint(0, 256, (20, 112, 112, 3)).astype(np.uint8))
 
 
-@pytest.mark.parametrize("out, files", [("x.onnx", {"x.onnx"}), ("x", {"x-symbol.json", "x-0000.params"})])
+@pytest.mark.parametrize(("out", "files"), [("x.onnx", {"x.onnx"}), ("x", {"x-symbol.json", "x-0000.params"})])
 def test_files_and_card_appear_and_come_back(tmp_path, net, out, files):
     found = export_network(net, CARD, str(tmp_path / "new" / out))
     assert 0 <= found < 1e-4
@@ -42,14 +42,15 @@ def test_files_and_card_appear_and_come_back(tmp_path, net, out, files):
     np.testing.assert_allclose(embedding(loaded, x), embedding(net, x), atol=1e-4)
     written = json.loads((tmp_path / "new" / "x.card.json").read_text())
     assert (written["output"], written["embedding_size"], written["mean"], written["std"]) == ("embedding", 16, 0.0, 255.0)
-    assert card.thresholds == CARD.thresholds and card.licence == "mine"
+    assert card.thresholds == CARD.thresholds
+    assert card.license == "mine"
 
 
 def test_the_card_says_what_the_export_takes_not_what_the_original_took(tmp_path, net):
     card = export_onnx(
-        net, str(tmp_path / "x.onnx"), card=Card(colour="BGR", mean=127.5, std=128.0, output="fc1", sha256="a" * 64)
+        net, str(tmp_path / "x.onnx"), card=Card(color="BGR", mean=127.5, std=128.0, output="fc1", sha256="a" * 64)
     )
-    assert (card.colour, card.mean, card.std, card.output, card.sha256) == ("RGB", 0.0, 255.0, "embedding", "")
+    assert (card.color, card.mean, card.std, card.output, card.sha256) == ("RGB", 0.0, 255.0, "embedding", "")
 
 
 def test_symbol_and_model_of_one_name_share_their_card(tmp_path, net):
@@ -67,7 +68,8 @@ def test_module_and_executor_run_the_symbol(tmp_path, net, batch):
     wanted = embedding(net, x)
     symbol, arguments, auxiliary = mx.model.load_checkpoint(prefix, 0)
     assert symbol.list_outputs() == ["embedding_output"]
-    assert set(symbol.list_arguments()) == {"data", *arguments} and set(symbol.list_auxiliary_states()) == set(auxiliary)
+    assert set(symbol.list_arguments()) == {"data", *arguments}
+    assert set(symbol.list_auxiliary_states()) == set(auxiliary)
     assert '"prelu"' in symbol.tojson()
     executor = symbol.bind(mx.cpu(), {**arguments, "data": nd.array(x)}, aux_states=auxiliary, grad_req="null")
     np.testing.assert_allclose(executor.forward()[0].asnumpy(), wanted, atol=1e-4)
@@ -90,7 +92,8 @@ def test_a_file_that_differs_is_not_left_behind(tmp_path, net, monkeypatch):
         for out in ("x.onnx", "x"):
             with pytest.raises(GluonFRError, match=f"differs from the original {words}"):
                 export_network(net, CARD, str(tmp_path / out))
-    assert os.listdir(tmp_path) == ["x.card.json"] and before.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.card.json"]
+    assert before.read_text() == "old"
 
 
 def test_differences_are_absolute_up_to_one_and_relative_beyond():
@@ -135,11 +138,10 @@ def test_int8(tmp_path, net, crops):
     assert export_network(net, CARD, small, dtype="int8", calibration=crops) < 0.5
     assert os.path.getsize(small) < 0.5 * os.path.getsize(whole)
     loaded, card = load_onnx(small)
-    assert (card.extra["dtype"], card.licence) == ("int8", "mine")
+    assert (card.extra["dtype"], card.license) == ("int8", "mine")
     operators = {each.op_type for each in onnx.load(small).graph.node}
-    assert {"QuantizeLinear", "DequantizeLinear"} <= operators and "BatchNormalization" not in operators - {
-        "BatchNormalization"
-    }
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    assert "BatchNormalization" not in operators - {"BatchNormalization"}
     x = np.stack(crops[:6]).transpose(0, 3, 1, 2).astype(np.float32) / 255
     a, b = loaded.run(x), embedding(net, x)
     cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
@@ -151,7 +153,7 @@ def test_int8(tmp_path, net, crops):
 
 
 @pytest.mark.parametrize(
-    "out, options, words",
+    ("out", "options", "words"),
     [
         ("x", {"format": "onnx"}, "ends in .onnx"),
         ("x.onnx", {"format": "symbol"}, "ends in .onnx"),
@@ -168,7 +170,8 @@ def test_wrong_arguments_and_places(tmp_path, net, out, options, words):
     (tmp_path / "file").write_text("")
     with pytest.raises(GluonFRError, match=words):
         export_network(net, CARD, str(tmp_path / out), **options)
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder.onnx"] and not os.listdir(tmp_path / "folder.onnx")
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.onnx"]
+    assert not os.listdir(tmp_path / "folder.onnx")
 
 
 def test_faces_for_calibration_come_from_both_kinds_of_sets(faces):
@@ -179,7 +182,8 @@ def test_faces_for_calibration_come_from_both_kinds_of_sets(faces):
     ):
         drawn = open_calibration(name, root)
         assert len(drawn) == (20 if name.endswith(".bin") else 256)
-        assert drawn[0].shape == (112, 112, 3) and drawn[0].dtype == np.uint8
+        assert drawn[0].shape == (112, 112, 3)
+        assert drawn[0].dtype == np.uint8
 
 
 @pytest.mark.parametrize("sizes", [(), [(32, 24)] * 20, [(32, 32)] * 19 + [(32, 24)]])

@@ -17,7 +17,7 @@ from gluonfr.nn import PReLU
 
 
 def shaken(net, size, seed=0):
-    """Initialised, with slopes on both sides of 0 and 1 and running statistics that a lost BatchNorm would show."""
+    """Initialized, with slopes on both sides of 0 and 1 and running statistics that a lost BatchNorm would show."""
     mx.random.seed(seed)
     net.initialize(mx.init.Xavier())
     net(nd.zeros((1, 3, *size)))
@@ -65,7 +65,7 @@ def images(count, size, seed=1):
 
 
 @pytest.mark.parametrize(
-    "name, arguments, size",
+    ("name", "arguments", "size"),
     [
         ("mobilefacenet", {"width": 0.25, "embedding_size": 16}, (112, 112)),
         ("lresnet10e_ir", {"channels": (8, 8, 8, 16, 16), "embedding_size": 8, "stem_stride": 2}, (64, 64)),
@@ -175,7 +175,7 @@ class Norms(HybridBlock):
     def hybrid_forward(self, F, x):
         x = self.norms[0](self.bare(x))
         y = self.conv(x)
-        # The convolution's own output goes on besides the normalised one.
+        # The convolution's own output goes on besides the normalized one.
         x = self.norms[1](y) + F.relu(y)
         return self.norms[3](self.dense(self.norms[2](F.relu(x))))
 

@@ -49,7 +49,8 @@ def test_folders_and_stored_models(net, tmp_path):
     for model in (str(folder), "mine", None):
         got, card = load_model(model, root=store)
         np.testing.assert_allclose(got(images()).asnumpy(), wanted, atol=1e-5)
-        assert card.image_size == (32, 32) and card.embedding_size == 6
+        assert card.image_size == (32, 32)
+        assert card.embedding_size == 6
     shutil.copytree(folder, tmp_path / "store" / "other")
     with pytest.raises(GluonFRError, match="mine, other are stored.*say which"):
         load_model(None, root=store)
@@ -83,7 +84,7 @@ def test_a_graph_with_a_card_gets_the_pixels_that_the_card_says(tmp_path):
             {"mean": [10, 20, 30], "std": [1, 2, 4]},
             (pixels - np.reshape([10, 20, 30], (3, 1, 1))) / np.reshape([1, 2, 4], (3, 1, 1)),
         ),
-        ({"colour": "BGR", "mean": [10, 20, 30]}, (pixels[:, ::-1] - np.reshape([10, 20, 30], (3, 1, 1))) / 255),
+        ({"color": "BGR", "mean": [10, 20, 30]}, (pixels[:, ::-1] - np.reshape([10, 20, 30], (3, 1, 1))) / 255),
     ]
     for entries, wanted in cases:
         Card.from_dict({"image_size": [8, 8], **entries}).write(str(tmp_path / "graph.card.json"))
@@ -127,7 +128,7 @@ def test_cards_that_cannot_be_are_refused_by_entry(tmp_path):
         ({"image_size": [112]}, "image_size"),
         ({"image_size": "112"}, "image_size"),
         ({"distance": "manhattan"}, "distance"),
-        ({"colour": "HSV"}, "colour"),
+        ({"color": "HSV"}, "color"),
         ({"std": 0}, "std"),
         ({"mean": [1, 2]}, "mean"),
         ({"embedding_size": 1.5}, "embedding_size"),
@@ -141,4 +142,6 @@ def test_cards_that_cannot_be_are_refused_by_entry(tmp_path):
             Card.read(str(path))
     card = Card.from_dict({"network": "x", "image_size": [96, 112], "note": "kept"})
     card.write(str(path))
-    assert Card.read(str(path)) == card and card.image_size == (96, 112) and card.extra == {"note": "kept"}
+    assert Card.read(str(path)) == card
+    assert card.image_size == (96, 112)
+    assert card.extra == {"note": "kept"}

@@ -123,7 +123,7 @@ OPERATORS = {
     },
     "nearest": lambda F, x: F.UpSampling(x, scale=3, sample_type="nearest"),
     "bilinear_corners": lambda F, x: F.contrib.BilinearResize2D(x, height=13, width=5),
-    "bilinear_centres": lambda F, x: F.contrib.BilinearResize2D(x, height=13, width=5, align_corners=False),
+    "bilinear_centers": lambda F, x: F.contrib.BilinearResize2D(x, height=13, width=5, align_corners=False),
     "bilinear_scale": lambda F, x: F.contrib.BilinearResize2D(x, scale_height=1.5, scale_width=0.5),
     # In float32, 7 / 3 times 3 is 7; exactly it is less, and 6 when rounded down.
     "bilinear_thirds": lambda F, x: F.contrib.BilinearResize2D(
@@ -250,7 +250,7 @@ def test_every_network_of_the_zoo(name):
 
 def test_the_model_says_what_it_is():
     net = enliven(get_model("mobilefacenet", embedding_size=16, width=0.25))
-    card = Card(network="mobilefacenet", licence="mine", extra={"note": "Ω"})
+    card = Card(network="mobilefacenet", license="mine", extra={"note": "Ω"})
     model = onnx_model(net, (112, 112), card)
     assert (model.opset_import[0].version, model.ir_version) == (13, 8)
     (data,), (out,) = model.graph.input, model.graph.output
@@ -259,7 +259,8 @@ def test_the_model_says_what_it_is():
     assert json.loads({each.key: each.value for each in model.metadata_props}[CARD_ENTRY]) == card.to_dict()
     assert "RGB in [0, 1]" in model.doc_string
     operators = {node.op_type for node in model.graph.node}
-    assert "PRelu" in operators and "Dropout" not in operators
+    assert "PRelu" in operators
+    assert "Dropout" not in operators
     onnx.checker.check_model(model, full_check=True)
 
 
@@ -285,7 +286,7 @@ def test_what_cannot_be_exported_is_named():
         onnx_model(Operator(lambda F, x: F.Pooling(x, kernel=(2, 2), pool_type="sum")), (6, 8), Card())
     with pytest.raises(GluonFRError, match=r"Operator gives \(1, 'N'\) instead of one embedding"):
         onnx_model(Operator(lambda F, x: F.reshape(x, shape=(1, -1))), (6, 8), Card())
-    with pytest.raises(GluonFRError, match="not initialised"):
+    with pytest.raises(GluonFRError, match="not initialized"):
         onnx_model(get_model("mobilefacenet"), (112, 112), Card())
     with pytest.raises(GluonFRError, match="Sequential is no Gluon graph"):
         onnx_model(nn.Sequential(), (112, 112), Card())

@@ -19,7 +19,7 @@ SIZE = (4, 6)
 
 
 def foreign(path, shape=("N", 3, *SIZE), kind=TensorProto.FLOAT, outputs=("fc1",), reshape=None, extra_input=False, channel=1):
-    """A model whose embedding is every second number of what it is given, so that wrong colours, scales or rows show."""
+    """A model whose embedding is every second number of what it is given, so that wrong colors, scales or rows show."""
     inputs = [helper.make_tensor_value_info("input.1", kind, shape)]
     inputs += [helper.make_tensor_value_info("scale", kind, ("N", 1))] * extra_input
     nodes = [helper.make_node("Flatten", ["input.1"], ["flat"], axis=1)]
@@ -41,8 +41,8 @@ def foreign(path, shape=("N", 3, *SIZE), kind=TensorProto.FLOAT, outputs=("fc1",
     return str(path)
 
 
-def by_hand(x, colour="RGB", mean=0.0, std=255.0):
-    x = x[:, ::-1] if colour == "BGR" else x
+def by_hand(x, color="RGB", mean=0.0, std=255.0):
+    x = x[:, ::-1] if color == "BGR" else x
     x = (x * 255 - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
     return x.reshape(len(x), 72)[:, ::2]
 
@@ -56,8 +56,8 @@ def card(**kwargs):
     [
         {},
         {"mean": 127.5, "std": 128.0},
-        {"colour": "BGR", "mean": 127.5, "std": 127.5},
-        {"colour": "BGR", "mean": [10.0, 20.0, 30.0], "std": [1.0, 2.0, 4.0]},
+        {"color": "BGR", "mean": 127.5, "std": 127.5},
+        {"color": "BGR", "mean": [10.0, 20.0, 30.0], "std": [1.0, 2.0, 4.0]},
     ],
 )
 def test_images_become_what_the_model_was_trained_on(tmp_path, settings):
@@ -65,7 +65,8 @@ def test_images_become_what_the_model_was_trained_on(tmp_path, settings):
     x = images(3, SIZE)
     np.testing.assert_allclose(net.run(x), by_hand(x, **settings), rtol=1e-5, atol=1e-4)
     out = net(nd.array(x))
-    assert isinstance(out, nd.NDArray) and out.dtype == np.float32
+    assert isinstance(out, nd.NDArray)
+    assert out.dtype == np.float32
     np.testing.assert_array_equal(out.asnumpy(), net.run(x))
     assert net.embedding_size == net.card.embedding_size == 36
 
@@ -111,10 +112,10 @@ def test_which_output_is_the_embedding(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    ("options", "words"),
     [
         ({"shape": ("N", *SIZE, 3)}, "channels last"),
-        ({"shape": ("N", 1, *SIZE)}, r"\(N, 3, H, W\); give a network for colour"),
+        ({"shape": ("N", 1, *SIZE)}, r"\(N, 3, H, W\); give a network for color"),
         ({"shape": ("N", 72)}, "not a batch of images"),
         ({"kind": TensorProto.INT64}, "is int64 .*not a batch of images"),
         ({"shape": ("N", 3, 8, 8)}, "its card says 4x6; correct image_size"),
@@ -125,7 +126,8 @@ def test_which_output_is_the_embedding(tmp_path):
 def test_models_of_something_else_are_refused(tmp_path, options, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         OnnxNetwork(foreign(tmp_path / "x.onnx", **options), card())
-    assert "\n" not in str(caught.value) and "x.onnx" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "x.onnx" in str(caught.value)
 
 
 def test_files_that_are_no_model(tmp_path):
@@ -157,13 +159,13 @@ def test_other_images_than_the_cards_are_refused(tmp_path):
 
 def test_scaling_is_never_guessed(tmp_path):
     path = foreign(tmp_path / "x.onnx")
-    with pytest.raises(GluonFRError, match="write .*x.card.json with colour, mean and std") as caught:
+    with pytest.raises(GluonFRError, match="write .*x.card.json with color, mean and std") as caught:
         load_onnx(path)
     # What the message shows is a card that works.
     example = json.loads(str(caught.value).split("such as ")[1][:-1])
     beside = tmp_path / "x.card.json"
     beside.write_text(json.dumps({"mean": 127.5}))
-    with pytest.raises(GluonFRError, match="lacks colour, std"):
+    with pytest.raises(GluonFRError, match="lacks color, std"):
         load_onnx(path)
     beside.write_text(json.dumps({**example, "image_size": list(SIZE)}))
     net, found = load_onnx(path)
@@ -180,17 +182,17 @@ def test_scaling_is_never_guessed(tmp_path):
     beside.write_text(json.dumps({**example, "image_size": list(SIZE), "sha256": "0" * 64}))
     with pytest.raises(GluonFRError, match="damaged"):
         load_onnx(path)
-    given, _ = load_onnx(path, card(colour="BGR"))
+    given, _ = load_onnx(path, card(color="BGR"))
     np.testing.assert_allclose(given.run(x), by_hand(x, "BGR"), rtol=1e-5, atol=1e-5)
 
 
 def test_our_own_models_need_nothing_beside(tmp_path):
     net = enliven(get_model("mobilefacenet", embedding_size=16, width=0.25))
     path = str(tmp_path / "own.onnx")
-    export_onnx(net, path, card=Card(network="mobilefacenet", licence="mine"))
+    export_onnx(net, path, card=Card(network="mobilefacenet", license="mine"))
     (tmp_path / "own.card.json").unlink()
     loaded, found = load_onnx(path)
-    assert (found.licence, found.network, found.embedding_size) == ("mine", "mobilefacenet", 16)
+    assert (found.license, found.network, found.embedding_size) == ("mine", "mobilefacenet", 16)
     x = images(5)
     np.testing.assert_allclose(loaded.run(x), embedding(net, x), atol=1e-4)
     crops = list((x.transpose(0, 2, 3, 1) * 255).astype(np.uint8))

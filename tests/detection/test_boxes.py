@@ -61,10 +61,13 @@ def test_cut_boxes_pads_with_black():
     image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     boxes = np.array([[2, 1, 6, 5], [-2, -2, 2, 2], [6, 4, 10, 8], [-9, -9, -5, -5], [20, 20, 24, 24]], np.float32)
     crops = cut_boxes(image, boxes, 4)
-    assert crops.dtype == np.float32 and crops.shape == (5, 3, 4, 4)
+    assert crops.dtype == np.float32
+    assert crops.shape == (5, 3, 4, 4)
     assert np.array_equal(crops[0], image[1:5, 2:6].transpose(2, 0, 1))
-    assert np.array_equal(crops[1, :, 2:, 2:], image[:2, :2].transpose(2, 0, 1)) and not crops[1, :, :2].any()
-    assert np.array_equal(crops[2, :, :2, :2], image[4:, 6:].transpose(2, 0, 1)) and not crops[2, :, :, 2:].any()
+    assert np.array_equal(crops[1, :, 2:, 2:], image[:2, :2].transpose(2, 0, 1))
+    assert not crops[1, :, :2].any()
+    assert np.array_equal(crops[2, :, :2, :2], image[4:, 6:].transpose(2, 0, 1))
+    assert not crops[2, :, :, 2:].any()
     assert not crops[3:].any()
 
 
@@ -75,22 +78,26 @@ def test_pyramid_holds_every_size_apart():
     canvas, places = pyramid(image, scales)
     seen = np.zeros(canvas.shape[:2], int)
     for scale, (left, top, width, height) in zip(scales, places):
-        assert left % 2 == 0 and top % 2 == 0
+        assert left % 2 == 0
+        assert top % 2 == 0
         assert (width, height) == (np.ceil(403 * scale), np.ceil(300 * scale))
         seen[top : top + height, left : left + width] += 1
         part = canvas[top : top + height, left : left + width].astype(float)
         # Pixel (row, column) shows the image around its own share of the sides.
         at_x = (np.arange(width) + 0.5) * 403 / width - 0.5
         at_y = (np.arange(height) + 0.5) * 300 / height - 0.5
-        assert np.abs(part[..., 0] - at_x * 0.6).max() < 2.5 and np.abs(part[..., 1] - at_y[:, None] * 0.8).max() < 2.5
-    assert seen.max() == 1 and not canvas[seen == 0].any()
+        assert np.abs(part[..., 0] - at_x * 0.6).max() < 2.5
+        assert np.abs(part[..., 1] - at_y[:, None] * 0.8).max() < 2.5
+    assert seen.max() == 1
+    assert not canvas[seen == 0].any()
     assert (seen > 0).mean() > 0.7
     # Few shapes in all, and none larger than it must be.
     assert canvas.shape[0] % 64 == canvas.shape[1] % 64 == 0
-    assert seen[-64:].any() and seen[:, -64:].any()
+    assert seen[-64:].any()
+    assert seen[:, -64:].any()
 
 
-@pytest.mark.parametrize("height, width", [(150, 201), (97, 64), (40, 41)])
+@pytest.mark.parametrize(("height", "width"), [(150, 201), (97, 64), (40, 41)])
 def test_sizes_on_one_canvas_do_not_see_each_other(height, width):
     mx.random.seed(0)
     net = PNet()
@@ -112,11 +119,14 @@ def test_sizes_on_one_canvas_do_not_see_each_other(height, width):
 def test_places_in_a_shrunk_photo_return_to_the_photo():
     photo = np.zeros((300, 600, 3), np.uint8)
     small, ratio = shrink_photo(photo, 20_000)
-    assert small.shape == (100, 200, 3) and ratio.tolist() == [3, 3]
-    # The first pixel of the small photo is the first three of the photo: edges 0 to 3, centre 1.
+    assert small.shape == (100, 200, 3)
+    assert ratio.tolist() == [3, 3]
+    # The first pixel of the small photo is the first three of the photo: edges 0 to 3, center 1.
     box, landmarks = np.array([[0, 0, 1, 1]], np.float32), np.full((1, 5, 2), 0.5, np.float32)
     boxes, _, landmarks = in_photo((box, np.ones(1), landmarks), ratio)
-    assert boxes.tolist() == [[0, 0, 3, 3]] and (landmarks == 1).all()
+    assert boxes.tolist() == [[0, 0, 3, 3]]
+    assert (landmarks == 1).all()
     assert shrink_photo(photo, 180_000)[0] is photo
     wide, ratio = shrink_photo(np.zeros((2, 5000, 3), np.uint8), 100)
-    assert wide.shape == (1, 500, 3) and ratio.tolist() == [10, 2]
+    assert wide.shape == (1, 500, 3)
+    assert ratio.tolist() == [10, 2]

@@ -25,29 +25,36 @@ def in_order(landmarks):
 
 def check_result(boxes, scores, landmarks):
     n = len(boxes)
-    assert boxes.shape == (n, 4) and scores.shape == (n,) and landmarks.shape == (n, 5, 2)
+    assert boxes.shape == (n, 4)
+    assert scores.shape == (n,)
+    assert landmarks.shape == (n, 5, 2)
     assert boxes.dtype == scores.dtype == landmarks.dtype == np.float32
-    assert (np.diff(scores) <= 0).all() and ((scores > 0) & (scores <= 1)).all()
+    assert (np.diff(scores) <= 0).all()
+    assert ((scores > 0) & (scores <= 1)).all()
     assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
 def match(boxes, others):
-    """For each box the other one whose centre is nearest, and whether it is within a fifth of the box's width."""
-    centres, there = ((each[:, :2] + each[:, 2:]) / 2 for each in (boxes, others))
-    away = np.linalg.norm(centres[:, None] - there, axis=2)
+    """For each box the other one whose center is nearest, and whether it is within a fifth of the box's width."""
+    centers, there = ((each[:, :2] + each[:, 2:]) / 2 for each in (boxes, others))
+    away = np.linalg.norm(centers[:, None] - there, axis=2)
     return away.argmin(1), away.min(1) < 0.2 * (boxes[:, 2] - boxes[:, 0])
 
 
-# Centres of the six faces, by eye.
+# Centers of the six faces, by eye.
 GROUP = np.array([[955, 130], [517, 335], [790, 408], [110, 332], [319, 212], [1179, 337]])
 
 
 def test_six_people(detector, group):
     boxes, scores, landmarks = detector.detect(group)
     check_result(boxes, scores, landmarks)
-    assert len(boxes) == 6 and scores.min() > 0.95 and all(in_order(each) for each in landmarks)
+    assert len(boxes) == 6
+    assert scores.min() > 0.95
+    assert all(in_order(each) for each in landmarks)
     inside = (GROUP[:, None] > boxes[:, :2]) & (GROUP[:, None] < boxes[:, 2:])
-    assert inside.all(2).sum() == 6 and inside.all(2).any(1).all() and inside.all(2).any(0).all()
+    assert inside.all(2).sum() == 6
+    assert inside.all(2).any(1).all()
+    assert inside.all(2).any(0).all()
     within = (landmarks > boxes[:, None, :2]) & (landmarks < boxes[:, None, 2:])
     assert within.mean() > 0.95
 
@@ -61,7 +68,8 @@ def test_the_two_methods_agree(faces, group):
     weights = os.path.join(faces, "weights")
     first, second = (get_detector(name, weights=weights).detect(group) for name in ("mtcnn", "retinaface"))
     nearest, close = match(first[0], second[0])
-    assert close.all() and len(set(nearest)) == 6
+    assert close.all()
+    assert len(set(nearest)) == 6
     eyes = np.linalg.norm(second[2][:, 0] - second[2][:, 1], axis=1)[nearest]
     assert (np.linalg.norm(first[2] - second[2][nearest], axis=2).mean(1) / eyes).mean() < 0.13
 
@@ -89,7 +97,8 @@ def test_the_same_people_in_another_picture(detector, group, name):
     eyes = np.linalg.norm(expected[:, 0] - expected[:, 1], axis=1)
     away = np.linalg.norm(expected[:, None] - found, axis=3).mean(2)
     assert sorted(away.argmin(1)) == list(range(6))
-    assert (away.min(1) / eyes).mean() < 0.17 and (away.min(1) / eyes).max() < 0.3
+    assert (away.min(1) / eyes).mean() < 0.17
+    assert (away.min(1) / eyes).max() < 0.3
 
 
 def test_panorama(detector, group):
@@ -98,7 +107,8 @@ def test_panorama(detector, group):
     check_result(boxes, scores, landmarks)
     # The faces of the lower rows lie whole in the strip: in pixels of the panorama.
     nearest, close = match(detector.detect(group)[0] * (20000 / 1280) - (0, 3000, 0, 3000), boxes)
-    assert close.sum() >= 4 and boxes[:, 2].max() > 15000
+    assert close.sum() >= 4
+    assert boxes[:, 2].max() > 15000
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (11, 11), (12, 12), (13, 400), (1, 5000), (5000, 3), (300, 300)])
@@ -135,7 +145,7 @@ def test_photos_that_are_none(detector, image):
 
 
 @pytest.mark.parametrize(
-    "name, options, word",
+    ("name", "options", "word"),
     [
         ("mtcn", {}, "did you mean 'mtcnn'"),
         (7, {}, "detector is asked for by its name"),
@@ -193,6 +203,8 @@ def test_people_are_found_and_their_crops_fit_the_template(faces, detector):
             found = again[2][choose_face(again[0], again[1], (112, 112))[0]]
             offsets.append(found - TEMPLATE)
             repeats.append(np.linalg.norm(found - (marks @ transform[:, :2].T + transform[:, 2]), axis=1).mean())
-    assert len(photos) == 168 and len(offsets) >= 165
+    assert len(photos) == 168
+    assert len(offsets) >= 165
     assert np.linalg.norm(np.mean(offsets, 0), axis=1).max() < worst
-    assert np.linalg.norm(offsets, axis=2).mean() < single and np.mean(repeats) < repeated
+    assert np.linalg.norm(offsets, axis=2).mean() < single
+    assert np.mean(repeats) < repeated

@@ -37,7 +37,8 @@ def test_both_sources_give_the_same_networks(faces, package):
 
 def test_reading_imports_neither_the_package_nor_joblib(package):
     load_nets()
-    assert "mtcnn" not in sys.modules and "tensorflow" not in sys.modules
+    assert "mtcnn" not in sys.modules
+    assert "tensorflow" not in sys.modules
 
 
 def published(faces, number, image):
@@ -55,7 +56,7 @@ def published(faces, number, image):
     return {each.shape[1]: each.asnumpy() for each in net(*given)}
 
 
-@pytest.mark.parametrize("number, side", [(1, 12), (1, 61), (1, 64), (2, 24), (3, 48)])
+@pytest.mark.parametrize(("number", "side"), [(1, 12), (1, 61), (1, 64), (2, 24), (3, 48)])
 @pytest.mark.filterwarnings("ignore:Cannot decide type")
 def test_networks_are_the_published_ones(faces, number, side):
     image = np.random.RandomState(number).randint(0, 256, (3, 3, side, side)).astype(np.float32)
@@ -76,7 +77,8 @@ def test_files_of_the_package_equal_joblib_s_reading(package):
     for name in ("pnet", "rnet", "onet"):
         path = os.path.join(package, name + ".lz4")
         mine, theirs = read_arrays(path), joblib.load(path)
-        assert len(mine) == len(theirs) and all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(mine, theirs))
+        assert len(mine) == len(theirs)
+        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(mine, theirs))
 
 
 class Hostile:
@@ -89,7 +91,7 @@ def bare_pickle(content):
 
 
 @pytest.mark.parametrize(
-    "content, word",
+    ("content", "word"),
     [
         (bare_pickle(Hostile()), "posix.mkdir"),
         (bare_pickle([Hostile()]), "posix.mkdir"),
@@ -111,7 +113,8 @@ def test_files_that_want_more_than_arrays(tmp_path, content, word):
         return
     with pytest.raises(GluonFRError, match=word) as caught:
         read_arrays(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert not os.path.exists("/tmp/gluonfr-was-here")
 
 
@@ -194,4 +197,5 @@ def test_the_stream_is_read_to_its_last_array(package):
     with open(os.path.join(package, "onet.lz4"), "rb") as file:
         buffer.write(lz4.decompress(file.read()))
     arrays = read_arrays(os.path.join(package, "onet.lz4"))
-    assert sum(each.nbytes for each in arrays) > 0.99 * len(buffer.getvalue()) and len(arrays) == 21
+    assert sum(each.nbytes for each in arrays) > 0.99 * len(buffer.getvalue())
+    assert len(arrays) == 21

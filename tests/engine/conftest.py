@@ -8,13 +8,13 @@ SIZE = 32
 
 
 def picture(identity, number):
-    """An image that a small network tells apart in a few steps: a coloured blob whose place and hue are the identity."""
+    """An image that a small network tells apart in a few steps: a colored blob whose place and hue are the identity."""
     rng = np.random.RandomState(100 * identity + number)
     y, x = np.mgrid[:SIZE, :SIZE]
     angle = 2 * np.pi * identity / 12
     blob = np.exp(-((x - 16 - 9 * np.cos(angle)) ** 2 + (y - 16 - 9 * np.sin(angle)) ** 2) / 30)
-    colour = np.array([np.cos(angle), np.cos(angle + 2), np.cos(angle + 4)]) * 70 + 120
-    image = blob[:, :, None] * colour + rng.normal(0, 12, (SIZE, SIZE, 3)) + rng.uniform(0, 60)
+    color = np.array([np.cos(angle), np.cos(angle + 2), np.cos(angle + 4)]) * 70 + 120
+    image = blob[:, :, None] * color + rng.normal(0, 12, (SIZE, SIZE, 3)) + rng.uniform(0, 60)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -37,7 +37,7 @@ def small_root(tmp_path_factory):
     return str(root)
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_options(small_root, tmp_path):
     """Keyword arguments of TrainOptions for a run of some seconds."""
     return {

@@ -21,7 +21,8 @@ def test_doctor_says_what_is_there(tmp_path, capsys):
     assert (found["cores"], found["gpus"], found["missing"]) == (cores(), mx.context.num_gpus(), [])
     assert status == (0 if found["horovod"]["works"] else 1)
     printed = capsys.readouterr().out
-    assert mx.__version__ in printed and re.search(rf"numpy +{re.escape(np.__version__)}", printed)
+    assert mx.__version__ in printed
+    assert re.search(rf"numpy +{re.escape(np.__version__)}", printed)
 
 
 @pytest.mark.parametrize("cmake", [True, False])
@@ -32,8 +33,11 @@ def test_doctor_says_how_to_build_horovod(monkeypatch, capsys, cmake):
     printed = capsys.readouterr().out
     assert "Horovod does not (mpi_lib is not there)" in printed
     first, second = (line for line in printed.splitlines() if "pip install" in line)
-    assert "setuptools<70" in first and ('"cmake<4"' in first) == (not cmake)
-    assert "HOROVOD_WITH_MXNET=1" in second and "--no-build-isolation" in second and second.endswith("horovod==0.28.1")
+    assert "setuptools<70" in first
+    assert ('"cmake<4"' in first) == (not cmake)
+    assert "HOROVOD_WITH_MXNET=1" in second
+    assert "--no-build-isolation" in second
+    assert second.endswith("horovod==0.28.1")
     assert ("PATH=" in second) == (not cmake)
 
 

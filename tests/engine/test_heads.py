@@ -51,8 +51,10 @@ def test_two_devices_take_the_steps_of_one_with_any_loss(name):
         images, labels = images_of(len(labels), number), nd.array(labels)
         single = one(images, labels)[0].asnumpy()
         parts = [each.asnumpy() for each in two(images, labels)]
-        assert len(parts) == 2 and abs(len(parts[0]) - len(parts[1])) <= 1
-        assert single.shape == labels.shape and np.isfinite(single).all()
+        assert len(parts) == 2
+        assert abs(len(parts[0]) - len(parts[1])) <= 1
+        assert single.shape == labels.shape
+        assert np.isfinite(single).all()
         np.testing.assert_allclose(np.concatenate(parts), single, rtol=1e-4, atol=1e-5)
     a, b = state(one), state(two)
     assert a.keys() == b.keys()
@@ -87,20 +89,26 @@ def test_triplets_hold_every_positive_and_spread_negatives(labels):
 
 
 def test_a_batch_without_positives_or_without_negatives_weighs_nothing():
-    assert (form_triplets([1, 2, 3])[2] == 0).all() and (form_triplets([1, 1, 1])[2] == 0).all()
-    assert (form_triplets([1])[2] == 0).all() and (form_pairs([1])[2] == 0).all()
+    assert (form_triplets([1, 2, 3])[2] == 0).all()
+    assert (form_triplets([1, 1, 1])[2] == 0).all()
+    assert (form_triplets([1])[2] == 0).all()
+    assert (form_pairs([1])[2] == 0).all()
     others, issame, weights = form_pairs([1, 1, 1])
-    assert weights.sum() == 3 and (weights[issame == 0] == 0).all()
+    assert weights.sum() == 3
+    assert (weights[issame == 0] == 0).all()
     others, issame, weights = form_pairs([1, 2, 3])
-    assert weights.sum() == 3 and (weights[issame == 1] == 0).all()
+    assert weights.sum() == 3
+    assert (weights[issame == 1] == 0).all()
 
 
 def test_pairs_are_what_they_are_said_to_be():
     labels = np.array([2, 2, 2, 5, 5, 5, 1, 1, 1])
     others, issame, weights = form_pairs(labels)
-    assert others.shape == (9, 4) and (weights == 0.25).all()
+    assert others.shape == (9, 4)
+    assert (weights == 0.25).all()
     for i in range(9):
-        assert ((labels[others[i]] == labels[i]) == issame[i]).all() and i not in others[i]
+        assert ((labels[others[i]] == labels[i]) == issame[i]).all()
+        assert i not in others[i]
         assert len(set(others[i])) == 4
 
 
@@ -163,7 +171,7 @@ def test_given_triplets_are_those_of_the_batch():
     np.testing.assert_allclose(np.concatenate([each.asnumpy() for each in losses]), wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture()
+@pytest.fixture
 def options(small_options):
     """Without verification, two devices, batches that every loss can take."""
     return dict(small_options, loss_args={}, val=[], batch_size=12, people=4, cpus=2, lr=0.01, clip_norm=1, log_every=1)
@@ -226,7 +234,8 @@ def test_a_resumed_run_has_the_state_of_an_unbroken_one(options, tmp_path, name)
     assert os.listdir(os.path.join(broken["out"], "checkpoints")) == ["step_00000003"]
     train(**broken, resume=True)
     a, b = (stored(each["out"], 7) for each in (whole, broken))
-    assert a.keys() == b.keys() and all((a[key] == b[key]).all() for key in a)
+    assert a.keys() == b.keys()
+    assert all((a[key] == b[key]).all() for key in a)
     start = stored(broken["out"], 6)
     of_loss = [key for key in a if key.startswith("head.loss.")]
     assert bool(of_loss) == (name != "TripletLoss")
@@ -252,7 +261,7 @@ def test_groups_are_said_recorded_and_must_be_the_same_when_resumed(options, cap
         train(**dict(options, people=6, resume=True))
 
 
-@pytest.mark.parametrize("name, rates", [("RingLoss", {"R": (1, 0)}), ("LGMLoss", {"mean": (1, 0), "log_var": (0.1, 0)})])
+@pytest.mark.parametrize(("name", "rates"), [("RingLoss", {"R": (1, 0)}), ("LGMLoss", {"mean": (1, 0), "log_var": (0.1, 0)})])
 def test_the_losss_own_parameters_keep_their_rates(options, name, rates):
     run = Run(TrainOptions(**dict(options, loss=name, classifier_wd_mult=10)))
     optimizer = run.step.trainer._optimizer
@@ -270,13 +279,15 @@ def test_a_loss_on_single_images_keeps_the_shuffled_order(options):
 
 
 def test_people_and_images_follow_from_each_other():
-    assert people_and_images(64) == (16, 4) and people_and_images(256) == (16, 16)
-    assert people_and_images(60, 20) == (20, 3) and people_and_images(60, images=5) == (12, 5)
+    assert people_and_images(64) == (16, 4)
+    assert people_and_images(256) == (16, 16)
+    assert people_and_images(60, 20) == (20, 3)
+    assert people_and_images(60, images=5) == (12, 5)
     assert people_and_images(60, 12, 5) == (12, 5)
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    ("changes", "words"),
     [
         ({"people": None}, "batch of 12 images is not 16 people with 0 images each"),
         ({"people": 5}, "batch of 12 images is not 5 people with 2 images each"),
@@ -292,4 +303,5 @@ def test_people_and_images_follow_from_each_other():
 def test_groups_that_cannot_be_are_refused_in_one_sentence(options, changes, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         train(**{**options, "loss": "TripletLoss", **changes})
-    assert "\n" not in str(caught.value) and not os.path.exists(options["out"])
+    assert "\n" not in str(caught.value)
+    assert not os.path.exists(options["out"])

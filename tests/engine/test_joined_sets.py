@@ -31,11 +31,13 @@ def root(small_root, tmp_path_factory):
 def test_a_run_takes_several_sets(small_options, root):
     options = {**small_options, "root": root, "dataset": "blobs,dots", "val": ["own"], "steps": 4}
     run = Run(TrainOptions(**options))
-    assert run.dataset.num_classes == 8 and len(run.dataset) == 56
+    assert run.dataset.num_classes == 8
+    assert len(run.dataset) == 56
     labels = np.concatenate([labels.asnumpy() for _, labels in run.loader.epoch(0)])
     assert np.bincount(labels.astype(int)).tolist() == [7] * 8
     result = run.train()
-    assert result.steps == 4 and list(result.validation) == ["own"]
+    assert result.steps == 4
+    assert list(result.validation) == ["own"]
 
 
 def test_pairs_are_looked_for_in_each_training_folder_in_turn(root):

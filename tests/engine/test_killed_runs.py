@@ -123,10 +123,13 @@ def test_a_run_killed_at_random_moments_repeats_the_unbroken_one_bit_by_bit(smal
     last = subprocess.run(command(small_options, broken, MODES[mode]), stderr=subprocess.PIPE, text=True)
     assert last.returncode == 0, last.stderr
     print(f"{mode}: {killed} kills, {mid} of them seen in a checkpoint")
-    assert killed == KILLS and (mode != "in a checkpoint" or mid > KILLS // 2)
-    assert losses(whole) == losses(broken) and len(losses(whole)) == STEPS
+    assert killed == KILLS
+    assert mode != "in a checkpoint" or mid > KILLS // 2
+    assert losses(whole) == losses(broken)
+    assert len(losses(whole)) == STEPS
     a, b = everything(whole), everything(broken)
-    assert a.keys() == b.keys() and len(a) > 10
+    assert a.keys() == b.keys()
+    assert len(a) > 10
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
     assert not [name for name in os.listdir(os.path.join(broken, "checkpoints")) if not name.startswith("step_")]
@@ -142,15 +145,15 @@ def test_a_disk_that_is_full_ends_the_run_with_one_sentence_and_the_checkpoint_b
     # From here on no file of this process can grow beyond some bytes, as on a disk without room.
     resource.prlimit(started.pid, resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
     words = started.communicate()[1].splitlines()[-1]
-    assert (
-        started.returncode == 2
-        and "cannot be written (File too large); make room there and run the same command again" in words
-    )
+    assert started.returncode == 2
+    assert "cannot be written (File too large); make room there and run the same command again" in words
     left = os.listdir(os.path.join(broken, "checkpoints"))
-    assert len(left) == 1 and left[0].startswith("step_")
+    assert len(left) == 1
+    assert left[0].startswith("step_")
     assert (
         subprocess.run(command(small_options, broken, ["--keep-checkpoints", "1"]), stderr=subprocess.DEVNULL).returncode == 0
     )
     assert losses(whole) == losses(broken)
     a, b = everything(whole), everything(broken)
-    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+    assert a.keys() == b.keys()
+    assert all((a[name] == b[name]).all() for name in a)

@@ -14,6 +14,9 @@ def test_time_that_is_not_training_does_not_count_though_images_are_waiting_to_b
     with meter.paused():
         time.sleep(1)
     loss, speed = meter.read()
-    assert loss == 3 and 0.2 <= meter.seconds < 0.7 and speed == pytest.approx(3 / meter.seconds)
+    assert loss == 3
+    assert 0.2 <= meter.seconds < 0.7
+    assert speed == pytest.approx(3 / meter.seconds)
     meter.add(1, [nd.array([4]), nd.array([0], ctx=mx.cpu(1))])
-    assert meter.read()[0] == 4 and meter.images == 4
+    assert meter.read()[0] == 4
+    assert meter.images == 4

@@ -35,9 +35,11 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
     rows = read_log(os.path.join(out, "log.jsonl"))
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < 0.5 * losses[0]
-    assert result.steps == 36 and result.images == 12 * 42
+    assert result.steps == 36
+    assert result.images == 12 * 42
     accuracies = [row["val_data/accuracy"] for row in rows if "val_data/accuracy" in row]
-    assert len(accuracies) == 3 and result.validation["val_data"].accuracy == accuracies[-1] > 0.8
+    assert len(accuracies) == 3
+    assert result.validation["val_data"].accuracy == accuracies[-1] > 0.8
     aucs = [row["val_data/auc"] for row in rows if "val_data/auc" in row]
     assert result.best["auc"] == max(aucs)
     assert result.best["accuracy"] == {"val_data": accuracies[aucs.index(max(aucs))]}
@@ -48,10 +50,12 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
         assert json.load(file)["val_data"]["accuracy"] == accuracies[-1]
     # The saved network is the one that was validated: averaged weights, the devices' statistics together, no classifier.
     net, card = load_network(os.path.join(out, "last"))
-    assert card.network == "lresnet10e_ir" and card.image_size == (32, 32)
+    assert card.network == "lresnet10e_ir"
+    assert card.image_size == (32, 32)
     for each in card.thresholds:
         at = next(at for at in result.validation["val_data"].tar_at_far if at.target == each["far"])
-        assert at.resolvable and each["measured_on"] == "val_data"
+        assert at.resolvable
+        assert each["measured_on"] == "val_data"
         # A pair that just passes: two unit vectors at this squared distance; no more impostors do than the rate allows.
         roc = result.validation["val_data"].roc
         passes = roc.thresholds[:-1] < 2 - 2 * each["similarity"]
@@ -59,7 +63,8 @@ def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
     assert card.thresholds
     pairs = FRValDataset("blobs/val_data", root=small_options["root"])
     again = validate(net, pairs, progress=False)
-    assert again.accuracy == accuracies[-1] and again.auc == result.validation["val_data"].auc
+    assert again.accuracy == accuracies[-1]
+    assert again.auc == result.validation["val_data"].auc
 
 
 def test_validation_is_the_flip_sum_of_the_networks_own_outputs(small_options):
@@ -123,7 +128,8 @@ def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(small_options, tmp_p
     assert resumed.wait(120) == 0, resumed.communicate()[1]
     assert losses(whole["out"]) == losses(broken["out"])
     a, b = parameters(whole["out"]), parameters(broken["out"])
-    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+    assert a.keys() == b.keys()
+    assert all((a[name] == b[name]).all() for name in a)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_try(small_options):
@@ -171,7 +177,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(small_options, damage, cap
     damage(checkpoints / "step_00000006")
     with caplog.at_level(logging.WARNING):
         again = train(**dict(small_options, epochs=2, val=[], resume=True))
-    assert again.steps == 3 and "step_00000006 is damaged" in caplog.text
+    assert again.steps == 3
+    assert "step_00000006 is damaged" in caplog.text
     assert all((parameters(again.folder)[name] == array).all() for name, array in wanted.items())
     for each in checkpoints.iterdir():
         damage(each)
@@ -273,7 +280,8 @@ def test_pairs_of_one_kind_do_not_cost_the_run_and_too_few_are_refused_at_once(s
     options = dict(small_options, root=str(root), epochs=1, val=["one", "val_data"])
     pairs_of(root / "one.bin", 12, 32, lambda i: True)
     result = train(**options)
-    assert np.isnan(result.validation["one"].auc) and os.path.exists(os.path.join(result.folder, "results.json"))
+    assert np.isnan(result.validation["one"].auc)
+    assert os.path.exists(os.path.join(result.folder, "results.json"))
     assert len(result.pictures) == 4
     pairs_of(root / "few.bin", 9, 32, lambda i: i % 2 == 0)
     with pytest.raises(GluonFRError, match="few.bin: 9 pairs are too few"):
@@ -295,7 +303,7 @@ def test_pairs_of_another_size_are_brought_to_the_networks(small_options, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    ("changes", "words"),
     [
         ({"gpus": [0]}, "gpus: 0 is not there, this MXNet sees no GPU"),
         ({"dataset": "more"}, "verification set|training set"),

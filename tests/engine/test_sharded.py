@@ -99,8 +99,8 @@ def test_parts_give_what_the_whole_gives_in_double_precision(name, count):
     # Cosines of all sizes, where the weights of a fresh classifier would give them all near 0.
     for shard in head.shards:
         rows = shard.weight.shape[0]
-        first = shard.first * head.loss.centres
-        shard.weight.set_data(nd.array(normal_rows(1, 0, CLASSES * head.loss.centres, SIZE, 1.0)[first : first + rows]))
+        first = shard.first * head.loss.num_centers
+        shard.weight.set_data(nd.array(normal_rows(1, 0, CLASSES * head.loss.num_centers, SIZE, 1.0)[first : first + rows]))
     wanted = {passes: reference(name, weights(head), embeddings, labels, passes) for passes in (1, 2)}
     for passes in (1, 2):
         values, gradients = one_pass(head, contexts, embeddings, labels)
@@ -148,12 +148,13 @@ def test_a_sample_of_all_is_all_and_a_smaller_one_is_its_own_softmax(name):
     got = one_pass(some, contexts, embeddings, few)
     # Written out: a classifier that has these classes alone.
     used = np.concatenate(some.sampled)
-    assert len(used) == 8 and {0, 1, 2} <= set(used.tolist())
+    assert len(used) == 8
+    assert {0, 1, 2} <= set(used.tolist())
     loss = get_loss(name, classes=8, embedding_size=SIZE)
     plain = PlainHead(loss, 8, SIZE)
     plain.initialize()
-    centres = some.loss.centres
-    rows = (used[:, None] * centres + np.arange(centres)).ravel()
+    num_centers = some.loss.num_centers
+    rows = (used[:, None] * num_centers + np.arange(num_centers)).ravel()
     plain.classifier.weight.set_data(nd.array(weights(some)[rows]))
     x = nd.array(embeddings)
     x.attach_grad()
@@ -205,13 +206,15 @@ def test_unsampled_classes_and_their_momentum_do_not_move_by_a_bit(optimizer):
         step(nd.array(embeddings), nd.array(labels % 3))
         used = np.concatenate(head.sampled)
         others = np.setdiff1d(np.arange(CLASSES), used)
-        assert len(before) == {"sgd": 2, "adam": 3}[optimizer] and len(others) == 3
+        assert len(before) == {"sgd": 2, "adam": 3}[optimizer]
+        assert len(others) == 3
         for old, new in zip(before, everything()):
-            assert (old[others] == new[others]).all() and (old[used] != new[used]).any(axis=1).all()
+            assert (old[others] == new[others]).all()
+            assert (old[used] != new[used]).any(axis=1).all()
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.05])
-@pytest.mark.parametrize("count, accumulate", [(1, 1), (3, 1), (2, 3)])
+@pytest.mark.parametrize(("count", "accumulate"), [(1, 1), (3, 1), (2, 3)])
 def test_training_in_parts_is_training_the_whole(count, accumulate, clip_norm):
     contexts = devices(count)
     head = sharded(make_loss("CurricularFace"), contexts)
@@ -255,7 +258,7 @@ def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, coun
     for shard in head.shards:
         shard.weight.set_data(nd.array(normal_rows(1, shard.first, shard.weight.shape[0], SIZE, 1.0)))
     values, gradients = one_pass(head, contexts, embeddings, labels, step_number=3)
-    centres, matrix, rows, places = head.loss.centres, weights(head), [], {}
+    num_centers, matrix, rows, places = head.loss.num_centers, weights(head), [], {}
     for shard, used in zip(head.shards, head.sampled):
         positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes))
         stands_for = (shard.classes - len(positives)) / max(1, len(used) - len(positives))
@@ -267,7 +270,7 @@ def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, coun
     loss.initialize()
     x = nd.array(embeddings, dtype="float64")
     x.attach_grad()
-    W = nd.array(np.concatenate([matrix[c * centres : (c + 1) * centres] for c, _ in rows]), dtype="float64")
+    W = nd.array(np.concatenate([matrix[c * num_centers : (c + 1) * num_centers] for c, _ in rows]), dtype="float64")
     offset = nd.array(np.log([each for _, each in rows]), dtype="float64").reshape((1, -1))
     target = nd.array([places[each] for each in labels], dtype="float64")
     with autograd.record():
@@ -308,7 +311,8 @@ def test_adacos_takes_its_scale_from_the_sums_over_a_sample(count, correct):
             sums += np.where(labels == each, 0, (1 if each in positives else stands_for) * np.exp(s * cosines[:, each]))
     angle = np.median(np.arccos(cosines[np.arange(BATCH), labels]))
     wanted = max(1, np.log(sums.mean()) / np.cos(min(np.pi / 4, angle)))
-    assert wanted > 1.05 and head.loss.scale.data(mx.cpu(0)).asscalar() == pytest.approx(wanted, rel=1e-5)
+    assert wanted > 1.05
+    assert head.loss.scale.data(mx.cpu(0)).asscalar() == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("correct", [False, True])
@@ -332,17 +336,21 @@ def test_weights_follow_from_the_seed_however_classes_are_divided():
     assert (weights(heads[0]) != weights(sharded(make_loss("ArcLoss"), devices(1), seed=6))).any()
     # Also across the blocks in which they are drawn.
     far = normal_rows(5, 2 * 16384 - 3, 6, 4)
-    assert (far[:3] == normal_rows(5, 2 * 16384 - 3, 3, 4)).all() and (far[3:] == normal_rows(5, 2 * 16384, 3, 4)).all()
+    assert (far[:3] == normal_rows(5, 2 * 16384 - 3, 3, 4)).all()
+    assert (far[3:] == normal_rows(5, 2 * 16384, 3, 4)).all()
     assert abs(normal_rows(0, 0, 20000, 8).std() / 0.01 - 1) < 0.01
 
 
-@pytest.mark.parametrize("classes, count", [(1000, 10), (1000, 500), (1000, 900), (1000, 1000), (7, 1)])
+@pytest.mark.parametrize(("classes", "count"), [(1000, 10), (1000, 500), (1000, 900), (1000, 1000), (7, 1)])
 def test_a_sample_has_the_positives_and_is_otherwise_uniform(classes, count):
     positives = np.array([3, 5])[: max(1, min(2, count))]
     came = np.zeros(classes)
     for step in range(400):
         ids = sample_classes(classes, count, positives, seed=1, step=step, shard=0)
-        assert len(ids) == count and (np.diff(ids) > 0).all() and np.isin(positives, ids).all() and ids[-1] < classes
+        assert len(ids) == count
+        assert (np.diff(ids) > 0).all()
+        assert np.isin(positives, ids).all()
+        assert ids[-1] < classes
         came[ids] += 1
     assert (sample_classes(classes, count, positives, 1, 0, 0) == sample_classes(classes, count, positives, 1, 0, 0)).all()
     others = np.delete(came, positives)
@@ -353,7 +361,7 @@ def test_a_sample_has_the_positives_and_is_otherwise_uniform(classes, count):
 
 
 @pytest.mark.parametrize(
-    "case, used, matrices", [("sharded", 200_000, DIVIDED), ("sampled", 60_000, DIVIDED), ("plain", 200_000, PLAIN)]
+    ("case", "used", "matrices"), [("sharded", 200_000, DIVIDED), ("sampled", 60_000, DIVIDED), ("plain", 200_000, PLAIN)]
 )
 def test_the_memory_that_is_foretold_is_what_a_step_takes(case, used, matrices):
     program = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "benchmarks", "classifier.py")
@@ -414,7 +422,7 @@ def test_a_sample_that_was_not_drawn_for_the_batch_is_refused():
         head([nd.array(embeddings)], [nd.array(labels)])
 
 
-@pytest.mark.parametrize("sample, count", [(8, 3), (3, 3), (11, 3), (7, 2)])
+@pytest.mark.parametrize(("sample", "count"), [(8, 3), (3, 3), (11, 3), (7, 2)])
 def test_a_number_of_classes_is_that_number_over_all_devices(sample, count):
     assert sum(sharded(make_loss("ArcLoss"), devices(count), sample=sample).counts) == sample
 
@@ -426,4 +434,5 @@ def test_a_label_out_of_range_and_a_nan_are_heard_of():
         one_pass(head, devices(2), embeddings, np.full(BATCH, CLASSES))
     embeddings[2, 1] = np.nan
     values, _ = one_pass(head, devices(2), embeddings, labels)
-    assert np.isnan(values[2]) and np.isfinite(np.delete(values, 2)).all()
+    assert np.isnan(values[2])
+    assert np.isfinite(np.delete(values, 2)).all()

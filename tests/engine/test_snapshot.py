@@ -63,7 +63,7 @@ CASES += [("ArcLoss", {"sample": 8}), ("ArcLoss", {"sample": 8, "optimizer": "ad
 CASES += [("AdaCos", {"divided": False}), ("ArcLoss", {"divided": False, "optimizer": "adam"})]
 
 
-@pytest.mark.parametrize("name, more", CASES)
+@pytest.mark.parametrize(("name", "more"), CASES)
 def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
     whole = make_step(name, **more)
     losses(whole, range(3))
@@ -77,7 +77,8 @@ def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
     for a, b in zip(losses(whole, range(3, 7)), losses(other, range(3, 7))):
         assert (a == b).all()
     a, b = taken(whole), taken(other)
-    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+    assert a.keys() == b.keys()
+    assert all((a[name] == b[name]).all() for name in a)
 
 
 @pytest.mark.parametrize("overflows", [1, 3])
@@ -89,7 +90,8 @@ def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflow
     for _ in range(overflows):
         scaled(poisoned, labels)
     after = taken(scaled)
-    assert scaled.loss_scale.value == 2.0 ** (20 - overflows) and scaled.updates == 0
+    assert scaled.loss_scale.value == 2.0 ** (20 - overflows)
+    assert scaled.updates == 0
     for name in ("classes0_weight", "classes5_weight"):
         assert (before[name] == after[name]).all()
     checkpoints = save(tmp_path, scaled)
@@ -115,7 +117,8 @@ def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
     losses(step, range(3)), losses(other, range(3))
     first, expected = taken(step, memory), taken(other)
     losses(step, range(3, 6)), losses(other, range(3, 6))
-    assert first.keys() == expected.keys() and all((first[name] == expected[name]).all() for name in first)
+    assert first.keys() == expected.keys()
+    assert all((first[name] == expected[name]).all() for name in first)
     second, later = taken(step, memory), taken(other)
     assert all((second[name] == later[name]).all() and second[name] is first[name] for name in first)
     assert (later["classes0_weight"] != expected["classes0_weight"]).any()
@@ -146,7 +149,9 @@ def test_memory_for_copies_fits_what_is_copied():
     for shape, dtype in (((3, 4), "float32"), ((4, 3), "float32"), ((4, 3), "int32"), ((1,), "float64")):
         array = nd.array(np.arange(np.prod(shape)).reshape(shape), dtype=dtype)
         copied = memory.copy("a", array)
-        assert copied.dtype == dtype and copied.shape == shape and (copied == array.asnumpy()).all()
+        assert copied.dtype == dtype
+        assert copied.shape == shape
+        assert (copied == array.asnumpy()).all()
 
 
 def test_damaged_checkpoints_that_were_passed_over_do_not_push_out_whole_ones(tmp_path):
@@ -182,4 +187,5 @@ def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
     checkpoints.save(2, lambda memory: ({**arrays, "strange": Strange(a=np.zeros(1))}, meta))
     with pytest.raises(GluonFRError, match="cannot be written .not to be written.; make room"):
         checkpoints.finish()
-    assert steps_in(str(tmp_path)) == [1] and os.listdir(tmp_path) == ["step_00000001"]
+    assert steps_in(str(tmp_path)) == [1]
+    assert os.listdir(tmp_path) == ["step_00000001"]

@@ -101,7 +101,8 @@ def test_weight_decay_spares_scales_shifts_biases_and_slopes():
     for name, parameter in net.collect_params().items():
         kinds.setdefault(name.rsplit("_", 1)[1], set()).add(parameter.wd_mult)
     assert net.output.weight.wd_mult == 10
-    assert kinds["weight"] == {1.0, 10} and kinds["gamma"] == kinds["beta"] == kinds["bias"] == kinds["alpha"] == {0.0}
+    assert kinds["weight"] == {1.0, 10}
+    assert kinds["gamma"] == kinds["beta"] == kinds["bias"] == kinds["alpha"] == {0.0}
 
 
 def test_schedules():
@@ -125,7 +126,9 @@ def test_schedules():
 
 def test_gluon_faces_schedule_by_iterations():
     cosine = IterLRScheduler("cosine", 0.35, 200, warmup_iters=50)
-    assert cosine(25) == pytest.approx(0.175) and cosine(125) == pytest.approx(0.175) and cosine(200) == pytest.approx(0)
+    assert cosine(25) == pytest.approx(0.175)
+    assert cosine(125) == pytest.approx(0.175)
+    assert cosine(200) == pytest.approx(0)
     poly = IterLRScheduler("poly", 0.1, 100, power=0.9)
     assert poly(60) == pytest.approx(0.1 * 0.4**0.9)
     assert IterLRScheduler("step", 0.1, 100, step=(10, 20), step_factor=0.5)(21) == pytest.approx(0.025)

@@ -27,25 +27,31 @@ def test_all_lists(tmp_path, name):
     lists = read_ijb(write(tmp_path, name))
     assert lists.name == name
     assert [image.rsplit("/", 2)[1:] for image in lists.images] == [["loose_crop", f"{n}.jpg"] for n in (1, 2, 3)]
-    assert lists.template_ids.tolist() == [10, 10, 20] and lists.media_ids.tolist() == [7, 7, 9]
-    assert lists.landmarks.shape == (3, 5, 2) and lists.landmarks[1].tolist() == [[2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+    assert lists.template_ids.tolist() == [10, 10, 20]
+    assert lists.media_ids.tolist() == [7, 7, 9]
+    assert lists.landmarks.shape == (3, 5, 2)
+    assert lists.landmarks[1].tolist() == [[2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
     np.testing.assert_allclose(lists.detector_scores, [0.1, 0.2, 0.3])
-    assert lists.pairs.tolist() == [[10, 20], [20, 10], [10, 10]] and lists.issame.tolist() == [False, True, True]
-    assert set(lists.galleries) == {"G1", "G2"} and [each.tolist() for each in lists.galleries["G1"]] == [[10], [5]]
+    assert lists.pairs.tolist() == [[10, 20], [20, 10], [10, 10]]
+    assert lists.issame.tolist() == [False, True, True]
+    assert set(lists.galleries) == {"G1", "G2"}
+    assert [each.tolist() for each in lists.galleries["G1"]] == [[10], [5]]
     assert [each.tolist() for each in lists.probes] == [[10, 20], [5, 6]]
 
 
 def test_only_the_first_list_must_be_there(tmp_path):
     missing = dict.fromkeys(("name_5pts_score", "template_pair_label", "1N_gallery_G1", "1N_gallery_G2", "1N_probe_mixed"))
     lists = read_ijb(write(tmp_path, **missing))
-    assert lists.landmarks is lists.pairs is lists.probes is None and lists.galleries == {}
+    assert lists.landmarks is lists.pairs is lists.probes is None
+    assert lists.galleries == {}
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", " \r\n"])
 def test_lists_may_end_as_they_like_and_galleries_need_no_names_of_columns(tmp_path, end):
     pairs = {"template_pair_label": "10 20 0\r\n\n20  10\t1" + end, "1N_gallery_G1": "10,5\n20,6" + end}
     lists = read_ijb(write(tmp_path, **pairs))
-    assert lists.pairs.tolist() == [[10, 20], [20, 10]] and lists.galleries["G1"][1].tolist() == [5, 6]
+    assert lists.pairs.tolist() == [[10, 20], [20, 10]]
+    assert lists.galleries["G1"][1].tolist() == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -71,4 +77,5 @@ def test_lists_may_end_as_they_like_and_galleries_need_no_names_of_columns(tmp_p
 def test_a_damaged_list_is_one_sentence(tmp_path, change, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         read_ijb(write(tmp_path, **change))
-    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)

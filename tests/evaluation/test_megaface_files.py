@@ -21,7 +21,8 @@ def test_a_feature_is_what_opencv_writes_of_a_column(tmp_path):
     write_feature(str(path), [1.5, -2.0, 0.25])
     assert path.read_bytes() == struct.pack("<4i3f", 3, 1, 4, 5, 1.5, -2.0, 0.25)
     feature = read_feature(str(path))
-    assert feature.dtype == np.float32 and feature.tolist() == [1.5, -2.0, 0.25]
+    assert feature.dtype == np.float32
+    assert feature.tolist() == [1.5, -2.0, 0.25]
     feature[0] = 0
 
 
@@ -38,19 +39,23 @@ def test_images_are_found_by_the_last_parts_of_listed_paths(tmp_path):
     listed.write_text(json.dumps({"path": ["faces/" + names[2], "other\\" + names[0].replace("/", "\\")], "id": ["b", "a"]}))
     (tmp_path / "noises.txt").write_text("# noise\nAnna_B_1.jpg\n")
     found = FeatureFolder(features, "_y1.bin", str(listed), 2, str(tmp_path / "noises.txt"))
-    assert found.images == [names[2], names[0]] and found.ids == ["b", "a"] and found.noisy.tolist() == [False, True]
+    assert found.images == [names[2], names[0]]
+    assert found.ids == ["b", "a"]
+    assert found.noisy.tolist() == [False, True]
     np.testing.assert_array_equal(found.read(), [[3] * 4, [1] * 4])
     # A text list names nobody: the folder is the person.
     (tmp_path / "list").write_text("".join(name + "\n" for name in names))
     assert FeatureFolder(features, "_y1.bin", str(tmp_path / "list")).ids == ["Anna_B", "Anna_B", "Ben"]
     everything = FeatureFolder(features, "_y1.bin")
-    assert everything.images == names and everything.noisy is None
+    assert everything.images == names
+    assert everything.noisy is None
     # Whatever lies deeper keeps its path, and a list may begin with a byte-order mark.
     np.testing.assert_array_equal(FeatureFolder(str(tmp_path), "_y1.bin").read(), [[1] * 4, [2] * 4, [3] * 4])
     (tmp_path / "list").write_text("\ufeff" + names[0] + "\n", encoding="utf-8")
     assert FeatureFolder(features, "_y1.bin", str(tmp_path / "list")).images == [names[0]]
     flat = FeatureFolder(os.path.join(features, "Ben"), "_y1.bin")
-    assert flat.images == ["Ben_1.jpg"] and len(flat.read()) == 1
+    assert flat.images == ["Ben_1.jpg"]
+    assert len(flat.read()) == 1
     with pytest.raises(GluonFRError, match="Ben_1.jpg lies in no person's folder"):
         flat.ids  # noqa: B018
 
@@ -60,7 +65,8 @@ def test_distractors_have_three_parts_and_their_noises_a_column(tmp_path):
     features = folder(tmp_path, names)
     (tmp_path / "noises").write_text("17\t2/8@N08/5.jpg\n")
     found = FeatureFolder(features, "_y1.bin", parts=3, noise_list=str(tmp_path / "noises"))
-    assert found.images == names and found.noisy.tolist() == [False, True]
+    assert found.images == names
+    assert found.noisy.tolist() == [False, True]
     assert read_noise_list(str(tmp_path / "noises")) == {"2/8@N08/5.jpg"}
 
 

@@ -27,7 +27,8 @@ def test_pairs_come_back_with_what_is_known_of_them(tmp_path):
     read = read_pair_embeddings(path)
     # Lengths do not count.
     np.testing.assert_allclose(read.distances, squared(first, second), rtol=1e-5)
-    assert read.issame.tolist() == issame.tolist() and read.table.people.tolist() == people.tolist()
+    assert read.issame.tolist() == issame.tolist()
+    assert read.table.people.tolist() == people.tolist()
     assert {name: each.tolist() for name, each in read.table.groups.items()} == {"age": ["old", "young"] * 10}
     with np.load(path, allow_pickle=False) as stored:
         assert stored["identity0"].dtype.kind == "U"
@@ -35,11 +36,12 @@ def test_pairs_come_back_with_what_is_known_of_them(tmp_path):
     assert read_pair_embeddings(path).table.people is None
 
 
-def test_all_pairs_of_labelled_embeddings_once_each_in_mixed_order(tmp_path):
+def test_all_pairs_of_labeled_embeddings_once_each_in_mixed_order(tmp_path):
     path, rows, labels = str(tmp_path / "x.npz"), vectors(30), np.repeat(np.arange(10), 3)
     np.savez(path, embeddings=rows, labels=labels)
     read = read_pair_embeddings(path)
-    assert len(read.distances) == 435 and read.issame.sum() == 30
+    assert len(read.distances) == 435
+    assert read.issame.sum() == 30
     wanted = sorted(float(squared(rows[i], rows[j])) for i, j in itertools.combinations(range(30), 2))
     np.testing.assert_allclose(np.sort(read.distances), wanted, rtol=1e-5)
     assert ((read.table.people[:, 0] == read.table.people[:, 1]) == read.issame).all()
@@ -57,10 +59,13 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
     np.testing.assert_allclose(read.distances, squared(rows[[0, 2]], rows[[1, 0]]), rtol=1e-5)
     assert read.issame.tolist() == [True, False]
     # Nobody is named: anna's two photos are one person by the first pair, ben's photo another.
-    assert not read.table.known and read.table.people[0, 0] == read.table.people[0, 1] == read.table.people[1, 1]
+    assert not read.table.known
+    assert read.table.people[0, 0] == read.table.people[0, 1] == read.table.people[1, 1]
     pairs.write_text("first,second,issame,identity0,identity1,light\nanna/1.jpg,2.jpg,1,anna,anna,day\n")
     read = read_pair_embeddings(path, str(pairs))
-    assert read.table.known and read.table.people.tolist() == [["anna", "anna"]] and list(read.table.groups) == ["light"]
+    assert read.table.known
+    assert read.table.people.tolist() == [["anna", "anna"]]
+    assert list(read.table.groups) == ["light"]
     np.savez(tmp_path / "pairs.npz", embeddings0=rows, embeddings1=rows, issame=[1, 1, 1, 1])
     with pytest.raises(GluonFRError, match="leave the list out"):
         read_pair_embeddings(str(tmp_path / "pairs.npz"), str(pairs))
@@ -95,7 +100,8 @@ def test_another_file_is_one_sentence(tmp_path, arrays, words):
     np.savez(path, **arrays)
     with pytest.raises(GluonFRError, match=words) as caught:
         read_pair_embeddings(path)
-    assert "bad.npz" in str(caught.value) and "\n" not in str(caught.value)
+    assert "bad.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_no_npz_at_all_and_too_many_pairs(tmp_path):

@@ -17,12 +17,15 @@ def test_images_and_their_saved_embeddings_say_the_same(small_root, tmp_path):
     save = str(tmp_path / "more.npz")
     evaluation = evaluate(source, RawPixels(), save=save, progress=False)
     expected = validate(RawPixels(), source.dataset, progress=False)
-    assert evaluation.verification.accuracy == expected.accuracy and evaluation.verification.auc == expected.auc
+    assert evaluation.verification.accuracy == expected.accuracy
+    assert evaluation.verification.auc == expected.auc
     (stored,) = pair_sources([save], small_root)
     again = evaluate(stored, progress=False)
     np.testing.assert_allclose(again.distances, evaluation.distances, atol=1e-6)
-    assert again.intervals == evaluation.intervals and not again.people_known
-    assert stored.images is None and stored.name == "more"
+    assert again.intervals == evaluation.intervals
+    assert not again.people_known
+    assert stored.images is None
+    assert stored.name == "more"
     with pytest.raises(GluonFRError, match="more holds images"):
         evaluate(source)
 
@@ -36,12 +39,14 @@ def test_a_table_beside_the_set_is_found_and_one_given_wins(small_root, tmp_path
     try:
         write_pair_table(beside, issame, columns)
         evaluation = evaluate(*pair_sources(["blobs/val_data"], small_root), RawPixels(), replicates=20, progress=False)
-        assert evaluation.people_known and evaluation.intervals.people == len({*people[0], *people[1]})
+        assert evaluation.people_known
+        assert evaluation.intervals.people == len({*people[0], *people[1]})
         assert [each.value for each in evaluation.groups] == ["day", "night"]
         other = str(tmp_path / "other.csv")
         write_pair_table(other, issame, {"glasses": ["yes"] * 40})
         (source,) = pair_sources(["blobs/val_data"], small_root, table=other)
-        assert source.table.people is None and list(source.table.groups) == ["glasses"]
+        assert source.table.people is None
+        assert list(source.table.groups) == ["glasses"]
         assert source.people()[1] is False
         with pytest.raises(GluonFRError, match="is the table of one set"):
             pair_sources(["blobs/val_data", "more"], small_root, table=other)

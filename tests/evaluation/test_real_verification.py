@@ -60,7 +60,8 @@ def test_operating_points_against_counting(lfw):
             assert point.true_accepts == np.sum(distances[issame] < max(allowed))
             interval = stats.binomtest(point.false_accepts, 3000).proportion_ci(0.95, method="exact")
             assert point.far_interval == pytest.approx((interval.low, interval.high))
-    assert evaluation.production.target == 1e-3 and evaluation.production.false_accepts <= 3
+    assert evaluation.production.target == 1e-3
+    assert evaluation.production.false_accepts <= 3
     assert "1e-04" not in evaluation.explain("lfw")
 
 
@@ -69,12 +70,14 @@ def test_intervals_are_over_people_told_from_shared_images(lfw):
     assert not evaluation.people_known
     # 7,701 files of at most 5,749 people; those no genuine pair links count by file.
     first, place = source.dataset.distinct()
-    assert len(first) == 7701 and 2000 < evaluation.intervals.people < 7701
+    assert len(first) == 7701
+    assert 2000 < evaluation.intervals.people < 7701
     low, high = evaluation.intervals.values["accuracy"]
     assert 0.985 < low < evaluation.verification.accuracy < high < 0.996
     for i in evaluation.hardest(False, 5).tolist():
         one, other = source.images(i)
-        assert one.shape == other.shape == (112, 112, 3) and not np.array_equal(one, other)
+        assert one.shape == other.shape == (112, 112, 3)
+        assert not np.array_equal(one, other)
 
 
 def test_crops_of_lfw_are_cut_again_for_dlibs_network(faces):

@@ -41,9 +41,9 @@ def with_people(seed=0, n=600, shift=0.8, replicates=60, **options):
 
 
 def images(i):
-    """Two images of one colour each, which tell the pair and the place."""
-    colour = (i % 200 + 20, i // 200 * 10 + 20)
-    return tuple(np.full((112, 112, 3), (*colour, level), np.uint8) for level in (60, 200))
+    """Two images of one color each, which tell the pair and the place."""
+    color = (i % 200 + 20, i // 200 * 10 + 20)
+    return tuple(np.full((112, 112, 3), (*color, level), np.uint8) for level in (60, 200))
 
 
 def written(folder, entries, **options):
@@ -76,7 +76,8 @@ def test_the_summary_states_the_figures_of_each_evaluation(tmp_path):
     for row, model, each in [(rows[3], "strong", strong), (rows[4], "weak", weak)]:
         result = each.verification
         known = each.intervals.values if each.intervals else {}
-        assert row[0] == model and row[1] == "600"
+        assert row[0] == model
+        assert row[1] == "600"
 
         def cell(text, name, write, known=known):
             low, high = known.get(name, (np.nan, np.nan))
@@ -99,7 +100,8 @@ def test_the_summary_states_the_figures_of_each_evaluation(tmp_path):
     # 0.1 and 0.01 are told by 300 impostor pairs, the four rarer rates are not.
     assert [text == "–" for text in rows[3][3:9]] == [False, False, True, True, True, True]
     notes = page.one(id="summary").text
-    assert "40 people, as the set names them; 60 draws" in notes and "No intervals" in notes
+    assert "40 people, as the set names them; 60 draws" in notes
+    assert "No intervals" in notes
 
 
 def test_people_told_from_images_are_called_so(tmp_path):
@@ -143,7 +145,8 @@ def test_thresholds_are_those_of_the_points(tmp_path):
             continue
         accepted = each.distances < point.threshold
         true, false = int((accepted & each.issame).sum()), int((accepted & ~each.issame).sum())
-        assert row[1] == f"{point.similarity:.4f}" and row[2] == f"{point.threshold:.4f}"
+        assert row[1] == f"{point.similarity:.4f}"
+        assert row[2] == f"{point.threshold:.4f}"
         assert row[3].startswith(f"{100 * true / each.issame.sum():.2f}")
         assert row[4] == f"{true:,} of {int(each.issame.sum()):,}"
         assert row[5].startswith(f"{100 * false / impostors:.3f}")
@@ -210,12 +213,13 @@ def test_every_step_of_the_slider_counts_its_own_number(each):
 
 def test_json_holds_every_figure_and_names_the_pictures(tmp_path):
     entries = [
-        ReportEntry("m/1", "lfw", with_people(), images, {"licence": "CC0"}),
+        ReportEntry("m/1", "lfw", with_people(), images, {"license": "CC0"}),
         ReportEntry("m/1", "one kind", evaluation(genuine=1.1)),
     ]
     written(tmp_path, entries, title="Both")
     report = strictly((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert report["title"] == "Both" and report["models"] == {"m/1": {"licence": "CC0"}}
+    assert report["title"] == "Both"
+    assert report["models"] == {"m/1": {"license": "CC0"}}
     for entry in entries:
         expected = strictly(json.dumps(entry.evaluation.to_dict()))
         assert report["evaluations"][entry.model][entry.set] == expected
@@ -249,7 +253,8 @@ def test_names_are_text_and_nothing_else(tmp_path):
     assert page.one("title").text == SCRIPT
     assert [node.text for node in page.one(id="models").all("h3")] == [IMG, DROP, "$\\frac{_"]
     assert f"By {IMG}" in [node.text for node in page.all("h4")]
-    assert len(page.all("script")) == 2 and all("onerror" not in node.attributes for node in page.walk())
+    assert len(page.all("script")) == 2
+    assert all("onerror" not in node.attributes for node in page.walk())
     assert all(node.attributes["src"].startswith("data:image/") for node in page.all("img"))
     assert "{{ 7 * 7 }}" in page.one(id="models").text
     steps = strictly(page.one("script", id="steps").children[0])
@@ -281,7 +286,9 @@ def test_no_name_reaches_outside_the_folder_or_another_file(tmp_path):
     files = [give("scores", name, "set") for name in names] + [give("scores", "a", "b_set"), give("scores", "a_b", "set")]
     assert len({file.lower() for file in files}) == len(files)
     for file in files:
-        assert re.fullmatch(r"scores_[A-Za-z0-9._-]+\.png", file) and len(file) < 200 and ".." not in file.replace("...", "")
+        assert re.fullmatch(r"scores_[A-Za-z0-9._-]+\.png", file)
+        assert len(file) < 200
+        assert ".." not in file.replace("...", "")
     models = ["../up", "a/b", "a_b", "..", "王"]
     folder = tmp_path / "report"
     written(folder, [ReportEntry(model, "../s", evaluation(seed, n=60)) for seed, model in enumerate(models)])
@@ -304,14 +311,18 @@ def test_pairs_of_one_kind_are_said_in_words(tmp_path, each, missing):
     assert "nan" not in re.sub("[A-Za-z0-9+/]{200,}", "", (tmp_path / "report.html").read_text()).lower()
     other = {"one person": "different people", "different people": "one person"}[missing]
     assert f"There is no ROC: odd has no pairs of {other}." in page.text
-    assert not list(tmp_path.glob("roc*")) and len(list(tmp_path.glob("scores*"))) == 1
+    assert not list(tmp_path.glob("roc*"))
+    assert len(list(tmp_path.glob("scores*"))) == 1
     row = page.one("table", _class="summary").rows()[3]
-    assert row[3:] == ["–"] * 9 and "±" in row[2]
+    assert row[3:] == ["–"] * 9
+    assert "±" in row[2]
     assert page.one("div", _class="callout").one("p").text == each.explain("odd")
-    assert "too few to tell a threshold" in page.text and "best accuracy" in page.one("section", _class="decisions").text
+    assert "too few to tell a threshold" in page.text
+    assert "best accuracy" in page.one("section", _class="decisions").text
     assert f"There are no pairs of {other}." in page.text
     confusion = page.one("table", _class="confusion").text
-    assert "–" in confusion and f"{len(each.issame):,}" in confusion
+    assert "–" in confusion
+    assert f"{len(each.issame):,}" in confusion
 
 
 def test_too_few_impostors_leave_no_production_threshold(tmp_path):
@@ -319,7 +330,8 @@ def test_too_few_impostors_leave_no_production_threshold(tmp_path):
     assert each.production is None
     page = written(tmp_path, [ReportEntry("m", "small", each, images)])
     assert each.explain("small") in page.text
-    assert not page.all("p", _class="verdict") and len(page.all("div", _class="faces")) == 20
+    assert not page.all("p", _class="verdict")
+    assert len(page.all("div", _class="faces")) == 20
     confusion = each.confusion(each.verification.threshold)
     assert page.one(data_show="true_accepts").text == str(confusion["true_accepts"])
 
@@ -343,7 +355,8 @@ def test_hardest_pairs_show_their_images_and_what_became_of_them(tmp_path):
             assert item.one("p", _class="verdict").text == verdict
     assert {item.one("p", _class="verdict").text for item in accepts.all("li")} == {"accepted, wrong", "rejected, right"}
     sheet = cv2.imread(str(tmp_path / "false_rejects_m_lfw.png"))
-    assert sheet.shape[0] > 4 * 128 and sheet.shape[1] > 6 * 128
+    assert sheet.shape[0] > 4 * 128
+    assert sheet.shape[1] > 6 * 128
     tile = sheet[20:120, 20:120, ::-1].reshape(-1, 3)
     assert (tile == images(each.hardest(True, 1)[0])[0][0, 0]).all()
 
@@ -365,13 +378,15 @@ def test_images_that_cannot_be_read_cost_their_pairs_alone(tmp_path, caplog):
         ""
     ]
     assert [face.shape for face in faces_of(items[2])] == [(160, 107, 3), (112, 112, 3)]
-    assert "image 0 is damaged" in caplog.text and f"pair {second}" in caplog.text
+    assert "image 0 is damaged" in caplog.text
+    assert f"pair {second}" in caplog.text
 
 
 def test_without_images_the_pairs_are_still_named(tmp_path):
     page = written(tmp_path, [ReportEntry("m", "lfw", evaluation(n=200))])
     assert page.text.count("There are no images: only the embeddings of these pairs are known.") == 2
-    assert len(page.all("li")) > 24 and not list(tmp_path.glob("false_*"))
+    assert len(page.all("li")) > 24
+    assert not list(tmp_path.glob("false_*"))
 
 
 def test_groups_have_their_figures_and_bars(tmp_path):
@@ -384,22 +399,21 @@ def test_groups_have_their_figures_and_bars(tmp_path):
     assert [row[0] for row in ages.rows()[1:]] == ["0-5", "20+", "6-10"]
     for row, node in zip(ages.rows()[1:], ages.all("tr")[1:]):
         own = column == row[0]
-        assert (
-            row[1] == f"{own.sum():,}"
-            and row[4] == f"{100 * (1 - errors[row[0]]):.2f}"
-            and row[5] == f"{100 * errors[row[0]]:.2f}"
-        )
+        assert row[1] == f"{own.sum():,}"
+        assert row[4] == f"{100 * (1 - errors[row[0]]):.2f}"
+        assert row[5] == f"{100 * errors[row[0]]:.2f}"
         assert row[6] == f"{100 * np.mean(accepted[own & each.issame]):.2f}"
         (bar,) = [each for each in node.all("span") if "style" in each.attributes]
         width = float(re.fullmatch(r"width:([\d.]+)%", bar.attributes["style"])[1])
         assert width == pytest.approx(100 * errors[row[0]] / max(errors.values()), abs=0.06)
     (same,) = [row for row in kinds.rows() if row[0] == "same"]
-    assert same[3] == "0" and same[7:] == ["–"] * 3
+    assert same[3] == "0"
+    assert same[7:] == ["–"] * 3
 
 
 def test_the_page_loads_nothing(tmp_path):
     rows = [{"step": step, "loss": 1.0} for step in range(3)]
-    page = written(tmp_path, [ReportEntry("m", "lfw", evaluation(), images, {"licence": "https://example.org/x"})], curves=rows)
+    page = written(tmp_path, [ReportEntry("m", "lfw", evaluation(), images, {"license": "https://example.org/x"})], curves=rows)
     for node in page.walk():
         for name in ("src", "href", "srcset", "data", "action", "poster"):
             assert node.attributes.get(name, "#").startswith(("#", "data:")), node.attributes
@@ -408,7 +422,8 @@ def test_the_page_loads_nothing(tmp_path):
     assert not re.search(r"url\(|@import|https?:", page.one("style").text + page.all("script")[1].text)
     policy = page.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
     assert policy.startswith("default-src 'none'; img-src data:;")
-    assert len(page.all("h1")) == 1 and len(page.all("main")) == 1
+    assert len(page.all("h1")) == 1
+    assert len(page.all("main")) == 1
     assert all(node.attributes["alt"] for node in page.all("img"))
     assert all("scope" in node.attributes for node in page.all("th"))
     identifiers = [node.attributes["id"] for node in page.walk() if "id" in node.attributes]
@@ -432,9 +447,11 @@ def test_curves_and_pictures(tmp_path):
     assert (image.attributes["width"], image.attributes["height"]) == ("50", "30")
     assert page.one(id="pictures").one("figcaption").text == "Embeddings, t-SNE"
     page = written(tmp_path / "b", entries, curves=[])
-    assert "nothing to draw" in page.one(id="training").text and not (tmp_path / "b" / "curves.png").exists()
+    assert "nothing to draw" in page.one(id="training").text
+    assert not (tmp_path / "b" / "curves.png").exists()
     page = written(tmp_path / "c", entries)
-    assert not page.all(id="training") and not page.all(id="pictures")
+    assert not page.all(id="training")
+    assert not page.all(id="pictures")
 
 
 def test_many_entries_show_fewer_pairs_of_each(tmp_path):

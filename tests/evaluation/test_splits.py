@@ -22,7 +22,8 @@ def test_strangers_have_all_their_images_among_the_probes():
     for seed in range(20):
         gallery, probes = split_people(LABELS, 1, 0.5, seed)
         left_out = set(LABELS) - set(LABELS[gallery])
-        assert len(left_out) == 2 and np.isin(np.flatnonzero(np.isin(LABELS, list(left_out))), probes).all()
+        assert len(left_out) == 2
+        assert np.isin(np.flatnonzero(np.isin(LABELS, list(left_out))), probes).all()
         chosen |= left_out
     assert chosen == set("abcd")
     first, again = split_people(LABELS, 1, 0.5, 7), split_people(LABELS, 1, 0.5, 7)
@@ -32,7 +33,7 @@ def test_strangers_have_all_their_images_among_the_probes():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((0,), "enrol must be"),
+        ((0,), "enroll must be"),
         ((1, 1.0), "strangers"),
         ((9,), "no probes"),
         ((1, 0.99), "0.99 of the people left out, leaves no gallery"),

@@ -16,7 +16,7 @@ NAMES = get_loss_list()
 CLASSES = {name: getattr(gluonfr.loss, name) for name in NAMES}
 # Losses that compare the samples of a batch.
 GROUPED = [
-    name for name, each in CLASSES.items() if each.eats == "embedding" and (each.needs_groups or each.takes == "triplets")
+    name for name, each in CLASSES.items() if each.input_kind == "embedding" and (each.needs_groups or each.takes == "triplets")
 ]
 
 NUMBER = ["1", None, True, [1], float("nan"), float("inf"), -float("inf"), -1, nd.array([1])]
@@ -112,7 +112,7 @@ def given(loss, label=LABEL, seed=0):
         return {"anchor": draw(n, D), "positive": draw(n, D), "negative": draw(n, D)}
     if type(loss).__name__ == "MPSLoss":
         return {"embedding0": draw(n, D), "embedding1": draw(n, D), "label": label}
-    if loss.eats == "embedding":
+    if loss.input_kind == "embedding":
         return {"embedding": draw(n, D), "label": label}
     third = {"embedding": 40 * draw(n, D)} if loss.needs_embedding else {}
     return {"output": draw(n, loss.outputs), "label": label, **third}
@@ -223,7 +223,7 @@ def test_labels_that_are_none(name):
 
 
 @pytest.mark.parametrize("name", ["CenterLoss", "GitLoss"])
-def test_centres_are_not_moved_by_what_is_no_batch(name):
+def test_centers_are_not_moved_by_what_is_no_batch(name):
     loss = build(name)
     before = loss.centers.data().asnumpy()
     x = nd.ones((2, D))
@@ -247,7 +247,7 @@ def test_numbers_that_are_none_show_in_the_loss(name, hybrid):
                 broken[1, column] = bad
                 value, _ = run(loss, {**arrays, key: broken})
                 assert not np.isfinite(value[1]), (key, bad, column)
-                if loss.eats != "embedding" and name != "GitLoss":
+                if loss.input_kind != "embedding" and name != "GitLoss":
                     np.testing.assert_allclose(np.delete(value, 1), np.delete(clean, 1), rtol=1e-5)
 
 
@@ -263,7 +263,8 @@ def test_batches_without_positives_or_without_negatives_are_zero(name, label, hy
     if name == "TripletLoss":
         arrays = {"embedding": arrays["anchor"], "label": np.asarray(label, dtype="float32")}
     value, gradients = run(loss, arrays)
-    assert value.shape == (len(label),) and not value.any()
+    assert value.shape == (len(label),)
+    assert not value.any()
     assert all(not each.any() for each in gradients)
     for parameter in loss.collect_params().values():
         assert not parameter.grad().asnumpy().any()
@@ -274,7 +275,8 @@ def test_batches_of_one_class_and_of_one_sample_are_finite(name):
     loss = build(name)
     for label in (np.zeros(N), np.zeros(1)):
         value, gradients = run(loss, given(loss, label))
-        assert value.shape == label.shape and np.isfinite(value).all()
+        assert value.shape == label.shape
+        assert np.isfinite(value).all()
         assert all(np.isfinite(each).all() for each in gradients)
 
 
@@ -284,7 +286,8 @@ def test_two_classes(name):
     arrays = given(loss, LABEL % 2)
     for _ in range(3):
         value, gradients = run(loss, arrays)
-        assert np.isfinite(value).all() and all(np.isfinite(each).all() for each in gradients)
+        assert np.isfinite(value).all()
+        assert all(np.isfinite(each).all() for each in gradients)
         loss.step()
 
 

@@ -95,7 +95,8 @@ def test_two_and_a_hundred_thousand_classes_and_labels_above_65504(name, classes
     for row, label in enumerate(labels):
         cos[row, label * wide] = 0.2
     value, gradients = run(loss, (cos, labels, *x))
-    assert np.isfinite(value).all() and np.isfinite(gradients[0]).all()
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradients[0]).all()
     # The target pulls, and nothing else as much: a label read wrongly would show as another column.
     assert (gradients[0].min(axis=1) < 0).all()
     np.testing.assert_array_equal(gradients[0].argmin(axis=1) // wide, labels)
@@ -110,7 +111,9 @@ def test_a_batch_of_one_class_and_of_one_image(name):
         cos, y, *x = given(loss, batch, 5)
         value, gradients = run(loss, (cos, np.full(batch, 3), *x))
         loss.step()
-        assert value.shape == (batch,) and np.isfinite(value).all() and np.isfinite(gradients[0]).all()
+        assert value.shape == (batch,)
+        assert np.isfinite(value).all()
+        assert np.isfinite(gradients[0]).all()
         assert np.isfinite(run(loss, (cos, y, *x))[0]).all()
 
 
@@ -191,7 +194,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("name, arguments, words", BAD)
+@pytest.mark.parametrize(("name", "arguments", "words"), BAD)
 def test_bad_arguments_are_refused(name, arguments, words):
     with pytest.raises(GluonFRError, match=words) as refusal:
         get_loss(name, classes=5, **arguments)
@@ -220,9 +223,9 @@ def test_names_and_aliases():
 @pytest.mark.parametrize("name", NAMES)
 def test_training_on_two_devices_is_training_on_one_and_lowers_the_loss(name):
     rng = np.random.RandomState(0)
-    centres = rng.randn(4, 6)
+    centers = rng.randn(4, 6)
     y = np.tile(np.arange(4), 4)
-    images = nd.array(centres[y] + 0.2 * rng.randn(16, 6))
+    images = nd.array(centers[y] + 0.2 * rng.randn(16, 6))
 
     def train(contexts, cuts):
         mx.random.seed(1)

@@ -100,7 +100,7 @@ def circle(cos, x, y, still_cos, still_x):
     return np.log(1 + every.sum(axis=1) * np.exp(-40 * positive))
 
 
-def subcentre(cos, x, y, *still):
+def subcenter(cos, x, y, *still):
     best = np.stack([cos[:, 3 * c : 3 * c + 3].max(axis=1) for c in range(cos.shape[1] // 3)], axis=1)
     return cross_entropy(20 * replaced(best, y, arc(best[np.arange(len(y)), y], 0.5)), y)
 
@@ -124,7 +124,7 @@ CASES = {
     "adaface first": ("AdaFace", {"s": 20}, {}, adaface(20, 100)),
     "adaface": ("AdaFace", {"s": 20}, {"mean": 60, "std": 25}, adaface(60, 25)),
     "circle": ("CircleLoss", {"s": 40}, {}, circle),
-    "subcentre": ("SubCenterArc", {"s": 20}, {}, subcentre),
+    "subcenter": ("SubCenterArc", {"s": 20}, {}, subcenter),
 }
 
 
@@ -208,7 +208,7 @@ def test_the_default_scale_of_normface_reaches_the_bound_it_states():
     assert bound(2) < bound(80_000) < 0.01 < bound(100_000)
 
 
-def test_svx_without_emphasis_is_its_margin_and_subcentre_with_one_centre_is_arc():
+def test_svx_without_emphasis_is_its_margin_and_subcenter_with_one_center_is_arc():
     cos, y = cosines(9, 5)
     for one, other in [
         (ready("SVXSoftmax", classes=5, m=0.5, t=1), ready("ArcLoss", classes=5)),
@@ -219,7 +219,7 @@ def test_svx_without_emphasis_is_its_margin_and_subcentre_with_one_centre_is_arc
         np.testing.assert_allclose(run(one, (cos, y))[0], run(other, (cos, y))[0], rtol=1e-6)
 
 
-def test_labels_of_subcentres_are_classes_not_columns():
+def test_labels_of_subcenters_are_classes_not_columns():
     loss = ready("SubCenterArc", classes=4, K=2)
     assert loss.outputs == 8
     with pytest.raises(GluonFRError, match="label 4 is outside 0..3"):

@@ -111,7 +111,8 @@ def test_statistics_of_adaface_are_those_of_the_norms(hybrid):
     run(loss, (cos[:1], y[:1], x[:1]))
     loss.step()
     # One image has no deviation; its norm counts.
-    assert loss.std.data().asscalar() == before["std"][0] and loss.mean.data().asscalar() != before["mean"][0]
+    assert loss.std.data().asscalar() == before["std"][0]
+    assert loss.mean.data().asscalar() != before["mean"][0]
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
@@ -141,7 +142,8 @@ def test_the_scale_of_adacos_stays_positive_when_two_classes_are_far_apart():
     for _ in range(3):
         value = run(loss, (np.array([[0.9, -0.9], [0.95, -1]]), [0, 0]))[0]
         loss.step()
-        assert loss.scale.data().asscalar() == 1 and (value > 0).all()
+        assert loss.scale.data().asscalar() == 1
+        assert (value > 0).all()
 
 
 @pytest.mark.parametrize("name", MOVING)
@@ -179,7 +181,8 @@ def test_state_goes_through_a_file_and_training_goes_on_as_if_unbroken(name, tmp
         np.testing.assert_array_equal(run(again, arrays)[0], run(loss, arrays)[0])
         loss.step()
         again.step()
-    assert state(loss).keys() == state(again).keys() and len(state(loss)) > 0
+    assert state(loss).keys() == state(again).keys()
+    assert len(state(loss)) > 0
     for key, value in state(loss).items():
         np.testing.assert_array_equal(state(again)[key], value)
 
@@ -243,7 +246,8 @@ def test_a_loop_without_step_is_told_once(name, caplog):
         for _ in range(60):
             run(loss, arrays)
     assert len(caplog.records) == 1
-    assert name in caplog.text and "loss.step()" in caplog.text
+    assert name in caplog.text
+    assert "loss.step()" in caplog.text
 
 
 def test_losses_without_state_never_ask_for_a_step(caplog):

@@ -100,7 +100,9 @@ def test_batches_without_positives_or_of_one_person_give_zero(name, label):
     x = np.random.RandomState(0).randn(len(label), 8)
     for _ in range(2):
         value, gradient = run(loss, to_nd((x, label)))
-        assert value.shape == label.shape and not value.any() and not gradient.any()
+        assert value.shape == label.shape
+        assert not value.any()
+        assert not gradient.any()
         loss.hybridize(static_alloc=True, static_shape=True)
     if name == "MultiBatchLoss":
         assert not loss.theta.grad().asnumpy().any()
@@ -190,7 +192,8 @@ def test_semi_hard_draws_evenly_among_the_semi_hard(hybrid):
     mx.random.seed(1)
     draws = np.array([loss(*to_nd((x, label), "float64")).asnumpy() for _ in range(300)])
     choices = semi_hard(x, label, margin)
-    assert any(len(each) > 1 for sample in choices for each in sample) and any(not sample for sample in choices)
+    assert any(len(each) > 1 for sample in choices for each in sample)
+    assert any(not sample for sample in choices)
     for drawn, sample in zip(draws.T, choices):
         if not sample:
             assert not drawn.any()
@@ -206,7 +209,8 @@ def test_semi_hard_draws_evenly_among_the_semi_hard(hybrid):
 def test_semi_hard_gradient_where_there_is_no_choice():
     x, label, margin = np.array([[0.0, 0.1], [1.0, 0.0], [1.3, 0.2], [9.0, 9.0]]), np.array([0, 0, 1, 2]), 1.0
     choices = semi_hard(x, label, margin)
-    assert [len(each) for each in choices] == [1, 0, 0, 0] and len(choices[0][0]) == 1
+    assert [len(each) for each in choices] == [1, 0, 0, 0]
+    assert len(choices[0][0]) == 1
     got = run(get_loss("semihard", margin=margin, dtype="float64"), to_nd((x, label), "float64"))
     np.testing.assert_allclose(got[0], [choices[0][0][0], 0, 0, 0], rtol=1e-9)
 
@@ -220,7 +224,7 @@ def test_semi_hard_gradient_where_there_is_no_choice():
     "name", ["COCOLoss", "LGMLoss", "RangeLoss", "BatchHardTriplet", "PairwiseCircle", "MPSLoss", "TripletLoss"]
 )
 @pytest.mark.parametrize(
-    "x, label, words",
+    ("x", "label", "words"),
     [
         (np.zeros((3, 4, 1)), [0, 1, 2], "expected .batch, "),
         (np.zeros((3, 4)), [0, 1], "one label a sample|one row a sample"),
@@ -250,7 +254,7 @@ def test_bad_embeddings_beside_an_output_are_refused(name):
 
 
 @pytest.mark.parametrize(
-    "call, words",
+    ("call", "words"),
     [
         (lambda: build("CenterLoss", lamda=-1), "lamda"),
         (lambda: build("CenterLoss", alpha=1.5), "alpha"),
@@ -293,8 +297,10 @@ def test_names_aliases_and_what_each_says_of_itself():
         loss = get_loss(alias, classes=3, embedding_size=2)
         assert type(loss).__name__ == name
         if name in ("CenterLoss", "RingLoss", "GitLoss"):
-            assert loss.eats == "logits" and loss.needs_embedding
+            assert loss.input_kind == "logits"
+            assert loss.needs_embedding
         else:
-            assert loss.eats == "embedding"
+            assert loss.input_kind == "embedding"
     assert all(get_loss(name).needs_groups for name in GROUPED)
-    assert get_loss("contrastive").takes == "pairs" and get_loss("triplet").takes == "triplets"
+    assert get_loss("contrastive").takes == "pairs"
+    assert get_loss("triplet").takes == "triplets"

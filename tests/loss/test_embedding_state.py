@@ -1,4 +1,4 @@
-"""Centres, radius, thresholds: how they move, on one device and on two, with the Trainer and without, saved and loaded."""
+"""Centers, radius, thresholds: how they move, on one device and on two, with the Trainer and without, saved and loaded."""
 
 import logging
 
@@ -50,7 +50,7 @@ def train(loss, contexts, arrays, explicit, trainer=None):
 @pytest.mark.parametrize("name", ["CenterLoss", "GitLoss"])
 @pytest.mark.parametrize("explicit", [True, False])
 @pytest.mark.parametrize("devices", [1, 2])
-def test_centres_move_by_the_papers_rule_from_all_devices(name, explicit, devices):
+def test_centers_move_by_the_papers_rule_from_all_devices(name, explicit, devices):
     contexts = [mx.cpu(i) for i in range(devices)]
     loss = on(contexts, name, alpha=0.7)
     for seed in range(3):
@@ -73,7 +73,7 @@ def test_feature_gradient_does_not_depend_on_how_many_share_the_class():
         np.testing.assert_allclose(gradient, x - c[label], rtol=1e-5, atol=1e-6)
 
 
-def test_centres_are_left_alone_by_trainer_and_weight_decay():
+def test_centers_are_left_alone_by_trainer_and_weight_decay():
     loss = on([mx.cpu()], "CenterLoss", alpha=0)
     before = loss.centers.data().asnumpy()
     trainer = gluon.Trainer(loss.collect_params(), "sgd", {"learning_rate": 1, "wd": 0.5})
@@ -83,20 +83,20 @@ def test_centres_are_left_alone_by_trainer_and_weight_decay():
     np.testing.assert_array_equal(loss.centers.data().asnumpy(), before)
 
 
-def test_hybridized_loss_sees_the_centres_move():
+def test_hybridized_loss_sees_the_centers_move():
     loss = on([mx.cpu()], "CenterLoss", lamda=1)
     loss.hybridize(static_alloc=True, static_shape=True)
     arrays = batch(6)
     first = loss(*to_nd(arrays)).asnumpy()
     for _ in range(60):
         train(loss, [mx.cpu()], arrays, True)
-    # In the end every centre is the mean of its samples.
+    # In the end every center is the mean of its samples.
     centers = np.array([arrays[2][arrays[1] == c].mean(axis=0) if c in arrays[1] else np.zeros(D) for c in range(C)])
     np.testing.assert_allclose(loss.centers.data().asnumpy()[arrays[1]], centers[arrays[1]], atol=1e-4)
     assert (loss(*to_nd(arrays)).asnumpy() < first).all()
 
 
-def test_a_broken_batch_leaves_the_centres():
+def test_a_broken_batch_leaves_the_centers():
     loss = on([mx.cpu()], "CenterLoss")
     output, label, x = batch(6)
     x[0] = np.nan
@@ -145,7 +145,8 @@ def test_ring_with_a_radius_given_uses_it_at_once():
 @pytest.mark.parametrize("name", ["MultiBatchLoss", "LGMLoss", "RingLoss", "CenterLoss", "GitLoss"])
 def test_multipliers_of_what_the_papers_do_not_decay(name):
     parameters = build(name)._reg_params
-    assert parameters and all(each.wd_mult == 0 for each in parameters.values())
+    assert parameters
+    assert all(each.wd_mult == 0 for each in parameters.values())
     if name == "LGMLoss":
         assert (parameters["mean"].lr_mult, parameters["log_var"].lr_mult) == (1, 0.1)
     if name in ("CenterLoss", "GitLoss"):
@@ -165,7 +166,8 @@ def test_theta_and_variance_are_trained():
             value.backward()
             trainer.step(6)
             values.append(value.mean().asscalar())
-        assert np.abs(parameter.data().asnumpy() - before).max() > 0.01 and values[-1] < values[0]
+        assert np.abs(parameter.data().asnumpy() - before).max() > 0.01
+        assert values[-1] < values[0]
 
 
 @pytest.mark.parametrize("name", ["CenterLoss", "GitLoss", "RingLoss", "LGMLoss", "COCOLoss", "MultiBatchLoss"])
@@ -195,7 +197,7 @@ def test_step_before_any_batch_or_with_half_of_it_is_refused():
         on([mx.cpu()], "CenterLoss").step([nd.zeros((2, D))])
 
 
-def test_two_devices_give_the_gradients_of_one_for_the_centre_loss():
+def test_two_devices_give_the_gradients_of_one_for_the_center_loss():
     arrays, gradients = [batch(9, seed) for seed in range(3)], []
     for contexts in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
         loss = on(contexts, "CenterLoss", lamda=1)
@@ -203,7 +205,7 @@ def test_two_devices_give_the_gradients_of_one_for_the_centre_loss():
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
 
 
-def test_centres_of_a_hundred_thousand_classes():
+def test_centers_of_a_hundred_thousand_classes():
     loss = get_loss("center", classes=100_000, embedding_size=2, lamda=2, alpha=1)
     loss.initialize(mx.init.Zero())
     loss.centers.set_data(nd.zeros((100_000, 2)))
@@ -212,6 +214,6 @@ def test_centres_of_a_hundred_thousand_classes():
         with autograd.record():
             value = loss(nd.zeros((3, 100_000)), label, x)
         loss.step()
-    # The centres after one step: (3, 6) / 3 and (0, 2) / 2.
+    # The centers after one step: (3, 6) / 3 and (0, 2) / 2.
     np.testing.assert_allclose(value.asnumpy() - np.log(1e5), [8, 1, 17], rtol=1e-4)
     assert np.count_nonzero(loss.centers.data().asnumpy()) == 3

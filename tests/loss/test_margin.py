@@ -109,7 +109,7 @@ def test_arc_falls_as_the_angle_grows_but_for_the_step_of_the_papers_code():
     assert (np.diff(target) < 1e-6).all()
 
 
-def test_l2_softmax_normalises_the_feature_not_the_logits():
+def test_l2_softmax_normalizes_the_feature_not_the_logits():
     rng = np.random.RandomState(0)
     features, weights, y = rng.randn(6, 4), rng.randn(5, 4) * 3, rng.randint(0, 5, 6)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -117,7 +117,8 @@ def test_l2_softmax_normalises_the_feature_not_the_logits():
     given = L2Softmax(5, alpha=7)(nd.array(unit @ weights.T), nd.array(y))
     np.testing.assert_allclose(given.asnumpy(), wanted, rtol=1e-5, atol=1e-5)
     free = L2Softmax(5, alpha=7, from_normx=False)
-    assert free.needs_embedding and not free.feature_norm
+    assert free.needs_embedding
+    assert not free.feature_norm
     given = free(nd.array(features @ weights.T), nd.array(y), nd.array(features))
     np.testing.assert_allclose(given.asnumpy(), wanted, rtol=1e-5, atol=1e-5)
 
@@ -149,7 +150,7 @@ def test_float16_outputs_are_raised_and_float16_labels_refused():
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    ("make", "words"),
     [
         (lambda: ArcLoss(5, s=0), r"scale s lies in \(0, inf\)"),
         (lambda: ArcLoss(5, m=3.2), "margin m"),

@@ -73,7 +73,8 @@ def test_cosines_of_one_and_minus_one_are_finite():
     _, rowwise = pair("ArcLoss", classes=4)
     cos = np.array([[1, -1, 0, 1], [-1, 1, 1, 1], [0, 0, 0, 0], [-1, -1, -1, -1]])
     for each in run(rowwise, cos, nd.array([0, 0, 1, 2])):
-        assert np.isfinite(each).all() and each.any()
+        assert np.isfinite(each).all()
+        assert each.any()
 
 
 def test_a_loss_far_below_the_rounding_of_one_is_kept():

@@ -122,6 +122,7 @@ def test_people_are_told_from_shared_images():
     people = linked_people(images, [True, True, False, False])
     assert people.shape == (4, 2)
     assert people[0, 0] == people[0, 1] == people[1, 1] == people[2, 0]
-    assert len({people[0, 0], people[2, 1], people[3, 1]}) == 3 and people[2, 1] == people[3, 0]
+    assert len({people[0, 0], people[2, 1], people[3, 1]}) == 3
+    assert people[2, 1] == people[3, 0]
     # A pair called different whose images are linked contradicts itself.
     assert linked_people([0, 1, 1, 2, 0, 2], [True, True, False]) is None

@@ -27,7 +27,8 @@ def test_the_definition(seed):
     # Some of it right, so that neither is near zero.
     clusters = np.where(random.random(120) < 0.6, labels.astype(str), clusters)
     result, (precision, recall) = bcubed(labels, clusters), by_definition(labels, clusters)
-    assert result.precision == pytest.approx(precision) and result.recall == pytest.approx(recall)
+    assert result.precision == pytest.approx(precision)
+    assert result.recall == pytest.approx(recall)
     assert result.f == pytest.approx(2 / (1 / precision + 1 / recall))
     assert (result.faces, result.people, result.clusters) == (120, len(set(labels)), len(set(clusters)))
     order = random.permutation(120)
@@ -43,8 +44,10 @@ def test_a_case_worked_out_by_hand():
 
 def test_its_ends():
     assert bcubed([1, 1, 2], [7, 7, 3]).f == 1
-    assert bcubed([1, 1, 2, 2], [0, 0, 0, 0]).precision == 0.5 and bcubed([1, 1, 2, 2], [0, 0, 0, 0]).recall == 1
-    assert bcubed([1, 1, 2, 2], [0, 1, 2, 3]).precision == 1 and bcubed([1, 1, 2, 2], [0, 1, 2, 3]).recall == 0.5
+    assert bcubed([1, 1, 2, 2], [0, 0, 0, 0]).precision == 0.5
+    assert bcubed([1, 1, 2, 2], [0, 0, 0, 0]).recall == 1
+    assert bcubed([1, 1, 2, 2], [0, 1, 2, 3]).precision == 1
+    assert bcubed([1, 1, 2, 2], [0, 1, 2, 3]).recall == 0.5
 
 
 def test_what_it_refuses():

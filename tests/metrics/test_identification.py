@@ -30,7 +30,9 @@ def test_worked_out_by_hand():
     np.testing.assert_allclose(result.stranger_scores, np.cos(np.deg2rad([5, 50])), atol=1e-6)
     none, half, everything = result.dir_at_fpir
     # Two strangers cannot tell a rate of 0.4.
-    assert not none.resolvable and math.isnan(none.dir) and math.isnan(none.threshold)
+    assert not none.resolvable
+    assert math.isnan(none.dir)
+    assert math.isnan(none.threshold)
     # One of two may be named: the threshold is the other's score.
     assert (half.dir, half.fpir, half.false_alarms) == (0.75, 0.5, 1)
     assert half.threshold == pytest.approx(np.cos(np.deg2rad(50)), abs=1e-6)
@@ -40,7 +42,8 @@ def test_worked_out_by_hand():
 def test_a_tie_with_another_person_is_no_success():
     gallery = at(0, 0, 50)
     result = evaluate_identification(gallery, [1, 2, 3], at(10), [1], ranks=(1, 2))
-    assert result.mate_ranks.tolist() == [2] and result.cmc == (0, 1)
+    assert result.mate_ranks.tolist() == [2]
+    assert result.cmc == (0, 1)
     # A tie with one's own other image is.
     assert evaluate_identification(gallery, [1, 1, 3], at(10), [1], ranks=(1,)).cmc == (1,)
 
@@ -100,7 +103,8 @@ def test_numbers_of_two_kinds_above_2_to_the_53_stay_apart():
 def test_people_whose_embeddings_are_all_alike_are_beyond_the_last_rank():
     gallery, probes = np.ones((4000, 8), np.float32), np.ones((200, 8), np.float32)
     result = evaluate_identification(gallery, np.arange(4000), probes, np.arange(200), ranks=(1, 10), memory=1 << 20)
-    assert set(result.mate_ranks.tolist()) == {11} and result.cmc == (0, 0)
+    assert set(result.mate_ranks.tolist()) == {11}
+    assert result.cmc == (0, 0)
 
 
 def test_scores_closer_than_float32_tells_are_told_apart():
@@ -122,9 +126,11 @@ def test_scores_closer_than_float32_tells_are_told_apart():
 
 def test_no_mate_or_no_stranger():
     only_strangers = evaluate_identification(at(0), [1], at(10, 20), [2, 3], fpir_target=(0.5,))
-    assert math.isnan(only_strangers.cmc[0]) and not only_strangers.dir_at_fpir[0].resolvable
+    assert math.isnan(only_strangers.cmc[0])
+    assert not only_strangers.dir_at_fpir[0].resolvable
     nobody_strange = evaluate_identification(at(0), [1], at(10, 20), [1, 1], fpir_target=(0.5,))
-    assert nobody_strange.cmc[0] == 1 and math.isnan(nobody_strange.dir_at_fpir[0].dir)
+    assert nobody_strange.cmc[0] == 1
+    assert math.isnan(nobody_strange.dir_at_fpir[0].dir)
     assert nobody_strange.to_dict()["dir_at_fpir"][0]["dir"] is None
     assert dict(nobody_strange.name_values())["rank-1"] == 1
 

@@ -31,7 +31,8 @@ def test_worked_out_by_hand():
     twelfth, hundredth = whole.tar_at_far
     assert (twelfth.false_accepts, twelfth.impostors, twelfth.tar) == (2, 24, 4 / 8)
     assert twelfth.threshold == pytest.approx(np.cos(np.deg2rad(11)), abs=1e-6)
-    assert not hundredth.resolvable and math.isnan(hundredth.tar)
+    assert not hundredth.resolvable
+    assert math.isnan(hundredth.tar)
 
 
 @pytest.mark.parametrize("kind", ["random", "small integers"])
@@ -50,14 +51,14 @@ def test_equals_the_protocol_written_out_at_every_size(kind):
         options = {"sizes": (1, 5, 17), "ranks": ranks, "far_target": rates, "memory": 1 << 20}
         for result in evaluate_megaface(probes, ids, others, noisy_distractors=away, **options):
             part = slice(0, result.distractors)
-            # Normalised together, as all of them are.
+            # Normalized together, as all of them are.
             cmc, tars = slow_search.megaface(probes, ids, slow_search.unit(others)[part], away[part], ranks, rates)
             np.testing.assert_array_equal(result.cmc, cmc)
             np.testing.assert_array_equal([each.tar for each in result.tar_at_far], tars)
             assert result.pushed_away == away[part].sum()
 
 
-def test_a_noisy_probe_becomes_the_centre_of_the_others():
+def test_a_noisy_probe_becomes_the_center_of_the_others():
     random = np.random.default_rng(0)
     probes = random.normal(size=(6, 32)).astype(np.float32)
     probes /= np.linalg.norm(probes, axis=1, keepdims=True)
@@ -65,10 +66,10 @@ def test_a_noisy_probe_becomes_the_centre_of_the_others():
     cleaned = clean_probes(probes, person, noisy, ["anna", "ben"], seed=3)
     np.testing.assert_array_equal(cleaned[~noisy], probes[~noisy])
     for place, others in ((1, [0, 2]), (5, [3, 4])):
-        centre = probes[others].astype(np.float64).sum(0)
+        center = probes[others].astype(np.float64).sum(0)
         assert np.linalg.norm(cleaned[place]) == pytest.approx(1, abs=1e-6)
-        # Before it is normalised, it is the sum, each number off by less than a thousandth, and some by nearly that.
-        off = np.abs(cleaned[place] * np.linalg.norm(centre) - centre)
+        # Before it is normalized, it is the sum, each number off by less than a thousandth, and some by nearly that.
+        off = np.abs(cleaned[place] * np.linalg.norm(center) - center)
         assert 3e-4 < off.max() < 1.2e-3
     np.testing.assert_array_equal(cleaned, clean_probes(probes, person, noisy, ["anna", "ben"], seed=3))
     assert not np.array_equal(cleaned, clean_probes(probes, person, noisy, ["anna", "ben"], seed=4))
@@ -80,7 +81,8 @@ def test_cleaning_changes_what_noise_spoils():
     (given,) = evaluate_megaface(probes, ids, distractors, sizes=(2,), far_target=(0.5,))
     noisy, away = np.array([0, 0, 1, 0, 0], bool), np.array([1, 0], bool)
     (cleaned,) = evaluate_megaface(probes, ids, distractors, noisy, away, sizes=(2,), far_target=(0.5,))
-    assert given.cmc[0] == 2 / 8 and cleaned.cmc[0] == 1
+    assert given.cmc[0] == 2 / 8
+    assert cleaned.cmc[0] == 1
     assert (cleaned.replaced, cleaned.pushed_away, given.replaced) == (1, 1, 0)
     # What is pushed away is an impostor still.
     assert cleaned.tar_at_far[0].impostors == given.tar_at_far[0].impostors == 10

@@ -25,7 +25,8 @@ def test_accepts_as_much_as_the_rate_allows_and_no_more(dtype, ties):
             point = operating_point(roc, far)
             # Applied to the pairs themselves, in their own type.
             accepted = distances < point.threshold
-            assert point.true_accepts == np.sum(accepted & issame) and point.false_accepts == np.sum(accepted & ~issame)
+            assert point.true_accepts == np.sum(accepted & issame)
+            assert point.false_accepts == np.sum(accepted & ~issame)
             assert point.far == point.false_accepts / np.sum(~issame) <= far
             assert point.tar == point.true_accepts / np.sum(issame)
             # One distance more would be too many.
@@ -46,7 +47,7 @@ def test_a_threshold_lies_between_the_two_distances_around_it():
     assert to_similarity(0.0) == to_similarity(0.0, 1) == 1
 
 
-def test_neighbouring_float32_numbers_are_still_told_apart():
+def test_neighboring_float32_numbers_are_still_told_apart():
     low = np.float32(1.1)
     high = np.nextafter(low, np.float32(2))
     distances, issame = np.array([low, high], np.float32), np.array([True, False])
@@ -67,7 +68,9 @@ def test_the_interval_is_that_of_the_binomial():
 @pytest.mark.parametrize("kind", [True, False])
 def test_pairs_of_one_kind_tell_no_threshold(kind):
     point = operating_point(roc_curve(np.arange(50.0), np.full(50, kind)), 0.5)
-    assert not point.resolvable and math.isnan(point.threshold) and math.isnan(point.tar)
+    assert not point.resolvable
+    assert math.isnan(point.threshold)
+    assert math.isnan(point.tar)
 
 
 def test_the_production_threshold_is_the_rarest_that_is_wanted_and_told():

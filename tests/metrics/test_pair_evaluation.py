@@ -25,9 +25,11 @@ def test_parts_are_what_they_say():
     assert [point.resolvable for point in evaluation.points] == [True, True, True, False, False, False]
     expected = verification(distances, issame, far_target=[1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
     assert evaluation.verification.accuracy == expected.accuracy
-    assert evaluation.production == evaluation.points[2] and evaluation.wanted_far == 1e-3
+    assert evaluation.production == evaluation.points[2]
+    assert evaluation.wanted_far == 1e-3
     low, high = evaluation.intervals.values["accuracy"]
-    assert low < evaluation.verification.accuracy < high and high - low < 0.05
+    assert low < evaluation.verification.accuracy < high
+    assert high - low < 0.05
     assert set(evaluation.intervals.values) == {"accuracy", "auc", "eer", "tar@far=0.1", "tar@far=0.01", "tar@far=0.001"}
     assert evaluation.people_known
 
@@ -47,14 +49,18 @@ def test_groups_are_judged_at_the_threshold_of_all():
     assert names == [("age", "old"), ("age", "young"), ("number", "0"), ("number", "1")]
     for each, chosen in zip(evaluation.groups, (age == "old", age == "young", np.arange(3000) < 1500, np.arange(3000) >= 1500)):
         accepted = distances[chosen] < threshold
-        assert each.pairs == chosen.sum() and each.genuine == issame[chosen].sum()
+        assert each.pairs == chosen.sum()
+        assert each.genuine == issame[chosen].sum()
         assert each.accuracy == np.mean(accepted == issame[chosen])
-        assert each.tar == np.mean(accepted[issame[chosen]]) and each.far == np.mean(accepted[~issame[chosen]])
+        assert each.tar == np.mean(accepted[issame[chosen]])
+        assert each.far == np.mean(accepted[~issame[chosen]])
         assert each.auc == roc_curve(distances[chosen], issame[chosen]).auc
     everything_apart = evaluate_pairs(distances, issame, groups={"score": distances, "age": age})
     assert {each.column for each in everything_apart.groups} == {"age"}
     only_genuine = evaluate_pairs(distances, issame, groups={"same": issame}).groups[1]
-    assert math.isnan(only_genuine.far) and math.isnan(only_genuine.auc) and only_genuine.tar > 0
+    assert math.isnan(only_genuine.far)
+    assert math.isnan(only_genuine.auc)
+    assert only_genuine.tar > 0
 
 
 def test_the_hardest_pairs_and_the_confusion():
@@ -73,7 +79,8 @@ def test_the_hardest_pairs_and_the_confusion():
 def test_pairs_of_one_kind_have_an_accuracy_and_say_that_there_is_no_threshold(kind):
     distances, issame, people, _ = pairs()
     evaluation = evaluate_pairs(distances[issame], np.full(1500, kind), groups={"all": ["x"] * 1500})
-    assert evaluation.production is None and evaluation.confusion() is None
+    assert evaluation.production is None
+    assert evaluation.confusion() is None
     assert "too few to tell a threshold" in evaluation.explain("mine")
     assert not any(at.resolvable for at in evaluation.verification.tar_at_far)
     assert math.isnan(evaluation.groups[0].tar)
@@ -91,8 +98,10 @@ def test_dprime_by_hand():
 def test_everything_is_plain_for_json_and_single_pairs_stay_out():
     distances, issame, people, age = pairs()
     values = json.loads(json.dumps(evaluate_pairs(distances, issame, people, {"age": age}, replicates=10).to_dict()))
-    assert "distances" not in values and values["confusion"]["true_accepts"] > 0
-    assert values["points"][3]["threshold"] is None and values["groups"][0]["column"] == "age"
+    assert "distances" not in values
+    assert values["confusion"]["true_accepts"] > 0
+    assert values["points"][3]["threshold"] is None
+    assert values["groups"][0]["column"] == "age"
     assert values["intervals"]["people"] == 400
 
 

@@ -168,7 +168,10 @@ def test_pairs_of_one_kind_have_an_accuracy_and_nothing_else(kind):
     accuracies = literal.accuracy_over_folds(distances, np.full(50, kind), 10, np.arange(0, 4, 0.01))[2]
     assert result.accuracy == np.mean(accuracies)
     (at,) = result.tar_at_far
-    assert math.isnan(result.auc) and math.isnan(result.eer) and math.isnan(at.tar) and math.isnan(at.tar_std)
+    assert math.isnan(result.auc)
+    assert math.isnan(result.eer)
+    assert math.isnan(at.tar)
+    assert math.isnan(at.tar_std)
     assert math.isnan(at.far) == kind
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["auc"] is None
 

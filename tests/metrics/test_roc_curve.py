@@ -67,5 +67,7 @@ def test_corners_are_the_same_curve_with_fewer_points():
 
 def test_one_kind_of_pairs_has_no_curve():
     roc = roc_curve(np.arange(5.0), np.ones(5, bool))
-    assert np.isnan(roc.far).all() and np.isnan(roc.auc) and np.isnan(roc.eer)
+    assert np.isnan(roc.far).all()
+    assert np.isnan(roc.auc)
+    assert np.isnan(roc.eer)
     assert roc.tar[-1] == 1

@@ -58,7 +58,8 @@ def test_verification_takes_the_roc_point_nearest_to_each_rate():
     assert math.isnan(result.tars[5])
     assert (result.pairs, result.genuine, result.impostors) == (7, 3, 4)
     assert result.auc == pytest.approx((4 + 3 + 2) / 12)
-    assert result.to_dict()["tars"][5] is None and dict(result.name_values())["tar@far=0.25"] == 2 / 3
+    assert result.to_dict()["tars"][5] is None
+    assert dict(result.name_values())["tar@far=0.25"] == 2 / 3
 
 
 def test_ids_may_be_in_any_order_and_memory_does_not_matter():
@@ -93,16 +94,20 @@ def test_identification_over_two_galleries_by_hand():
     one, two = result.galleries["G1"], result.galleries["G2"]
     assert (one.mated, one.strangers, two.mated, two.strangers) == (2, 2, 1, 3)
     # Alone in G1, anna is found at rank 1 from every side.
-    assert one.cmc == (1,) and two.cmc == (1,)
+    assert one.cmc == (1,)
+    assert two.cmc == (1,)
     # G1: strangers at cos 82 and cos 170, one of two may pass: above cos 170, where anna's cos 5 and cos 95 are.
-    assert one.dir_at_fpir[0].dir == 1 and one.dir_at_fpir[0].false_alarms == 1
+    assert one.dir_at_fpir[0].dir == 1
+    assert one.dir_at_fpir[0].false_alarms == 1
     # G2: strangers 50 (85 off ben), 52 (10 off carl), 53 (5 off ben): one of three passes, above cos 10; ben is 8 off.
-    assert two.dir_at_fpir[0].false_alarms == 1 and two.dir_at_fpir[0].dir == 1
+    assert two.dir_at_fpir[0].false_alarms == 1
+    assert two.dir_at_fpir[0].dir == 1
     assert two.dir_at_fpir[0].threshold == pytest.approx(np.cos(np.deg2rad(10)), abs=1e-6)
     assert result.mean["rank-1"] == 1
     strict = template_identification(templates, ids, galleries, probes, ranks=(1,), fpir_target=(0.4,))
     # Two strangers do not tell 0.4 in G1, three do in G2: no mean.
-    assert math.isnan(strict.mean["dir@fpir=0.4"]) and result.mean["dir@fpir=0.5"] == 1
+    assert math.isnan(strict.mean["dir@fpir=0.4"])
+    assert result.mean["dir@fpir=0.5"] == 1
     assert set(result.to_dict()) == {"galleries", "mean"}
 
 

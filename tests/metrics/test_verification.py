@@ -36,7 +36,8 @@ def test_seven_values_are_the_protocol_on_squared_distances(dtype):
     np.testing.assert_array_equal(fpr, expected.fpr)
     (at,) = expected.tar_at_far
     assert (accuracy, accuracy_std, val, val_std, far) == (expected.accuracy, expected.accuracy_std, at.tar, at.tar_std, at.far)
-    assert 0.7 < accuracy < 1 and 0 < val < 1
+    assert 0.7 < accuracy < 1
+    assert 0 < val < 1
 
 
 def test_a_list_of_targets_gives_arrays_and_names():
@@ -134,7 +135,8 @@ def test_cosine_distance_ignores_length_and_agrees_with_the_squared_one_on_unit_
     distances = pair_distances(first * scale, second / scale, dist_type=1)
     np.testing.assert_allclose(distances, [cosine(a, b) for a, b in zip(first, second)], atol=1e-12)
     np.testing.assert_allclose(2 * distances, pair_distances(first, second), atol=1e-12)
-    assert pair_distances(first, first, 1).min() >= 0 and pair_distances(first, -first, 1).max() <= 2
+    assert pair_distances(first, first, 1).min() >= 0
+    assert pair_distances(first, -first, 1).max() <= 2
     by_cosine = FaceVerification(dist_type=1)
     by_cosine.update(issame, first * scale, second)
     squared = FaceVerification()

@@ -8,7 +8,7 @@ def value(parameter):
     return parameter.data().asnumpy().astype("float64")
 
 
-def randomise(net, seed=0):
+def randomize(net, seed=0):
     """Numbers for every parameter and running statistic that make a mistake in any of them show."""
     rng = np.random.RandomState(seed)
     for name, parameter in net.collect_params().items():
@@ -36,7 +36,7 @@ def convolve(x, block):
     return out if block.bias is None else out + value(block.bias)[:, None, None]
 
 
-def normalise(x, block):
+def normalize(x, block):
     mean, var, gamma, beta = (
         value(each)[:, None, None] for each in (block.running_mean, block.running_var, block.gamma, block.beta)
     )

@@ -67,7 +67,8 @@ def compare(name, size, layers):
     got, out = backbone(x), x
     for layer in layers(theirs):
         out = layer(out)
-    assert got.shape == out.shape and got.abs().max().asscalar() > 0
+    assert got.shape == out.shape
+    assert got.abs().max().asscalar() > 0
     np.testing.assert_allclose(got.asnumpy(), out.asnumpy(), rtol=1e-4, atol=1e-4 * np.abs(out.asnumpy()).max())
 
 
@@ -160,7 +161,7 @@ def test_arguments_reach_the_zoo():
 
 
 @pytest.mark.parametrize(
-    "name, arguments, message",
+    ("name", "arguments", "message"),
     [
         ("gluon:resnet18v1", {}, "gluon has no network 'resnet18v1'; near names are resnet18_v1"),
         ("timm:resnet18", {}, "timm:resnet18 names no zoo: before the colon stands one of gluon, gluoncv"),
@@ -207,7 +208,9 @@ def test_gluoncvs_networks(name):
         embedding, output = net(x)
     output.backward()
     nd.waitall()
-    assert embedding.shape == (2, 32) and output.shape == (2, 3) and np.isfinite(embedding.asnumpy()).all()
+    assert embedding.shape == (2, 32)
+    assert output.shape == (2, 3)
+    assert np.isfinite(embedding.asnumpy()).all()
 
 
 def test_a_second_classifier_on_the_way_is_left_alone():
@@ -217,7 +220,7 @@ def test_a_second_classifier_on_the_way_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    "name, message",
+    ("name", "message"),
     [
         ("ssd_300_vgg16_atrous_voc", "does not classify images"),
         ("faster_rcnn_resnet50_v1b_voc", "does not classify images"),

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
-from numpy_layers import convolve, enlarge, max_pool, normalise, randomise, relu, sigmoid
+from numpy_layers import convolve, enlarge, max_pool, normalize, randomize, relu, sigmoid
 
 from gluonfr.core import GluonFRError
 from gluonfr.model_zoo import AttentionFaceNet, attentionfacenet92, complexity, get_attention_face, get_model
@@ -14,7 +14,7 @@ from gluonfr.model_zoo.attention import AttentionModule
 _INSTEAD = 64 * 3 * (49 - 9) + 2049 * 1000 - (2048 * 512 + 512 + 2 * 512 + 2048)
 
 
-@pytest.mark.parametrize("depth, gluoncvs, papers, giga", [(56, 31_810_728, 31.9, 6.2), (92, 52_466_344, 51.3, 10.4)])
+@pytest.mark.parametrize(("depth", "gluoncvs", "papers", "giga"), [(56, 31_810_728, 31.9, 6.2), (92, 52_466_344, 51.3, 10.4)])
 def test_sizes_are_the_papers(depth, gluoncvs, papers, giga):
     parameters, cost = complexity(get_model(f"attentionfacenet{depth}", embedding_size=512))
     assert parameters + _INSTEAD == gluoncvs
@@ -33,15 +33,17 @@ def test_layers_are_as_many_as_the_name_says(depth):
         {len(one.mask[0].up) for one in modules},
     )
     if depth < 452:
-        assert depth == 36 * len(modules) // 3 + 20 and (p, t, r) == ({1}, {2}, {1})
+        assert depth == 36 * len(modules) // 3 + 20
+        assert (p, t, r) == ({1}, {2}, {1})
     else:
-        assert len(modules) == 18 and (p, t, r) == ({2}, {4}, {3})
+        assert len(modules) == 18
+        assert (p, t, r) == ({2}, {4}, {3})
 
 
 def unit(x, block):
-    out = convolve(relu(normalise(x, block.bn1)), block.conv1)
-    out = convolve(relu(normalise(out, block.bn2)), block.conv2)
-    return x + convolve(relu(normalise(out, block.bn3)), block.conv3)
+    out = convolve(relu(normalize(x, block.bn1)), block.conv1)
+    out = convolve(relu(normalize(out, block.bn2)), block.conv2)
+    return x + convolve(relu(normalize(out, block.bn3)), block.conv3)
 
 
 def row(x, blocks):
@@ -57,10 +59,11 @@ def test_the_module_by_hand(size):
     module.initialize()
     x = np.random.RandomState(1).randn(2, 8, *size)
     module(nd.array(x))
-    randomise(module)
+    randomize(module)
     outer = module.mask[0]
     middle, inner = outer.inside, outer.inside.inside
-    assert inner.inside is None and inner.skip is None
+    assert inner.inside is None
+    assert inner.skip is None
 
     inside = row(x, module.before)
     first = row(max_pool(inside), outer.down)
@@ -70,7 +73,7 @@ def test_the_module_by_hand(size):
     up = enlarge(row(up, middle.up), first.shape[2:]) + unit(first, outer.skip)
     up = enlarge(row(up, outer.up), size)
     tail = list(module.mask)[1:]
-    mask = sigmoid(convolve(relu(normalise(convolve(relu(normalise(up, tail[0])), tail[2]), tail[3])), tail[5]))
+    mask = sigmoid(convolve(relu(normalize(convolve(relu(normalize(up, tail[0])), tail[2]), tail[3])), tail[5]))
     wanted = row((1 + mask) * row(inside, module.trunk), module.after)
 
     np.testing.assert_allclose(module.mask(nd.array(inside)).asnumpy(), mask, rtol=1e-4, atol=1e-5)
@@ -82,7 +85,7 @@ def tiny(**kwargs):
     return AttentionFaceNet((1, 1, 1), channels=(8, 16, 16, 32, 32), embedding_size=16, **kwargs)
 
 
-@pytest.mark.parametrize("size, head", [((112, 96), "GDC"), ((64, 64), "E")])
+@pytest.mark.parametrize(("size", "head"), [((112, 96), "GDC"), ((64, 64), "E")])
 def test_other_image_sizes(size, head):
     net = tiny(image_size=size, head=head)
     net.initialize(mx.init.Xavier())

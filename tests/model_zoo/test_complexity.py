@@ -21,7 +21,7 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("name, size", PUBLISHED)
+@pytest.mark.parametrize(("name", "size"), PUBLISHED)
 def test_counts_are_as_published(name, size):
     parameters, giga = PUBLISHED[name, size]
     found = complexity(get_model(name, embedding_size=size))

@@ -36,7 +36,7 @@ class Case:
         self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2))
         # Running statistics are this batch's, so that what follows them is neither tiny nor constant.
         self.net.apply(lambda block: block._kwargs.update(momentum=0) if isinstance(block, nn.BatchNorm) else None)
-        # Of different colours: a network without normalisation tells noise of one colour hardly apart.
+        # Of different colors: a network without normalization tells noise of one color hardly apart.
         self.x = nd.random.uniform(shape=(IMAGES, 3, 112, 112)) * nd.random.uniform(shape=(IMAGES, 3, 1, 1))
         with autograd.record():
             outputs = self.net(self.x)
@@ -63,7 +63,8 @@ def case(request):
 def test_forward_and_backward(case):
     assert case.shapes == [(IMAGES, SIZE), (IMAGES, CLASSES)]
     for each in case.outputs:
-        assert np.isfinite(each).all() and each.std() > 0
+        assert np.isfinite(each).all()
+        assert each.std() > 0
         # What tells the images apart is large beside what they share, else the comparisons below would see nothing.
         assert np.abs(each[0] - each[1]).max() > 0.1 * np.abs(each).max()
     trained = [each for each in case.net.collect_params().values() if each.grad_req != "null"]

@@ -54,7 +54,7 @@ def test_published_sizes_with_running_statistics():
 
 # The last column is how much more the publications count than convolutions and dense layers: see the docstrings.
 @pytest.mark.parametrize(
-    "name, arguments, millions, more",
+    ("name", "arguments", "millions", "more"),
     [
         ("mobilefacenet", {}, 221, 0.0),
         ("mbf", {}, 450, 0.03),
@@ -68,7 +68,7 @@ def test_multiply_adds_are_as_published(name, arguments, millions, more):
     assert millions * 1e6 / complexity(get_model(name, **arguments)).multiply_adds == pytest.approx(1 + more, abs=0.003)
 
 
-def test_published_cost_of_mbf_counts_normalisation_and_slopes():
+def test_published_cost_of_mbf_counts_normalization_and_slopes():
     with prelu_form("operator"):
         inside = get_model("mbf")(mx.sym.var("data")).get_internals()
     extra = 0
@@ -81,7 +81,7 @@ def test_published_cost_of_mbf_counts_normalisation_and_slopes():
 # Blocks against NumPy ------------------------------------------------------------------------------------------------
 
 
-def randomise(block, seed=0):
+def randomize(block, seed=0):
     """Parameters and running statistics that are all different, and sensible."""
     rng = np.random.RandomState(seed)
     for parameter in block.collect_params().values():
@@ -99,7 +99,7 @@ def ready(block, *shape):
     x = np.random.RandomState(7).randn(*shape).astype("float32")
     block.initialize()
     block(nd.array(x)).wait_to_read()
-    randomise(block)
+    randomize(block)
     return x
 
 
@@ -155,7 +155,7 @@ def test_ghost_module(activate):
 
 
 def bilinear(length, size):
-    """(size, length): pixel centres at halves, nothing beyond the outermost ones."""
+    """(size, length): pixel centers at halves, nothing beyond the outermost ones."""
     at = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(length)))
 
@@ -190,11 +190,13 @@ def test_hard_gate_is_clipped():
     bias.set_data(bias.data() * 10)
     wanted = gated(x, block, 0.2)
     ratio = wanted / x
-    assert (ratio == 0).any() and np.isclose(ratio, 1).any() and ((ratio > 0.1) & (ratio < 0.9)).any()
+    assert (ratio == 0).any()
+    assert np.isclose(ratio, 1).any()
+    assert ((ratio > 0.1) & (ratio < 0.9)).any()
     same(block, x, wanted)
 
 
-@pytest.mark.parametrize("stride, channels, gate, far", [(2, 6, 0.2, False), (1, 4, None, True), (1, 6, 1 / 6, True)])
+@pytest.mark.parametrize(("stride", "channels", "gate", "far"), [(2, 6, 0.2, False), (1, 4, None, True), (1, 6, 1 / 6, True)])
 def test_ghost_unit(stride, channels, gate, far):
     block = GhostUnit(channels, 16, 4, 5, stride, gate, far)
     x = ready(block, 2, 4, 7, 9)
@@ -209,15 +211,17 @@ def test_ghost_unit(stride, channels, gate, far):
     (last,) = rest
     out = ghost(out, last, False)
     if block.shortcut is None:
-        assert stride == 1 and channels == 4
+        assert stride == 1
+        assert channels == 4
         same(block, x, out + x)
         return
     wide, first, narrow, second = block.shortcut
-    assert wide.weight.shape == (4, 1, 5, 5) and wide._kwargs["stride"] == (stride, stride)
+    assert wide.weight.shape == (4, 1, 5, 5)
+    assert wide._kwargs["stride"] == (stride, stride)
     same(block, x, out + norm(conv(norm(conv(x, wide), first, 1e-5), narrow), second, 1e-5))
 
 
-@pytest.mark.parametrize("name, slope", [("ghostfacenetv1", 0.2), ("ghostfacenetv2", 1 / 6)])
+@pytest.mark.parametrize(("name", "slope"), [("ghostfacenetv1", 0.2), ("ghostfacenetv2", 1 / 6)])
 def test_versions_have_their_gates_where_published(name, slope):
     units = [layer for layer in get_model(name).features if isinstance(layer, GhostUnit)]
     gates = [[layer._slope for layer in unit.second if isinstance(layer, HardGate)] for unit in units]
@@ -231,13 +235,14 @@ def separable(x, layers):
 
 
 @pytest.mark.parametrize(
-    "channels, stride, factor, branches, se", [(24, 2, 2, 2, False), (16, 1, 2, 1, True), (16, 2, 1, 1, True)]
+    ("channels", "stride", "factor", "branches", "se"), [(24, 2, 2, 2, False), (16, 1, 2, 1, True), (16, 2, 1, 1, True)]
 )
 def test_variable_group_unit(channels, stride, factor, branches, se):
     block = VariableGroupUnit(channels, 16, stride, factor, branches, se)
     x = ready(block, 2, 16, 7, 5)
     first = block.first[0][0]
-    assert first.weight.shape == (16 * factor, 8, 3, 3) and len(block.first) == branches
+    assert first.weight.shape == (16 * factor, 8, 3, 3)
+    assert len(block.first) == branches
     slopes, *second = list(block.second)
     out = separable(prelu(sum(separable(x, branch) for branch in block.first), slopes), second[:5])
     if se:
@@ -289,7 +294,7 @@ def torch_mbf(torch, blocks, scale):
     return nn.Sequential(*body, nn.Linear(512, 16, bias=False), nn.BatchNorm1d(16)).eval()
 
 
-@pytest.mark.parametrize("name, blocks, scale", [("mbf", (1, 1, 2, 1), 2), ("mbf_large", (2, 1, 1, 1), 4)])
+@pytest.mark.parametrize(("name", "blocks", "scale"), [("mbf", (1, 1, 2, 1), 2), ("mbf_large", (2, 1, 1, 1), 4)])
 def test_mbf_is_arcface_torchs(name, blocks, scale):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -325,7 +330,8 @@ def test_y2_is_y1_with_more_units():
 
 def test_saved_networks_keep_their_keys():
     keys = list(get_model("mobilefacenet", dropout=0.1, classes=3)._collect_params_with_prefix())
-    assert keys[:2] == ["features.0.weight", "features.1.gamma"] and "features.6.body.0.weight" in keys
+    assert keys[:2] == ["features.0.weight", "features.1.gamma"]
+    assert "features.6.body.0.weight" in keys
     # Units 6 to 20, three layers to 512, then depthwise, BatchNorm, flatten, dropout, dense, BatchNorm.
     weights = [key for key in keys if key.endswith("weight")]
     assert weights[-3:] == ["features.24.weight", "features.28.weight", "output.weight"]
@@ -337,7 +343,7 @@ def test_saved_networks_keep_their_keys():
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(
-    "name, arguments",
+    ("name", "arguments"),
     [
         ("mobilefacenet", {}),
         ("mbf", {}),
@@ -365,7 +371,7 @@ def test_hybridized_and_exported_it_computes_the_same(name, tmp_path):
     net = small(name)
     x = nd.random.uniform(shape=(3, 3, 112, 112))
     net(x).wait_to_read()
-    randomise(net)
+    randomize(net)
     wanted = net(x).asnumpy()
     rounding = {"rtol": 1e-3, "atol": 1e-5 * np.abs(wanted).max()}
     assert wanted.std(axis=0).min() > 1e-3 * np.abs(wanted).max()
@@ -388,7 +394,7 @@ def test_gradients_reach_every_parameter(name):
     net = small(name, classes=4, weight_norm=True, feature_norm=True)
     x = nd.random.uniform(shape=(6, 3, 112, 112))
     net(x)[0].wait_to_read()
-    randomise(net)
+    randomize(net)
     net.hybridize(static_alloc=True, static_shape=True)
     with autograd.record():
         loss = gluon.loss.SoftmaxCrossEntropyLoss()(8 * net(x)[1], nd.array([0, 1, 2, 3, 0, 1]))
@@ -420,14 +426,14 @@ def test_training_lowers_the_loss(name):
 
 
 @pytest.mark.parametrize(
-    "name, arguments, message",
+    ("name", "arguments", "message"),
     [
         ("mobilefacenet", {"head": "GNAP"}, "head is one of E, GDC, GAP, FC, got 'GNAP'"),
         ("mobilefacenet", {"blocks": (1, 4, 6)}, "blocks is four"),
         ("mobilefacenet", {"blocks": (1, 4, 6, 0)}, "blocks is four"),
         ("mobilefacenet", {"blocks": 4}, "blocks is four"),
         ("mbf", {"scale": 1.5}, "scale is a positive whole number"),
-        ("mbf", {"flavour": "keras"}, "flavour is one of mxnet, torch"),
+        ("mbf", {"flavor": "keras"}, "flavor is one of mxnet, torch"),
         ("mbf", {"width": 0}, "width is a positive number"),
         ("mbf", {"width": float("nan")}, "width is a positive number"),
         ("mbf", {"width": "wide"}, "width is a positive number"),

@@ -29,7 +29,7 @@ def shapes(net):
     return {name: shape for name, shape in zip(symbol.list_arguments(), arguments) if name != "data"}
 
 
-@pytest.mark.parametrize("name, size", PUBLISHED)
+@pytest.mark.parametrize(("name", "size"), PUBLISHED)
 def test_parameters_are_as_many_as_published(name, size):
     assert sum(int(np.prod(shape)) for shape in shapes(get_model(name, embedding_size=size)).values()) == PUBLISHED[name, size]
 
@@ -49,7 +49,7 @@ def convolutions(net):
 
 
 @pytest.mark.parametrize(
-    "name, giga", [("mobilefacenet", 0.221), ("lresnet18e_ir", 2.61), ("lresnet50e_ir", 6.31), ("lresnet100e_ir", 12.09)]
+    ("name", "giga"), [("mobilefacenet", 0.221), ("lresnet18e_ir", 2.61), ("lresnet50e_ir", 6.31), ("lresnet100e_ir", 12.09)]
 )
 def test_multiply_adds_are_as_published(name, giga):
     with prelu_form("operator"):
@@ -69,7 +69,8 @@ def test_squeeze_and_excitation_adds_its_layers_only():
 def test_every_name_gives_the_embedding_asked_for(name):
     symbol = get_model(name, embedding_size=96, classes=11)(mx.sym.var("data"))
     (embedding, output) = mx.sym.Group(symbol).infer_shape(data=(4, 3, 112, 112))[1]
-    assert embedding == (4, 96) and output == (4, 11)
+    assert embedding == (4, 96)
+    assert output == (4, 11)
     alone = get_model(name, embedding_size=96, classes=11, need_cls_layer=False)(mx.sym.var("data"))
     assert alone.infer_shape(data=(4, 3, 112, 112))[1] == [(4, 96)]
 

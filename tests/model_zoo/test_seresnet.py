@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
-from numpy_layers import convolve, normalise, prelu, randomise, sigmoid
+from numpy_layers import convolve, normalize, prelu, randomize, sigmoid
 
 from gluonfr.core import GluonFRError
 from gluonfr.model_zoo import (
@@ -51,17 +51,17 @@ def test_shallow_networks_have_two_3x3_convolutions_a_unit(depth):
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
-@pytest.mark.parametrize("channels, stride", [(16, 1), (16, 2), (32, 2)])
+@pytest.mark.parametrize(("channels", "stride"), [(16, 1), (16, 2), (32, 2)])
 def test_a_unit_by_hand(channels, stride, bottleneck):
     unit = _Unit(channels, 16, stride, bottleneck)
     unit.initialize()
-    randomise(unit)
+    randomize(unit)
     x = np.random.RandomState(1).randn(2, 16, 7, 6)
-    activated = prelu(normalise(x, unit.activation[0]), unit.activation[1])
+    activated = prelu(normalize(x, unit.activation[0]), unit.activation[1])
     body = list(unit.body)
     out = convolve(activated, body[0])
     for norm, slopes, conv in (body[1:4], body[4:7]) if bottleneck else (body[1:4],):
-        out = convolve(prelu(normalise(out, norm), slopes), conv)
+        out = convolve(prelu(normalize(out, norm), slopes), conv)
     squeeze, excite = body[-1].gate[1], body[-1].gate[3]
     hidden = prelu(convolve(out.mean(axis=(2, 3), keepdims=True), squeeze), body[-1].gate[2])
     out = out * sigmoid(convolve(hidden, excite))

@@ -64,7 +64,7 @@ def test_heads_compute_what_they_say(kind, plain):
 
 
 @pytest.mark.parametrize(
-    "kind, count",
+    ("kind", "count"),
     [
         ("E", 2 * 512 + 512 * 49 * 128 + 128 + 2 * 128),
         ("FC", 2 * 512 + 512 * 49 * 128 + 128 + 2 * 128),
@@ -75,7 +75,8 @@ def test_heads_compute_what_they_say(kind, plain):
 def test_heads_cost_what_they_say(kind, count):
     symbol = embedding_head(kind, 128, 512)(mx.sym.var("data"))
     shapes, out, _ = symbol.infer_shape(data=(3, 512, 7, 7))
-    assert sum(int(np.prod(shape)) for shape in shapes) - 3 * 512 * 49 == count and out == [(3, 128)]
+    assert sum(int(np.prod(shape)) for shape in shapes) - 3 * 512 * 49 == count
+    assert out == [(3, 128)]
 
 
 def test_dropout_is_the_heads_own_unless_given():
@@ -84,9 +85,12 @@ def test_dropout_is_the_heads_own_unless_given():
         for kind in HEADS
         for rate in (None, 0.0, 0.3)
     }
-    assert rates["E", None] == [0.4] and rates["E", 0.0] == [0.0] and rates["E", 0.3] == [0.3]
+    assert rates["E", None] == [0.4]
+    assert rates["E", 0.0] == [0.0]
+    assert rates["E", 0.3] == [0.3]
     for kind in ("GDC", "GAP", "FC"):
-        assert rates[kind, None] == rates[kind, 0.0] == [] and rates[kind, 0.3] == [0.3]
+        assert rates[kind, None] == rates[kind, 0.0] == []
+        assert rates[kind, 0.3] == [0.3]
 
 
 @pytest.mark.parametrize("kind", HEADS)

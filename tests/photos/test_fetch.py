@@ -37,17 +37,21 @@ def cache(faces, tmp_path):
 
 def test_lfw_is_made_of_the_cache_in_the_official_order(cache, tmp_path):
     made = fetch_lfw(tmp_path / "root", data_home=cache.parent)
-    assert made.pairs == 40 and made.same == 20 and made.path == str(tmp_path / "root" / "lfw.bin")
+    assert made.pairs == 40
+    assert made.same == 20
+    assert made.path == str(tmp_path / "root" / "lfw.bin")
     images, issame = read_pairs(made.path)
     assert issame.tolist() == [True, True, False, False] * 10
     # Image 0 of the first and of the third pair of a fold is one photo, as is image 0 of the second and image 1 of none.
     for fold in range(10):
         of_fold = images[8 * fold : 8 * fold + 8]
-        assert of_fold[0] == of_fold[4] and len(set(of_fold)) == 6
+        assert of_fold[0] == of_fold[4]
+        assert len(set(of_fold)) == 6
     assert all(cv2.imdecode(np.frombuffer(image, np.uint8), 1).shape == (112, 112, 3) for image in images)
     assert len(made.replaced) <= 2
     small = fetch_lfw(tmp_path / "root", "lfw_dev", data_home=str(cache.parent))
-    assert small.pairs == 2 and read_pairs(small.path)[0] == images[:2] + images[4:6]
+    assert small.pairs == 2
+    assert read_pairs(small.path)[0] == images[:2] + images[4:6]
 
 
 def test_a_photo_without_a_face_gives_its_middle(cache, tmp_path):
@@ -57,12 +61,15 @@ def test_a_photo_without_a_face_gives_its_middle(cache, tmp_path):
     cv2.rectangle(grey, (110, 110), (140, 140), (0, 0, 255), -1)
     cv2.imwrite(str(path), grey)
     made = fetch_lfw(tmp_path, "lfw_dev", data_home=cache.parent)
-    assert made.pairs == 2 and made.replaced == [os.path.join(name, path.name)]
+    assert made.pairs == 2
+    assert made.replaced == [os.path.join(name, path.name)]
     image = cv2.imdecode(np.frombuffer(read_pairs(made.path)[0][0], np.uint8), 1)
     assert image.shape == (112, 112, 3)
     red = image.astype(int)[:, :, 2] - image[:, :, 0]
     rows, columns = np.nonzero(red > 100)
-    assert abs(rows.mean() - 55.5) < 2 and abs(columns.mean() - 55.5) < 2 and 20 < rows.max() - rows.min() < 35
+    assert abs(rows.mean() - 55.5) < 2
+    assert abs(columns.mean() - 55.5) < 2
+    assert 20 < rows.max() - rows.min() < 35
 
 
 def test_missing_and_damaged_photos_stop_it(cache, tmp_path):
@@ -91,7 +98,9 @@ def test_without_cache_scikit_learn_is_asked(tmp_path, monkeypatch):
     with pytest.raises(GluonFRError) as caught:
         fetch_lfw(tmp_path, data_home=tmp_path / "nothing")
     sentence = str(caught.value)
-    assert "no network" in sentence and "pairs.txt and lfw_funneled" in sentence and len(sentence.splitlines()) == 1
+    assert "no network" in sentence
+    assert "pairs.txt and lfw_funneled" in sentence
+    assert len(sentence.splitlines()) == 1
     assert asked == [{"subset": "10_folds", "data_home": str(tmp_path / "nothing")}]
     with pytest.raises(GluonFRError, match="lfw, lfw_dev"):
         fetch_lfw(tmp_path, "agedb")

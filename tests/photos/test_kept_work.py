@@ -15,7 +15,8 @@ def test_blocks_are_there_again_and_whole(tmp_path):
     blocks.write("a", rows=np.arange(6.0).reshape(3, 2))
     blocks.write("b", rows=np.ones((1, 2)))
     again = Blocks(folder, {"network": ("x", None), "flip": True})
-    assert "a" in again and "c" not in again
+    assert "a" in again
+    assert "c" not in again
     stacked = again.stacked(["a", "b"], "rows", "all.f32", (4, 2), np.float32)
     assert stacked.tolist() == [[0, 1], [2, 3], [4, 5], [1, 1]]
     with open(os.path.join(folder, "b.npz"), "wb") as file:

@@ -19,7 +19,7 @@ from gluonfr.data import RecordWriter, get_recognition_dataset
 from gluonfr.data.identities import read_identities
 from gluonfr.data.records.tools import split
 from gluonfr.photos.packing import pack
-from gluonfr.photos.packing.process_pool import Died, run_in_processes
+from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes
 from gluonfr.photos.unpacking import unpack
 
 
@@ -28,13 +28,13 @@ class Dots:
 
     def detect(self, image):
         blue = (image.astype(int) @ (-1, -1, 1) > 150).astype(np.uint8)
-        count, _, statistics, centres = cv2.connectedComponentsWithStats(blue)
+        count, _, statistics, centers = cv2.connectedComponentsWithStats(blue)
         faces = sorted(
-            ((statistics[i, cv2.CC_STAT_WIDTH] * 4.0, centres[i]) for i in range(1, count)), key=lambda each: -each[0]
+            ((statistics[i, cv2.CC_STAT_WIDTH] * 4.0, centers[i]) for i in range(1, count)), key=lambda each: -each[0]
         )
-        boxes = [[*(centre - side / 2), *(centre + side / 2)] for side, centre in faces]
+        boxes = [[*(center - side / 2), *(center + side / 2)] for side, center in faces]
         points = (np.array(get_template("arcface").points) - 56) / 112
-        marks = [centre + points * side for side, centre in faces]
+        marks = [center + points * side for side, center in faces]
         return (
             np.array(boxes, np.float32).reshape(-1, 4),
             np.ones(len(faces), np.float32),
@@ -42,9 +42,9 @@ class Dots:
         )
 
 
-def photo(dots, size=(300, 400), colour=(90, 90, 90)):
+def photo(dots, size=(300, 400), color=(90, 90, 90)):
     """`dots`: (x, y, side of the dot, which is a quarter of the face's)."""
-    image = np.full((*size, 3), colour, np.uint8)
+    image = np.full((*size, 3), color, np.uint8)
     for x, y, side in dots:
         cv2.rectangle(image, (x - side // 2, y - side // 2), (x + side // 2, y + side // 2), (0, 0, 255), -1)
     return image
@@ -112,14 +112,19 @@ def test_faces_are_found_chosen_and_aligned(tmp_path):
     for image in [*found[0], *found[1]]:
         assert image.shape == (112, 112, 3)
         # The dot, a quarter of the face, stands in the middle of the crop.
-        assert image[56, 56, 2] > 200 > image[56, 56, 0] + 100 and image[56, 90, 2] < 150
+        assert image[56, 56, 2] > 200 > image[56, 56, 0] + 100
+        assert image[56, 90, 2] < 150
     green = found[0][0].astype(int)[:, :, 1] - found[0][0][:, :, 0]
-    assert green[56, 10:30].max() > 100 and green[5].max() < 50
+    assert green[56, 10:30].max() > 100
+    assert green[5].max() < 50
     assert read_identities(tmp_path / "out") == {0: "a", 1: "b"}
     data = get_recognition_dataset("out", root=tmp_path)
-    assert len(data) == 3 and data.num_classes == 2 and data[0][0].shape == (112, 112, 3)
+    assert len(data) == 3
+    assert data.num_classes == 2
+    assert data[0][0].shape == (112, 112, 3)
     sheet = cv2.imread(str(tmp_path / "out" / "sample.png"))
-    assert sheet is not None and sheet.shape[1] > 300
+    assert sheet is not None
+    assert sheet.shape[1] > 300
     assert sorted(os.listdir(tmp_path / "out")) == sorted(
         ["train.rec", "train.idx", "property", "identities.csv", "left_out.csv", "ambiguous.csv", "sample.png"]
     )
@@ -135,7 +140,8 @@ def test_photos_are_turned_upright_before_faces_are_looked_for(tmp_path):
     pack(tmp_path / "photos", tmp_path / "out", detector=Dots(), workers=0)
     (image,) = crops_of(tmp_path / "out")[0]
     red = image.astype(int)[:, :, 0] - image[:, :, 2]
-    assert red[:40, 40:70].max() > 100 and red[70:].max() < 60
+    assert red[:40, 40:70].max() > 100
+    assert red[70:].max() < 60
 
 
 def test_other_templates_have_their_own_size(tmp_path):
@@ -198,9 +204,12 @@ def test_duplicates_and_photos_of_two_people(tmp_path):
         ("c", "no photo left", "of this person"),
         ("c/000.jpg", "two people", "the same bytes as b/000.jpg"),
     ]
-    assert packed.images == 3 and read_identities(tmp_path / "out") == {0: "a", 1: "b"}
+    assert packed.images == 3
+    assert read_identities(tmp_path / "out") == {0: "a", 1: "b"}
     packed = pack(photos, tmp_path / "all", aligned=True, workers=0, keep_duplicates=True)
-    assert packed.images == 8 and not packed.left_out and packed.identities == 3
+    assert packed.images == 8
+    assert not packed.left_out
+    assert packed.identities == 3
 
 
 def test_aligned_images_are_kept_byte_for_byte_or_fitted(tmp_path):
@@ -226,14 +235,13 @@ def test_aligned_images_are_kept_byte_for_byte_or_fitted(tmp_path):
     packed = pack(tmp_path / "photos", tmp_path / "out", aligned=True, workers=0)
     assert [row[:2] for row in packed.left_out] == [("a/4.png", "wrong shape"), ("a/5.jpg", "unreadable")]
     payloads = read_by_the_rules(tmp_path / "out")[0]
-    assert payloads[0] == jpeg and payloads[1] == png
+    assert payloads[0] == jpeg
+    assert payloads[1] == png
     images = crops_of(tmp_path / "out")[0]
     assert np.abs(images[2][:, 50, 0].astype(int) - np.arange(112) * 2).max() <= 3
     assert np.abs(images[3][:, 50, 0].astype(int) - gradient[::-1, 50, 0]).max() <= 3
-    assert (
-        payloads[4].startswith(b"\xff\xd8")
-        and np.abs(images[4].astype(int) - cv2.imdecode(np.frombuffer(crop(3), np.uint8), 1)[:, :, ::-1]).mean() < 3
-    )
+    assert payloads[4].startswith(b"\xff\xd8")
+    assert np.abs(images[4].astype(int) - cv2.imdecode(np.frombuffer(crop(3), np.uint8), 1)[:, :, ::-1]).mean() < 3
     packed = pack(tmp_path / "photos", tmp_path / "small", aligned=True, image_size=(56, 48), workers=0)
     assert [row[0] for row in packed.left_out] == ["a/0.jpg", "a/1.png", "a/2.png", "a/3.jpg", "a/5.jpg", "a/6.bmp"]
 
@@ -255,14 +263,16 @@ def test_records_to_folders_to_records_keeps_every_byte(tmp_path, names):
     # A new person comes behind.
     aligned(tmp_path / "folders" / "..", {"folders/aaa": 1}, first=50)
     pack(tmp_path / "folders", tmp_path / "more", aligned=True, keep_duplicates=True, workers=0)
-    assert read_identities(tmp_path / "more")[13] == "aaa" and len(read_identities(tmp_path / "more")) == 5
+    assert read_identities(tmp_path / "more")[13] == "aaa"
+    assert len(read_identities(tmp_path / "more")) == 5
 
 
 def test_real_records_survive_the_round_trip(faces, tmp_path):
     split(os.path.join(faces, "celeb"), tmp_path / "some", tmp_path / "rest", identities=12)
     unpack(tmp_path / "some", tmp_path / "folders")
     packed = pack(tmp_path / "folders", tmp_path / "out", aligned=True, keep_duplicates=True, workers=2)
-    assert not packed.left_out and packed.identities == 12
+    assert not packed.left_out
+    assert packed.identities == 12
     assert (tmp_path / "out" / "train.rec").read_bytes() == (tmp_path / "some" / "train.rec").read_bytes()
 
 
@@ -270,7 +280,8 @@ def test_real_photos_become_a_training_set(faces, tmp_path):
     need_detector()
     people = os.path.join(faces, "photos", "people")
     packed = pack(people, tmp_path / "out", workers=1)
-    assert packed.identities == 24 and packed.images >= 150
+    assert packed.identities == 24
+    assert packed.images >= 150
     found = read_by_the_rules(tmp_path / "out")
     assert sum(map(len, found.values())) == packed.images == 168 - len(packed.left_out)
     assert list(read_identities(tmp_path / "out").values()) == sorted(os.listdir(people))
@@ -299,7 +310,7 @@ def test_a_finished_set_is_not_replaced_unasked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    ("options", "words"),
     [
         ({"template": "none"}, "none"),
         ({"image_size": (112, 96)}, "aligned images only"),
@@ -381,7 +392,8 @@ def test_files_and_folders_without_permission():
                 ("b", "unreadable"),
                 ("b", "no photo left"),
             ]
-            assert "Permission" in packed.left_out[0][2] and packed.identities == 2
+            assert "Permission" in packed.left_out[0][2]
+            assert packed.identities == 2
             for source, out in ((photos, folder / "locked" / "out"), (photos / "b", folder / "out2")):
                 with pytest.raises(GluonFRError, match="Permission denied"):
                     pack(source, out, aligned=True, workers=0)
@@ -448,7 +460,7 @@ class Unusable:
 
 def test_a_photo_that_kills_its_process_kills_no_other(tmp_path):
     results = dict(run_in_processes(Deadly(str(tmp_path)), range(12), 2))
-    assert results.pop(3) is Died
+    assert results.pop(3) is WorkerDiedError
     assert results == {item: item * item for item in range(12) if item != 3}
 
 

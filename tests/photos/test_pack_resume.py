@@ -99,7 +99,8 @@ def finish(*arguments, **options):
         pack(*arguments, **options)
     except GluonFRError as error:
         # It was killed between the last file's rename and its own farewell.
-        assert "finished set" in str(error) and not options.get("overwrite")
+        assert "finished set" in str(error)
+        assert not options.get("overwrite")
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -116,7 +117,8 @@ def test_a_kill_at_every_single_step(tmp_path, torn):
         assert whole(out) == reference, step
         if lived:
             break
-    assert lived and step > 35
+    assert lived
+    assert step > 35
 
 
 def test_a_kill_at_every_step_of_replacing_a_set_never_mixes_the_two(tmp_path):
@@ -133,7 +135,8 @@ def test_a_kill_at_every_step_of_replacing_a_set_never_mixes_the_two(tmp_path):
         assert whole(out) == reference, step
         if lived:
             break
-    assert lived and step > 35
+    assert lived
+    assert step > 35
 
 
 def test_finished_photos_are_not_done_again(tmp_path, monkeypatch):
@@ -155,7 +158,9 @@ def test_finished_photos_are_not_done_again(tmp_path, monkeypatch):
         pack(photos, tmp_path / "out", aligned=True, workers=0)
     first, done[:], most[0] = list(done), [], 100
     packed = pack(photos, tmp_path / "out", aligned=True, workers=0)
-    assert packed.done_before == 5 and len(done) == 14 - 5 and not set(first) & set(done)
+    assert packed.done_before == 5
+    assert len(done) == 14 - 5
+    assert not set(first) & set(done)
     monkeypatch.undo()
     pack(photos, tmp_path / "reference", aligned=True, workers=0)
     assert whole(tmp_path / "out") == whole(tmp_path / "reference")
@@ -225,7 +230,8 @@ def test_nothing_stays_behind_the_last_line_that_counts(half_done):
     settings = json.loads(rows[0])["settings"]
     opened = journal.Journal(str(out / ".pack"), settings)
     opened.close()
-    assert len(opened) == 2 and lines.read_bytes() == b"".join(rows[:3])
+    assert len(opened) == 2
+    assert lines.read_bytes() == b"".join(rows[:3])
     kept = sum(json.loads(row).get("length", 0) for row in rows[1:3])
     assert (out / ".pack" / "crops").stat().st_size == kept > 0
 
@@ -235,7 +241,8 @@ def test_other_options_are_refused_or_begin_anew(half_done, tmp_path):
     with pytest.raises(GluonFRError, match=r"quality 95 before, 90 now.*--overwrite"):
         pack(photos, out, aligned=True, workers=0, quality=90)
     packed = pack(photos, out, aligned=True, workers=0, image_size=(96, 96), overwrite=True)
-    assert packed.done_before == 0 and cv2.imdecode(np.frombuffer(read_by_the_rules(out)[0][0], np.uint8), 1).shape == (
+    assert packed.done_before == 0
+    assert cv2.imdecode(np.frombuffer(read_by_the_rules(out)[0][0], np.uint8), 1).shape == (
         96,
         96,
         3,

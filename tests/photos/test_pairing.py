@@ -53,7 +53,8 @@ def test_a_csv_of_pairs(tmp_path, photos, text):
     made = make_pairs(listed(tmp_path, text), photos, tmp_path / "x.bin", aligned=True, workers=0)
     assert (made.pairs, made.same, made.left_out) == (2, 1, [])
     images, issame = read_pairs(tmp_path / "x.bin")
-    assert images == [crop(seed) for seed in range(4)] and issame.tolist() == [True, False]
+    assert images == [crop(seed) for seed in range(4)]
+    assert issame.tolist() == [True, False]
     assert not (tmp_path / "x.left_out.csv").exists()
 
 
@@ -129,7 +130,8 @@ def test_real_photos_and_their_pairs(faces, tmp_path):
     made = make_pairs(os.path.join(folder, "pairs.csv"), folder, tmp_path / "x.bin")
     assert (made.pairs, made.same, made.left_out) == (300, 38, [])
     data = get_recognition_dataset("x", root=tmp_path)
-    assert data.image_size == (112, 112) and len(data.distinct()[0]) == 25
+    assert data.image_size == (112, 112)
+    assert len(data.distinct()[0]) == 25
     # Crops of one person look more alike than crops of two, even as blurred pixels: they are aligned.
     small = [cv2.resize(data.image(k), (14, 14), interpolation=cv2.INTER_AREA)[3:11, 3:11].astype(float) for k in range(600)]
     off = np.array([np.abs(small[2 * i] - small[2 * i + 1]).mean() for i in range(300)])
@@ -152,14 +154,16 @@ def owners(folder, counts):
     return {crop(sum(counts[:label]) + i): label for label, count in enumerate(counts) for i in range(count)}
 
 
-@pytest.mark.parametrize("counts, count", [([4] * 24, 200), ([1] * 20 + [3] * 20, 60), ([2] * 10 + [1] * 10, 20)])
+@pytest.mark.parametrize(("counts", "count"), [([4] * 24, 200), ([1] * 20 + [3] * 20, 60), ([2] * 10 + [1] * 10, 20)])
 def test_drawn_pairs_are_balanced_true_different_and_by_people(tmp_path, counts, count):
     people(tmp_path / "in", counts)
     drawn = draw_pairs(tmp_path / "in", tmp_path / "x.bin", count, seed=4)
-    assert drawn.pairs == count and drawn.disjoint
+    assert drawn.pairs == count
+    assert drawn.disjoint
     owner = owners(tmp_path / "in", counts)
     images, issame = read_pairs(tmp_path / "x.bin")
-    assert len(issame) == count and issame.tolist() == [True, False] * (count // 2)
+    assert len(issame) == count
+    assert issame.tolist() == [True, False] * (count // 2)
     pairs = [(images[2 * i], images[2 * i + 1]) for i in range(count)]
     assert len({frozenset(pair) for pair in pairs}) == count
     assert [owner[a] == owner[b] for a, b in pairs] == issame.tolist()
@@ -199,7 +203,8 @@ def test_copies_are_no_pair(tmp_path):
     people(tmp_path / "in", [3] * 10, copies=range(1, 30, 3))
     draw_pairs(tmp_path / "in", tmp_path / "x.bin", 40)
     images, issame = read_pairs(tmp_path / "x.bin")
-    assert all(images[2 * i] != images[2 * i + 1] for i in range(40)) and issame.sum() == 20
+    assert all(images[2 * i] != images[2 * i + 1] for i in range(40))
+    assert issame.sum() == 20
     with pytest.raises(GluonFRError, match="too few"):
         draw_pairs(tmp_path / "in", tmp_path / "x.bin", 60)
 

@@ -19,9 +19,9 @@ def groups(counts, spread=0.1, size=16, seed=0):
     """Embeddings and labels, mixed: label i has counts[i] points around a direction of its own."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.repeat(np.arange(len(counts)), counts))
-    centres = random.normal(size=(len(counts), size))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    points = centres[labels] + spread * random.normal(size=(len(labels), size))
+    centers = random.normal(size=(len(counts), size))
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+    points = centers[labels] + spread * random.normal(size=(len(labels), size))
     # Of any length: only directions count.
     return points * random.uniform(0.1, 20, (len(labels), 1)), labels
 
@@ -38,9 +38,9 @@ def written(figure):
 def plane(embeddings):
     """Scores and shares of the first two principal components of the rows' directions, by eigenvectors of the covariance."""
     directions = embeddings / np.sqrt((embeddings**2).sum(axis=1))[:, None]
-    centred = directions - directions.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    return centred @ vectors[:, [-1, -2]], values[[-1, -2]] / values.sum()
+    centered = directions - directions.mean(axis=0)
+    values, vectors = np.linalg.eigh(centered.T @ centered)
+    return centered @ vectors[:, [-1, -2]], values[[-1, -2]] / values.sum()
 
 
 def purity(figure):
@@ -86,7 +86,8 @@ def test_the_same_seed_makes_the_same_picture(tmp_path):
     for name, seed in [("a", 3), ("b", 3), ("c", 4)]:
         plot_embeddings(embeddings, labels, images_per_person=12, seed=seed, path=tmp_path / f"{name}.png")
     same, again, other = (cv2.imread(str(tmp_path / f"{name}.png")) for name in "abc")
-    assert np.array_equal(same, again) and not np.array_equal(same, other)
+    assert np.array_equal(same, again)
+    assert not np.array_equal(same, other)
 
 
 def test_neither_length_nor_scale_of_the_embeddings_matters():
@@ -111,7 +112,8 @@ def test_those_with_most_images_are_drawn_and_ties_go_by_label():
     found = np.concatenate(list(drawn(figure).values()))
     np.testing.assert_allclose(np.abs(found), np.abs(plane(embeddings[rows])[0]), atol=1e-9)
     everyone = plot_embeddings(embeddings, labels, method="pca")
-    assert len(drawn(everyone)) == 7 and everyone.axes[0].get_title() == "Embeddings: 42 images of 7 people"
+    assert len(drawn(everyone)) == 7
+    assert everyone.axes[0].get_title() == "Embeddings: 42 images of 7 people"
 
 
 def test_people_can_be_named_and_keep_their_order():
@@ -121,7 +123,8 @@ def test_people_can_be_named_and_keep_their_order():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Ada", "0"]
     texts = np.array(["Zoe", "Ada", "Bob", "Cid"])[labels]
     figure = plot_embeddings(embeddings, texts, method="pca")
-    assert list(drawn(figure)) == ["Ada", "Bob", "Cid", "Zoe"] and not figure.legends[0].get_title().get_text()
+    assert list(drawn(figure)) == ["Ada", "Bob", "Cid", "Zoe"]
+    assert not figure.legends[0].get_title().get_text()
     assert list(drawn(plot_embeddings(embeddings, texts.astype(object), people=["Zoe", "Bob"], method="pca"))) == ["Zoe", "Bob"]
     floats = plot_embeddings(embeddings, labels.astype(np.float32), names=["a", "b", "c", "d"], method="pca")
     assert list(drawn(floats)) == ["a", "b", "c", "d"]
@@ -130,36 +133,41 @@ def test_people_can_be_named_and_keep_their_order():
 def test_every_image_is_drawn_once_and_of_many_a_random_part():
     embeddings, labels = groups([40, 12, 7])
     points = np.concatenate(list(drawn(plot_embeddings(embeddings, labels, method="pca")).values()))
-    assert len(points) == 59 and len(np.unique(points.round(9), axis=0)) == 59
+    assert len(points) == 59
+    assert len(np.unique(points.round(9), axis=0)) == 59
     few = drawn(plot_embeddings(embeddings, labels, images_per_person=10, method="pca"))
     assert [len(each) for each in few.values()] == [10, 10, 7]
     assert len(np.unique(np.concatenate(list(few.values())).round(9), axis=0)) == 27
 
     chosen = _sample(labels, [0, 1, 2], 10, seed=1)
     for label, rows in enumerate(chosen):
-        assert (labels[rows] == label).all() and (np.diff(rows) > 0).all()
+        assert (labels[rows] == label).all()
+        assert (np.diff(rows) > 0).all()
     assert chosen[0].tolist() != _sample(labels, [0, 1, 2], 10, seed=2)[0].tolist()
     # Neither the first nor the last alone: over the seeds each is chosen as often as the next.
     often = np.bincount(np.concatenate([_sample(labels, [0], 10, seed)[0] for seed in range(400)]), minlength=59)
-    assert often[labels == 0].min() > 60 and often[labels == 0].max() < 140
+    assert often[labels == 0].min() > 60
+    assert often[labels == 0].max() < 140
 
 
-def test_people_differ_in_colour_and_shape():
+def test_people_differ_in_color_and_shape():
     embeddings, labels = groups([3] * 63)
     figure = plot_embeddings(embeddings, labels, people=63, method="pca")
     looks = [(to_hex(each.get_facecolor()[0]), each.get_paths()[0].vertices.tobytes()) for each in figure.axes[0].collections]
     assert len(set(looks)) == 63
-    colours, shapes = zip(*looks[:7])
-    assert len(set(colours)) == len(set(shapes)) == 7
+    colors, shapes = zip(*looks[:7])
+    assert len(set(colors)) == len(set(shapes)) == 7
 
 
 def test_few_people_stand_in_a_legend_and_many_at_their_points():
     embeddings, labels = groups([6] * 13)
     few = plot_embeddings(embeddings, labels, people=12)
     assert [text.get_text() for text in few.legends[0].get_texts()] == [str(label) for label in range(12)]
-    assert few.legends[0].get_title().get_text() == "label" and not written(few)
+    assert few.legends[0].get_title().get_text() == "label"
+    assert not written(few)
     many = plot_embeddings(embeddings, labels, people=13, names=[f"person {label}" for label in range(13)])
-    assert not many.legends and written(many) == [f"person {label}" for label in range(13)]
+    assert not many.legends
+    assert written(many) == [f"person {label}" for label in range(13)]
     for text, points in zip(many.axes[0].texts, drawn(many).values()):
         # One of the person's own points, not a place between two halves.
         assert np.abs(points - text.xy).sum(axis=1).min() == 0
@@ -177,7 +185,8 @@ def test_faces_stand_by_their_own_points():
     figure = plot_embeddings(embeddings, labels, images=image)
     boxes = [each for each in figure.axes[0].get_children() if isinstance(each, AnnotationBbox)]
     faces = [int(box.offsetbox.get_data()[0, 0, 0]) for box in boxes]
-    assert labels[faces].tolist() == [0, 1, 2] and faces == read
+    assert labels[faces].tolist() == [0, 1, 2]
+    assert faces == read
     for box, points in zip(boxes, drawn(figure).values()):
         assert points[:, 0].min() <= box.xy[0] <= points[:, 0].max()
     for wrong in (np.zeros((112, 112), np.uint8), np.zeros((8, 8, 3), np.float32)):
@@ -191,10 +200,11 @@ def test_png_shows_the_people(tmp_path):
     figure = plot_embeddings(embeddings, labels, path=path, title="mine")
     image = cv2.imread(str(path))
     width, height = figure.get_size_inches() * figure.dpi
-    assert image.shape == (round(height), round(width), 3) and figure.axes[0].get_title() == "mine"
-    # 85 % of the first three colours over white, here BGR.
-    for colour in [(0xB2, 0x72, 0x00), (0x00, 0x5E, 0xD5), (0x73, 0x9E, 0x00)]:
-        mixed = 0.85 * np.array(colour) + 0.15 * 255
+    assert image.shape == (round(height), round(width), 3)
+    assert figure.axes[0].get_title() == "mine"
+    # 85 % of the first three colors over white, here BGR.
+    for color in [(0xB2, 0x72, 0x00), (0x00, 0x5E, 0xD5), (0x73, 0x9E, 0x00)]:
+        mixed = 0.85 * np.array(color) + 0.15 * 255
         assert (np.abs(image - mixed).max(axis=2) < 2).sum() > 300
     assert [each.name for each in path.parent.iterdir()] == ["people.png"]
 
@@ -204,14 +214,17 @@ def test_png_shows_the_people(tmp_path):
 def test_the_fewest_that_make_a_picture(method, counts):
     embeddings, labels = groups(counts, size=2)
     points = np.concatenate(list(drawn(plot_embeddings(embeddings, labels, method=method)).values()))
-    assert len(points) == sum(counts) and np.isfinite(points).all() and np.ptp(points, axis=0).max() > 0
+    assert len(points) == sum(counts)
+    assert np.isfinite(points).all()
+    assert np.ptp(points, axis=0).max() > 0
 
 
 def test_embeddings_of_two_directions_only_still_make_a_picture():
     embeddings = np.repeat(np.eye(2, 8), 30, axis=0)
     for method in ("pca", "tsne"):
         figure = plot_embeddings(embeddings, np.repeat([0, 1], 30), method=method)
-        assert np.isfinite(np.concatenate(list(drawn(figure).values()))).all() and purity(figure) == 1
+        assert np.isfinite(np.concatenate(list(drawn(figure).values()))).all()
+        assert purity(figure) == 1
 
 
 GOOD, LABELS = groups([4, 4])
@@ -256,7 +269,8 @@ def test_bad_input_is_refused_in_one_sentence(embeddings, labels, options, words
     with pytest.raises(GluonFRError, match=words) as error:
         plot_embeddings(embeddings, labels, **options)
     assert "\n" not in str(error.value)
-    assert not re.search(r"\. [A-Z]", str(error.value)) and list(tmp_path.iterdir()) == []
+    assert not re.search(r"\. [A-Z]", str(error.value))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_global_state_and_scikit_learn_only_when_drawing():

@@ -46,7 +46,8 @@ def test_threshold_line_and_errors_in_the_legend():
         f"impostor pairs ({(~issame).sum()}), {accepted:.2f} % accepted",
         f"threshold {result.threshold:.4g}",
     ]
-    assert 0 < rejected < 50 and 0 < accepted < 50
+    assert 0 < rejected < 50
+    assert 0 < accepted < 50
     assert "squared Euclidean distance" in figure.axes[0].get_xlabel()
     assert "%" in figure.axes[0].get_ylabel()
     (line,) = plot_score_histogram(result, threshold=1.25).axes[0].lines
@@ -55,7 +56,8 @@ def test_threshold_line_and_errors_in_the_legend():
 
 def test_a_distance_equal_to_the_threshold_is_rejected():
     genuine, impostor, _ = labels(plot_score_histogram([1.0, 2.0, 2.0, 3.0], [1, 1, 0, 0], threshold=2.0))
-    assert genuine.endswith("50.00 % rejected") and impostor.endswith(" 0.00 % accepted")
+    assert genuine.endswith("50.00 % rejected")
+    assert impostor.endswith(" 0.00 % accepted")
 
 
 def test_distances_with_labels_draw_the_same_as_their_result():

@@ -41,7 +41,7 @@ AT_60 = np.cos(np.radians(60))
 
 
 @pytest.mark.parametrize(
-    "loss, how, wanted",
+    ("loss", "how", "wanted"),
     [
         (ready("arc"), {}, arc(0.5)),
         (ready("subcenter", m=0.3), {}, arc(0.3)),
@@ -113,8 +113,10 @@ def test_every_margin_is_drawn_as_its_loss_computes_it():
 def test_losses_of_ones_own(tmp_path):
     path = tmp_path / "margins.png"
     figure = plot_margins({"mild": ArcLoss(2, m=0.1), "strong": ArcLoss(2, m=1.0)}, path, title="two")
-    assert len(figure.axes) == 1 and set(curves(figure)) == {"cos θ, no margin", "mild", "strong"}
-    assert cv2.imread(str(path)).shape[1] >= 700 and path.stat().st_size < 100_000
+    assert len(figure.axes) == 1
+    assert set(curves(figure)) == {"cos θ, no margin", "mild", "strong"}
+    assert cv2.imread(str(path)).shape[1] >= 700
+    assert path.stat().st_size < 100_000
     assert set(curves(plot_margins(["cos", ready("magface")], norms=[20]))) == {
         "cos θ, no margin",
         "CosLoss",
@@ -123,7 +125,7 @@ def test_losses_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "call, words",
+    ("call", "words"),
     [
         (lambda: plot_margins({}), "no losses"),
         (lambda: plot_margins(["softmax"]), "has no margin"),

@@ -35,7 +35,8 @@ def test_lines_are_the_curves_and_the_legend_states_their_numbers():
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     assert axes.get_xlim() == (1 / results["cfp_fp"].impostors, 1)
-    assert "FAR" in axes.get_xlabel() and "TAR" in axes.get_ylabel()
+    assert "FAR" in axes.get_xlabel()
+    assert "TAR" in axes.get_ylabel()
     chance = line(figure, "chance")
     np.testing.assert_array_equal(chance.get_xdata(), chance.get_ydata())
 
@@ -54,7 +55,7 @@ def test_a_perfect_curve_is_inside_the_picture():
     assert max(line(figure, "AUC 1.0000").get_ydata()) == 1
 
 
-def test_many_curves_differ_in_colour_or_dashes():
+def test_many_curves_differ_in_color_or_dashes():
     figure = plot_roc({f"set {seed:02}": result(seed, n=60) for seed in range(12)})
     styles = {(each.get_color(), each.get_linestyle()) for each in figure.axes[0].lines if each.get_label().startswith("set")}
     assert len(styles) == 12
@@ -66,8 +67,9 @@ def test_png_is_written_with_the_figures_size(tmp_path):
     image = cv2.imread(str(path))
     width, height = figure.get_size_inches() * figure.dpi
     assert image.shape == (round(height), round(width), 3)
-    assert image.shape[1] <= 1200 and path.stat().st_size < 200_000
-    # The first colour (#0072B2, here BGR) covers a whole curve's worth of pixels.
+    assert image.shape[1] <= 1200
+    assert path.stat().st_size < 200_000
+    # The first color (#0072B2, here BGR) covers a whole curve's worth of pixels.
     assert (image == (0xB2, 0x72, 0x00)).all(axis=2).sum() > 300
     assert [each.name for each in path.parent.iterdir()] == ["roc.png"]
 
@@ -116,4 +118,7 @@ def test_any_name_stands_in_the_legend_as_it_is(tmp_path):
     figure = plot_roc({name: result(seed, n=60) for seed, name in enumerate(names)}, tmp_path / "roc.png", title="$\\frac{")
     shown = [text.get_text().split(": AUC")[0] for text in figure.legends[0].get_texts()]
     assert shown[:3] == [" _hidden", "$\\frac{x$", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"]
-    assert shown[3].startswith("/long/") and "…" in shown[3] and shown[3].endswith("best") and len(shown[3]) < 50
+    assert shown[3].startswith("/long/")
+    assert "…" in shown[3]
+    assert shown[3].endswith("best")
+    assert len(shown[3]) < 50

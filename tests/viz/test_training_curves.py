@@ -94,7 +94,8 @@ def test_bad_logs_are_one_sentence_with_the_path(tmp_path, text, words):
     log.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(GluonFRError, match=words) as caught:
         plot_training_curves(log, tmp_path / "curves.png")
-    assert str(log) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(log) in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "curves.png").exists()
 
 

@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
-from numpy_layers import convolve, normalise, randomise, relu
+from numpy_layers import convolve, normalize, randomize, relu
 
 from gluonfr.core import Card, GluonFRError, file_sha256
 from gluonfr.deploy import load_model
@@ -149,7 +149,7 @@ def pool(x):
 def unit(x, block):
     """A residual unit by hand: both are filled up with zeros to the larger of the two, then added."""
     first, norm, _, second, other = block.body
-    out = normalise(convolve(relu(normalise(convolve(x, first), norm)), second), other)
+    out = normalize(convolve(relu(normalize(convolve(x, first), norm)), second), other)
     x = pool(x) if block._down else x
     total = np.zeros((len(x), *np.maximum(out.shape[1:], x.shape[1:])))
     for each in (out, x):
@@ -162,7 +162,7 @@ def unit(x, block):
 def test_unit_is_what_it_is_by_hand(size, channels):
     block = _Unit(*channels)
     block.initialize()
-    randomise(block)
+    randomize(block)
     x = np.random.RandomState(1).randn(3, channels[0], *size)
     wanted = unit(x, block)
     # The padding matters: without it the last row would be lost.
@@ -236,11 +236,15 @@ def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeyp
     wanted = get_model(FREE, pretrained=True, root=root)(x).asnumpy()
     folder = os.path.join(root, FREE)
     card = Card.read(os.path.join(folder, "card.json"))
-    assert card.licence.startswith("CC0") and card.template == "dlib" and card.image_size == (150, 150)
+    assert card.license.startswith("CC0")
+    assert card.template == "dlib"
+    assert card.image_size == (150, 150)
     assert card.sha256 == file_sha256(os.path.join(folder, "network.params"))
-    assert card.distance == "euclidean" and card.embedding_size == 128
+    assert card.distance == "euclidean"
+    assert card.embedding_size == 128
     fars = {each["far"]: each["similarity"] for each in card.thresholds}
-    assert set(fars) == {0.1, 0.01, 0.001} and fars[0.1] < fars[0.01] < fars[0.001]
+    assert set(fars) == {0.1, 0.01, 0.001}
+    assert fars[0.1] < fars[0.01] < fars[0.001]
     # From now on without the package.
     monkeypatch.setattr(dlib_file, "find_free", lambda: None)
     for name in (True, FREE):
@@ -272,8 +276,8 @@ def test_one_own_model_goes_before_the_free_one(tmp_path, monkeypatch):
     monkeypatch.setattr(dlib_file, "find_free", lambda: write(tmp_path, content))
     stored_free(str(root))
     assert load_model(None, root=str(root))[1].network == FREE
-    # Not the file that is in the public domain, so nothing is said of its licence or thresholds.
-    assert load_model(None, root=str(root))[1].licence == "not stated"
+    # Not the file that is in the public domain, so nothing is said of its license or thresholds.
+    assert load_model(None, root=str(root))[1].license == "not stated"
     os.makedirs(root / "mine")
     from gluonfr.weights.saved import save_network
 

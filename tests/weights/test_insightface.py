@@ -128,7 +128,8 @@ def test_y1_gives_what_its_symbol_gives_on_real_faces(faces):
     prefix = os.path.join(faces, "weights", "mobilefacenet-y1")
     net, card = load_insightface(prefix + "-symbol.json")
     assert (card.network, card.embedding_size, card.extra["name"]) == ("mobilefacenet", 128, "mobilefacenet-y1")
-    assert "non-commercial" in card.licence and card.extra["published"]["LFW"] == 0.995
+    assert "non-commercial" in card.license
+    assert card.extra["published"]["LFW"] == 0.995
     dataset = FRValDataset("lfw_dev", root=faces)
     pixels = np.stack([dataset.image(i) for i in range(0, 160, 10)]).transpose(0, 3, 1, 2).astype(np.float32)
     symbol = mx.sym.load(prefix + "-symbol.json").get_internals()["fc1_output"]
@@ -138,14 +139,14 @@ def test_y1_gives_what_its_symbol_gives_on_real_faces(faces):
 
 
 @pytest.mark.parametrize(
-    "depth, se, size, preamble, name",
+    ("depth", "se", "size", "preamble", "name"),
     [
         (18, False, 512, True, "lresnet18e_ir"),
         (10, True, 64, True, "lseresnet10e_ir"),
         (10, False, 64, "norm", "lresnet10e_ir"),
     ],
 )
-def test_resnets_are_recognised_and_give_the_same(tmp_path, depth, se, size, preamble, name):
+def test_resnets_are_recognized_and_give_the_same(tmp_path, depth, se, size, preamble, name):
     symbol = fresnet(depth, se, size, preamble)
     arrays = checkpoint(tmp_path, symbol)
     net, card = load_insightface(str(tmp_path / "model"))
@@ -213,7 +214,7 @@ def test_another_network_is_refused_by_its_first_layer(tmp_path, small):
         load_insightface(tmp_path / "model")
 
 
-def test_an_input_that_is_not_centred_is_refused(tmp_path):
+def test_an_input_that_is_not_centerd_is_refused(tmp_path):
     checkpoint(tmp_path, fresnet(10, size=16, preamble="zero based"))
     with pytest.raises(GluonFRError, match="not symmetric about 127.5"):
         load_insightface(tmp_path / "model", "lresnet10e_ir")
@@ -275,8 +276,8 @@ def test_wrong_files_are_refused(tmp_path, small):
             load_insightface(prefix)
 
 
-@pytest.mark.parametrize("colour", ["RGB", "BGR"])
-def test_a_card_beside_the_symbol_says_what_the_graph_takes(tmp_path, colour):
+@pytest.mark.parametrize("color", ["RGB", "BGR"])
+def test_a_card_beside_the_symbol_says_what_the_graph_takes(tmp_path, color):
     name, prefix = "lresnet10e_ir", str(tmp_path / "x")
     net = get_model(name, embedding_size=6)
     net.initialize(mx.init.Xavier())
@@ -289,11 +290,12 @@ def test_a_card_beside_the_symbol_says_what_the_graph_takes(tmp_path, colour):
     auxiliary = set(symbol.list_auxiliary_states())
     arrays = {f"{'aux' if k in auxiliary else 'arg'}:{k}": v.data() for k, v in net.collect_params().items()}
     mx.nd.save(prefix + "-0000.params", arrays)
-    Card(colour=colour, licence="mine", thresholds=[{"far": 0.1, "similarity": 0.5}]).write(prefix + ".card.json")
+    Card(color=color, license="mine", thresholds=[{"far": 0.1, "similarity": 0.5}]).write(prefix + ".card.json")
     got, card = load_insightface(prefix + "-symbol.json", name)
-    turned = x if colour == "RGB" else mx.nd.flip(x, axis=1)
+    turned = x if color == "RGB" else mx.nd.flip(x, axis=1)
     np.testing.assert_allclose(got(turned).asnumpy(), wanted, rtol=1e-3, atol=1e-4)
-    assert (card.licence, card.colour, card.std, card.network) == ("mine", "RGB", 255.0, name) and card.thresholds
-    Card(mean=10, colour=colour).write(prefix + ".card.json")
+    assert (card.license, card.color, card.std, card.network) == ("mine", "RGB", 255.0, name)
+    assert card.thresholds
+    Card(mean=10, color=color).write(prefix + ".card.json")
     with pytest.raises(GluonFRError, match="not symmetric"):
         load_insightface(prefix + "-symbol.json", name)

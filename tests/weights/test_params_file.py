@@ -53,7 +53,7 @@ def test_forms_of_all_versions(tmp_path, form):
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    ("content", "words"),
     [
         (written(struct.pack("<Iiiqq", 0xF993FAC9, 0, 2, 1 << 40, 1 << 40) + REST), "ends at byte"),
         (written(struct.pack("<Iiiqq", 0xF993FAC9, 0, 2, -2, -3) + REST), "shape"),
@@ -88,6 +88,7 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
         try:
             read_params(path)
         except GluonFRError as error:
-            assert str(path) in str(error) and "\n" not in str(error)
+            assert str(path) in str(error)
+            assert "\n" not in str(error)
             refused += 1
     assert refused > 800

@@ -33,7 +33,8 @@ def test_models_are_added_found_listed_and_removed(tmp_path, trained):
     root = tmp_path / "models"
     assert list_models(root) == {}
     folder = add_model("mine-1.0", run, root)
-    assert sorted(os.listdir(folder)) == ["card.json", "network.params"] and find_model("mine-1.0", root) == folder
+    assert sorted(os.listdir(folder)) == ["card.json", "network.params"]
+    assert find_model("mine-1.0", root) == folder
     card = list_models(root)["mine-1.0"]
     assert (card.network, card.trained_on, len(card.sha256)) == ("lresnet10e_ir", "people", 64)
     x = nd.random.uniform(shape=(1, 3, 112, 112))
@@ -76,7 +77,9 @@ def test_y1_is_stored_with_what_is_known_of_it(tmp_path, faces):
     prefix = os.path.join(faces, "weights", "mobilefacenet-y1")
     add_model("y1", prefix + "-symbol.json", tmp_path, network="mobilefacenet")
     card = list_models(tmp_path)["y1"]
-    assert "non-commercial" in card.licence and card.embedding_size == 128 and card.extra["published"] == {"LFW": 0.995}
+    assert "non-commercial" in card.license
+    assert card.embedding_size == 128
+    assert card.extra["published"] == {"LFW": 0.995}
 
 
 CONTENT = bytes(range(256)) * 5000
@@ -122,7 +125,7 @@ def test_a_download_appears_whole_and_once(tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    "name, words",
+    ("name", "words"),
     [("/other", "other bytes than promised"), ("/short", "promised|downloaded"), ("/missing", "cannot be.*Not Found")],
 )
 def test_a_bad_download_leaves_nothing(tmp_path, server, name, words):

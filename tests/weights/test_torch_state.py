@@ -252,7 +252,7 @@ def archive(path, data, storages=None, compress=zipfile.ZIP_STORED, extra=()):
     return path
 
 
-def test_strides_and_offsets_are_honoured(tmp_path):
+def test_strides_and_offsets_are_honored(tmp_path):
     entries = [
         ("whole", tensor()),
         ("turned", tensor(size=(3, 2), stride=(1, 3))),
@@ -309,7 +309,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "code, words",
+    ("code", "words"),
     [
         (pickle.GLOBAL + b"os\nsystem\n" + text("true") + pickle.TUPLE1 + pickle.REDUCE, r"os\.system"),
         (pickle.GLOBAL + b"torch\nload\n", r"torch\.load"),
@@ -370,7 +370,8 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
         try:
             read_torch(path)
         except GluonFRError as error:
-            assert str(path) in str(error) and "\n" not in str(error)
+            assert str(path) in str(error)
+            assert "\n" not in str(error)
             refused += 1
     assert refused > 150
     # The pickle alone, in an archive that is whole: the archive's checksums would hide it.

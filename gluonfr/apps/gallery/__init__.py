@@ -1,18 +1,20 @@
 """Who is it: people with several photos each, and who a new face is among them."""
 
+from __future__ import annotations
+
 from gluonfr.apps.gallery.enrolling import Enrolled, enroll_folder
 from gluonfr.apps.gallery.exchange import export_gallery, import_gallery
 from gluonfr.apps.gallery.gallery import Answer, Gallery
 from gluonfr.apps.gallery.identifying import Picture, Seen, identify_files, identify_picture
 from gluonfr.apps.gallery.one_photo import Chosen, chosen_face, enroll_photo
 from gluonfr.apps.gallery.searching import Found, search_photos
-from gluonfr.apps.gallery.store import Engine, Entry, Match, Person, Removed
+from gluonfr.apps.gallery.store import Change, Entry, GalleryStore, Match, Person
 from gluonfr.apps.gallery.unknown import Threshold, threshold_for
 
 __all__ = [
     "Answer",
     "Chosen",
-    "Engine",
+    "GalleryStore",
     "Enrolled",
     "Entry",
     "Found",
@@ -20,7 +22,7 @@ __all__ = [
     "Match",
     "Person",
     "Picture",
-    "Removed",
+    "Change",
     "Seen",
     "Threshold",
     "chosen_face",

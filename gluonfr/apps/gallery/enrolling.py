@@ -1,21 +1,22 @@
 """A folder of people into a gallery."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import List, Tuple
 
 from tqdm import tqdm
 
 from gluonfr.apps.gallery.gallery import checked_name
 from gluonfr.apps.gallery.milvus_server import is_address, name_in
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.core.tables import write_table
 from gluonfr.photos.faces import MIN_FACE, main_face
 from gluonfr.photos.packing.scan import scan
-from gluonfr.photos.reading import Refused, read_file
+from gluonfr.photos.reading import PhotoError, read_file
 
 # Crops that are embedded and enrolled together, unless one person has more: people are enrolled whole.
 _TOGETHER = 64
@@ -40,13 +41,13 @@ class Enrolled:
     people: int = 0
     photos: int = 0
     before: int = 0
-    ambiguous: List[str] = field(default_factory=list)
-    left_out: List[Tuple[str, str, str]] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
 
 def enroll_folder(gallery, embedder, folder, aligned=None, min_face=MIN_FACE, progress=None):
-    """Enrol the people of a folder: a folder a person, with photos in it or below it.
+    """Enroll the people of a folder: a folder a person, with photos in it or below it.
 
     People are enrolled whole, some at a time. What is enrolled already is known by its bytes and skipped, so that the same
     call goes on after an interruption. Of several faces on a photo the large one in the middle is taken.
@@ -88,19 +89,19 @@ def enroll_folder(gallery, embedder, folder, aligned=None, min_face=MIN_FACE, pr
 
 
 def report_beside(path):
-    """Where the report on a gallery's enrolment lies: `g.left_out.csv` beside `g.db`, and here for one on a server."""
+    """Where the report on a gallery's enrollment lies: `g.left_out.csv` beside `g.db`, and here for one on a server."""
     if is_address(path):
         return name_in(path) + ".left_out.csv"
     return os.path.splitext(os.path.expanduser(os.fspath(path)))[0] + ".left_out.csv"
 
 
-def write_report(path, done):
+def write_report(path, done) -> None:
     """A CSV of what was left out: file, reason, detail; also of photos on which another face could be meant."""
     rows = [*done.left_out, *((file, "ambiguous", "enrolled; another face could be meant") for file in done.ambiguous)]
     write_table(path, ["file", "reason", "detail"], rows)
 
 
-def drop_report(path):
+def drop_report(path) -> None:
     """Take away the report of an earlier run, which would be taken for that of this one."""
     if os.path.exists(path):
         os.unlink(path)
@@ -109,11 +110,11 @@ def drop_report(path):
 class _Waiting:
     """People whose photos are cut, but not embedded yet."""
 
-    def __init__(self, gallery, embedder, done):
+    def __init__(self, gallery, embedder, done) -> None:
         self.gallery, self.embedder, self.done = gallery, embedder, done
         self.people, self.owner, self.crops = {}, {}, 0
 
-    def add(self, name, found):
+    def add(self, name, found) -> None:
         """`found`: list of (crop, digest, source)."""
         self.people.setdefault(name, []).extend(found)
         self.owner.update((digest, name) for _, digest, _ in found)
@@ -121,7 +122,7 @@ class _Waiting:
         if self.crops >= _TOGETHER:
             self.enroll()
 
-    def enroll(self):
+    def enroll(self) -> None:
         if not self.people:
             return
         rows = self.embedder([crop for found in self.people.values() for crop, _, _ in found], aligned=True)
@@ -135,7 +136,7 @@ class _Waiting:
         self.people, self.owner, self.crops = {}, {}, 0
 
 
-def _enroll_person(waiting, folder, person, files, options, bar):
+def _enroll_person(waiting, folder, person, files, options, bar) -> None:
     done, found, digests = waiting.done, [], set()
     try:
         name = checked_name(person)
@@ -153,9 +154,9 @@ def _enroll_person(waiting, folder, person, files, options, bar):
                 done.before += 1
                 continue
             if owner is not None:
-                raise Refused("two people", f"enrolled as {shown(owner)}")
+                raise PhotoError("two people", f"enrolled as {display_path(owner)}")
             crop, ambiguous = main_face(waiting.embedder, content, *options)
-        except Refused as refused:
+        except PhotoError as refused:
             done.left_out.append((file, refused.reason, refused.detail))
             continue
         digests.add(digest)

@@ -1,13 +1,15 @@
 """A gallery out of its file and into another one."""
 
+from __future__ import annotations
+
 import json
 import zipfile
 
 import numpy as np
 
 from gluonfr.apps.gallery.gallery import checked_name
-from gluonfr.core import Card, GluonFRError, need_file, whole_file
-from gluonfr.core.output import disk_problems, shown
+from gluonfr.core import Card, GluonFRError, atomic_file, require_file
+from gluonfr.core.output import disk_errors, display_path
 from gluonfr.weights.network_identity import need_same_network
 
 _PEOPLE_TOGETHER = 1000
@@ -20,14 +22,14 @@ def export_gallery(gallery, path):
     `sources` a JSON list as bytes, `card` JSON.
     """
     if not str(path).endswith(".npz"):
-        raise GluonFRError(f"{shown(path)}: name a file that ends with .npz.")
+        raise GluonFRError(f"{display_path(path)}: name a file that ends with .npz.")
     names, entries = [], []
     for name, entry in gallery.entries():
         names.append(name)
         entries.append(entry)
     if not entries:
-        raise GluonFRError(f"{shown(gallery.where)}: nobody is in it, so that there is nothing to write.")
-    with disk_problems(path), whole_file(path) as file:
+        raise GluonFRError(f"{display_path(gallery.where)}: nobody is in it, so that there is nothing to write.")
+    with disk_errors(path), atomic_file(path) as file:
         np.savez(
             file,
             embeddings=np.stack([entry.embedding for entry in entries]),
@@ -45,7 +47,7 @@ def read_card(path):
 
 
 def import_gallery(gallery, path):
-    """Enrol what `export_gallery` wrote, or `gluonfr embed` of photos in a folder a person: returns how many photos were new.
+    """Enroll what `export_gallery` wrote, or `gluonfr embed` of photos in a folder a person: returns how many photos were new.
 
     Photos that are enrolled already are passed over. People go in some hundreds at a time, each whole.
 
@@ -55,7 +57,7 @@ def import_gallery(gallery, path):
         It is no such file, of another network, or a photo is enrolled as somebody else.
     """
     card, embeddings, names, digests, sources = _read(path)
-    need_same_network(gallery.card, gallery.where, card, shown(path))
+    need_same_network(gallery.card, gallery.where, card, display_path(path))
     rows_of = {}
     for row, name in enumerate(names):
         rows_of.setdefault(checked_name(name), []).append(row)
@@ -70,7 +72,7 @@ def import_gallery(gallery, path):
 
 
 def _read(path):
-    path = need_file(path, "file of embeddings")
+    path = require_file(path, "file of embeddings")
     try:
         with np.load(path, allow_pickle=False) as stored:
             card = Card.from_dict(json.loads(str(stored["card"])), path)
@@ -84,8 +86,8 @@ def _read(path):
                 names = [file.replace("\\", "/").split("/")[-2] for file in sources]
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise GluonFRError(
-            f"{shown(path)} holds no people ({error}); give what `gluonfr people --export` or `gluonfr embed` wrote."
+            f"{display_path(path)} holds no people ({error}); give what `gluonfr people --export` or `gluonfr embed` wrote."
         ) from error
     if embeddings.ndim != 2 or not len(embeddings) == len(names) == len(sources) == len(digests or names):
-        raise GluonFRError(f"{shown(path)}: embeddings and names do not belong together; make it again.")
+        raise GluonFRError(f"{display_path(path)}: embeddings and names do not belong together; make it again.")
     return card, embeddings, names, digests, sources

@@ -1,18 +1,19 @@
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import unicodedata
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
 from gluonfr.apps.gallery.milvus_server import is_address
-from gluonfr.apps.gallery.sqlite_store import SQLiteEngine
+from gluonfr.apps.gallery.sqlite_store import SQLiteStore
 from gluonfr.apps.gallery.store import Entry, Match
 from gluonfr.apps.gallery.unknown import given_threshold, need_fpir, threshold_for
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.metrics.unit import unit_rows
 from gluonfr.weights.network_identity import need_same_network
 
@@ -35,8 +36,8 @@ class Answer:
         The most similar people, best first, also below the threshold.
     """
 
-    name: Optional[str]
-    matches: Tuple[Match, ...]
+    name: str | None
+    matches: tuple[Match, ...]
 
     @property
     def similarity(self):
@@ -59,7 +60,7 @@ class Gallery:
 
     Parameters
     ----------
-    where : str or Engine
+    where : str or GalleryStore
         Path of the gallery's file; `milvus://HOST:PORT/NAME`, a gallery on a Milvus server; or the engine that keeps it.
     card : Card, optional
         Of the network that the embeddings are from, with its embedding size. Needed to make a gallery; a gallery of another
@@ -79,7 +80,7 @@ class Gallery:
         The file is missing, locked, damaged, of a later format or no gallery; no server answers; the network is another.
     """
 
-    def __init__(self, where, card=None, create=True):
+    def __init__(self, where, card=None, create=True) -> None:
         if isinstance(where, (str, os.PathLike)):
             if card is not None and not card.embedding_size:
                 raise GluonFRError("card: its embedding_size is 0; a gallery must know how long its embeddings are.")
@@ -101,11 +102,11 @@ class Gallery:
     def __exit__(self, *_):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the file or the server."""
         self._engine.close()
 
-    def need(self, card):
+    def need(self, card) -> None:
         """GluonFRError unless `card` is of the network that the gallery's embeddings are from."""
         need_same_network(self.card, self.where, card, "the network here")
 
@@ -125,7 +126,7 @@ class Gallery:
         name : str
             1 to 200 characters.
         embeddings : array-like, (N, D) or (D,) float
-            Of the gallery's network; they are normalised here.
+            Of the gallery's network; they are normalized here.
         digests : sequence of N bytes, optional
             SHA-256 of each photo, which tells it from others: the same photo twice is one. By default, of its embedding.
         sources : sequence of N str, optional
@@ -157,7 +158,7 @@ class Gallery:
         return self._engine.entries(None if name is None else checked_name(name))
 
     def remove(self, name):
-        """Take a person away, with every byte of the name and the embeddings where the engine can: Removed.
+        """Take a person away, with every byte of the name and the embeddings where the engine can: Change.
 
         In a file, `erased` is False only while another process reads them; the next change or the next opening makes up for
         it. On a Milvus server it is always False.
@@ -165,11 +166,11 @@ class Gallery:
         return self._engine.remove(checked_name(name))
 
     def rename(self, old, new):
-        """Give a person another name, which nobody has: Removed. Paths that begin with the old name get the new one."""
+        """Give a person another name, which nobody has: Change. Paths that begin with the old name get the new one."""
         return self._engine.rename(checked_name(old), checked_name(new))
 
     def merge(self, name, into):
-        """Give all photos of one person to another, who is the same one: Removed. Paths as with `rename`."""
+        """Give all photos of one person to another, who is the same one: Change. Paths as with `rename`."""
         removed = self._engine.merge(checked_name(name), checked_name(into))
         # The two counted as strangers of each other.
         self._strangers = None
@@ -237,7 +238,7 @@ class Gallery:
         return self._strangers[1:]
 
     def _entries(self, name, embeddings, digests, sources):
-        rows = self._unit(embeddings, f"embeddings of {shown(str(name))}")
+        rows = self._unit(embeddings, f"embeddings of {display_path(str(name))}")
         digests = [hashlib.sha256(row.tobytes()).digest() for row in rows] if digests is None else list(digests)
         sources = [""] * len(rows) if sources is None else [valid_text(each) for each in sources]
         if len(digests) != len(rows) or len(sources) != len(rows):
@@ -251,7 +252,7 @@ class Gallery:
         rows = unit_rows(embeddings[None] if embeddings.ndim == 1 else embeddings, what)
         if rows.shape[1] != self.card.embedding_size:
             raise GluonFRError(
-                f"{what} have {rows.shape[1]} numbers and those of {shown(self.where)} {self.card.embedding_size}; "
+                f"{what} have {rows.shape[1]} numbers and those of {display_path(self.where)} {self.card.embedding_size}; "
                 "use its network."
             )
         return rows
@@ -259,11 +260,11 @@ class Gallery:
 
 def _engine_of(where):
     if not is_address(where):
-        return SQLiteEngine
+        return SQLiteStore
     # Its client takes a second, which only those wait for who ask for it.
-    from gluonfr.apps.gallery.milvus_store import MilvusEngine
+    from gluonfr.apps.gallery.milvus_store import MilvusStore
 
-    return MilvusEngine
+    return MilvusStore
 
 
 def gallery_is_there(where):
@@ -279,7 +280,7 @@ def checked_name(name):
     if not name or len(name) > LONGEST_NAME or "\0" in name:
         what = "empty" if not name else f"{len(name)} characters long" if len(name) > LONGEST_NAME else "holding a zero byte"
         raise GluonFRError(
-            f"a person's name must have 1 to {LONGEST_NAME} characters, this one is {what}: '{shown(name[:40])}'."
+            f"a person's name must have 1 to {LONGEST_NAME} characters, this one is {what}: '{display_path(name[:40])}'."
         )
     return name
 

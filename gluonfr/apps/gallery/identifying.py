@@ -1,18 +1,19 @@
 """Who is on photos and videos."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
-from typing import List
 
 import cv2
 from tqdm import tqdm
 
 from gluonfr.apps.gallery.gallery import Answer
-from gluonfr.core import GluonFRError, whole_file
-from gluonfr.core.output import need_new_folder, shown
+from gluonfr.core import GluonFRError, atomic_file
+from gluonfr.core.output import display_path, require_new_folder
 from gluonfr.photos.faces import MIN_FACE, all_faces, pictures, why
 from gluonfr.photos.find import VIDEOS, find_pictures
-from gluonfr.photos.reading import Refused
+from gluonfr.photos.reading import PhotoError
 
 _WRITTEN = (".png", ".jpg", ".jpeg")
 
@@ -47,7 +48,7 @@ class Picture:
 
     name: str
     pixels: object
-    faces: List[Seen]
+    faces: list[Seen]
     left_out: str = ""
 
     def to_dict(self):
@@ -56,7 +57,7 @@ class Picture:
 
 
 def identify_picture(gallery, embedder, pixels, threshold, k=5, aligned=None, min_face=MIN_FACE):
-    """Everybody on a picture, uint8 (H, W, 3) RGB: list of Seen. `Refused` when it is no crop of the right shape."""
+    """Everybody on a picture, uint8 (H, W, 3) RGB: list of Seen. `PhotoError` when it is no crop of the right shape."""
     faces = all_faces(embedder, pixels, aligned, min_face)
     answers = gallery.identify(embedder([face.crop for face in faces], aligned=True), k, threshold) if faces else []
     return [Seen(face.box, face.score, answer) for face, answer in zip(faces, answers)]
@@ -87,7 +88,7 @@ def identify_files(gallery, embedder, paths, threshold, k=5, aligned=None, min_f
                 try:
                     faces = identify_picture(gallery, embedder, pixels, threshold, k, aligned, min_face)
                     yield Picture(name, pixels, faces, "" if faces else "no face")
-                except Refused as refused:
+                except PhotoError as refused:
                     yield Picture(name, pixels, [], why(refused))
             bar.update()
 
@@ -107,26 +108,26 @@ def write_pictures(looked_at, out, paths):
         yield picture
 
 
-def need_place(out, paths):
+def need_place(out, paths) -> None:
     """GluonFRError unless `write_pictures` can write there: nothing that is there is written over, but an older picture."""
     if out and _is_one_photo(paths):
         need_output(out, paths)
     elif out:
-        need_new_folder(out)
+        require_new_folder(out)
 
 
-def need_output(path, paths):
+def need_output(path, paths) -> None:
     """GluonFRError unless a picture can be written as `path`: .png or .jpg, and none of those among `paths`, which are read."""
     if os.path.splitext(path)[1].lower() not in _WRITTEN:
-        raise GluonFRError(f"{shown(path)}: name a picture that ends with .png or .jpg.")
+        raise GluonFRError(f"{display_path(path)}: name a picture that ends with .png or .jpg.")
     if os.path.exists(path) and any(os.path.samefile(path, each) for each in find_pictures(paths) if os.path.exists(each)):
-        raise GluonFRError(f"{shown(path)} is one of the photos themselves, which stay as they are; name another place.")
+        raise GluonFRError(f"{display_path(path)} is one of the photos themselves, which stay as they are; name another place.")
 
 
-def write_image(path, pixels):
+def write_image(path, pixels) -> None:
     """Write uint8 (H, W, 3) RGB as .png or .jpg, whole or not at all."""
     content = cv2.imencode(os.path.splitext(path)[1].lower(), pixels[:, :, ::-1])[1].tobytes()
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(content)
 
 

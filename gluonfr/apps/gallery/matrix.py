@@ -1,5 +1,7 @@
 """The embeddings of a gallery in memory, and the exact search in them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.core.top_k import MEMORY, top_k
@@ -16,11 +18,11 @@ class Matrix:
     What a search took with `snapshot` stays as it is while rows are added or removed, so that searches need no lock.
     """
 
-    def __init__(self, size):
+    def __init__(self, size) -> None:
         self.ids, self.people = np.empty(0, np.int64), np.empty(0, np.int64)
         self._space, self._size = np.empty((0, size), np.float32), size
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @property
@@ -28,14 +30,14 @@ class Matrix:
         """(N, D) float32, a view."""
         return self._space[: len(self)]
 
-    def reserve(self, rows):
+    def reserve(self, rows) -> None:
         """Make room, so that adding so many rows copies nothing."""
         if len(self._space) < rows:
             space = np.empty((rows, self._size), np.float32)
             space[: len(self)] = self.rows
             self._space = space
 
-    def add(self, ids, people, rows):
+    def add(self, ids, people, rows) -> None:
         """Append rows."""
         count = len(self) + len(ids)
         if count > len(self._space):
@@ -43,7 +45,7 @@ class Matrix:
         self._space[len(self) : count] = rows
         self.ids, self.people = np.concatenate([self.ids, ids]), np.concatenate([self.people, people])
 
-    def keep(self, ids, people):
+    def keep(self, ids, people) -> None:
         """Keep the rows with these ids, which rise, and note whose they are now; rows of other ids are let go."""
         place = np.minimum(np.searchsorted(ids, self.ids), max(len(ids) - 1, 0))
         alive = ids[place] == self.ids if len(ids) else np.zeros(len(self), bool)

@@ -1,5 +1,7 @@
 """A Milvus server: its address, what a gallery keeps there, and waiting where it does not answer."""
 
+from __future__ import annotations
+
 import json
 import logging
 import re
@@ -8,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote, urlsplit
 
 from gluonfr.core import Card, GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class Server:
         The gallery's two collections.
     """
 
-    def __init__(self, address):
+    def __init__(self, address) -> None:
         pymilvus = _pymilvus()
         uri, account, name, self.where = _split(address)
         self.people, self.photos = f"gluonfr_{name}_people", f"gluonfr_{name}_photos"
@@ -59,10 +61,10 @@ class Server:
         except self._failure as error:
             if "auth" in str(error).lower():
                 raise GluonFRError(
-                    f"{shown(self.where)}: the server refuses this user and password ({_said(error)})."
+                    f"{display_path(self.where)}: the server refuses this user and password ({_said(error)})."
                 ) from error
             raise GluonFRError(
-                f"{shown(self.where)}: no Milvus server answers there within {CONNECT} s; start it, or correct the address."
+                f"{display_path(self.where)}: no Milvus server answers there within {CONNECT} s; start it, or correct the address."
             ) from error
 
     def ask(self, what, *arguments, **named):
@@ -81,7 +83,9 @@ class Server:
         """The card of the gallery there, which is made when it is missing and may be."""
         if not self.is_there():
             if not create or card is None:
-                raise GluonFRError(f"{shown(self.where)} is missing: name a gallery there, or make one with `gluonfr enroll`.")
+                raise GluonFRError(
+                    f"{display_path(self.where)} is missing: name a gallery there, or make one with `gluonfr enroll`."
+                )
             self._create(card)
         card = self._card()
         loaded = [self._load_state(each) for each in (self.people, self.photos)]
@@ -91,7 +95,7 @@ class Server:
                 list(pool.map(self._load, (self.people, self.photos), ("vector", "embedding")))
         return card
 
-    def close(self):
+    def close(self) -> None:
         self._client.close()
 
     def _patiently(self, call):
@@ -102,14 +106,14 @@ class Server:
             except self._failure as error:
                 now = time.monotonic()
                 if not _PASSING.search(str(error)):
-                    raise GluonFRError(f"{shown(self.where)}: Milvus refuses ({_said(error)}).") from error
+                    raise GluonFRError(f"{display_path(self.where)}: Milvus refuses ({_said(error)}).") from error
                 if now - start > WAIT:
                     raise GluonFRError(
-                        f"{shown(self.where)}: Milvus has not answered for {now - start:.0f} s ({_said(error)}); what was "
+                        f"{display_path(self.where)}: Milvus has not answered for {now - start:.0f} s ({_said(error)}); what was "
                         "acknowledged is safe there, so give the same command again when the server is back."
                     ) from error
                 if told == start or now - told > 30:
-                    logger.warning("%s does not answer; waiting for it (%s)", shown(self.where), _said(error))
+                    logger.warning("%s does not answer; waiting for it (%s)", display_path(self.where), _said(error))
                     told = now
                 time.sleep(0.5)
 
@@ -120,7 +124,7 @@ class Server:
         finally:
             pages.close()
 
-    def _create(self, card):
+    def _create(self, card) -> None:
         kinds = self._type
         self._make(
             self.people,
@@ -145,7 +149,7 @@ class Server:
             ("embedding", kinds.FLOAT_VECTOR, {"dim": card.embedding_size}),
         )
 
-    def _make(self, collection, description, *fields):
+    def _make(self, collection, description, *fields) -> None:
         schema = self._client.create_schema(auto_id=False, description=description)
         for name, kind, options in fields:
             schema.add_field(name, kind, **options)
@@ -162,17 +166,17 @@ class Server:
             kept = json.loads(self.ask("describe_collection", self.photos)["description"])
             version, values = kept["gluonfr"], kept["card"]
         except (ValueError, KeyError, TypeError) as error:
-            raise GluonFRError(f"{shown(self.where)} is a collection, but no gallery; choose another name.") from error
+            raise GluonFRError(f"{display_path(self.where)} is a collection, but no gallery; choose another name.") from error
         if version != VERSION:
             raise GluonFRError(
-                f"{shown(self.where)} has format {version} and this gluonfr knows {VERSION}; use the gluonfr that wrote it."
+                f"{display_path(self.where)} has format {version} and this gluonfr knows {VERSION}; use the gluonfr that wrote it."
             )
         return Card.from_dict(values, self.where)
 
     def _load_state(self, collection):
         return self.ask("get_load_state", collection)["state"].name == "Loaded"
 
-    def _load(self, collection, vector):
+    def _load(self, collection, vector) -> None:
         index = self._client.prepare_index_params()
         index.add_index(vector, index_type="FLAT", metric_type="IP")
         self.ask("create_index", collection, index)
@@ -201,7 +205,7 @@ def _split(address):
     if not host or not _NAME.fullmatch(parts.path[1:]) or parts.query or parts.fragment:
         hidden = re.sub(r"//[^/]*@", "//", address)
         raise GluonFRError(
-            f"{shown(hidden)}: write milvus://HOST:PORT/NAME, NAME of up to 100 letters, digits and underscores, a "
+            f"{display_path(hidden)}: write milvus://HOST:PORT/NAME, NAME of up to 100 letters, digits and underscores, a "
             "letter first; with a user, milvus://USER:PASSWORD@HOST:PORT/NAME."
         )
     host = f"[{host}]" if ":" in host else host

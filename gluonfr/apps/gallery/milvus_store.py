@@ -7,6 +7,8 @@ names unique whoever writes. Photos of a part that is not there are nobody's. A 
 never a second one.
 """
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import threading
@@ -19,9 +21,19 @@ import numpy as np
 
 from gluonfr.apps.gallery.milvus_server import LONGEST_TEXT, MOST_ROWS, Server
 from gluonfr.apps.gallery.source_paths import PATHS_KEEP_IT
-from gluonfr.apps.gallery.store import Engine, Entry, Match, Person, Removed, enrolled_already, not_here, same_person, taken
+from gluonfr.apps.gallery.store import (
+    Change,
+    Entry,
+    GalleryStore,
+    Match,
+    Person,
+    enrolled_already,
+    not_here,
+    same_person,
+    taken,
+)
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +56,7 @@ _LEFT = (
 )
 
 
-class MilvusEngine(Engine):
+class MilvusStore(GalleryStore):
     """A gallery on a Milvus server, for any number of machines.
 
     Parameters
@@ -62,7 +74,7 @@ class MilvusEngine(Engine):
         No server answers, the gallery is missing, of a later format, or no gallery; pymilvus is not installed.
     """
 
-    def __init__(self, where, card=None, create=True):
+    def __init__(self, where, card=None, create=True) -> None:
         self._server, self._lock = Server(where), threading.RLock()
         self.where = self._server.where
         # The stamp that was seen last, and the parts there were then: number to (name, photos).
@@ -84,7 +96,7 @@ class MilvusEngine(Engine):
 
     def add(self, people):
         if len(people) > _MOST_PEOPLE:
-            raise GluonFRError(f"{len(people):,} people in one change; enrol at most {_MOST_PEOPLE:,} at a time.")
+            raise GluonFRError(f"{len(people):,} people in one change; enroll at most {_MOST_PEOPLE:,} at a time.")
         with self._lock:
             known = self._refresh("Strong")
             new = self._new(people, known)
@@ -98,13 +110,13 @@ class MilvusEngine(Engine):
             # Waits until all photos are to be found, so that nobody sees a part of them.
             if self._count_photos(_span(begun, len(new), "part")) != count:
                 # Not taken away here: between asking which are this part's and deleting them they may become another process's.
-                raise GluonFRError(f"{shown(self.where)}: another process is enrolling some of these photos; try again.")
+                raise GluonFRError(f"{display_path(self.where)}: another process is enrolling some of these photos; try again.")
             self._commit([_row(parts[name], _PART, name, len(entries)) for name, entries in new.items()])
             self._delete_people([begun])
             self._count_again(begun, set(known))
             return count
 
-    def _count_again(self, begun, known):
+    def _count_again(self, begun, known) -> None:
         """Correct parts that lost photos to another process, which enrolled the same ones at the same moment.
 
         A photo is one row, of the part that wrote it last. Either that part's process finds the other one's name when it has
@@ -127,7 +139,7 @@ class MilvusEngine(Engine):
             # From here on they are nobody's; who opens the gallery next takes away what a kill leaves of them.
             self._commit([_row(part, _PART, "", 0) for part in parts])
             self._take_away(list(parts))
-            return Removed(sum(parts.values()), False, _LEFT)
+            return Change(sum(parts.values()), False, _LEFT)
 
     def rename(self, old, new):
         with self._lock:
@@ -199,7 +211,7 @@ class MilvusEngine(Engine):
         embeddings = np.array([row["embedding"] for row in rows], np.float32).reshape(len(rows), self.card.embedding_size)
         return [parts[row["part"]][0] for row in rows], embeddings
 
-    def note(self, key, text):
+    def note(self, key, text) -> None:
         if len(text.encode()) > LONGEST_TEXT:
             return
         try:
@@ -211,7 +223,7 @@ class MilvusEngine(Engine):
         rows = self._server.ask("query", self._server.people, f"id == {_note_id(key)}", output_fields=["text"])
         return rows[0]["text"] if rows else None
 
-    def close(self):
+    def close(self) -> None:
         self._server.close()
 
     def _new(self, people, known):
@@ -246,7 +258,7 @@ class MilvusEngine(Engine):
     def _give(self, parts, name):
         self._commit([_row(part, _PART, name, count) for part, count in parts.items()])
         # A photo's path is one row with its embedding, and is not written anew.
-        return Removed(sum(parts.values()), False, f"{_LEFT} {PATHS_KEEP_IT}")
+        return Change(sum(parts.values()), False, f"{_LEFT} {PATHS_KEEP_IT}")
 
     def _refresh(self, level="Bounded"):
         """All parts, read again when the stamp says that something changed."""
@@ -266,16 +278,16 @@ class MilvusEngine(Engine):
         self._known = stamps[0] if stamps else "", parts
         return parts
 
-    def _commit(self, rows):
+    def _commit(self, rows) -> None:
         """Write parts in one request; returns when every reader sees them."""
         stamp = uuid.uuid4().hex
         self._write_people([_row(_STAMP_ID, _STAMP, stamp, 0), *rows])
         self._refresh("Strong")
 
-    def _write_people(self, rows):
+    def _write_people(self, rows) -> None:
         self._server.ask("upsert", self._server.people, rows)
 
-    def _write_photos(self, photos):
+    def _write_photos(self, photos) -> None:
         rows = []
         for part, place, entry in photos:
             draw = int.from_bytes(hashlib.sha256(entry.digest).digest()[:4], "big")
@@ -290,19 +302,19 @@ class MilvusEngine(Engine):
     def _count_photos(self, which):
         return self._photos(which, ["count(*)"], "Strong")[0]["count(*)"]
 
-    def _delete_photos(self, which):
+    def _delete_photos(self, which) -> None:
         for some in _some([row["digest"] for row in self._photos(which, ["digest"], "Strong")]):
             self._server.ask("delete", self._server.photos, ids=some)
 
-    def _delete_people(self, numbers):
+    def _delete_people(self, numbers) -> None:
         self._server.ask("delete", self._server.people, ids=numbers)
 
-    def _take_away(self, parts):
+    def _take_away(self, parts) -> None:
         for some in _some(parts):
             self._delete_photos(f"part in {some}")
             self._delete_people(some)
 
-    def _finish_others(self):
+    def _finish_others(self) -> None:
         """Take away what killed processes left: people whose removal had begun, and photos whose names never came."""
         which = f"kind == {_BEGUN} or (kind == {_PART} and photos == 0)"
         rows = self._server.everything(self._server.people, which, ["id", "kind", "text", "photos"])
@@ -344,7 +356,7 @@ def _note_id(key):
     return -1 - zlib.crc32(key.encode())
 
 
-def _span(begun, parts, field):
+def _span(begun, parts, field) -> str:
     return f"{field} > {begun} and {field} <= {begun + parts}"
 
 

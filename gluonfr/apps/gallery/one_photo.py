@@ -1,5 +1,7 @@
 """One photo at a time, as somebody hands it in who waits for the answer."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ import numpy as np
 from gluonfr.apps.gallery.gallery import checked_name
 from gluonfr.detection.selection import choose_face
 from gluonfr.photos.faces import MIN_FACE, Face, all_faces
-from gluonfr.photos.reading import Refused
+from gluonfr.photos.reading import PhotoError
 
 # A box that somebody points at must share so much with a face's, of the union of the two.
 _SAME_BOX = 0.5
@@ -33,7 +35,7 @@ class Chosen:
 
 
 def chosen_face(embedder, pixels, box=None, aligned=None, min_face=MIN_FACE):
-    """The face of a photo that is meant: `Chosen`. `Refused` says why there is none.
+    """The face of a photo that is meant: `Chosen`. `PhotoError` says why there is none.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def chosen_face(embedder, pixels, box=None, aligned=None, min_face=MIN_FACE):
     """
     faces = all_faces(embedder, pixels, aligned, min_face)
     if not faces:
-        raise Refused("no face")
+        raise PhotoError("no face")
     boxes = np.array([face.box for face in faces])
     if box is None:
         index, ambiguous = choose_face(boxes, [face.score for face in faces], pixels.shape)
@@ -54,12 +56,12 @@ def chosen_face(embedder, pixels, box=None, aligned=None, min_face=MIN_FACE):
     shared = _shared(boxes, np.asarray(box, np.float64))
     index = int(shared.argmax())
     if not shared[index] >= _SAME_BOX:
-        raise Refused("no face", "none in that box")
+        raise PhotoError("no face", "none in that box")
     return Chosen(faces[index], len(faces), False)
 
 
 def enroll_photo(gallery, embedder, name, content, pixels, box=None, source="", aligned=None, min_face=MIN_FACE):
-    """Enrol one face of one photo: returns how many photos of the person were new, 0 or 1.
+    """Enroll one face of one photo: returns how many photos of the person were new, 0 or 1.
 
     A photo of one face is known by its bytes, as `enroll_folder` knows it; of several faces each is a photo of its own, and
     without a box they are refused.
@@ -81,7 +83,7 @@ def enroll_photo(gallery, embedder, name, content, pixels, box=None, source="", 
 
     Raises
     ------
-    Refused
+    PhotoError
         There is no face, or several and no box.
     GluonFRError
         What `Gallery.enroll` raises.
@@ -90,7 +92,7 @@ def enroll_photo(gallery, embedder, name, content, pixels, box=None, source="", 
     name = checked_name(name)
     chosen = chosen_face(embedder, pixels, box, aligned, min_face)
     if box is None and chosen.faces > 1:
-        raise Refused("several faces", f"{chosen.faces} of them")
+        raise PhotoError("several faces", f"{chosen.faces} of them")
     known_by = content if chosen.faces == 1 else chosen.face.crop.tobytes()
     embedding = embedder([chosen.face.crop], aligned=True)
     return gallery.enroll(name, embedding, [hashlib.sha256(known_by).digest()], [source])

@@ -1,7 +1,8 @@
 """The same person in a folder of photos, without a gallery."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Dict, List
 
 import numpy as np
 from tqdm import tqdm
@@ -9,13 +10,13 @@ from tqdm import tqdm
 from gluonfr.apps.gallery.one_photo import chosen_face
 from gluonfr.apps.gallery.unknown import Threshold, need_fpir, threshold_for
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.core.top_k import top_k
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.evaluation.verdict import taken_of
 from gluonfr.photos.faces import MIN_FACE, all_faces, pictures, why
 from gluonfr.photos.find import find_pictures
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 _TOGETHER = 64
 _SHOWN = 40
@@ -40,13 +41,13 @@ class Found:
         `file` of the photo whose person is looked for, the number of `faces` on it, and the `box` of the one that was taken.
     """
 
-    files: List[str]
-    similarities: List[float]
-    crops: List[np.ndarray]
+    files: list[str]
+    similarities: list[float]
+    crops: list[np.ndarray]
     faces: int
     threshold: Threshold
-    left_out: Dict[str, str] = field(default_factory=dict)
-    photo: Dict = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    photo: dict = field(default_factory=dict)
 
     @property
     def same(self):
@@ -55,9 +56,9 @@ class Found:
 
     def taken(self):
         """Which of several faces of the photo was taken, in words; empty where there was one."""
-        return taken_of(shown(self.photo["file"]), self.photo["faces"], self.photo["box"]) if self.photo else ""
+        return taken_of(display_path(self.photo["file"]), self.photo["faces"], self.photo["box"]) if self.photo else ""
 
-    def explain(self):
+    def explain(self) -> str:
         """The threshold in words."""
         threshold = self.threshold
         if threshold.basis == "none":
@@ -112,12 +113,12 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
     need_fpir(fpir)
     try:
         chosen = chosen_face(embedder, Photo(read_file(photo)).pixels(), None, aligned, min_face)
-    except Refused as refused:
-        raise GluonFRError(f"{shown(photo)} cannot be used: {why(refused)}.") from refused
+    except PhotoError as refused:
+        raise GluonFRError(f"{display_path(photo)} cannot be used: {why(refused)}.") from refused
     query = embedder([chosen.face.crop], aligned=True)
     scores, faces, left_out, waiting = {}, 0, {}, []
 
-    def compare():
+    def compare() -> None:
         best = top_k(embedder([each.crop for _, each in waiting], aligned=True), query, 1, largest_norm=1.001)[0][:, 0]
         for (name, face), score in zip(waiting, best.tolist()):
             if score > scores.get(name, (-2.0,))[0]:
@@ -134,11 +135,11 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
             bar.update()
             try:
                 if pixels is None:
-                    raise Refused(reason)
+                    raise PhotoError(reason)
                 seen = all_faces(embedder, pixels, aligned, min_face)
                 if not seen:
-                    raise Refused("no face")
-            except Refused as refused:
+                    raise PhotoError("no face")
+            except PhotoError as refused:
                 left_out[name] = why(refused)
                 continue
             faces += len(seen)
@@ -148,7 +149,7 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
     if waiting:
         compare()
     if not scores:
-        raise GluonFRError(f"{', '.join(map(shown, paths))}: there is no face on any photo there.")
+        raise GluonFRError(f"{', '.join(map(display_path, paths))}: there is no face on any photo there.")
     order = sorted(scores, key=lambda name: (-scores[name][0], name))[:k]
     return Found(
         order,

@@ -1,10 +1,12 @@
 """Paths of photos that hold the name of a person who gets another one."""
 
+from __future__ import annotations
+
 import os
 import re
 import unicodedata
 
-PATHS_KEEP_IT = "Paths of some of the photos still hold the old name; remove the person and enrol it anew where they must not."
+PATHS_KEEP_IT = "Paths of some of the photos still hold the old name; remove the person and enroll it anew where they must not."
 
 
 def moved_source(source, old, new):

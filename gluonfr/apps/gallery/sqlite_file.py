@@ -1,12 +1,14 @@
 """The file of the embedded engine: how it is opened, and what its errors mean."""
 
+from __future__ import annotations
+
 import os
 import sqlite3
 from contextlib import contextmanager
 from urllib.parse import quote
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 
 # "gfrg", in the header of the file: what other programs know it by.
 _APPLICATION = 0x67667267
@@ -49,7 +51,7 @@ def told(path):
     except sqlite3.Error as error:
         said = str(error)
         meaning = next((meaning for words, meaning in _MEANING if words in said.lower()), "it cannot be used")
-        raise GluonFRError(f"{shown(path)}: {meaning} ({said}).") from error
+        raise GluonFRError(f"{display_path(path)}: {meaning} ({said}).") from error
 
 
 def open_file(path, create, wait=WAIT):
@@ -59,9 +61,9 @@ def open_file(path, create, wait=WAIT):
     """
     missing = not os.path.exists(path) or is_empty(path)
     if missing and not create:
-        raise GluonFRError(f"{shown(path)} is missing: give the file of a gallery, or make one with `gluonfr enroll`.")
+        raise GluonFRError(f"{display_path(path)} is missing: give the file of a gallery, or make one with `gluonfr enroll`.")
     if os.path.isdir(path):
-        raise GluonFRError(f"{shown(path)} is a folder: give the file of a gallery.")
+        raise GluonFRError(f"{display_path(path)} is a folder: give the file of a gallery.")
     if missing:
         _make_folder(path)
     else:
@@ -83,21 +85,23 @@ def is_empty(path):
     return os.path.isfile(path) and not os.path.getsize(path)
 
 
-def _make_folder(path):
+def _make_folder(path) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except OSError as error:
-        raise GluonFRError(f"{shown(path)}: cannot be written there ({error.strerror}); choose another folder.") from error
+        raise GluonFRError(
+            f"{display_path(path)}: cannot be written there ({error.strerror}); choose another folder."
+        ) from error
 
 
-def _need_sqlite(path):
+def _need_sqlite(path) -> None:
     try:
         with open(path, "rb") as file:
             start = file.read(16)
     except OSError as error:
-        raise GluonFRError(f"{shown(path)} cannot be read ({error.strerror}).") from error
+        raise GluonFRError(f"{display_path(path)} cannot be read ({error.strerror}).") from error
     if start != b"SQLite format 3\0":
-        raise GluonFRError(f"{shown(path)} is no gallery, or a damaged one; give the file that `gluonfr enroll` wrote.")
+        raise GluonFRError(f"{display_path(path)} is no gallery, or a damaged one; give the file that `gluonfr enroll` wrote.")
 
 
 def _connected(path, mode, wait):
@@ -123,13 +127,13 @@ def _connect(name, wait):
     return connection
 
 
-def _is_new(connection):
+def _is_new(connection) -> bool:
     """Whether nothing is in it yet: perhaps its making was cut off."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     return not application and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
-def _create(connection):
+def _create(connection) -> None:
     connection.execute(f"PRAGMA page_size={_PAGE}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("BEGIN IMMEDIATE")
@@ -143,11 +147,13 @@ def _create(connection):
     connection.execute("COMMIT")
 
 
-def _check(connection, path):
+def _check(connection, path) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-        raise GluonFRError(f"{shown(path)} is an SQLite file, but no gallery; give the file that `gluonfr enroll` wrote.")
+        raise GluonFRError(
+            f"{display_path(path)} is an SQLite file, but no gallery; give the file that `gluonfr enroll` wrote."
+        )
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != VERSION:
         raise GluonFRError(
-            f"{shown(path)} has format {version} and this gluonfr knows {VERSION}; use the gluonfr that wrote it."
+            f"{display_path(path)} has format {version} and this gluonfr knows {VERSION}; use the gluonfr that wrote it."
         )

@@ -1,5 +1,7 @@
 """The embedded engine: SQLite is the truth, a matrix in memory is searched."""
 
+from __future__ import annotations
+
 import json
 import logging
 import os
@@ -12,9 +14,19 @@ import numpy as np
 from gluonfr.apps.gallery.matrix import Matrix, search_people
 from gluonfr.apps.gallery.source_paths import PATHS_KEEP_IT, moved_source, names_person
 from gluonfr.apps.gallery.sqlite_file import WAIT, is_empty, open_file, told
-from gluonfr.apps.gallery.store import Engine, Entry, Match, Person, Removed, enrolled_already, not_here, same_person, taken
+from gluonfr.apps.gallery.store import (
+    Change,
+    Entry,
+    GalleryStore,
+    Match,
+    Person,
+    enrolled_already,
+    not_here,
+    same_person,
+    taken,
+)
 from gluonfr.core import Card, GluonFRError, generator
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +40,7 @@ _LEFT = (
 )
 
 
-class SQLiteEngine(Engine):
+class SQLiteStore(GalleryStore):
     """A gallery in one file, for one machine and any number of processes: one writes at a time, others read beside it.
 
     Parameters
@@ -45,7 +57,7 @@ class SQLiteEngine(Engine):
         The file is missing, locked, damaged, of a later format, or no gallery.
     """
 
-    def __init__(self, path, card=None, create=True):
+    def __init__(self, path, card=None, create=True) -> None:
         self.where = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self._lock = threading.RLock()
         self._file = open_file(self.where, create and card is not None)
@@ -153,21 +165,21 @@ class SQLiteEngine(Engine):
             numbers = np.sort(generator(_SEED, _SAMPLE, len(rows)).permutation(len(rows))[:limit])
             return [self._names[person] for person in people[numbers]], rows[numbers]
 
-    def note(self, key, text):
+    def note(self, key, text) -> None:
         # A copy of what can be worked out again: another writer is not waited for, and a file that is read only stays so.
         with self._lock:
             try:
                 self._file.execute("PRAGMA busy_timeout=0")
                 self._file.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", ("note " + key, text))
             except sqlite3.Error as error:
-                logger.debug("%s: %s", shown(self.where), error)
+                logger.debug("%s: %s", display_path(self.where), error)
             finally:
                 self._file.execute(f"PRAGMA busy_timeout={int(1000 * WAIT)}")
 
     def notes(self, key):
         return self._state("note " + key)
 
-    def close(self):
+    def close(self) -> None:
         with self._lock:
             self._file.close()
 
@@ -199,7 +211,7 @@ class SQLiteEngine(Engine):
         if _place(self.where) != self._place:
             # The open file would take the change, and nobody would find it again.
             raise GluonFRError(
-                f"{shown(self.where)} was moved, deleted or replaced since it was opened; open it again: nothing was changed."
+                f"{display_path(self.where)} was moved, deleted or replaced since it was opened; open it again: nothing was changed."
             ) from FileNotFoundError(self.where)
         with self._lock, told(self.where):
             self._file.execute("BEGIN IMMEDIATE")
@@ -232,9 +244,9 @@ class SQLiteEngine(Engine):
     def _removed(self, photos, in_paths=False):
         erased = self._erase()
         left = ([] if erased else [_LEFT.format(self.where)]) + ([PATHS_KEEP_IT] if in_paths else [])
-        return Removed(photos, erased and not in_paths, " ".join(left))
+        return Change(photos, erased and not in_paths, " ".join(left))
 
-    def _erase(self, wait=_WAIT_FOR_READERS):
+    def _erase(self, wait=_WAIT_FOR_READERS) -> bool:
         """Empty the log, in which removed rows are still to be read; False while a reader or writer keeps that from being done.
 
         The file itself holds nothing of them: what is deleted is overwritten.
@@ -261,19 +273,21 @@ class SQLiteEngine(Engine):
         known = self._state("card")
         if known is None:
             if card is None:
-                raise GluonFRError(f"{shown(self.where)} is empty and knows no network; make it again with `gluonfr enroll`.")
+                raise GluonFRError(
+                    f"{display_path(self.where)} is empty and knows no network; make it again with `gluonfr enroll`."
+                )
             with told(self.where):
                 self._file.execute("INSERT OR IGNORE INTO state VALUES ('card', ?)", (json.dumps(card.to_dict()),))
             known = self._state("card")
         try:
             card = Card.from_dict(json.loads(known), self.where)
         except ValueError as error:
-            raise GluonFRError(f"{shown(self.where)} is damaged: {error}") from error
+            raise GluonFRError(f"{display_path(self.where)} is damaged: {error}") from error
         if not card.embedding_size:
-            raise GluonFRError(f"{shown(self.where)} is damaged: its network has no embedding size.")
+            raise GluonFRError(f"{display_path(self.where)} is damaged: its network has no embedding size.")
         return card
 
-    def _refresh(self):
+    def _refresh(self) -> None:
         """Take in what this or another process changed since the last time."""
         with told(self.where):
             seen = self._file.execute("PRAGMA data_version").fetchone()[0]
@@ -287,7 +301,7 @@ class SQLiteEngine(Engine):
                 self._file.execute("ROLLBACK")
             self._seen = seen
 
-    def _load(self):
+    def _load(self) -> None:
         generation = self._file.execute("SELECT value FROM state WHERE key = 'generation'").fetchone()[0]
         if generation != self._generation:
             # Somebody is gone or has another name or other photos; embeddings that are here already are not read again.
@@ -315,7 +329,9 @@ class SQLiteEngine(Engine):
         rows = np.frombuffer(b"".join(content), np.float32).reshape(-1, size) if right else np.zeros((1, size), np.float32)
         # Also false for NaN.
         if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1) < 1e-3).all():
-            raise GluonFRError(f"{shown(self.where)} is damaged: an embedding is not of length 1; take a copy from before.")
+            raise GluonFRError(
+                f"{display_path(self.where)} is damaged: an embedding is not of length 1; take a copy from before."
+            )
         return rows
 
     def _sources(self, ids):

@@ -1,12 +1,14 @@
 """What every engine of a gallery does, whatever it keeps its people in."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 
 # Photos from which the scores of strangers are taken: enough to tell one in two hundred, in seconds where there are many.
 _SAMPLE = 1000
@@ -59,7 +61,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Removed:
+class Change:
     """What a change that takes something away did.
 
     Attributes
@@ -77,7 +79,7 @@ class Removed:
     left: str = ""
 
 
-class Engine(ABC):
+class GalleryStore(ABC):
     """People with embeddings of their photos. Every change is whole or not at all and safe when the call returns.
 
     Attributes
@@ -105,15 +107,15 @@ class Engine(ABC):
 
     @abstractmethod
     def remove(self, name):
-        """Take a person away: Removed."""
+        """Take a person away: Change."""
 
     @abstractmethod
     def rename(self, old, new):
-        """Give a person another name, which nobody has: Removed."""
+        """Give a person another name, which nobody has: Change."""
 
     @abstractmethod
     def merge(self, name, into):
-        """Give all photos of a person to another one: Removed."""
+        """Give all photos of a person to another one: Change."""
 
     @abstractmethod
     def people(self):
@@ -189,23 +191,23 @@ class Engine(ABC):
 
 def not_here(name, where):
     """GluonFRError of a name that nobody has."""
-    return GluonFRError(f"{shown(name)} is not in {shown(where)}; `gluonfr people` lists who is.")
+    return GluonFRError(f"{display_path(name)} is not in {display_path(where)}; `gluonfr people` lists who is.")
 
 
 def enrolled_already(name):
     """GluonFRError of a new name that somebody has."""
-    return GluonFRError(f"{shown(name)} is enrolled already; merge the two if they are one person.")
+    return GluonFRError(f"{display_path(name)} is enrolled already; merge the two if they are one person.")
 
 
 def same_person(name):
     """GluonFRError of a person that is to be merged into itself."""
-    return GluonFRError(f"{shown(name)} cannot be merged into the same person; name two.")
+    return GluonFRError(f"{display_path(name)} cannot be merged into the same person; name two.")
 
 
 def taken(entry, name, owner):
     """GluonFRError of a photo of `name` that is enrolled as `owner`."""
     return GluonFRError(
-        f"{shown(entry.source or 'a photo')} of {shown(name)} is enrolled as {shown(owner)}; "
+        f"{display_path(entry.source or 'a photo')} of {display_path(name)} is enrolled as {display_path(owner)}; "
         "leave it out, or merge the two if they are one person."
     )
 

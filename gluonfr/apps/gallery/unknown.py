@@ -1,5 +1,7 @@
 """From which similarity on a face is somebody of the gallery, and how often that is wrong."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
@@ -41,11 +43,11 @@ class Threshold:
     people: int
     basis: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.basis == "none":
             return (
                 f"nobody is named: {self.people:,} people are too few to tell a threshold for, and the network's card states "
-                "none; give one with --threshold, or enrol more people"
+                "none; give one with --threshold, or enroll more people"
             )
         said = f"somebody is named above the similarity {self.similarity:.4f}, {_WORDS[self.basis]}: "
         if math.isnan(self.fpir):
@@ -59,7 +61,7 @@ class Threshold:
         return {"similarity": None, "fpir": None, **told, "people": self.people, "basis": self.basis, "meaning": str(self)}
 
 
-def need_fpir(fpir):
+def need_fpir(fpir) -> None:
     """GluonFRError unless it is a rate that can be told."""
     if not RAREST <= fpir < 1:
         raise GluonFRError(f"fpir must be at least {RAREST:g} and below 1, got {fpir}.")
@@ -75,7 +77,7 @@ def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
     people, photos : int
         In the gallery.
     scores, names : sequences of n
-        For photos of the gallery, the best score to any other person, and whose the photo is: what `Engine.strangers` gives.
+        For photos of the gallery, the best score to any other person, and whose the photo is: what `GalleryStore.strangers` gives.
         Each is the score of a stranger among N - 1 people. People count alike, however many photos they have.
     card : Card, optional
         Its thresholds, each of a FAR F of one pair, stand for 1 - (1 - F)**photos of a search: the photos of one person are
@@ -163,5 +165,5 @@ def _exceeded_by(scores, names, share):
     return float(scores[order[min(np.searchsorted(above, share * (1 + 1e-12), side="right"), len(order) - 1)]])
 
 
-def _rounded(value):
+def _rounded(value) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,5 +1,7 @@
 """What the API answers, as OpenAPI describes it."""
 
+from __future__ import annotations
+
 from typing import Dict, List, Optional
 
 from pydantic import BaseModel
@@ -26,7 +28,7 @@ class State(BaseModel):
 
     file: str
     network: str
-    licence: str
+    license: str
     people: int
     photos: int
     version: str

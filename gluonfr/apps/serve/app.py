@@ -1,5 +1,7 @@
 """The addresses of the API and of the page."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
@@ -15,10 +17,10 @@ from gluonfr.apps.gallery.gallery import checked_name
 from gluonfr.apps.gallery.identifying import identify_picture
 from gluonfr.apps.gallery.one_photo import chosen_face, enroll_photo
 from gluonfr.apps.serve import answers
-from gluonfr.apps.serve.problems import Problem, answer_problems
+from gluonfr.apps.serve.errors import RequestError, answer_problems
 from gluonfr.apps.serve.upload import MOST_BYTES, MOST_PIXELS, pixels_of, read_body
 from gluonfr.apps.serve.worker import Places, Worker
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.evaluation.verdict import compare
 from gluonfr.photos.faces import MIN_FACE
 from gluonfr.weights.network_identity import network_name
@@ -62,7 +64,7 @@ class Desk:
         self.photos, self.others = Worker("network", _PHOTOS), Worker("gallery", _OTHERS)
         self.uploads = Places(_UPLOADS)
 
-    def close(self):
+    def close(self) -> None:
         self.photos.close()
         self.others.close()
 
@@ -96,7 +98,7 @@ def _problems(*kinds):
     return {status: {"model": answers.Error, "description": text} for status, text in texts.items()}
 
 
-def _add_page(app):
+def _add_page(app) -> None:
     def answer(content, kind):
         # A newer version of the page is taken at once.
         return lambda: Response(content, media_type=kind)
@@ -109,7 +111,7 @@ def _add_page(app):
                 app.add_api_route(address, answer(file.read(), kind), methods=["GET"], include_in_schema=False)
 
 
-def _add_photos(app, desk):
+def _add_photos(app, desk) -> None:
     gallery, embedder, how = desk.gallery, desk.embedder, (desk.aligned, desk.min_face)
 
     @app.post("/api/identify", responses=_problems(_PROBLEMS, _OF_PHOTOS), openapi_extra=_PHOTO)
@@ -130,7 +132,7 @@ def _add_photos(app, desk):
 
         found = await desk.look(work, await desk.upload(request))
         if not found["faces"]:
-            raise Problem(422, "The photo shows no face; take another one, nearer and from the front.")
+            raise RequestError(422, "The photo shows no face; take another one, nearer and from the front.")
         return answers.Identified(network=network_name(gallery.card), **found)
 
     @app.post("/api/people", responses=_problems(_PROBLEMS, _OF_PHOTOS), openapi_extra=_PHOTO)
@@ -140,7 +142,7 @@ def _add_photos(app, desk):
         box: Optional[str] = Query(None, description="x0,y0,x1,y1 of the face that is meant, where the photo shows several"),
         source: str = Query("", max_length=1000, description="Where the photo comes from, such as its file's name"),
     ) -> answers.Enrolled:
-        """Enrol a face of a photo, which is the body."""
+        """Enroll a face of a photo, which is the body."""
         corners, name = _corners(box), checked_name(name)
 
         def work(content):
@@ -168,11 +170,11 @@ def _add_photos(app, desk):
 
         content = await desk.upload(request, 2 * MOST_BYTES)
         if first >= len(content):
-            raise Problem(400, f"The first photo has {first} bytes and both have {len(content)}; send the second as well.")
+            raise RequestError(400, f"The first photo has {first} bytes and both have {len(content)}; send the second as well.")
         return answers.Compared(**await desk.look(work, content))
 
 
-def _add_people(app, desk):
+def _add_people(app, desk) -> None:
     gallery, problems = desk.gallery, _problems(_PROBLEMS)
 
     @app.get("/api/gallery", responses=problems)
@@ -186,9 +188,9 @@ def _add_people(app, desk):
             return {"people": people, "photos": photos, "version": version[:16]}
 
         return answers.State(
-            file=shown(os.path.basename(gallery.where)),
+            file=display_path(os.path.basename(gallery.where)),
             network=network_name(gallery.card),
-            licence=gallery.card.licence,
+            license=gallery.card.license,
             **await desk.ask(work),
             most_bytes=MOST_BYTES,
             most_pixels=MOST_PIXELS,
@@ -239,9 +241,9 @@ def _size(pixels):
     return {"width": pixels.shape[1], "height": pixels.shape[0]}
 
 
-def _need_rate(fpir):
+def _need_rate(fpir) -> None:
     if not fpir >= _LEAST_FPIR:
-        raise Problem(400, f"fpir must be at least {_LEAST_FPIR:g} and below 1, got {fpir}.")
+        raise RequestError(400, f"fpir must be at least {_LEAST_FPIR:g} and below 1, got {fpir}.")
 
 
 def _corners(box):
@@ -252,5 +254,5 @@ def _corners(box):
     except ValueError:
         corners = []
     if len(corners) != 4 or not all(map(math.isfinite, corners)):
-        raise Problem(400, f"box must be four numbers x0,y0,x1,y1, got {shown(box[:60])!r}.")
+        raise RequestError(400, f"box must be four numbers x0,y0,x1,y1, got {display_path(box[:60])!r}.")
     return corners

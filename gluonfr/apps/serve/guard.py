@@ -1,12 +1,14 @@
 """Who may ask: this page and programs with the token, never another site's page."""
 
+from __future__ import annotations
+
 import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from gluonfr.apps.serve.problems import Problem
+from gluonfr.apps.serve.errors import RequestError
 
 # The page loads from here alone, runs no script of its markup and makes no markup of text.
 _POLICY = (
@@ -39,7 +41,7 @@ class Guard:
         What programs and the page must know.
     """
 
-    def __init__(self, app, host, token=None):
+    def __init__(self, app, host, token=None) -> None:
         self._app, self._token = app, token.encode() if token else None
         self._names = {"localhost", host.lower()}
 
@@ -48,29 +50,31 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def with_headers(message):
+        async def with_headers(message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         try:
             self._check(scope, Headers(scope=scope))
-        except Problem as problem:
+        except RequestError as problem:
             await problem.response()(scope, receive, with_headers)
         else:
             await self._app(scope, receive, with_headers)
 
-    def _check(self, scope, headers):
+    def _check(self, scope, headers) -> None:
         host, origin = headers.get("host", "").lower(), headers.get("origin")
         if not self._is_here(host):
-            raise Problem(403, "The server is not known by this name; call it by its address or as localhost.")
+            raise RequestError(403, "The server is not known by this name; call it by its address or as localhost.")
         # A link on another page may lead here, and shows what holds nothing yet.
         if scope["path"] != "/" or scope["method"] not in ("GET", "HEAD"):
             foreign = origin is not None and origin.lower() != f"{scope['scheme']}://{host}"
             if foreign or headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
-                raise Problem(403, "Pages of other sites may not ask this server.")
+                raise RequestError(403, "Pages of other sites may not ask this server.")
         if self._token and scope["path"].startswith(_SECRET) and not self._knows(headers.get("authorization", "")):
-            raise Problem(401, "The token is missing or wrong; give the one that the server was started with.", _AUTHENTICATE)
+            raise RequestError(
+                401, "The token is missing or wrong; give the one that the server was started with.", _AUTHENTICATE
+            )
 
     def _is_here(self, host):
         try:
@@ -87,7 +91,7 @@ class Guard:
 _AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
 
 
-def _is_address(name):
+def _is_address(name) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,5 +1,7 @@
 """The process that listens."""
 
+from __future__ import annotations
+
 import ipaddress
 import logging
 import signal
@@ -49,7 +51,7 @@ def listen(host="127.0.0.1", port=8000, token=None):
         raise GluonFRError(f"{host}:{port} cannot be listened at ({error.strerror}); name another --host or --port.") from error
 
 
-def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, min_face=32, ready=None):
+def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, min_face=32, ready=None) -> None:
     """Serve a gallery as a page and an API until SIGTERM or Ctrl-C.
 
     Parameters
@@ -108,7 +110,7 @@ def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, 
         desk.close()
 
 
-def address_of(listening):
+def address_of(listening) -> str:
     """The page's address for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     address = ipaddress.ip_address(host.split("%")[0])
@@ -124,7 +126,7 @@ def _is_loopback(host):
         return host.lower() == "localhost"
 
 
-def _warm_up(embedder):
+def _warm_up(embedder) -> None:
     embedder.detect(np.zeros((64, 64, 3), np.uint8))
     # One, and as many as go through the network together.
     blank = np.full((*embedder.card.image_size, 3), 128, np.uint8)

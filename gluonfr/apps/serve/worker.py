@@ -1,21 +1,25 @@
+from __future__ import annotations
+
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from gluonfr.apps.serve.problems import Problem
+from gluonfr.apps.serve.errors import RequestError
 
 
 class Places:
     """A bounded number of places for requests, used from one event loop."""
 
-    def __init__(self, places):
+    def __init__(self, places) -> None:
         self._places, self._taken = places, 0
 
     @contextmanager
     def place(self):
-        """A place for the block; `Problem` 429 when all are taken."""
+        """A place for the block; `RequestError` 429 when all are taken."""
         if self._taken >= self._places:
-            raise Problem(429, f"The server is busy with {self._places} requests; try again in a second.", {"Retry-After": "1"})
+            raise RequestError(
+                429, f"The server is busy with {self._places} requests; try again in a second.", {"Retry-After": "1"}
+            )
         self._taken += 1
         try:
             yield
@@ -34,7 +38,7 @@ class Worker(Places):
         Requests that may be under way, the one that is worked on among them.
     """
 
-    def __init__(self, name, places):
+    def __init__(self, name, places) -> None:
         super().__init__(places)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
@@ -46,6 +50,6 @@ class Worker(Places):
         """As `run`, for callers without an event loop."""
         return self._thread.submit(function, *arguments).result()
 
-    def close(self):
+    def close(self) -> None:
         """Wait until what was begun is done."""
         self._thread.shutdown()

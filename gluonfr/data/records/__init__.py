@@ -1,5 +1,7 @@
 """RecordIO files of training sets: `train.rec`, `train.idx`, `train.cache`."""
 
+from __future__ import annotations
+
 from gluonfr.data.records.file import RecordFile, RecordWriter
 
 __all__ = [

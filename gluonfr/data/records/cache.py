@@ -4,6 +4,8 @@ One line of JSON, blanks up to 4096 bytes, then the arrays. It is only ever a co
 when it does not fit them any more, they are looked through again.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
@@ -13,7 +15,7 @@ import zlib
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 from gluonfr.data.records.scan import Places
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ def cache_path(path):
 
 def fingerprint(path):
     """What tells a file from another one under its name, as JSON has it: size, time of change, and a hash of 64 places; None
-    when there is no such file."""
+    when there is no such file.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             state = os.fstat(file.fileno())
@@ -82,7 +85,7 @@ def load(path, fingerprints):
         return None
 
 
-def is_wanted(path, images):
+def is_wanted(path, images) -> bool:
     """Whether a set of so many images should be remembered. A folder that cannot be written is logged."""
     if images < _LEAST_IMAGES:
         return False
@@ -92,7 +95,7 @@ def is_wanted(path, images):
     return False
 
 
-def save(path, fingerprints, places, headers, labels):
+def save(path, fingerprints, places, headers, labels) -> bool:
     """Remember what was found in a `.rec`; returns whether it is remembered.
 
     Nothing is written when the files changed since `fingerprints` were taken. A full disk and the like are logged.
@@ -107,7 +110,7 @@ def save(path, fingerprints, places, headers, labels):
         "lengths": [len(each) for each in arrays],
     }
     try:
-        with whole_file(cache_path(path), mode="w+b") as file:
+        with atomic_file(cache_path(path), mode="w+b") as file:
             file.write(bytes(_HEAD))
             for array in arrays:
                 for begin in range(0, len(array), _AT_ONCE // 8):
@@ -122,7 +125,7 @@ def save(path, fingerprints, places, headers, labels):
     return True
 
 
-def _not_written(path, why):
+def _not_written(path, why) -> None:
     logger.warning(
         "%s cannot be written (%s): the records are looked through each time the set is opened", cache_path(path), why
     )

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 import os
 import shutil
@@ -7,7 +9,7 @@ from array import array
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, whole_files
+from gluonfr.core import GluonFRError, atomic_files
 from gluonfr.data import images
 from gluonfr.data.records import cache as record_cache
 from gluonfr.data.records import framing as recordio
@@ -50,7 +52,7 @@ class RecordFile:
         label and place are checked when it is read.
     """
 
-    def __init__(self, path):
+    def __init__(self, path) -> None:
         self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self._index_path = os.path.splitext(self.path)[0] + ".idx"
         self._descriptor = None
@@ -70,7 +72,7 @@ class RecordFile:
         if not len(self):
             raise GluonFRError(f"{self.path}: holds no images, only {self.headers} header records; write or fetch it again.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._places)
 
     @property
@@ -81,7 +83,7 @@ class RecordFile:
     def __reduce__(self):
         return RecordFile, (self.path,)
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_descriptor", None) is not None:
             os.close(self._descriptor)
 
@@ -108,7 +110,7 @@ class RecordFile:
             raise GluonFRError(f"{self.describe(i)} has the label {label:g} and another one in {cache}; delete {cache}.")
         return label, record[begin:]
 
-    def describe(self, i):
+    def describe(self, i) -> str:
         """The words that name image i in a message: file, image number and byte."""
         return f"{self.path}: image {i} (its record starts at byte {self._places.of(i)[0]})"
 
@@ -208,7 +210,7 @@ class RecordWriter:
         JPEG quality of images that are given as pixels.
     """
 
-    def __init__(self, folder, image_size=(112, 112), quality=95):
+    def __init__(self, folder, image_size=(112, 112), quality=95) -> None:
         self.folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
         self.image_size = tuple(int(length) for length in image_size)
         self.quality = quality
@@ -216,7 +218,7 @@ class RecordWriter:
         self._files = self._rec = None
 
     def __enter__(self):
-        self._files = whole_files(
+        self._files = atomic_files(
             *(os.path.join(self.folder, name) for name in ("train.idx", "property", "train.rec")), mode="w+b"
         )
         self._idx, self._property, self._rec = self._files.__enter__()
@@ -231,10 +233,10 @@ class RecordWriter:
             raise
         self._files.__exit__(kind, error, trace)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._labels)
 
-    def add(self, image, label):
+    def add(self, image, label) -> None:
         """Append one image.
 
         Parameters
@@ -261,7 +263,7 @@ class RecordWriter:
         self._starts.append(self._rec.tell())
         self._rec.write(recordio.split(HEADER.pack(0, label, len(self), 0) + payload))
 
-    def _finish(self):
+    def _finish(self) -> None:
         if not len(self):
             raise GluonFRError(f"{self.folder}: no image was added; a training set needs at least one.")
         labels = np.array(self._labels, dtype=np.int64)
@@ -283,11 +285,11 @@ class RecordWriter:
         self._idx.writelines(b"%d\t%d\n" % row for row in rows)
         self._property.write(b"%d,%d,%d\n" % (labels[-1] + 1, *self.image_size))
 
-    def _write_range(self, number, begin, end):
+    def _write_range(self, number, begin, end) -> None:
         self._starts.append(self._rec.tell())
         self._rec.write(recordio.split(HEADER.pack(2, 0, number, 0) + struct.pack("<ff", begin, end)))
 
-    def _reorder(self, order):
+    def _reorder(self, order) -> None:
         ends = np.append(self._starts[1:], self._rec.tell())
         starts, self._starts = self._starts, array("q")
         with tempfile.TemporaryFile(dir=self.folder) as arrived:

@@ -3,6 +3,8 @@
 A record whose content holds the magic word at a multiple of 4 bytes is cut there into parts, without the word.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import struct

@@ -1,5 +1,7 @@
 """Where the images of a `.rec` lie and whose they are, from a look at every record's header, in little memory."""
 
+from __future__ import annotations
+
 import os
 from bisect import bisect_left
 
@@ -38,20 +40,21 @@ class Places:
         Bytes where the records of those end.
     """
 
-    def __init__(self, starts, before, ends):
+    def __init__(self, starts, before, ends) -> None:
         self.starts, self.before, self.ends_before = starts, before, ends
 
     @classmethod
     def among(cls, starts, size, headers):
         """From the starts of all records of a file of `size` bytes, which are used up, and the numbers of those that are
-        headers."""
+        headers.
+        """
         if not len(starts) or len(headers) == len(starts):
             return cls(*np.zeros((3, 0), dtype=np.int64))
         last = np.setdiff1d(np.append(headers - 1, len(starts) - 1), np.append(headers, -1))
         ends = np.where(last + 1 < len(starts), starts[np.minimum(last + 1, len(starts) - 1)], size)
         return cls(_without(starts, headers), last - np.searchsorted(headers, last), ends)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.starts)
 
     def of(self, i):
@@ -98,7 +101,8 @@ def find_headers(path, size, starts):
 
 def find_labels(path, size, places):
     """Yield (rows, labels, doubtful), block by block: the label of each record, int64, and the numbers of the records that
-    are damaged or in several parts, whose label is -1."""
+    are damaged or in several parts, whose label is -1.
+    """
     for rows, words in _blocks(path, size, places.starts, "labels"):
         begins = (places.starts[rows] - places.starts[rows.start]) // 4
 

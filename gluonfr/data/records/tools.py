@@ -1,13 +1,15 @@
 """Sets made of sets: records in another order, several sets as one, one set as two. The inputs are only read."""
 
+from __future__ import annotations
+
 import logging
 import os
 
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, generator, whole_files
-from gluonfr.core.output import need_new_folder, new_folder
+from gluonfr.core import GluonFRError, atomic_files, generator
+from gluonfr.core.output import new_folder, require_new_folder
 from gluonfr.data import images
 from gluonfr.data.identities import read_identities, write_identities
 from gluonfr.data.records import framing as recordio
@@ -41,7 +43,7 @@ class Source:
         Image number -> the sentence that says what is wrong with it; grows while the images are read.
     """
 
-    def __init__(self, path, skip=False):
+    def __init__(self, path, skip=False) -> None:
         path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self.records = RecordFile(os.path.join(path, "train.rec") if os.path.isdir(path) else path)
         self.names = read_identities(os.path.dirname(self.records.path))
@@ -91,7 +93,7 @@ class Source:
                     raise
         raise GluonFRError(f"{self.records.path}: not one image decodes; write or fetch it again.")
 
-    def _leave_out(self, number, sentence):
+    def _leave_out(self, number, sentence) -> None:
         if not self._skip:
             raise GluonFRError(sentence)
         if number not in self.left_out:
@@ -121,13 +123,13 @@ def shuffle(path, out, seed=0, skip=False):
     dict
         What was left out: image number -> why.
     """
-    out = need_new_folder(out)
+    out = require_new_folder(out)
     source = Source(path, skip)
     numbers = generator(seed, _SHUFFLE).permutation(source.numbers())
     counts = np.zeros(source.people[-1] + 1, dtype=np.int64)
     with new_folder(out) as folder:
         paths = [os.path.join(folder, name) for name in ("train.idx", "property", "train.rec")]
-        with whole_files(*paths) as (idx, prop, rec):
+        with atomic_files(*paths) as (idx, prop, rec):
             for key, (label, payload) in enumerate(source.read(numbers)):
                 idx.write(b"%d\t%d\n" % (key, rec.tell()))
                 rec.write(recordio.split(HEADER.pack(0, label, key, 0) + payload))
@@ -160,7 +162,7 @@ def merge(paths, out, by_name=False, skip=False):
     list of dict
         What was left out of each set: image number -> why.
     """
-    out = need_new_folder(out)
+    out = require_new_folder(out)
     if len(paths) < 2:
         raise GluonFRError("merging needs at least two sets; name more.")
     sources = [Source(path, skip) for path in paths]
@@ -214,7 +216,7 @@ def split(path, out_a, out_b, fraction=None, identities=None, seed=0, skip=False
     dict
         What was left out: image number -> why.
     """
-    out_a, out_b = need_new_folder(out_a), need_new_folder(out_b)
+    out_a, out_b = require_new_folder(out_a), require_new_folder(out_b)
     if os.path.commonpath([out_a, out_b]) in (out_a, out_b):
         raise GluonFRError(f"{out_b}: the two parts need folders that do not lie in each other; name another.")
     if (fraction is None) == (identities is None):
@@ -240,7 +242,7 @@ def split(path, out_a, out_b, fraction=None, identities=None, seed=0, skip=False
     return source.left_out
 
 
-def write_set(folder, stream, names, image_size):
+def write_set(folder, stream, names, image_size) -> None:
     """Write a set of `(label, payload)` into a folder that exists, with `identities.csv` of the labels' names."""
     counts = np.zeros(len(names), dtype=np.int64)
     with RecordWriter(folder, image_size) as writer:

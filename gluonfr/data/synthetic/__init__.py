@@ -9,6 +9,8 @@ aligned, and in JPEG quality. All of it follows from (seed, identity, image) alo
 which order. Pixels are repeated on the same version of OpenCV; another one may round differently.
 """
 
+from __future__ import annotations
+
 from gluonfr.data.synthetic.dataset import make_dataset
 from gluonfr.data.synthetic.rendering import render
 

@@ -1,5 +1,7 @@
 """What changes from picture to picture: pose, expression, light, background, optics, occlusion, compression."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -15,7 +17,7 @@ def picture_generator(seed, identity, image):
 
 
 def pose(rng):
-    """yaw and pitch in radians."""
+    """Yaw and pitch in radians."""
     yaw = np.clip(rng.normal(0, 11), -26, 26)
     pitch = np.clip(rng.normal(0, 6), -14, 14)
     return np.radians(yaw), np.radians(pitch)
@@ -41,12 +43,12 @@ def expression(rng):
 def background(rng, size):
     """A scene behind the head (size, size, 3) uint8: a gradient, some bars and blobs, out of focus."""
     small = np.empty((28, 28, 3), dtype=np.uint8)
-    colours = rng.uniform(0, 255, (7, 3))
-    corners = colours[:4].reshape(2, 2, 3).astype(np.float32) * np.float32(rng.uniform(0.3, 1.0))
+    colors = rng.uniform(0, 255, (7, 3))
+    corners = colors[:4].reshape(2, 2, 3).astype(np.float32) * np.float32(rng.uniform(0.3, 1.0))
     small[:] = cv2.resize(corners, (28, 28), interpolation=cv2.INTER_LINEAR)
-    for colour in colours[4 : 4 + rng.integers(0, 4)]:
+    for color in colors[4 : 4 + rng.integers(0, 4)]:
         x, y, w, h = (int(v) for v in rng.integers((0, 0, 2, 4), (28, 28, 16, 28)))
-        cv2.rectangle(small, (x - w // 2, y - h // 2), (x + w // 2, y + h // 2), tuple(map(float, colour)), -1)
+        cv2.rectangle(small, (x - w // 2, y - h // 2), (x + w // 2, y + h // 2), tuple(map(float, color)), -1)
     if rng.random() < 0.6:
         small = cv2.blur(small, (3, 3))
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -64,26 +66,26 @@ def light(rng, size):
     lamp = (np.sin(around) * np.cos(up), -np.sin(up), np.cos(around) * np.cos(up))
     ambient = rng.uniform(0.3, 0.8)
     lit = np.maximum(0, nx * lamp[0] + ny * lamp[1] + nz * lamp[2])
-    lamp_colour = np.exp(rng.normal(0, 0.1, 3))
-    ambient_colour = np.exp(rng.normal(0, 0.1, 3))
+    lamp_color = np.exp(rng.normal(0, 0.1, 3))
+    ambient_color = np.exp(rng.normal(0, 0.1, 3))
     if rng.random() < 0.2:
         angle, where = rng.uniform(0, 2 * np.pi), rng.uniform(-0.35, 0.35)
         lit = lit * np.where(nx * np.cos(angle) + ny * np.sin(angle) > where, 1.0, 0.45)
-    total = ambient * ambient_colour + (1.25 - ambient) * lit[:, :, None] * lamp_colour
+    total = ambient * ambient_color + (1.25 - ambient) * lit[:, :, None] * lamp_color
     total *= 128 * rng.uniform(0.75, 1.15)
     return cv2.resize(np.clip(total, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def occlude(rng, picture):
+def occlude(rng, picture) -> None:
     """Sometimes put an object over a part near the border, in place; picture (S, S, 3) uint8."""
     if rng.random() > 0.25:
         return
     size = len(picture)
     angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.42, 0.6)
-    centre = 0.5 + far * np.array([np.cos(angle), np.sin(angle)])
+    center = 0.5 + far * np.array([np.cos(angle), np.sin(angle)])
     corners = np.sort(rng.uniform(0, 2 * np.pi, 6))
     radii = rng.uniform(0.12, 0.26, 6)
-    points = centre + radii[:, None] * np.column_stack([np.cos(corners), np.sin(corners)])
+    points = center + radii[:, None] * np.column_stack([np.cos(corners), np.sin(corners)])
     cv2.fillPoly(picture, [np.rint(points * size).astype(np.int32)], tuple(map(float, rng.uniform(10, 245, 3))))
 
 

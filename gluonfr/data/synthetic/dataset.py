@@ -1,5 +1,7 @@
 """Writing synthetic people as a training set and a verification set."""
 
+from __future__ import annotations
+
 import logging
 import multiprocessing
 import os
@@ -11,7 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, cores, generator, whole_folder
+from gluonfr.core import GluonFRError, atomic_folder, cores, generator
 from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.records.file import RecordWriter
@@ -36,7 +38,7 @@ def make_dataset(
     seed=0,
     workers=None,
     progress=True,
-):
+) -> None:
     """Write synthetic faces as `train.rec`, `train.idx`, `property` and `val_data.bin` of `folder`, all or nothing.
 
     The same arguments give the same bytes, whatever `workers`. Training label i is identity i of the world `seed`, its images
@@ -80,7 +82,7 @@ def make_dataset(
     pairs, issame, counts = _pair_plan(seed, identities, val_identities, val_pairs)
     tasks = [(number, images_per_identity) for number in range(identities)] + counts
     try:
-        with whole_folder(folder) as written, tqdm(
+        with atomic_folder(folder) as written, tqdm(
             total=sum(count for _, count in tasks), desc="rendering faces", unit="image", disable=None if progress else True
         ) as bar, closing(_rendered(seed, tasks, workers)) as rendered:
             with RecordWriter(written) as writer:
@@ -125,7 +127,7 @@ def _pair_plan(seed, first, people, pairs):
     used = dict.fromkeys(range(first, first + people), 0)
     plan, issame = [], []
 
-    def take(number):
+    def take(number) -> None:
         plan.append((number, used[number]))
         used[number] += 1
 
@@ -178,7 +180,7 @@ def _rendered(seed, tasks, workers):
             process.join()
 
 
-def _work(seed, tasks, pipe, others):
+def _work(seed, tasks, pipe, others) -> None:
     # With the reading ends open here too, a worker would not notice that the process that reads is gone.
     for end in others:
         end.close()

@@ -1,5 +1,7 @@
 """Drawing the face: head, ears, eyes, brows, nose, mouth and marks."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +59,7 @@ def _mouth_corner(person, expression):
     )
 
 
-def draw_head(canvas, person, widen):
+def draw_head(canvas, person, widen) -> None:
     """Neck, ears and the face without features."""
     skin = person.skin
     canvas.fill(at_depth([(-22, 30), (22, 30), (26, 90), (-26, 90)], -12), skin * 0.62)
@@ -82,7 +84,7 @@ def draw_head(canvas, person, widen):
             canvas.fill(surface(circle), mix(skin, (220, 70, 70), 0.5), person.blush)
 
 
-def draw_skin_marks(canvas, person):
+def draw_skin_marks(canvas, person) -> None:
     """Freckles, moles, scar, and the lines of age."""
     skin = person.skin
     if len(person.freckles):
@@ -104,7 +106,7 @@ def draw_skin_marks(canvas, person):
         canvas.lines(forehead + cheeks + feet, tone, 0.8)
 
 
-def draw_eyes(canvas, person, expression):
+def draw_eyes(canvas, person, expression) -> None:
     """Sclera, iris and pupil between the lids, lashes and crease."""
     skin = person.skin
     width, tilt = person.eye_width, person.eye_tilt
@@ -114,19 +116,19 @@ def draw_eyes(canvas, person, expression):
     lower_shape = np.array([(1.0, 0.0), (0.5, 0.68), (-0.1, 0.75), (-0.6, 0.5), (-1.0, 0.0)])
     for side in (-1, 1):
         scale = np.array([side * width, max(height, 0.25)])
-        centre = np.array([side * person.eye_x, 0.0])
-        upper = smooth(upper_shape * scale + centre, closed=False)
-        lower = smooth(lower_shape * scale + centre, closed=False)
+        center = np.array([side * person.eye_x, 0.0])
+        upper = smooth(upper_shape * scale + center, closed=False)
+        lower = smooth(lower_shape * scale + center, closed=False)
         for curve in (upper, lower):
-            curve[:, 1] -= tilt * side * (curve[:, 0] - centre[0]) / width
+            curve[:, 1] -= tilt * side * (curve[:, 0] - center[0]) / width
         canvas.fill(surface(np.concatenate([upper, lower])), WHITE)
-        pupil = surface([centre + (expression.gaze_x * 2.2, -0.3 + expression.gaze_y * 1.2)])
+        pupil = surface([center + (expression.gaze_x * 2.2, -0.3 + expression.gaze_y * 1.2)])
         canvas.dots(pupil, [person.iris_size], person.iris * 0.6)
         canvas.dots(pupil, [person.iris_size * 0.82], person.iris)
         canvas.dots(pupil, [person.iris_size * 0.42], DARK)
         canvas.dots(pupil + (-1.0, -1.2, 0), [0.8], (255, 255, 255))
         # Lids painted over the iris stand in for clipping it.
-        above = np.column_stack([mix(upper[:, 0], centre[0], -0.06), upper[:, 1] - 3.4])
+        above = np.column_stack([mix(upper[:, 0], center[0], -0.06), upper[:, 1] - 3.4])
         canvas.fill(surface(np.concatenate([upper, above[::-1]])), lid)
         below = np.column_stack([lower[:, 0], lower[:, 1] + 3.2])
         canvas.fill(surface(np.concatenate([lower, below[::-1]])), skin * 0.93)
@@ -136,7 +138,7 @@ def draw_eyes(canvas, person, expression):
             canvas.lines([surface(upper - (0, 2.8))], mix(skin, DARK, 0.35 * person.eye_crease), 0.7)
 
 
-def draw_brows(canvas, person, expression):
+def draw_brows(canvas, person, expression) -> None:
     gap = person.brow_gap + 2.5 * expression.brow_raise
     length, thick, tilt, arch = person.brow_length, person.brow_thickness, person.brow_tilt, person.brow_arch
     for side in (-1, 1):
@@ -149,7 +151,7 @@ def draw_brows(canvas, person, expression):
         canvas.fill(surface([(-8, y - 1), (8, y - 1), (8, y + 1), (-8, y + 1)], 2), person.brow, 0.7)
 
 
-def draw_nose(canvas, person):
+def draw_nose(canvas, person) -> None:
     skin = person.skin
     length, width, bridge, tip = person.nose_length, person.nose_width, person.nose_bridge, person.nose_tip
     side_tone, line = skin * 0.8, skin * 0.52
@@ -174,7 +176,7 @@ def draw_nose(canvas, person):
     canvas.dots(on_nose(holes, 0.75), [0.16 * width + 0.3] * 2, skin * 0.3)
 
 
-def draw_mouth(canvas, person, expression):
+def draw_mouth(canvas, person, expression) -> None:
     x, corner = _mouth_corner(person, expression)
     gap = 7.0 * expression.mouth_open
     middle = person.mouth_y + 0.6 * max(expression.smile, 0)

@@ -1,5 +1,7 @@
 """Smooth curves, the head's surface, and the projection of a turned head onto the aligned crop."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 
 import numpy as np
@@ -77,12 +79,12 @@ class Pose:
         What the aligner gets wrong: radians, factor, pixels of 112.
     """
 
-    def __init__(self, yaw, pitch, landmarks, error):
+    def __init__(self, yaw, pitch, landmarks, error) -> None:
         turn = _rotation(yaw, pitch)
         seen = (landmarks @ turn.T) @ (1, 1j)
         wanted = TEMPLATE @ (1, 1j)
-        centred = seen - seen.mean()
-        factor = (centred.conj() @ (wanted - wanted.mean())) / (centred.conj() @ centred).real
+        centered = seen - seen.mean()
+        factor = (centered.conj() @ (wanted - wanted.mean())) / (centered.conj() @ centered).real
         angle, scale, dx, dy = error
         factor *= scale * np.exp(1j * angle)
         similarity = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])

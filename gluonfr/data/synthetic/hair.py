@@ -1,5 +1,7 @@
 """Drawing what frames a face: hair, beard and glasses."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.data.synthetic.face import head_outline, mix
@@ -53,7 +55,7 @@ def _crown(person, side, top, start, end):
     return crown
 
 
-def draw_back_hair(canvas, person):
+def draw_back_hair(canvas, person) -> None:
     """What hangs behind the head, drawn before it."""
     if not person.hair_length or person.hair_style in ("bald", "buzz", "mohawk"):
         return
@@ -65,7 +67,7 @@ def draw_back_hair(canvas, person):
     canvas.fill(at_depth(shape, -10), person.hair * 0.72)
 
 
-def draw_hair(canvas, person, widen):
+def draw_hair(canvas, person, widen) -> None:
     if person.hair_style == "bald":
         return
     line, side, top = _hairline(person)
@@ -88,9 +90,9 @@ def draw_hair(canvas, person, widen):
     canvas.lines(strands[1::2], mix(person.hair, (255, 240, 220), 0.14), 0.5)
 
 
-def draw_beard(canvas, person):
+def draw_beard(canvas, person) -> None:
     """Beard and moustache, drawn before the mouth."""
-    kind, colour = person.beard, person.beard_colour
+    kind, color = person.beard, person.beard_color
     if kind is None:
         return
     outline = head_outline(person)
@@ -106,10 +108,10 @@ def draw_beard(canvas, person):
         outer = np.column_stack([outer, outline[3:7, 2]])
         left = np.array([-1, 1, 1])
         # One ring: down the right, up the left, back inside; two halves would leave a seam.
-        canvas.fill(np.concatenate([outer, (outer * left)[-2::-1], inner * left, inner[-2::-1]]), colour, alpha)
+        canvas.fill(np.concatenate([outer, (outer * left)[-2::-1], inner * left, inner[-2::-1]]), color, alpha)
     if kind == "goatee":
         half = [(0, mouth + 4), (8, mouth + 5), (9, length - 7), (5, length - 1), (0, length)]
-        canvas.fill(surface(smooth(mirrored(half)), 1), colour, alpha)
+        canvas.fill(surface(smooth(mirrored(half)), 1), color, alpha)
     if kind in ("moustache", "full", "stubble", "goatee"):
         base, x = person.nose_length + 5, person.mouth_width
         half = [
@@ -120,7 +122,7 @@ def draw_beard(canvas, person):
             (0.4 * x, mouth - 1.5),
             (0, mouth - 1.5),
         ]
-        canvas.fill(surface(smooth(mirrored(half)), 3), colour, alpha)
+        canvas.fill(surface(smooth(mirrored(half)), 3), color, alpha)
 
 
 def _lens(shape, width, height):
@@ -138,7 +140,7 @@ def _lens(shape, width, height):
     return np.column_stack([x, y])
 
 
-def draw_glasses(canvas, person):
+def draw_glasses(canvas, person) -> None:
     glasses = person.glasses
     if glasses is None:
         return

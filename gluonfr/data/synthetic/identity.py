@@ -1,7 +1,8 @@
 """Who a synthetic person is: what stays the same in every picture of them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from gluonfr.core import generator
 _PURPOSE = 1
 
 SKINS = ((255, 224, 200), (243, 204, 174), (228, 182, 143), (203, 150, 110), (168, 114, 78), (128, 82, 55), (90, 57, 41))
-HAIR_COLOURS = (
+HAIR_COLORS = (
     (26, 22, 24),
     (58, 36, 24),
     (104, 66, 38),
@@ -47,11 +48,11 @@ GLASSES = ("round", "square", "cat eye", "aviator", "half rim")
 @dataclass(frozen=True)
 class Glasses:
     shape: str
-    frame: Tuple[int, int, int]
+    frame: tuple[int, int, int]
     width: float
     height: float
     thickness: float
-    tint: Optional[Tuple[int, int, int]]
+    tint: tuple[int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Identity:
     skull: float
     ear_size: float
     ear_out: float
-    earring: Optional[np.ndarray]
+    earring: np.ndarray | None
     hair_style: str
     hair: np.ndarray
     hairline: float
@@ -99,27 +100,27 @@ class Identity:
     lip_upper: float
     lip_lower: float
     lips: np.ndarray
-    beard: Optional[str]
-    beard_colour: np.ndarray
-    glasses: Optional[Glasses]
+    beard: str | None
+    beard_color: np.ndarray
+    glasses: Glasses | None
     moles: np.ndarray
     freckles: np.ndarray
-    scar: Optional[np.ndarray]
+    scar: np.ndarray | None
     wrinkles: float
     blush: float
 
 
 def _pick(rng, palette, spread=0.0):
-    colour = np.array(palette[rng.integers(len(palette))], dtype=np.float64)
-    return np.clip(colour + rng.normal(0, spread, 3), 0, 255)
+    color = np.array(palette[rng.integers(len(palette))], dtype=np.float64)
+    return np.clip(color + rng.normal(0, spread, 3), 0, 255)
 
 
 def _skin(rng):
     at = rng.uniform(0, len(SKINS) - 1)
     low = int(at)
     high = min(low + 1, len(SKINS) - 1)
-    colour = np.array(SKINS[low]) * (1 - at + low) + np.array(SKINS[high]) * (at - low)
-    return np.clip(colour * np.exp(rng.normal(0, 0.03, 3)), 0, 255)
+    color = np.array(SKINS[low]) * (1 - at + low) + np.array(SKINS[high]) * (at - low)
+    return np.clip(color * np.exp(rng.normal(0, 0.03, 3)), 0, 255)
 
 
 def _glasses(rng):
@@ -159,7 +160,7 @@ def make_identity(number, seed=0):
     bearded = rng.random() < 0.33
     painted = not bearded and rng.random() < 0.5
     skin = _skin(rng)
-    hair = _pick(rng, HAIR_COLOURS, 8)
+    hair = _pick(rng, HAIR_COLORS, 8)
     moles, freckles, scar = _marks(rng)
     cheek = rng.uniform(31, 40)
     return Identity(
@@ -206,7 +207,7 @@ def make_identity(number, seed=0):
         lip_lower=rng.uniform(1.6, 5.5),
         lips=_pick(rng, LIPS, 8) if painted else np.clip(skin * [0.82, 0.6, 0.6] + rng.normal(0, 7, 3), 0, 255),
         beard=BEARDS[rng.integers(len(BEARDS))] if bearded else None,
-        beard_colour=hair * rng.uniform(0.6, 1.0),
+        beard_color=hair * rng.uniform(0.6, 1.0),
         glasses=_glasses(rng),
         moles=moles,
         freckles=freckles,

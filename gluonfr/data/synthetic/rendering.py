@@ -1,5 +1,7 @@
 """One picture of one person."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 
 import cv2
@@ -31,10 +33,10 @@ def _draw(rng, person, size):
     return cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _draw_clothes(rng, canvas):
-    colour = rng.uniform(0, 255, 3)
+def _draw_clothes(rng, canvas) -> None:
+    color = rng.uniform(0, 255, 3)
     shoulders = np.array([(-70, 74, -16), (-24, 60, -16), (24, 60, -16), (70, 74, -16), (80, 120, -16), (-80, 120, -16)])
-    canvas.fill(shoulders.astype(np.float64), colour)
+    canvas.fill(shoulders.astype(np.float64), color)
 
 
 def encode(person, rng, size=112):

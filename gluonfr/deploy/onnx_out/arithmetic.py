@@ -1,5 +1,7 @@
 """Activations, arithmetic, reductions and matrix products."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

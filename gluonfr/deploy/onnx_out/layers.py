@@ -1,4 +1,6 @@
-"""Convolutions, dense layers, normalisation, pooling."""
+"""Convolutions, dense layers, normalization, pooling."""
+
+from __future__ import annotations
 
 import math
 
@@ -69,7 +71,7 @@ def instance_norm(call):
 
 
 @converts("L2Normalization")
-def l2_normalisation(call):
+def l2_normalization(call):
     mode = call.attributes.text("mode", "instance")
     axes = {"instance": range(1, call.rank), "channel": [1], "spatial": range(2, call.rank)}[mode]
     # LpNormalization knows one axis and no epsilon.

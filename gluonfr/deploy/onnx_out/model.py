@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 
 from gluonfr.core import GluonFRError
@@ -8,11 +10,11 @@ from gluonfr.deploy.onnx_out.writer import Writer
 CARD_ENTRY = "gluonfr.card"
 DESCRIPTION = (
     "Face embedding. Input `data`: (N, 3, {height}, {width}) float32 RGB in [0, 1], faces aligned to the template {template}. "
-    "Output `embedding`: (N, {size}), not normalised."
+    "Output `embedding`: (N, {size}), not normalized."
 )
 
 
-def need_onnx():
+def need_onnx() -> None:
     """GluonFRError with the cure when the package onnx is not installed."""
     try:
         import onnx  # noqa: F401
@@ -26,7 +28,7 @@ def onnx_model(net, image_size, card):
     Parameters
     ----------
     net : HybridBlock
-        Initialised; what it was hybridized to stays as it is. A classifier is left out.
+        Initialized; what it was hybridized to stays as it is. A classifier is left out.
     image_size : (H, W)
     card : Card
 

@@ -1,5 +1,7 @@
 """What moves numbers around: shapes, slices, joins, padding, resizing."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.deploy.onnx_out.writer import FIRST, LAST, converts

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import ast
 import json
 import warnings
@@ -22,7 +24,7 @@ class Trace:
     Parameters
     ----------
     net : HybridBlock
-        Initialised. It stays as it is.
+        Initialized. It stays as it is.
     image_size : (H, W)
 
     Attributes
@@ -38,11 +40,11 @@ class Trace:
     Raises
     ------
     GluonFRError
-        The network is no graph, not initialised, takes no such images, works at one batch size only, or its first output is
+        The network is no graph, not initialized, takes no such images, works at one batch size only, or its first output is
         no matrix with one row an image.
     """
 
-    def __init__(self, net, image_size):
+    def __init__(self, net, image_size) -> None:
         self.title = type(net).__name__
         self.image_size = as_size(image_size)
         if not isinstance(net, HybridBlock):
@@ -128,7 +130,7 @@ class Node:
         None stands for a length that follows the batch.
     """
 
-    def __init__(self, operator, name, attributes, inputs, input_shapes, output_shapes):
+    def __init__(self, operator, name, attributes, inputs, input_shapes, output_shapes) -> None:
         self.operator, self.name, self.attributes = operator, name, attributes
         self.inputs, self.input_shapes, self.output_shapes = inputs, input_shapes, output_shapes
 
@@ -141,7 +143,7 @@ class Node:
 class Attributes:
     """An operator's attributes, which MXNet keeps as text and leaves out where they have their default."""
 
-    def __init__(self, texts):
+    def __init__(self, texts) -> None:
         self._texts = texts
 
     def text(self, name, default=None):
@@ -182,7 +184,7 @@ def _values(net, image_size):
         # Layers that were not told the size of their input learn it from the first image.
         net(nd.zeros((1, 3, *image_size)))
     except RuntimeError as error:
-        raise GluonFRError(f"{type(net).__name__} is not initialised; load or train its parameters first.") from error
+        raise GluonFRError(f"{type(net).__name__} is not initialized; load or train its parameters first.") from error
     return {parameter.name: _value(parameter) for parameter in parameters}
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.core import GluonFRError
@@ -11,7 +13,8 @@ _CONVERTERS = {}
 
 def converts(*operators):
     """Decorator: the function writes these operators of MXNet; it takes a `Call` and returns the name of its output, or a
-    list of names."""
+    list of names.
+    """
 
     def add(function):
         _CONVERTERS.update(dict.fromkeys(operators, function))
@@ -34,7 +37,7 @@ class Call:
         Of inputs that are parameters.
     """
 
-    def __init__(self, writer, node, inputs, values):
+    def __init__(self, writer, node, inputs, values) -> None:
         self._writer = writer
         self.node, self.attributes, self.inputs, self.values = node, node.attributes, inputs, values
 
@@ -74,10 +77,10 @@ class Call:
 class Writer:
     """Nodes and constants of an ONNX graph in the making."""
 
-    def __init__(self):
-        self.nodes, self.initialisers, self._taken = [], [], {"data", "embedding"}
+    def __init__(self) -> None:
+        self.nodes, self.initializers, self._taken = [], [], {"data", "embedding"}
 
-    def convert(self, trace):
+    def convert(self, trace) -> None:
         """Write the whole traced graph; its output is called "embedding"."""
         names = []
         for node in trace.nodes:
@@ -97,7 +100,7 @@ class Writer:
         written = converter(Call(self, node, inputs, values))
         return written if isinstance(written, list) else [written]
 
-    def _finish(self, last):
+    def _finish(self, last) -> None:
         maker = next((node for node in self.nodes if last in node.output), None)
         if maker is None:
             self.add("Identity", [last], "embedding", 1, {}, names=["embedding"])
@@ -119,7 +122,7 @@ class Writer:
         from onnx import numpy_helper
 
         name = self._fresh(name)
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def _fresh(self, name):
@@ -144,7 +147,7 @@ class Writer:
             "gluonfr",
             [helper.make_tensor_value_info("data", TensorProto.FLOAT, ("N", 3, *trace.image_size))],
             [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ("N", trace.embedding_size))],
-            [each for each in self.initialisers if each.name in used],
+            [each for each in self.initializers if each.name in used],
         )
         model = helper.make_model(
             graph,

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import ctypes
 import json
 import logging
@@ -10,7 +12,7 @@ import zlib
 import numpy as np
 from mxnet.base import _LIB, check_call
 
-from gluonfr.core import GluonFRError, whole_file
+from gluonfr.core import GluonFRError, atomic_file
 from gluonfr.core.files import sync_folder
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class Memory:
     The system clears memory that it hands out, which takes several times as long as copying into it does.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._arrays = {}
 
     def copy(self, name, array):
@@ -58,11 +60,11 @@ class Checkpoints:
         Where one checkpoint after the other is copied to.
     """
 
-    def __init__(self, folder, group, keep=2):
+    def __init__(self, folder, group, keep=2) -> None:
         self.folder, self._group, self._keep = folder, group, keep
         self._writer, self.memory = None, Memory()
 
-    def save(self, step, make):
+    def save(self, step, make) -> None:
         """Start to write a checkpoint, after the one before it is whole.
 
         Parameters
@@ -94,7 +96,7 @@ class Checkpoints:
         """Whether this rank's part of it is on the disk."""
         return self._writer is None or not self._writer.is_alive()
 
-    def commit(self):
+    def commit(self) -> None:
         """Let the checkpoint count that was being written, once it is on the disk; all ranks call it together.
 
         Raises
@@ -118,7 +120,7 @@ class Checkpoints:
             )
         parts = self._group.gather_values(writer.sums)
         if self._group.rank == 0:
-            with whole_file(os.path.join(writer.path, _META), "w", encoding="utf-8") as file:
+            with atomic_file(os.path.join(writer.path, _META), "w", encoding="utf-8") as file:
                 json.dump(dict(writer.meta, files={name: each for part in parts for name, each in part.items()}), file)
             path = os.path.join(self.folder, f"step_{writer.meta['step']:08d}")
             shutil.rmtree(path, ignore_errors=True)
@@ -131,7 +133,7 @@ class Checkpoints:
                 shutil.rmtree(os.path.join(self.folder, f"step_{number:08d}"), ignore_errors=True)
         self._group.barrier()
 
-    def finish(self):
+    def finish(self) -> None:
         """Wait for what is being written, and let it count."""
         if any(self._group.gather_values(self.writing)):
             self.commit()
@@ -179,7 +181,7 @@ class Checkpoints:
                 "share."
             ) from error
 
-    def _clear(self):
+    def _clear(self) -> None:
         if os.path.isdir(self.folder):
             for name in os.listdir(self.folder):
                 if name.startswith(".step_"):
@@ -187,12 +189,12 @@ class Checkpoints:
 
 
 class _Writer(threading.Thread):
-    def __init__(self, path, arrays, meta):
+    def __init__(self, path, arrays, meta) -> None:
         super().__init__(name="gluonfr-checkpoint")
         self.path, self.meta, self.error, self.sums = path, meta, None, {}
         self.left = arrays
 
-    def run(self):
+    def run(self) -> None:
         try:
             for name in list(self.left):
                 self._write(name, self.left[name])
@@ -201,7 +203,7 @@ class _Writer(threading.Thread):
         except Exception as error:
             self.error = getattr(error, "strerror", None) or str(error) or type(error).__name__
 
-    def _write(self, name, content):
+    def _write(self, name, content) -> None:
         name += ".npz" if isinstance(content, dict) else ".npy"
         path = os.path.join(self.path, name)
         with open(path, "wb") as file:
@@ -214,7 +216,7 @@ class _Writer(threading.Thread):
         self.sums[name] = [os.path.getsize(path), checksum(path)]
 
 
-def make_folder(path):
+def make_folder(path) -> None:
     """A new, empty folder; GluonFRError where it cannot be."""
     try:
         os.makedirs(path)

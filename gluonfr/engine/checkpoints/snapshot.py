@@ -1,5 +1,7 @@
 """All that a run needs to go on, as arrays: taken from a step in no time, and put back into one."""
 
+from __future__ import annotations
+
 import logging
 import os
 import re
@@ -54,7 +56,7 @@ def take(step, average=None, memory=None):
     return arrays, {**meta, "classifier": "sharded" if step.own else "plain", **scale}
 
 
-def put_back(path, meta, step, average=None):
+def put_back(path, meta, step, average=None) -> None:
     """Bring a step to where it was when `take` was called; devices and ranks may be others than then.
 
     Raises
@@ -96,7 +98,7 @@ def _statistics(step):
                 yield f"{name}|{device}", array
 
 
-def _compare(path, stored, here):
+def _compare(path, stored, here) -> None:
     different = [name for name in sorted(set(stored) | set(here)) if name not in stored or name not in here]
     different += [name for name in here if name in stored and tuple(here[name].shape) != stored[name].shape]
     if different:
@@ -105,7 +107,7 @@ def _compare(path, stored, here):
         )
 
 
-def _put_statistics(path, meta, step):
+def _put_statistics(path, meta, step) -> None:
     devices, ranks = len(step.contexts), step.group.size
     same = (meta["devices"], meta["ranks"]) == (devices, ranks)
     if not same:
@@ -140,7 +142,7 @@ def _flat(state):
     return [state] if isinstance(state, nd.NDArray) else [each for part in state for each in _flat(part)]
 
 
-def _put_states(path, trainer, stored, updates):
+def _put_states(path, trainer, stored, updates) -> None:
     """Every parameter was updated so often; before the first update there are no states yet."""
     if not trainer._kv_initialized:
         trainer._init_kvstore()
@@ -159,13 +161,13 @@ def _put_states(path, trainer, stored, updates):
                 _fill(path, array, stored.get(f"{place}|state{number}"))
 
 
-def _fill(path, array, value):
+def _fill(path, array, value) -> None:
     if value is None or tuple(value.shape) != array.shape:
         raise GluonFRError(f"{path} belongs to another optimizer; resume with the same options.")
     array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
 
 
-def _put_classes(path, trainer, shard, classes, updates):
+def _put_classes(path, trainer, shard, classes, updates) -> None:
     stored = {}
     for place, parameter in enumerate(shard.own_parameters):
         name = parameter.name.split("_", 1)[1]

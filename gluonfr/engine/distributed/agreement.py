@@ -1,5 +1,7 @@
 """What has to be the same on all ranks, and what a group cannot do, found at the start instead of in the results."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import socket
@@ -14,7 +16,7 @@ from gluonfr.core import GluonFRError
 _OWN = {"root", "gpus", "threads", "progress"}
 
 
-def check_devices(gpus, cpus, ranks):
+def check_devices(gpus, cpus, ranks) -> None:
     """Every rank has one device: as many GPUs as ranks on a machine, or one CPU context each.
 
     Parameters
@@ -37,7 +39,7 @@ def check_devices(gpus, cpus, ranks):
         )
 
 
-def check_agreement(group, options, dataset, sets):
+def check_agreement(group, options, dataset, sets) -> None:
     """All ranks have the same versions, options and data, and there is enough for each of them. Called once, by all ranks.
 
     Parameters

@@ -1,5 +1,7 @@
 """Gradients joined for their journey: always the same ones, in arrays as every library can read them."""
 
+from __future__ import annotations
+
 import numpy as np
 from mxnet import nd
 
@@ -10,7 +12,8 @@ _BUCKET = 1 << 22
 
 def plain(array):
     """A copy in the usual order of the elements: oneDNN keeps arrays of convolutions in orders of its own, which MXNet's
-    operators understand and nobody else."""
+    operators understand and nobody else.
+    """
     return nd.reshape(dense(array), shape=array.shape)
 
 
@@ -21,7 +24,7 @@ def dense(array):
     return array
 
 
-def sum_joined(gradients, sum_in_place):
+def sum_joined(gradients, sum_in_place) -> None:
     """Replace gradients by sums, without waiting for the device.
 
     Parameters

@@ -1,3 +1,6 @@
+from __future__ import annotations
+
+
 class Group:
     """The processes that train together, and what they say to each other; this one is a process by itself.
 
@@ -21,22 +24,22 @@ class Group:
         """Sum over the ranks of arrays (sum(counts), ...), of which this rank gets its own `counts[rank]` rows."""
         return array
 
-    def sum_gradients(self, gradients):
+    def sum_gradients(self, gradients) -> None:
         """Replace each array by the sum over the ranks, without waiting for the device."""
 
-    def broadcast(self, arrays):
+    def broadcast(self, arrays) -> None:
         """Replace each array by that of rank 0."""
 
     def gather_values(self, value):
         """List of what each rank gave: numbers, strings, or lists and dicts of those (as JSON has them)."""
         return [value]
 
-    def barrier(self):
+    def barrier(self) -> None:
         """Return when all ranks have come here."""
         self.gather_values(None)
 
-    def beat(self):
+    def beat(self) -> None:
         """Say that this rank goes on, in long work between two exchanges; each exchange says it too."""
 
-    def close(self):
+    def close(self) -> None:
         """Leave the group."""

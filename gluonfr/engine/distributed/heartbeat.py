@@ -1,5 +1,7 @@
 """Launcher and ranks tell each other that they are alive: a line a second over TCP, the same on one machine and on many."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import secrets
@@ -38,7 +40,7 @@ class Watch(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, ranks, timeout, start_timeout, address="127.0.0.1"):
+    def __init__(self, ranks, timeout, start_timeout, address="127.0.0.1") -> None:
         super().__init__((address, 0), _Listener)
         self.ranks, self.timeout, self.token = ranks, timeout, secrets.token_hex(16)
         self._start_timeout, self._began = start_timeout, time.monotonic()
@@ -54,7 +56,7 @@ class Watch(socketserver.ThreadingTCPServer):
         """What a rank has to find in its environment; its number comes from `rank_environment` or from what started it."""
         return {_ADDRESS: "%s:%d" % self.server_address[:2], _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
 
-    def note(self, rank, beats):
+    def note(self, rank, beats) -> None:
         """A rank has said how often it went on; numbers below 0 are keepers."""
         if rank < 0:
             return
@@ -63,11 +65,11 @@ class Watch(socketserver.ThreadingTCPServer):
             if self._beats.get(rank, 0) != beats:
                 self._beats[rank], self._moved = beats, now
 
-    def joined(self, connection):
+    def joined(self, connection) -> None:
         with self._lock:
             self._open.add(connection)
 
-    def left(self, connection, rank):
+    def left(self, connection, rank) -> None:
         with self._lock:
             self._open.discard(connection)
             if rank is not None and rank >= 0:
@@ -92,11 +94,11 @@ class Watch(socketserver.ThreadingTCPServer):
                 return missing[0], f"rank {missing[0]} did not come up within {self._start_timeout:g} s"
             return None, f"the ranks did not meet within {self._start_timeout:g} s"
 
-    def stop_all(self):
+    def stop_all(self) -> None:
         """Ask every rank to stop as SIGTERM does, on whichever machine it is; those that come later, too."""
         self.answer = _STOP
 
-    def end(self):
+    def end(self) -> None:
         """End every rank that still listens, on whichever machine it is."""
         self.shutdown()
         self.server_close()
@@ -118,7 +120,7 @@ class Watch(socketserver.ThreadingTCPServer):
 class _Listener(socketserver.StreamRequestHandler):
     """One connection: `token rank`, then a number a line, each answered."""
 
-    def handle(self):
+    def handle(self) -> None:
         watch, rank = self.server, None
         self.connection.settimeout(watch.timeout)
         watch.joined(self.connection)
@@ -141,9 +143,10 @@ class _Listener(socketserver.StreamRequestHandler):
 
 class Pulse:
     """A rank's side: `beat` says that it went on. Where the launcher is gone, or says nothing for the timeout, this process
-    ends at once, whatever it is waiting for."""
+    ends at once, whatever it is waiting for.
+    """
 
-    def __init__(self, rank):
+    def __init__(self, rank) -> None:
         self.beats = 0
         host, port = os.environ[_ADDRESS].rsplit(":", 1)
         self._timeout = float(os.environ[_TIMEOUT])
@@ -157,10 +160,10 @@ class Pulse:
             ) from error
         threading.Thread(target=self._talk, daemon=True).start()
 
-    def beat(self):
+    def beat(self) -> None:
         self.beats += 1
 
-    def _talk(self):
+    def _talk(self) -> None:
         why, stopped = "the launcher ended the run, or has ended itself", False
         try:
             while True:

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 
 from mxnet import nd
@@ -22,7 +24,7 @@ class HorovodGroup(Group):
         Horovod is not there or not built for this MXNet, or this machine's own name leads the others astray.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # A machine that runs several joined sums in the order in which they came does not repeat with four ranks.
         os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
         if int(os.environ.get("HOROVOD_CROSS_SIZE", 1)) > 1:
@@ -47,15 +49,15 @@ class HorovodGroup(Group):
         self.beat()
         return own
 
-    def sum_gradients(self, gradients):
-        def sum_in_place(number, array):
+    def sum_gradients(self, gradients) -> None:
+        def sum_in_place(number, array) -> None:
             # First come, first needed.
             self._horovod.allreduce_(array, op=self._horovod.Sum, name=f"gradients.{number}", priority=-number)
 
         sum_joined(gradients, sum_in_place)
         self.beat()
 
-    def broadcast(self, arrays):
+    def broadcast(self, arrays) -> None:
         for i, array in enumerate(arrays):
             value = plain(array)
             self._horovod.broadcast_(value, root_rank=0, name=f"broadcast.{i}")
@@ -66,11 +68,11 @@ class HorovodGroup(Group):
     def gather_values(self, value):
         return exchange_values(value, self._exchange)
 
-    def beat(self):
+    def beat(self) -> None:
         if self._pulse is not None:
             self._pulse.beat()
 
-    def close(self):
+    def close(self) -> None:
         self.barrier()
         self._horovod.shutdown()
 

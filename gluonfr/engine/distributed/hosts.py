@@ -1,5 +1,7 @@
 """The machines of a run, checked before anything is started on them."""
 
+from __future__ import annotations
+
 import os
 import re
 import shlex
@@ -36,7 +38,7 @@ def parse_hosts(text):
     return hosts
 
 
-def check_hosts(hosts):
+def check_hosts(hosts) -> None:
     """Every host has an address that the others can use, and ssh finds this Python and this package there; takes 20 s at most.
 
     Parameters
@@ -56,7 +58,7 @@ def check_hosts(hosts):
         check_own_name()
 
 
-def check_own_name():
+def check_own_name() -> None:
     """The others reach this machine by its own name, which must not lead them to themselves."""
     name = socket.gethostname()
     address = _address(name)
@@ -75,7 +77,7 @@ def address_towards(host):
         return probe.getsockname()[0]
 
 
-def is_here(host):
+def is_here(host) -> bool:
     """Whether a host is this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
@@ -99,7 +101,7 @@ def _wrong(name):
     return _not_let_in(name, address)
 
 
-def _not_let_in(name, address):
+def _not_let_in(name, address) -> str | None:
     """What is wrong where ssh without a question does not find this Python and this package at the same place."""
     needed = [sys.executable, os.path.dirname(gluonfr.__file__)]
     question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 import os
 import shutil
@@ -181,7 +183,7 @@ def _failed(first, members, way, seconds):
     return Outcome(_REFUSED if first.status == _REFUSED else 1, message)
 
 
-def _shown(member):
+def _shown(member) -> str:
     lines = member.last_lines()
     return f" The end of {member.log}:{lines}" if lines else ""
 
@@ -189,7 +191,7 @@ def _shown(member):
 class _Signals:
     """Counts the signals that ask to stop."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self._before = {}
 
@@ -203,5 +205,5 @@ class _Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number, frame):
+    def _ask(self, number, frame) -> None:
         self.count += 1

@@ -3,6 +3,8 @@
 A stopped process cannot see that its launcher was killed; the kernel does. Run as a file, because it has to be quick.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import signal

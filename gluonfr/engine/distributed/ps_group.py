@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 
 import mxnet as mx
@@ -15,7 +17,7 @@ _DTYPES = (np.float32, np.float16, np.uint8, np.int8)
 
 
 class PsGroup(Group):
-    """Ranks that talk through ps-lite, which comes with MXNet: its servers do nothing but sum, optimisers stay in the ranks,
+    """Ranks that talk through ps-lite, which comes with MXNet: its servers do nothing but sum, optimizers stay in the ranks,
     and so their states can be saved and a run resumed.
 
     Sums over more than two ranks follow the order in which they arrive: the ranks agree bit for bit, two runs need not.
@@ -28,7 +30,7 @@ class PsGroup(Group):
 
     shards = False
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
             self.rank, self.size = int(os.environ["DMLC_WORKER_ID"]), int(os.environ["DMLC_NUM_WORKER"])
         except KeyError as error:
@@ -56,10 +58,10 @@ class PsGroup(Group):
         begin = sum(counts[: self.rank])
         return total[begin : begin + counts[self.rank]]
 
-    def sum_gradients(self, gradients):
+    def sum_gradients(self, gradients) -> None:
         sum_joined(gradients, lambda number, array: self._sum(f"gradients.{number}.{array.size}", array, -number))
 
-    def broadcast(self, arrays):
+    def broadcast(self, arrays) -> None:
         for i, array in enumerate(arrays):
             value = nd.zeros_like(array) if self.rank else plain(array)
             self._sum(f"broadcast.{i}.{'x'.join(map(str, array.shape))}", value)
@@ -69,11 +71,11 @@ class PsGroup(Group):
     def gather_values(self, value):
         return exchange_values(value, self._exchange)
 
-    def beat(self):
+    def beat(self) -> None:
         if self._pulse is not None:
             self._pulse.beat()
 
-    def close(self):
+    def close(self) -> None:
         self.barrier()
 
     def _exchange(self, row):
@@ -83,7 +85,7 @@ class PsGroup(Group):
         self._sum(f"values.{len(row)}", total)
         return total.asnumpy().astype(np.uint8)
 
-    def _sum(self, name, array, priority=0):
+    def _sum(self, name, array, priority=0) -> None:
         if name not in self._keys:
             self._keys.add(name)
             self._store.init(name, nd.zeros(array.shape, dtype=array.dtype))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 import re
 import signal
@@ -6,7 +8,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Optional
 
 _BOUND = os.path.join(os.path.dirname(__file__), "parent_death.py")
 _LAST_LINES = 15
@@ -35,19 +36,19 @@ class Member:
     """
 
     name: str
-    process: Optional[subprocess.Popen]
-    log: Optional[str] = None
+    process: subprocess.Popen | None
+    log: str | None = None
     begin: int = 0
     works: bool = True
     told: int = 0
-    relay: Optional[threading.Thread] = None
+    relay: threading.Thread | None = None
 
     @property
     def status(self):
         """Exit status, negative for a signal; None while it runs."""
         return self.told if self.process is None else self.process.poll()
 
-    def fate(self):
+    def fate(self) -> str:
         """How it ended, as the predicate of a sentence."""
         if self.status >= 0:
             return f"ended with status {self.status}"
@@ -106,7 +107,7 @@ def start(command, environment, name, log=None, works=True, relayed=None):
     return Member(name, process, log, begin, works, relay=relay)
 
 
-def _relay(lines, log, relayed):
+def _relay(lines, log, relayed) -> None:
     with open(log, "ab", buffering=0) as file:
         for line in lines:
             begin = re.match(relayed, line)
@@ -117,7 +118,7 @@ def _relay(lines, log, relayed):
                 file.write(line)
 
 
-def wait(members, seconds):
+def wait(members, seconds) -> bool:
     """Wait until all have ended, or so many seconds; returns whether they have."""
     deadline = time.monotonic() + seconds
     while any(each.status is None for each in members):
@@ -127,7 +128,7 @@ def wait(members, seconds):
     return True
 
 
-def kill(members):
+def kill(members) -> None:
     """End all, and what they started in their process groups, and wait for it."""
     for each in members:
         try:

@@ -1,5 +1,7 @@
 """How a process takes part as a rank."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -8,7 +10,7 @@ import traceback
 
 from mxnet.base import MXNetError
 
-from gluonfr.core import GluonFRError, file_sentence
+from gluonfr.core import GluonFRError, describe_os_error
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.start_methods import LEFT_ALONE, LOGS
 
@@ -44,7 +46,8 @@ def make_group():
 @contextlib.contextmanager
 def joined(name="gluonfr train"):
     """`make_group`, left in order at the end. A rank that fails says why, as the command `name`, and leaves at once: what
-    an orderly end waits for are the others, who wait for this one."""
+    an orderly end waits for are the others, who wait for this one.
+    """
     group = make_group()
     if group.size == 1:
         yield group
@@ -56,7 +59,7 @@ def joined(name="gluonfr train"):
         _leave(f"{name}: {error}", 2)
     except OSError as error:
         if error.errno in _LASTING:
-            _leave(f"{name}: rank {group.rank}: {file_sentence(error)}", 2)
+            _leave(f"{name}: rank {group.rank}: {describe_os_error(error)}", 2)
         _leave(traceback.format_exc(), 1)
     except MXNetError as error:
         if "Horovod has been shut down" in str(error):
@@ -72,7 +75,7 @@ def own_gpus(gpus):
     return gpus[local : local + 1] if is_rank() and len(gpus) > 1 else gpus
 
 
-def _leave(message, status):
+def _leave(message, status) -> None:
     try:
         print(message, file=sys.stderr)
         sys.stdout.flush()
@@ -82,7 +85,7 @@ def _leave(message, status):
         os._exit(status)
 
 
-def _redirect():
+def _redirect() -> None:
     """Under `horovodrun` all ranks share the terminal: all but rank 0 write to files of their own instead."""
     folder, rank = os.environ.get(LOGS), os.environ.get("HOROVOD_RANK", "0")
     if folder and rank != "0":

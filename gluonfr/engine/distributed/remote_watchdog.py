@@ -5,6 +5,8 @@ The rank is killed when the launcher is gone or silent.
 A stopped rank cannot end itself, and what ssh started outlives ssh. Run as a file, because it has to be quick.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 import subprocess
@@ -15,7 +17,7 @@ import time
 _BOUND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parent_death.py")
 
 
-def _follow(child):
+def _follow(child) -> None:
     address = os.environ["GLUONFR_WATCH_ADDRESS"]
     host, _, port = address.rpartition(":")
     timeout = float(os.environ["GLUONFR_WATCH_TIMEOUT"])

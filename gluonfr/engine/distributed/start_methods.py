@@ -1,5 +1,7 @@
 """The ways to start the ranks of a run: here on Horovod, here on ps-lite, on several machines through `horovodrun`."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
@@ -36,7 +38,7 @@ class _Here:
 class HorovodHere(_Here):
     """Ranks on this machine, which find one another through a server in this process."""
 
-    def __init__(self, workers):
+    def __init__(self, workers) -> None:
         _need_horovod()
         self.workers = workers
 
@@ -74,7 +76,7 @@ _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 class PsHere(_Here):
     """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four."""
 
-    def __init__(self, workers):
+    def __init__(self, workers) -> None:
         self.workers = workers
 
     @contextlib.contextmanager
@@ -109,7 +111,7 @@ class HorovodRun:
     # horovodrun gives its ranks five seconds, and then kills them.
     grace = 15
 
-    def __init__(self, hosts):
+    def __init__(self, hosts) -> None:
         _need_horovod()
         check_hosts(hosts)
         self._hosts = hosts
@@ -158,7 +160,7 @@ def _rank(command, environment, rank, logs):
     return start(command, environment, f"rank {rank}", os.path.join(logs, f"{rank}.log") if rank else None)
 
 
-def _need_horovod():
+def _need_horovod() -> None:
     try:
         import horovod.runner  # noqa: F401
     except ImportError as error:

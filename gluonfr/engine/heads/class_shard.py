@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import mxnet as mx
 import numpy as np
 from mxnet import nd
@@ -36,7 +38,7 @@ class ClassShard(HybridBlock):
         Whether a pass is told how many classes each of those stands for; only with `sampled`.
 
     Inputs:
-        - **embedding**: (N, D), not normalised.
+        - **embedding**: (N, D), not normalized.
         - **label**: int32 (N,), place of the sample's class among those used; 0 where it is not here.
         - **own**: float32 (N,), 1 where it is here, 0 where not.
         - **rows**: one array for each of `own_parameters`, as `take` gives them; only with `sampled`.
@@ -46,7 +48,7 @@ class ClassShard(HybridBlock):
         - **parts**: list of (N,), as `ClassifierLoss.part` gives them.
     """
 
-    def __init__(self, loss, first, classes, in_units, sampled=None, corrected=False, **kwargs):
+    def __init__(self, loss, first, classes, in_units, sampled=None, corrected=False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.first, self.classes, self.in_units = first, classes, in_units
         self.sampled = None if sampled is None or sampled >= classes else sampled
@@ -54,7 +56,7 @@ class ClassShard(HybridBlock):
         # Not a child: its parameters are on all devices, and those with one number a class are here instead.
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
-        shapes = {"weight": (classes * loss.centres, in_units), **dict.fromkeys(loss.class_parameters, (classes, 1))}
+        shapes = {"weight": (classes * loss.num_centers, in_units), **dict.fromkeys(loss.class_parameters, (classes, 1))}
         own = {
             name: Parameter(self.prefix + name, shape=shape, init=mx.init.Zero() if name == "weight" else mx.init.One(), **kind)
             for name, shape in shapes.items()
@@ -67,11 +69,11 @@ class ClassShard(HybridBlock):
             self._reg_params[name] = parameter
             self.params._params[parameter.name] = parameter
 
-    def start(self, context, seed=0, std=0.01):
+    def start(self, context, seed=0, std=0.01) -> None:
         """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
         for parameter in self.own_parameters:
             parameter.initialize(ctx=context)
-        first, weight = self.first * self._loss.centres, self.weight.data(context)
+        first, weight = self.first * self._loss.num_centers, self.weight.data(context)
         # Block by block, so that there is no second copy of all rows.
         for begin in range(0, weight.shape[0], _ROWS):
             count = min(_ROWS, weight.shape[0] - begin)
@@ -79,7 +81,7 @@ class ClassShard(HybridBlock):
 
     @property
     def weight(self):
-        """Parameter (classes * centres, D)."""
+        """Parameter (classes * num_centers, D)."""
         return self.own_parameters[0]
 
     def take(self, ids):
@@ -95,7 +97,7 @@ class ClassShard(HybridBlock):
             taken[-1].attach_grad("add")
         return taken
 
-    def give_back(self, ids, taken):
+    def give_back(self, ids, taken) -> None:
         """Make the gradients of `taken` those of the classes `ids`, ascending."""
         for parameter, rows, each in zip(self.own_parameters, self._places(ids), taken):
             (weight,), (gradient,) = parameter.list_data(), parameter.list_grad()
@@ -106,12 +108,12 @@ class ClassShard(HybridBlock):
 
     def _places(self, ids):
         """Which rows of each of `own_parameters` the classes have."""
-        centres = self._loss.centres
-        rows = ids if centres == 1 else (ids[:, None] * centres + np.arange(centres)).ravel()
+        num_centers = self._loss.num_centers
+        rows = ids if num_centers == 1 else (ids[:, None] * num_centers + np.arange(num_centers)).ravel()
         return [rows] + [ids] * (len(self.own_parameters) - 1)
 
     def hybrid_forward(self, F, embedding, label, own, *more, **state):
-        more, classes, centres = list(more), self.sampled or self.classes, self._loss.centres
+        more, classes, num_centers = list(more), self.sampled or self.classes, self._loss.num_centers
         if self.sampled:
             state.update((name, more.pop(0)) for name in self._names)
         offset = more.pop(0) if self.corrected else None
@@ -123,7 +125,7 @@ class ClassShard(HybridBlock):
             embedding = F.L2Normalization(embedding, mode="instance")
         if self._loss.weight_norm:
             weight = F.L2Normalization(weight, mode="instance")
-        output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * centres)
+        output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * num_centers)
         return self._loss.part(F, output, label, own, classes, *more, offset=offset, **state)
 
     def targets(self, embedding, label, own):

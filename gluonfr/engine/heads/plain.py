@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 from mxnet import autograd, nd
 from mxnet.gluon import Block
@@ -34,8 +36,8 @@ class PlainHead(Block):
     Parameters
     ----------
     loss : gluonfr.loss.FRLoss
-        Says by its attributes what it eats, how many rows (`outputs`) and which norms the classifier has, or whether the
-        embeddings are normalised where there is none.
+        Says by its attributes what it input_kind, how many rows (`outputs`) and which norms the classifier has, or whether the
+        embeddings are normalized where there is none.
     classes, embedding_size : int
     group : Group, optional
         The processes that train together, over all of which the loss's own state is moved.
@@ -56,14 +58,14 @@ class PlainHead(Block):
 
     own_parameters = shards = ()
 
-    def __init__(self, loss, classes, embedding_size, group=None, **kwargs):
+    def __init__(self, loss, classes, embedding_size, group=None, **kwargs) -> None:
         super().__init__(**kwargs)
         self._group = group or Group()
         if self._group.size > 1 and loss.advances:
             loss.join = lambda array: self._group.gather(array, "state")
         with self.name_scope():
             self.classifier = None
-            if loss.eats != "embedding":
+            if loss.input_kind != "embedding":
                 rows = getattr(loss, "outputs", classes)
                 self.classifier = NormDense(rows, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
             self.loss = loss
@@ -78,14 +80,14 @@ class PlainHead(Block):
         """Parameters whose decay is multiplied by the recipe of a classifier."""
         return [] if self.classifier is None else [self.classifier.weight]
 
-    def begin(self, labels, step_number):
+    def begin(self, labels, step_number) -> None:
         """Before the passes of a training step: nothing, since every pass has all that it needs."""
 
-    def backward(self, losses, scale=1.0):
+    def backward(self, losses, scale=1.0) -> None:
         """Gradients of the last pass's losses, times `scale`."""
         autograd.backward(losses, None if scale == 1 else [nd.full(each.shape, scale, each.context) for each in losses])
 
-    def step(self):
+    def step(self) -> None:
         """Advance the loss's own state; once per training step."""
         embeddings, labels = self._last
         self._last = [], []
@@ -93,7 +95,7 @@ class PlainHead(Block):
             embeddings, labels = ([self.loss.join(each)] for each in gathered(embeddings[0].context, embeddings, labels))
         self.loss.step(embeddings, labels)
 
-    def forget(self):
+    def forget(self) -> None:
         """In place of `step`, where a step was not taken."""
         self._last = [], []
         self.loss.forget()
@@ -126,7 +128,7 @@ class GatheringHead(PlainHead):
     Parameters, inputs and outputs as `PlainHead`.
     """
 
-    def __init__(self, loss, classes, embedding_size, group=None, **kwargs):
+    def __init__(self, loss, classes, embedding_size, group=None, **kwargs) -> None:
         super().__init__(loss, classes, embedding_size, group, **kwargs)
         takes = getattr(loss, "takes", None)
         if takes not in (None, "pairs", "triplets"):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 import math
 
@@ -74,8 +76,8 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
         f", {shard.sampled} of them in a step{', corrected' if shard.corrected else ''}" if shard.sampled else "",
         _need(
             loss,
-            shard.classes * loss.centres,
-            (shard.sampled or shard.classes) * loss.centres,
+            shard.classes * loss.num_centers,
+            (shard.sampled or shard.classes) * loss.num_centers,
             embedding_size,
             options,
             options.batch_size,
@@ -123,14 +125,14 @@ def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed
     states : int, default 1
         Arrays of the optimizer.
     normed : bool, default True
-        Whether rows are normalised, which takes them and their gradient once more.
+        Whether rows are normalized, which takes them and their gradient once more.
     """
     # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
     copies = (1 if used == rows else 4) + (2 if normed else 0)
     return 4 * size * (rows * (1 + states) + used * copies), 4 * matrices * used * batch
 
 
-def _need(loss, rows, used, size, options, batch, matrices):
+def _need(loss, rows, used, size, options, batch, matrices) -> str:
     """The memory of a device in words."""
     states = 2 if options.optimizer == "adam" else 1
     weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.weight_norm)

@@ -1,4 +1,6 @@
-from typing import List, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -46,7 +48,9 @@ class ShardedHead(Block):
         A loss that is no softmax over classes; more devices than classes; a sample out of range.
     """
 
-    def __init__(self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, correct=False, **kwargs):
+    def __init__(
+        self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, correct=False, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(loss, ClassifierLoss):
             raise GluonFRError(
@@ -70,14 +74,14 @@ class ShardedHead(Block):
         # The name says which classes they are, in any process.
         return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, self.correct, prefix=f"classes{begin}_")
 
-    def initialize(self, init=None, ctx=None, **kwargs):
+    def initialize(self, init=None, ctx=None, **kwargs) -> None:
         """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
         for parameter in self.loss.shared_parameters.values():
             parameter.initialize(init, ctx=self.contexts)
         for shard, context in zip(self.shards, self.contexts):
             shard.start(context, self.seed)
 
-    def hybridize(self, active=True, **kwargs):
+    def hybridize(self, active=True, **kwargs) -> None:
         """Compile the parts."""
         for shard in self.shards:
             shard.hybridize(active, **kwargs)
@@ -108,7 +112,7 @@ class ShardedHead(Block):
         """Numbers of the classes that the step uses, an int64 array a shard of this process; None where those are all."""
         return [each and shard.first + each.ids for shard, each in zip(self.shards, self._samples)]
 
-    def begin(self, labels, step_number):
+    def begin(self, labels, step_number) -> None:
         """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
         # Those before go first, for their memory.
         self._samples, self._given, self._ended = [None] * len(self.shards), False, False
@@ -176,7 +180,7 @@ class ShardedHead(Block):
         """Whether the step has ended that classes were chosen for: a trainer that took their gradients marks them as used."""
         return self._ended or (self._given and not shard.weight.list_data()[0]._fresh_grad)
 
-    def _add_targets(self, inputs, labels):
+    def _add_targets(self, inputs, labels) -> None:
         """Tell every part the target's output, which one of them has."""
         everywhere = []
         for shard, (embedding, _, own, *_) in zip(self.shards, inputs):
@@ -203,7 +207,7 @@ class ShardedHead(Block):
         shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
         return total - said[:, 1].sum(axis=0), shares
 
-    def backward(self, losses, scale=1.0):
+    def backward(self, losses, scale=1.0) -> None:
         """Gradients of the last pass's losses, times `scale`: of the classes here, and on to the network."""
         embeddings, rows, counts, copies, parts, gradients, extras = self._passed
         self._passed, scale = None, scale * self.factor
@@ -224,12 +228,12 @@ class ShardedHead(Block):
                 shard.give_back(sample.ids, sample.rows)
         self._given = True
 
-    def step(self):
+    def step(self) -> None:
         """Advance the loss's own state; once per training step, which ends with it."""
         self.loss.step()
         self._ended = True
 
-    def forget(self):
+    def forget(self) -> None:
         """In place of `step`, where a step was not taken."""
         self.loss.forget()
         self._ended = True
@@ -239,8 +243,8 @@ class _Sample(NamedTuple):
     """What a step uses of a shard: `ids` of the classes, int64, ascending; their `rows`; and `more` that the shard is given."""
 
     ids: np.ndarray
-    rows: List
-    more: List
+    rows: list
+    more: list
 
     def places(self, label, own):
         """Where the classes `label` stand in the sample, int64 (N,), 0 where they are not the shard's own."""

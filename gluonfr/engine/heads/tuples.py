@@ -1,5 +1,7 @@
 """Pairs and triplets of a batch, for the losses that are given them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 
@@ -21,7 +23,7 @@ def form_triplets(labels):
     weights : float32 (N, T)
         1 / T; 0 where an anchor has no positive or no negative.
     """
-    positives, negatives, some_positive, some_negative = _neighbours(labels)
+    positives, negatives, some_positive, some_negative = _neighbors(labels)
     weights = np.full(positives.shape, 1 / positives.shape[1], np.float32)
     return positives, negatives, weights * (some_positive & some_negative)[:, None]
 
@@ -37,13 +39,13 @@ def form_pairs(labels):
     weights : float32 (N, 2 T)
         Sum to 1 for each image that has a partner; 0 for partners that are not there.
     """
-    positives, negatives, some_positive, some_negative = _neighbours(labels)
+    positives, negatives, some_positive, some_negative = _neighbors(labels)
     there = np.repeat(np.stack([some_positive, some_negative], axis=1), positives.shape[1], axis=1).astype(np.float32)
     issame = np.concatenate([np.ones(positives.shape), np.zeros(negatives.shape)], axis=1).astype(np.float32)
     return np.concatenate([positives, negatives], axis=1), issame, there / np.maximum(there.sum(axis=1, keepdims=True), 1)
 
 
-def _neighbours(labels):
+def _neighbors(labels):
     """Positives and negatives (N, T), and which images have any (N,)."""
     labels = np.asarray(labels).ravel()
     count = len(labels)

@@ -1,8 +1,9 @@
+from __future__ import annotations
+
 import base64
 import io
 import re
 from dataclasses import dataclass
-from typing import Tuple
 
 import cv2
 import matplotlib
@@ -16,7 +17,7 @@ from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.roc import plot_roc
 
 _INK = "#1b1f24"
-# Colours of the pictures on a dark page; those of lines are lighter, in the same order of hues.
+# Colors of the pictures on a dark page; those of lines are lighter, in the same order of hues.
 _DARK = {
     "#ffffff": "#181b1f",
     _INK: "#d9dde2",
@@ -31,7 +32,7 @@ _DARK = {
     "#56b4e9": "#9ad9f8",
     "#e69f00": "#f0bd4c",
 }
-_COLOUR = re.compile("(?<=fill: |roke: )#[0-9a-f]{6}")
+_COLOR = re.compile("(?<=fill: |roke: )#[0-9a-f]{6}")
 _FONT = re.compile(r"'DejaVu Sans', [^;\"]*sans-serif")
 _SYSTEM_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 # Small enough that the letters can still be read on a telephone.
@@ -58,8 +59,8 @@ class Chart:
     dark: str
     width: int
     height: int
-    area: Tuple[float, float, float, float]
-    limits: Tuple[float, float]
+    area: tuple[float, float, float, float]
+    limits: tuple[float, float]
 
 
 def roc_picture(name, results):
@@ -107,7 +108,7 @@ def given_picture(caption, data):
     return {"uri": data_uri("png", data), "width": image.shape[1], "height": image.shape[0]}
 
 
-def data_uri(kind, data):
+def data_uri(kind, data) -> str:
     """Bytes of an image as an address that needs no file."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -119,13 +120,13 @@ def _png(figure):
 def _chart(figure, width, height):
     figure.set_size_inches(width, height)
     for text in figure.findobj(Text):
-        # Of black text Matplotlib writes no colour, which could then not be exchanged.
+        # Of black text Matplotlib writes no color, which could then not be exchanged.
         text.set_color(_INK)
     # As text, not as outlines: smaller, and in the page's font.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
         svg = _saved(figure, "svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))).decode()
     svg = _FONT.sub(_SYSTEM_FONT, svg[svg.index("<svg") :])
-    dark = _COLOUR.sub(lambda found: _DARK.get(found[0], found[0]), svg)
+    dark = _COLOR.sub(lambda found: _DARK.get(found[0], found[0]), svg)
     axes = figure.axes[0]
     place = axes.get_position()
     return Chart(

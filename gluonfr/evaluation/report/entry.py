@@ -1,5 +1,7 @@
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Optional
+from typing import Callable
 
 from gluonfr.core import GluonFRError
 from gluonfr.metrics import PairEvaluation
@@ -17,15 +19,15 @@ class ReportEntry:
     images : callable, default None
         `images(i)` gives the two images of pair i, uint8 (H, W, 3) RGB; None where only embeddings are known.
     facts : dict of str to str, default empty
-        Of the model: network, licence, what it was trained on. Of several entries of one model the first that states a fact
+        Of the model: network, license, what it was trained on. Of several entries of one model the first that states a fact
         holds.
     """
 
     model: str
     set: str
     evaluation: PairEvaluation
-    images: Optional[Callable] = None
-    facts: Dict[str, str] = field(default_factory=dict)
+    images: Callable | None = None
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 def check_entries(entries):

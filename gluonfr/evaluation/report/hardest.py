@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -36,9 +37,9 @@ class HardPair:
     number: int
     distance: float
     similarity: float
-    accepted: Optional[bool]
-    wrong: Optional[bool]
-    faces: Optional[Tuple[np.ndarray, np.ndarray]]
+    accepted: bool | None
+    wrong: bool | None
+    faces: tuple[np.ndarray, np.ndarray] | None
 
     def uris(self):
         """Both images as data URIs of JPEG."""

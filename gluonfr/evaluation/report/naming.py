@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import re
 import unicodedata
 
@@ -7,7 +9,7 @@ _LONGEST = 60
 class FileNames:
     """Names of files made of names that may hold anything; no two are equal, on file systems that ignore case either."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._taken = set()
 
     def __call__(self, *parts):

@@ -1,7 +1,8 @@
+from __future__ import annotations
+
 import datetime
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Union
 
 import gluonfr
 from gluonfr.evaluation.report import tables
@@ -10,7 +11,7 @@ from gluonfr.evaluation.report.entry import ReportEntry
 from gluonfr.evaluation.report.hardest import HardPair
 from gluonfr.evaluation.report.steps import threshold_steps
 from gluonfr.evaluation.report.wording import far_label
-from gluonfr.viz.figure import COLOURS, LINES, printable
+from gluonfr.viz.figure import COLORS, LINES, printable
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "html")
 # Pairs of images that all entries together show: a page of many must still load.
@@ -30,8 +31,8 @@ class Shown:
 
     entry: ReportEntry
     scores: Chart
-    false_accepts: List[HardPair]
-    false_rejects: List[HardPair]
+    false_accepts: list[HardPair]
+    false_rejects: list[HardPair]
 
 
 @dataclass
@@ -52,14 +53,14 @@ class Page:
 
     title: str
     date: datetime.datetime
-    facts: Dict[str, Dict[str, str]]
-    shown: List[Shown]
-    rocs: Dict[str, Optional[Chart]]
-    training: Union[Chart, str, None]
-    pictures: Dict[str, dict]
+    facts: dict[str, dict[str, str]]
+    shown: list[Shown]
+    rocs: dict[str, Chart | None]
+    training: Chart | str | None
+    pictures: dict[str, dict]
 
 
-def default_title(entries):
+def default_title(entries) -> str:
     """Of a report without one."""
     models, sets = ({getattr(entry, kind) for entry in entries} for kind in ("model", "set"))
     what = entries[0].model if len(models) == 1 else f"{len(models)} models"
@@ -102,9 +103,9 @@ def _facts(facts):
     return {printable(name): printable(value) for name, value in facts.items()}
 
 
-def _style(number):
+def _style(number) -> str:
     """Classes of a model's line, as `figure.line_style` draws it."""
-    return f"c{number % len(COLOURS)} d{number // len(COLOURS) % len(LINES)}"
+    return f"c{number % len(COLORS)} d{number // len(COLORS) % len(LINES)}"
 
 
 def _set(number, name, shown, chart, models, targets, most):

@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import List
 
 import numpy as np
 
@@ -21,10 +22,10 @@ class Steps:
         Place of the production threshold, or of the most accurate one where there is none.
     """
 
-    similarity: List[str]
-    distance: List[str]
-    true_accepts: List[int]
-    false_accepts: List[int]
+    similarity: list[str]
+    distance: list[str]
+    true_accepts: list[int]
+    false_accepts: list[int]
     start: int
 
 
@@ -67,7 +68,7 @@ def threshold_steps(evaluation):
     return Steps(*(list(column) for column in zip(*ordered)), start=ordered.index(start))
 
 
-def _written(value, decimals):
+def _written(value, decimals) -> str:
     # Adding 0 takes the sign from a zero.
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 

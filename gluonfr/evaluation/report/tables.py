@@ -1,5 +1,7 @@
 """What the tables of the page hold, in words and numbers ready to be shown."""
 
+from __future__ import annotations
+
 import math
 
 from gluonfr.evaluation.report.wording import (
@@ -63,7 +65,7 @@ def _cell(text, value, small=""):
     return {"text": text, "value": value, "small": small, "best": False}
 
 
-def intervals_note(evaluation):
+def intervals_note(evaluation) -> str:
     """Over whom the intervals were taken, in a sentence."""
     intervals = evaluation.intervals
     if intervals is None:
@@ -117,7 +119,7 @@ def decisions(counts):
 
 
 def groups(evaluation):
-    """dict of column to rows, each with the texts of a group and the length of its bar: errors, the largest 100."""
+    """Dict of column to rows, each with the texts of a group and the length of its bar: errors, the largest 100."""
     tables = {}
     for group in evaluation.groups:
         tables.setdefault(group.column, []).append(group)
@@ -169,7 +171,7 @@ def comparison(evaluation):
     ]
 
 
-def pairs_text(result):
+def pairs_text(result) -> str:
     """'6,000 pairs: 3,000 of one person, 3,000 of different people.'"""
     return (
         f"{count_of(result.pairs, 'pair')}: {result.genuine:,} of one person (genuine), "

@@ -1,5 +1,7 @@
 """Numbers as the page writes them."""
 
+from __future__ import annotations
+
 import math
 
 from markupsafe import Markup
@@ -24,18 +26,18 @@ def digits_of(count):
     return max(2, math.ceil(math.log10(count)) - 1) if count else 2
 
 
-def interval(values, write):
+def interval(values, write) -> str:
     """'low – high', or '' where it is not known."""
     low, high = values
     return "" if math.isnan(low) or math.isnan(high) else f"{write(low)} – {write(high)}"
 
 
-def count_of(count, word):
+def count_of(count, word) -> str:
     """'1 pair', '1,200 pairs'."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
-def far_text(far):
+def far_text(far) -> str:
     """A false accept rate in words and attributes: '0.001', '1e-05'."""
     return f"{far:g}"
 
@@ -48,7 +50,7 @@ def far_label(far):
     return Markup(far_text(far))
 
 
-def unresolvable(point):
+def unresolvable(point) -> str:
     """Why a set of pairs tells no threshold for a false accept rate."""
     if not point.genuine:
         return "There are no pairs of one person."

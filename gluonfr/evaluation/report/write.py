@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import datetime
 import json
 import os
 
 import gluonfr
-from gluonfr.core import whole_files
+from gluonfr.core import atomic_files
 from gluonfr.evaluation.report.charts import given_picture, roc_picture, score_picture, training_picture
 from gluonfr.evaluation.report.entry import check_entries
 from gluonfr.evaluation.report.hardest import hardest_pairs, sheet_of
@@ -73,7 +75,7 @@ def write_report(folder, entries, title=None, curves=None, pictures=None):
     # Named last: where the page is, all the rest is.
     files = {**kept.files, FIGURES: json.dumps(figures, indent=1, allow_nan=False).encode(), PAGE: page.encode()}
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    with whole_files(*(os.path.join(folder, name) for name in files)) as opened:
+    with atomic_files(*(os.path.join(folder, name) for name in files)) as opened:
         for file, data in zip(opened, files.values()):
             file.write(data)
     return os.path.join(folder, PAGE)
@@ -88,7 +90,7 @@ class _Pictures:
     names : dict of (kind, name, ...) to file name
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.files, self.names, self._give = {}, {}, FileNames()
 
     def keep(self, drawn, *what):

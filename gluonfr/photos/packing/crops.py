@@ -1,13 +1,14 @@
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 from gluonfr.align import align_face, get_template
 from gluonfr.core import GluonFRError
 from gluonfr.data import images
 from gluonfr.detection.registry import get_detector
 from gluonfr.detection.selection import choose_face
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Cut:
         SHA-256 of the photo's bytes in hexadecimal digits; '' when they could not be read.
     """
 
-    payload: Optional[bytes] = None
+    payload: bytes | None = None
     reason: str = ""
     detail: str = ""
     ambiguous: bool = False
@@ -56,7 +57,7 @@ class Cropper:
 
     template: str = "arcface"
     aligned: bool = False
-    image_size: Tuple[int, int] = (112, 112)
+    image_size: tuple[int, int] = (112, 112)
     detector: object = None
     min_face: int = 32
     quality: int = 95
@@ -84,7 +85,7 @@ class Cropper:
             digest = hashlib.sha256(content).hexdigest()
             payload, ambiguous = make(content)
             return Cut(payload, ambiguous=ambiguous, digest=digest)
-        except Refused as refused:
+        except PhotoError as refused:
             return Cut(reason=refused.reason, detail=refused.detail, digest=digest)
         # One photo that breaks a detector must not end the work on all others; it is told in the report.
         except Exception as error:
@@ -99,28 +100,28 @@ class Cropper:
                     photo.pixels()
                     return content, False
             except GluonFRError as error:
-                raise Refused("unreadable", "damaged") from error
+                raise PhotoError("unreadable", "damaged") from error
         try:
             fitted = images.fit(photo.pixels(), self.image_size, "it")
         except GluonFRError as error:
             size, wanted = ("x".join(map(str, each)) for each in (photo.size, self.image_size))
-            raise Refused("wrong shape", f"{size} pixels, which would distort to {wanted}") from error
+            raise PhotoError("wrong shape", f"{size} pixels, which would distort to {wanted}") from error
         return images.encode(fitted, self.quality), False
 
     def _cut(self, content, detector):
         pixels = Photo(content).pixels()
         boxes, scores, landmarks = detector.detect(pixels)
         if not len(boxes):
-            raise Refused("no face")
+            raise PhotoError("no face")
         index, ambiguous = choose_face(boxes, scores, pixels.shape)
         x0, y0, x1, y1 = boxes[index]
         side = min(x1 - x0, y1 - y0)
         if side < self.min_face:
-            raise Refused("too small", f"a face of {side:.0f} pixels")
+            raise PhotoError("too small", f"a face of {side:.0f} pixels")
         try:
             crop = align_face(pixels, landmarks[index], self.template)
         except GluonFRError as error:
-            raise Refused("no face", "its landmarks are no face's") from error
+            raise PhotoError("no face", "its landmarks are no face's") from error
         return images.encode(crop, self.quality), ambiguous
 
 

@@ -1,5 +1,7 @@
 """What is done already, kept so that a run that was killed at any moment goes on where it was."""
 
+from __future__ import annotations
+
 import fcntl
 import json
 import logging
@@ -9,7 +11,7 @@ import zlib
 from contextlib import contextmanager
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.photos.packing.crops import Cut
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Journal:
         The journal's settings differ.
     """
 
-    def __init__(self, folder, settings, anew=False):
+    def __init__(self, folder, settings, anew=False) -> None:
         self._folder = folder
         self._path, self._crops_path = os.path.join(folder, "journal"), os.path.join(folder, "crops")
         os.makedirs(folder, exist_ok=True)
@@ -57,7 +59,7 @@ class Journal:
         """Whether unfinished work lies there."""
         return os.path.exists(os.path.join(folder, "journal"))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
     def has(self, name, status):
@@ -65,7 +67,7 @@ class Journal:
         row = self._rows.get(name)
         return row is not None and row["digest"] != "" and row["file"] == _identity(status)
 
-    def add(self, name, status, cut):
+    def add(self, name, status, cut) -> None:
         """Note what became of a photo."""
         row = {"name": name, "file": _identity(status), "digest": cut.digest}
         if cut.payload is None:
@@ -86,21 +88,21 @@ class Journal:
         content = os.pread(self._crops.fileno(), row["length"], row["at"]) if payload else b""
         return Cut(content, ambiguous=row["ambiguous"], digest=row["digest"])
 
-    def close(self):
+    def close(self) -> None:
         # What a full disk did not take is lost, and done again the next time.
         for file in (self._lines, self._crops):
             try:
                 file.close()
             except OSError as error:
-                logger.warning("%s: %s", shown(file.name), error.strerror)
+                logger.warning("%s: %s", display_path(file.name), error.strerror)
 
-    def remove(self):
+    def remove(self) -> None:
         """Take the folder away, the journal first: without it nothing is left to go on with."""
         self.close()
         os.unlink(self._path)
         shutil.rmtree(self._folder)
 
-    def _write(self, row):
+    def _write(self, row) -> None:
         self._lines.write(json.dumps(row).encode("ascii") + b"\n")
         self._lines.flush()
 
@@ -118,7 +120,7 @@ class Journal:
             if anew:
                 return 0
             raise GluonFRError(
-                f"{shown(os.path.dirname(self._folder))}: holds unfinished work with other options "
+                f"{display_path(os.path.dirname(self._folder))}: holds unfinished work with other options "
                 f"({_difference(first.get('settings'), settings)}); give the same ones to go on, or --overwrite to begin again."
             )
         end = len(lines[0]) + 1
@@ -173,10 +175,12 @@ def alone(folder):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise GluonFRError(f"{shown(folder)}: another process works in it; wait for it, or name another folder.") from error
+            raise GluonFRError(
+                f"{display_path(folder)}: another process works in it; wait for it, or name another folder."
+            ) from error
         except OSError:
             # Some network file systems have no locks.
-            logger.info("%s: cannot be locked", shown(folder))
+            logger.info("%s: cannot be locked", display_path(folder))
         yield
     finally:
         os.close(descriptor)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 import os
 import shutil
@@ -7,13 +9,13 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import disk_problems, shown
+from gluonfr.core.output import disk_errors, display_path
 from gluonfr.core.tables import write_table
 from gluonfr.data.identities import FILE_NAME, read_identities, write_identities
 from gluonfr.data.records.file import RecordWriter
 from gluonfr.photos.packing.crops import Cut, make_cropper
 from gluonfr.photos.packing.journal import Journal, alone
-from gluonfr.photos.packing.process_pool import Died, run_in_processes
+from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes
 from gluonfr.photos.packing.report import AMBIGUOUS, LEFT_OUT, SAMPLE, reasons, some, write_left_out, write_sample
 from gluonfr.photos.packing.scan import scan
 
@@ -95,8 +97,10 @@ def pack(photos, out, workers=1, keep_duplicates=False, overwrite=False, **cropp
     if os.path.realpath(out).startswith(os.path.join(os.path.realpath(photos), "")) or os.path.realpath(
         out
     ) == os.path.realpath(photos):
-        raise GluonFRError(f"{shown(out)}: lies in the folder of photos, where it would count as a person; name one outside.")
-    with disk_problems(out):
+        raise GluonFRError(
+            f"{display_path(out)}: lies in the folder of photos, where it would count as a person; name one outside."
+        )
+    with disk_errors(out):
         os.makedirs(out, exist_ok=True)
         with alone(out):
             packed = _pack(photos, out, listing, cropper, workers, keep_duplicates, overwrite)
@@ -109,7 +113,9 @@ def _pack(photos, out, listing, cropper, workers, keep_duplicates, overwrite):
     if os.path.exists(os.path.join(out, "train.rec")) and not Journal.exists(work):
         shutil.rmtree(work, ignore_errors=True)
         if not overwrite:
-            raise GluonFRError(f"{shown(out)}: holds a finished set; name another folder, or give --overwrite to replace it.")
+            raise GluonFRError(
+                f"{display_path(out)}: holds a finished set; name another folder, or give --overwrite to replace it."
+            )
     settings = {"photos": os.path.realpath(photos), **cropper.to_dict()}
     journal = Journal(work, settings, anew=overwrite)
     try:
@@ -138,7 +144,7 @@ def _crop(photos, listing, cropper, workers, journal):
     with tqdm(total=len(names), initial=done, desc="packing", unit="photo", disable=None) as bar:
         for path, cut in run_in_processes(cropper, paths, workers):
             name = os.path.relpath(path, photos)
-            cut = Cut(reason="failed", detail="a process died of it, twice") if cut is Died else cut
+            cut = Cut(reason="failed", detail="a process died of it, twice") if cut is WorkerDiedError else cut
             journal.add(name, statuses[name], cut)
             bar.update()
     return done
@@ -159,7 +165,7 @@ def _assemble(photos, out, listing, journal, image_size, keep_duplicates):
     if not any(kept.values()):
         write_left_out(out, packed.left_out)
         raise GluonFRError(
-            f"{shown(photos)}: no photo is left to pack ({reasons(packed.left_out)}); {LEFT_OUT} in {shown(out)} names each."
+            f"{display_path(photos)}: no photo is left to pack ({reasons(packed.left_out)}); {LEFT_OUT} in {display_path(out)} names each."
         )
     labels = _labels(photos, kept)
     stage = os.path.join(out, WORK, "set")
@@ -221,7 +227,7 @@ def _labels(photos, kept):
     return labels
 
 
-def _publish(stage, out):
+def _publish(stage, out) -> None:
     """Move the finished files to their place, train.rec last; an old train.rec goes first, so that no mixture ever loads."""
     old = os.path.join(out, "train.rec")
     if os.path.exists(old):

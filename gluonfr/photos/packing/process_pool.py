@@ -1,5 +1,7 @@
 """Jobs in processes of their own, where an image that kills its reader kills no more than that."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import signal
@@ -12,7 +14,7 @@ from gluonfr.core import GluonFRError
 _ONE_THREAD = ("OMP_NUM_THREADS", "MXNET_OMP_MAX_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class Died:
+class WorkerDiedError:
     """Stands for the result of an item at which two processes died, one after the other."""
 
 
@@ -32,7 +34,7 @@ def run_in_processes(make, items, workers):
 
     Yields
     ------
-    (item, result), in the order in which they are done; result is `Died` when the process died twice
+    (item, result), in the order in which they are done; result is `WorkerDiedError` when the process died twice
     """
     if workers == 0:
         work = make()
@@ -47,7 +49,7 @@ def run_in_processes(make, items, workers):
 
 
 class _Pool:
-    def __init__(self, make):
+    def __init__(self, make) -> None:
         self._make = make
         self._context = multiprocessing.get_context("spawn")
         self._workers = {}
@@ -67,7 +69,7 @@ class _Pool:
                 except (EOFError, OSError):
                     died = self._bury(pipe)
                     if died is not None:
-                        yield died, Died
+                        yield died, WorkerDiedError
                     self._start(items)
                     continue
                 if kind == "ready":
@@ -84,7 +86,7 @@ class _Pool:
                     self._dismiss(pipe)
                 yield item, result
 
-    def _start(self, items):
+    def _start(self, items) -> bool:
         first = self._next(items)
         if first is None:
             return False
@@ -98,14 +100,14 @@ class _Pool:
         self._feed(ours, items)
         return True
 
-    def _feed(self, pipe, items):
+    def _feed(self, pipe, items) -> None:
         while len(self._workers[pipe][1]) < 2:
             following = self._next(items)
             if following is None:
                 return
             self._send(pipe, following)
 
-    def _send(self, pipe, item):
+    def _send(self, pipe, item) -> None:
         self._workers[pipe][1].append(item)
         # When it died, `wait` reports that next.
         with suppress(OSError):
@@ -134,12 +136,12 @@ class _Pool:
         self._again += [*others, item]
         return None
 
-    def _dismiss(self, pipe):
+    def _dismiss(self, pipe) -> None:
         process, _ = self._workers.pop(pipe)
         pipe.close()
         process.join()
 
-    def stop(self):
+    def stop(self) -> None:
         for pipe, (process, _) in self._workers.items():
             process.terminate()
             process.join()
@@ -147,7 +149,7 @@ class _Pool:
         self._workers = {}
 
 
-def _serve(make, pipe):
+def _serve(make, pipe) -> None:
     # Ctrl-C reaches every process of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -166,7 +168,7 @@ def _serve(make, pipe):
         _tell(pipe, "bug", traceback.format_exc())
 
 
-def _tell(pipe, kind, content):
+def _tell(pipe, kind, content) -> None:
     # When nobody listens any more, the next `recv` ends this process.
     with suppress(OSError):
         pipe.send((kind, content))

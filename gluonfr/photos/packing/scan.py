@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.data.identities import FILE_NAME
 
 # What systems and viewers leave in folders of photos.
@@ -39,7 +41,7 @@ def scan(folder):
     try:
         entries = _sorted(os.scandir(folder))
     except OSError as error:
-        raise GluonFRError(f"{shown(folder)}: cannot be read ({error.strerror}); give a folder of people.") from error
+        raise GluonFRError(f"{display_path(folder)}: cannot be read ({error.strerror}); give a folder of people.") from error
     for entry in entries:
         if entry.is_dir():
             people[entry.name] = list(_below(folder, entry.name, left_out))
@@ -47,7 +49,9 @@ def scan(folder):
             left_out.append((entry.name, "no person", "it lies in no person's folder"))
     if not any(people.values()):
         what = "no photo in its folders" if people else "no folders"
-        raise GluonFRError(f"{shown(folder)}: holds {what}; give a folder that holds a folder of photos for each person.")
+        raise GluonFRError(
+            f"{display_path(folder)}: holds {what}; give a folder that holds a folder of photos for each person."
+        )
     return Listing(people, left_out)
 
 

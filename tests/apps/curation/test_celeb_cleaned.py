@@ -55,7 +55,8 @@ def test_labels_that_were_shuffled_are_found(celeb):
 def test_people_under_two_labels_are_found(celeb):
     found = two_labels(Identities(*celeb))
     pairs = {frozenset(pair[:2]) for pair in found.pairs}
-    assert frozenset((186, 187)) in pairs and pairs <= TWICE
+    assert frozenset((186, 187)) in pairs
+    assert pairs <= TWICE
 
 
 @pytest.mark.full
@@ -73,11 +74,14 @@ def test_people_of_a_test_set_are_found(embedder, celeb, faces, tmp_path):
     test = Identities(np.concatenate([strangers, embeddings[~train]]), np.concatenate([of, labels[~train] + 100_000]))
     found = overlap(people, test).found
     right = [test.labels[theirs] - 100_000 == people.labels[ours] for theirs, ours, _ in found]
-    assert sum(right) >= 14 and right.count(False) <= 2
+    assert sum(right) >= 14
+    assert right.count(False) <= 2
 
 
 @pytest.mark.full
 def test_photos_of_24_people_are_sorted(embedder, faces, tmp_path):
     done = cluster_photos(embedder, os.path.join(faces, "photos", "people"), tmp_path / "out", evaluate=True)
-    assert done.evaluation.people == 24 and done.evaluation.precision > 0.97 and done.evaluation.f > 0.93
+    assert done.evaluation.people == 24
+    assert done.evaluation.precision > 0.97
+    assert done.evaluation.f > 0.93
     assert len(os.listdir(tmp_path / "out" / "people")) == len(done.people) in range(22, 28)

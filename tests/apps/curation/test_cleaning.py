@@ -29,7 +29,7 @@ def made_up(seed=0, people=60, noise=1.3, size=48, shift=0.0):
     return unit(rows)[order], of[order] * 3 + 5
 
 
-def mislabelled(labels, share, seed=0):
+def mislabeled(labels, share, seed=0):
     random = np.random.default_rng(seed)
     people = np.unique(labels)
     wrong = random.choice(len(labels), round(share * len(labels)), replace=False)
@@ -43,8 +43,10 @@ def test_the_cut_knows_the_share_of_mistakes():
     random = np.random.default_rng(0)
     right, simulated = random.normal(5, 1, 9500), random.normal(0, 1, 5000)
     found = cut(np.concatenate([right, random.normal(0, 1, 500)]), simulated)
-    assert found.share == pytest.approx(0.05, rel=0.1) and 1.5 < found.score < 3.5
-    assert found.right > 0.95 and found.missed < 0.05
+    assert found.share == pytest.approx(0.05, rel=0.1)
+    assert 1.5 < found.score < 3.5
+    assert found.right > 0.95
+    assert found.missed < 0.05
     # More overlap, other shares: what is announced is what is.
     for middle, count in ((3, 2000), (3, 200)):
         scores = np.concatenate([random.normal(middle, 1, 9000), random.normal(0, 1, count)])
@@ -57,7 +59,9 @@ def test_the_cut_knows_the_share_of_mistakes():
 def test_the_cut_finds_nothing_where_nothing_is_wrong():
     random = np.random.default_rng(1)
     found = cut(random.normal(8, 1, 3000), random.normal(0, 1, 3000))
-    assert found.found == 0 and found.score == -np.inf and "none scores" in str(found)
+    assert found.found == 0
+    assert found.score == -np.inf
+    assert "none scores" in str(found)
     assert cut([], [1.0]).found == cut([1.0], []).found == 0
 
 
@@ -83,10 +87,11 @@ def test_means_leave_the_image_itself_out():
 @pytest.mark.parametrize("share", [0.03, 0.25])
 def test_wrong_labels_are_found(share, shift):
     rows, labels = made_up(1, people=150, shift=shift)
-    changed, wrong = mislabelled(labels, share)
+    changed, wrong = mislabeled(labels, share)
     found = wrong_labels(Identities(rows, changed))
     hits = np.isin(found.images, wrong).sum()
-    assert hits >= 0.85 * len(wrong) and hits >= 0.85 * len(found.images)
+    assert hits >= 0.85 * len(wrong)
+    assert hits >= 0.85 * len(found.images)
     assert found.cut.share == pytest.approx(share, rel=0.5)
     # The surest first, and told whom they are like.
     assert (np.diff(found.margin[found.images]) >= 0).all()
@@ -100,7 +105,9 @@ def test_right_labels_stay_and_single_images_are_not_judged():
     labels[:3] = [1000, 1001, 1002]
     found = wrong_labels(Identities(rows, labels))
     alone = np.isin(labels, [label for label in labels if (labels == label).sum() == 1])
-    assert len(found.images) <= 2 and np.isnan(found.margin[alone]).all() and found.judged == (~alone).sum()
+    assert len(found.images) <= 2
+    assert np.isnan(found.margin[alone]).all()
+    assert found.judged == (~alone).sum()
 
 
 def test_one_person_under_two_labels():
@@ -112,7 +119,8 @@ def test_one_person_under_two_labels():
     found = two_labels(people)
     pairs = {tuple(people.labels[list(pair[:2])]) for pair in found.pairs}
     # 60 people in so few dimensions: another pair may be as like.
-    assert {(label, 1000 + number) for number, label in enumerate(large)} <= pairs and len(pairs) <= 4
+    assert {(label, 1000 + number) for number, label in enumerate(large)} <= pairs
+    assert len(pairs) <= 4
     # Fewer images become part of more.
     becomes = {people.labels[a]: people.labels[b] for a, b in found.becomes.items()}
     assert becomes.items() >= dict(zip((1000, 1001, 1002), large)).items()
@@ -131,7 +139,8 @@ def test_people_of_a_test_set():
     people = Identities(rows[train], labels[train])
     found = overlap(people, test)
     right = [people.labels[ours] == test.labels[theirs] for theirs, ours, _ in found.found]
-    assert sum(right) >= 0.9 * len(in_both) and sum(right) >= 0.75 * len(right)
+    assert sum(right) >= 0.9 * len(in_both)
+    assert sum(right) >= 0.75 * len(right)
     # Of 200 strangers in so few dimensions one or two are as like somebody.
     assert len(overlap(people, Identities(strangers, of)).found) <= 2
 
@@ -168,15 +177,19 @@ def test_copies_are_known_by_their_pixels_and_their_embedding():
     _, nearest = people.others(2)
     found = duplicates(people, prints, nearest)
     pairs = set(map(tuple, found.pairs.tolist()))
-    assert expected <= pairs and not {(14, 15), (16, 17)} & pairs
+    assert expected <= pairs
+    assert not {(14, 15), (16, 17)} & pairs
     assert {each for pair in pairs for each in pair} == {0, 1, 2, 3, 57}
-    assert (np.diff(found.pixels) <= 0).all() and found.pixels.min() >= found.least_pixels
+    assert (np.diff(found.pixels) <= 0).all()
+    assert found.pixels.min() >= found.least_pixels
 
 
 def test_the_small_picture_is_blind_to_light_and_knows_its_mirror():
     picture = next(pictures(1))
     look, dark = fingerprint(picture), fingerprint((picture * 0.5 + 20).astype(np.uint8))
-    assert look.shape == (256,) and np.linalg.norm(look) == pytest.approx(1) and look @ dark > 0.999
+    assert look.shape == (256,)
+    assert np.linalg.norm(look) == pytest.approx(1)
+    assert look @ dark > 0.999
     assert mirrored(look[None])[0] == pytest.approx(fingerprint(np.ascontiguousarray(picture[:, ::-1])), abs=1e-4)
     assert np.isfinite(fingerprint(np.full((112, 112, 3), 7, np.uint8))).all()
 

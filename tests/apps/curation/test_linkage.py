@@ -35,7 +35,8 @@ def test_it_is_average_linkage(seed, threshold):
     for each in (0.8, threshold + 0.05, threshold):
         found.join(each)
     groups = found.groups()
-    assert 1 < len(set(groups)) < len(rows) and same(groups, wanted)
+    assert 1 < len(set(groups)) < len(rows)
+    assert same(groups, wanted)
     assert sorted(np.bincount(groups)) == sorted(found.sizes)
     # Numbered by their first rows.
     assert (np.diff(np.unique(groups, return_index=True)[1]) > 0).all()
@@ -58,13 +59,15 @@ def test_a_chain_of_faces_does_not_join_two_people():
     found = AverageLinkage(rows.copy())
     found.join(0.85)
     groups = found.groups()
-    assert groups[0] != groups[-1] and (rows[:-1] * rows[1:]).sum(1).min() > 0.98
+    assert groups[0] != groups[-1]
+    assert (rows[:-1] * rows[1:]).sum(1).min() > 0.98
 
 
 def test_the_threshold_follows_from_the_card_and_the_number_of_groups():
     card = Card(thresholds=POINTS)
     few, many = (cluster_faces(faces(1, people, 0.5)[0], card) for people in (12, 60))
-    assert few.threshold < many.threshold and few.compared < many.compared
+    assert few.threshold < many.threshold
+    assert few.compared < many.compared
     for found in (few, many):
         far = 10 ** (-1 - (found.threshold - 0.2) * 10)
         # A search among as many groups meets a stranger in one of two cases.

@@ -37,13 +37,15 @@ def test_people_are_found_again(open_gallery):
     assert gallery.people()[3] == Person("p3", 3)
     threshold = gallery.threshold(similarity=0.7)
     for answer, person in zip(gallery.identify(np.stack([faces_of(p, 4)[3] for p in range(20)]), 3, threshold), range(20)):
-        assert answer.name == f"p{person}" and len(answer.matches) == 3
+        assert answer.name == f"p{person}"
+        assert len(answer.matches) == 3
         assert answer.matches[0].source.startswith(f"p{person}/")
     assert all(answer.name is None for answer in gallery.identify(faces_of(99), threshold=threshold))
     # Also after it was closed.
     gallery.close()
     again = open_gallery()
-    assert again.count() == (20, 60) and again.identify(faces_of(7)[0], 1, threshold)[0].name == "p7"
+    assert again.count() == (20, 60)
+    assert again.identify(faces_of(7)[0], 1, threshold)[0].name == "p7"
 
 
 def test_a_gallery_is_there_once_it_was_made(open_gallery, where):
@@ -81,12 +83,14 @@ def test_the_same_photo_twice_is_one(open_gallery):
     # Known by the photo, not by its embedding, which may differ in the last digit.
     assert gallery.enroll("a", faces_of(1), digests) == 0
     assert gallery.enroll("a", faces_of(0, 5), [*digests, b"x" * 32, b"y" * 32]) == 2
-    assert gallery.enroll("b", faces_of(3)) == 3 and gallery.enroll("b", faces_of(3)) == 0
+    assert gallery.enroll("b", faces_of(3)) == 3
+    assert gallery.enroll("b", faces_of(3)) == 0
     assert gallery.owners([digests[0], b"z" * 32]) == {digests[0]: "a"}
     with pytest.raises(GluonFRError, match="of b is enrolled as a"):
         gallery.enroll_people({"c": (faces_of(5), None, None), "b": (faces_of(4), [b"q" * 32, *digests[:2]], None)})
     # Nothing of a refused call is there, the part before the mistake neither.
-    assert gallery.people() == [Person("a", 5), Person("b", 3)] and not gallery.owners([b"q" * 32])
+    assert gallery.people() == [Person("a", 5), Person("b", 3)]
+    assert not gallery.owners([b"q" * 32])
 
 
 def test_rename_merge_remove(open_gallery, where):
@@ -95,7 +99,9 @@ def test_rename_merge_remove(open_gallery, where):
         gallery.enroll(f"p{person}", faces_of(person))
     renamed = gallery.rename("p0", "Ann Lee")
     # Only a file can be cleared of what was in it, and who asked is told.
-    assert renamed.photos == 3 and renamed.erased != is_address(where) and bool(renamed.left) != renamed.erased
+    assert renamed.photos == 3
+    assert renamed.erased != is_address(where)
+    assert bool(renamed.left) != renamed.erased
     assert gallery.merge("p1", "Ann Lee").photos == 3
     assert gallery.remove("p2").photos == 3
     assert gallery.people() == [Person("Ann Lee", 6), Person("p3", 3)]
@@ -122,11 +128,13 @@ def test_any_text_is_a_name(open_gallery, name):
     gallery.enroll(name, faces_of(1), sources=[name] * 3)
     gallery.enroll("other", faces_of(2))
     answer = gallery.identify(faces_of(1)[0], threshold=gallery.threshold(similarity=0.5))[0]
-    assert answer.name == name and answer.matches[0].source == name
+    assert answer.name == name
+    assert answer.matches[0].source == name
     gallery.rename(name, name[::-1] + "!" if len(name) < 200 else "short")
     gallery.merge("other", gallery.people()[0].name)
     assert gallery.count() == (1, 6)
-    assert gallery.remove(gallery.people()[0].name).photos == 6 and gallery.count() == (0, 0)
+    assert gallery.remove(gallery.people()[0].name).photos == 6
+    assert gallery.count() == (0, 0)
 
 
 def test_names_are_composed_and_bad_ones_refused(open_gallery):
@@ -157,7 +165,9 @@ def test_bad_embeddings_are_refused(open_gallery):
 def test_an_empty_gallery_knows_nobody(open_gallery):
     gallery = open_gallery()
     answer = gallery.identify(faces_of(0))[0]
-    assert answer.name is None and answer.matches == () and answer.similarity == -1
+    assert answer.name is None
+    assert answer.matches == ()
+    assert answer.similarity == -1
     assert "nobody is named" in str(gallery.threshold())
     gallery.enroll("only", faces_of(0))
     # One person, and a card without thresholds: nothing tells who is a stranger.
@@ -177,7 +187,7 @@ def test_another_network_is_refused(open_gallery):
             open_gallery(other)
     # The same network without a known hash, and a card of other words.
     assert open_gallery(replace(CARD, sha256="")).count() == (1, 3)
-    assert open_gallery(replace(CARD, licence="none")).card == CARD
+    assert open_gallery(replace(CARD, license="none")).card == CARD
     with pytest.raises(GluonFRError, match="embedding_size is 0"):
         open_gallery(Card())
 
@@ -194,7 +204,9 @@ def test_out_and_in_again(open_gallery, tmp_path):
         assert import_gallery(other, tmp_path / "out.npz") == 0
         assert other.people() == gallery.people()
         for (name, mine), (other_name, theirs) in zip(gallery.entries(), other.entries()):
-            assert name == other_name and mine.digest == theirs.digest and mine.source == theirs.source
+            assert name == other_name
+            assert mine.digest == theirs.digest
+            assert mine.source == theirs.source
             np.testing.assert_array_equal(mine.embedding, theirs.embedding)
     with Gallery(tmp_path / "third.db", replace(CARD, sha256="cc" * 32)) as other:
         with pytest.raises(GluonFRError, match="out.npz is some"):
@@ -259,7 +271,8 @@ def test_threads_share_a_gallery(open_gallery):
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong and gallery.count() == (50, 150)
+    assert not wrong
+    assert gallery.count() == (50, 150)
 
 
 def test_a_snapshot_stays_as_it_was():
@@ -270,6 +283,8 @@ def test_a_snapshot_stays_as_it_was():
     matrix.keep(np.array([2, 4]), np.array([1, 3]))
     matrix.add(np.array([9]), np.array([7]), np.full((1, 4), 0.5, np.float32))
     np.testing.assert_array_equal(rows, before)
-    assert people.tolist() == [1, 1, 2, 3] and matrix.people.tolist() == [1, 3, 7]
+    assert people.tolist() == [1, 1, 2, 3]
+    assert matrix.people.tolist() == [1, 3, 7]
     scores, numbers = search_people(np.eye(4, dtype=np.float32)[:1], *matrix.snapshot()[:2], 5, 3)
-    assert numbers[0].tolist()[0] == 2 and len(numbers[0]) == 3
+    assert numbers[0].tolist()[0] == 2
+    assert len(numbers[0]) == 3

@@ -18,7 +18,7 @@ PHOTOS = 5
 
 
 def change_for_ever(path, mark):
-    """Enrol people and remove every third of them, saying before and after."""
+    """Enroll people and remove every third of them, saying before and after."""
 
     def work(say):
         gallery = Gallery(path, CARD)
@@ -75,13 +75,15 @@ def kill_at_any_moment(path, rounds, seed):
 
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(path):
     total = kill_at_any_moment(path, 12, 0)
-    assert total["enrolled"] > 50 and total["removed"] > 5
+    assert total["enrolled"] > 50
+    assert total["removed"] > 5
 
 
 @pytest.mark.full
 def test_nothing_acknowledged_is_lost_in_a_hundred_kills(path):
     total = kill_at_any_moment(path, 100, 1)
-    assert total["enrolled"] > 500 and total["removed"] > 100
+    assert total["enrolled"] > 500
+    assert total["removed"] > 100
 
 
 def test_a_process_killed_while_it_makes_the_file_leaves_none_or_a_whole_one(path):

@@ -47,7 +47,9 @@ def test_a_server_that_is_not_there_is_one_sentence_in_bounded_time(monkeypatch,
         assert main(["people", "--gallery", address]) == 2
     said = capsys.readouterr().err
     assert time.monotonic() - start < 10
-    assert "no Milvus server answers there within 1 s" in said and "secret" not in said and "Traceback" not in said
+    assert "no Milvus server answers there within 1 s" in said
+    assert "secret" not in said
+    assert "Traceback" not in said
 
 
 def test_what_a_killed_process_left_is_never_seen_and_taken_away(address, monkeypatch, capsys):
@@ -68,8 +70,10 @@ def test_what_a_killed_process_left_is_never_seen_and_taken_away(address, monkey
             gallery.enroll("gone", faces_of(3))
             with pytest.raises(KeyboardInterrupt):
                 gallery.remove("gone")
-        assert gallery.count() == (1, 3) and [person.name for person in gallery.people()] == ["a"]
-        assert [name for name, _ in gallery.entries()] == ["a"] * 3 and gallery.threshold(similarity=0.9).people == 1
+        assert gallery.count() == (1, 3)
+        assert [person.name for person in gallery.people()] == ["a"]
+        assert [name for name, _ in gallery.entries()] == ["a"] * 3
+        assert gallery.threshold(similarity=0.9).people == 1
         found = gallery.identify(np.concatenate([faces_of(n) for n in range(4)]), 5)
         assert {match.name for answer in found for match in answer.matches} == {"a"}
         assert engine._count_photos("part > 0") == 3 + 3 + 3 + 3
@@ -80,7 +84,8 @@ def test_what_a_killed_process_left_is_never_seen_and_taken_away(address, monkey
         assert gallery.enroll("again", faces_of(2)) == 3
     monkeypatch.setattr("gluonfr.apps.gallery.milvus_store._GIVEN_UP", -1)
     with Gallery(address) as gallery:
-        assert gallery._engine._count_photos("part > 0") == 6 and gallery.count() == (2, 6)
+        assert gallery._engine._count_photos("part > 0") == 6
+        assert gallery.count() == (2, 6)
     assert main(["people", "--gallery", address, "--remove", "again"]) == 0
     assert "stay on the server's disks" in capsys.readouterr().out
 
@@ -114,7 +119,9 @@ def test_a_sample_is_the_same_until_the_gallery_changes(address):
         gallery.enroll_people({f"p{n}": (faces_of(n), None, None) for n in range(200)})
         names, rows = gallery._engine.sample(100)
         again, same = gallery._engine.sample(100)
-        assert names == again and len(names) == 100 and (rows == same).all()
+        assert names == again
+        assert len(names) == 100
+        assert (rows == same).all()
         # Drawn from all of them, and each embedding with its own name.
         assert len({int(name[1:]) // 50 for name in names}) == 4
         for name, row in zip(names, rows):
@@ -174,12 +181,13 @@ def whole(address, lines, before):
         assert {person.photos for person in people} <= {PHOTOS}
         # What is counted can also be fetched.
         fetched = [name for name, _ in gallery.entries()]
-        assert len(fetched) == PHOTOS * len(names) and set(fetched) == names
+        assert len(fetched) == PHOTOS * len(names)
+        assert set(fetched) == names
     return names, len(enrolled)
 
 
 @pytest.mark.parametrize("when", ["_write_photos", "_commit"])
-def test_two_that_enrol_the_same_photos_at_once(address, monkeypatch, when):
+def test_two_that_enroll_the_same_photos_at_once(address, monkeypatch, when):
     with Gallery(address, CARD) as here, Gallery(address, CARD) as there:
         step, digests = getattr(there._engine, when), [bytes([n]) * 32 for n in range(6)]
 
@@ -236,7 +244,7 @@ def test_a_reader_beside_a_writer_sees_whole_people(address):
 
 
 @pytest.mark.full
-def test_processes_that_enrol_the_same_name_make_one_person(address):
+def test_processes_that_enroll_the_same_name_make_one_person(address):
     Gallery(address, CARD).close()
     code = _PREPARE + (
         "for number in range(10):\n    gallery.enroll(f'p{number}', faces_of(number), [os.urandom(32) for _ in range(3)])\n"
@@ -264,7 +272,8 @@ def test_a_server_that_is_killed_and_starts_again_is_waited_for(new_milvus_serve
             child.kill()
             lines += child.stdout.read().splitlines()
             said = child.communicate()[1]
-            assert "does not answer; waiting for it" in said and "Traceback" not in said
+            assert "does not answer; waiting for it" in said
+            assert "Traceback" not in said
             assert len(open_all_the_time.people()) >= 3
             there, enrolled = whole(address, [line.strip() for line in lines], there)
             assert enrolled >= 4

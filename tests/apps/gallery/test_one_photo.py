@@ -13,13 +13,13 @@ from gluonfr.apps.gallery.enrolling import enroll_folder
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.one_photo import chosen_face, enroll_photo
 from gluonfr.core import Card, GluonFRError
-from gluonfr.photos.reading import Photo, Refused
+from gluonfr.photos.reading import Photo, PhotoError
 
 BOXES = [(200.0, 40.0, 300.0, 160.0), (20.0, 30.0, 120.0, 150.0), (150.0, 10.0, 170.0, 30.0)]
 
 
 class Camera:
-    """In the place of an `Embedder`: faces where the test says, and the mean colours of a crop's parts as its embedding."""
+    """In the place of an `Embedder`: faces where the test says, and the mean colors of a crop's parts as its embedding."""
 
     card = Card(**{**CARD.to_dict(), "image_size": (112, 112)})
 
@@ -50,22 +50,26 @@ def test_the_face_in_a_box_or_the_large_one_in_the_middle(content):
     # The third one is smaller than what is taken.
     for box, meant in [(BOXES[0], 0), (BOXES[1], 1), ((10, 20, 110, 140), 1), ((205.0, 50.0, 290.0, 155.0), 0)]:
         chosen = chosen_face(Camera(), pixels, box)
-        assert chosen.face.box == BOXES[meant] and chosen.faces == 2 and not chosen.ambiguous
+        assert chosen.face.box == BOXES[meant]
+        assert chosen.faces == 2
+        assert not chosen.ambiguous
     chosen = chosen_face(Camera(), pixels)
-    assert chosen.face.box in BOXES[:2] and chosen.faces == 2 and chosen.ambiguous
+    assert chosen.face.box in BOXES[:2]
+    assert chosen.faces == 2
+    assert chosen.ambiguous
     assert not chosen_face(Camera(BOXES[:1]), pixels).ambiguous
     elsewhere = [(120, 40, 200, 160), BOXES[2], (0, 0, 320, 200), (300, 160, 200, 40), (60, 60, 60, 60), (np.nan,) * 4]
     for box in elsewhere:
-        with pytest.raises(Refused, match="no face"):
+        with pytest.raises(PhotoError, match="no face"):
             chosen_face(Camera(), pixels, box)
-    with pytest.raises(Refused, match="no face"):
+    with pytest.raises(PhotoError, match="no face"):
         chosen_face(Camera(BOXES[2:]), pixels)
 
 
 def test_each_face_of_a_photo_is_a_photo_of_its_own(path, content):
     pixels = Photo(content).pixels()
     with Gallery(path, CARD) as gallery:
-        with pytest.raises(Refused, match="several faces"):
+        with pytest.raises(PhotoError, match="several faces"):
             enroll_photo(gallery, Camera(), "Ann", content, pixels)
         assert enroll_photo(gallery, Camera(), " Ann ", content, pixels, BOXES[0], "group.png") == 1
         assert enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[1]) == 1

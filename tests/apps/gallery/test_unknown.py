@@ -32,12 +32,15 @@ def test_a_small_gallery_takes_the_cards_thresholds():
     assert threshold_for(1e-5, 1, 1, card=WITH_POINTS).similarity == pytest.approx(0.55)
     assert threshold_for(0.1, 10, 20, card=WITH_POINTS).basis == "card"
     more = [threshold_for(0.01, people, 2 * people, card=WITH_POINTS).similarity for people in (1, 10, 100, 1000)]
-    assert more == sorted(more) and len(set(more)) == 4
+    assert more == sorted(more)
+    assert len(set(more)) == 4
 
 
 def test_nothing_tells_a_threshold():
     for threshold in (threshold_for(0.1, 5, 9), threshold_for(0.1, 0, 0, card=WITH_POINTS)):
-        assert threshold.similarity == np.inf and threshold.basis == "none" and "nobody is named" in str(threshold)
+        assert threshold.similarity == np.inf
+        assert threshold.basis == "none"
+        assert "nobody is named" in str(threshold)
         assert threshold.to_dict()["similarity"] is None
 
 
@@ -45,7 +48,8 @@ def test_a_large_gallery_takes_its_own_scores():
     scores, names = np.linspace(0, 1, 1000, endpoint=False), [str(n) for n in range(1000)]
     threshold = threshold_for(0.1, 1000, 1000, scores, names, WITH_POINTS)
     # 99 scores exceed it: a tenth, less what a person more means.
-    assert threshold.basis == "gallery" and threshold.similarity == pytest.approx(0.9)
+    assert threshold.basis == "gallery"
+    assert threshold.similarity == pytest.approx(0.9)
     assert threshold_for(0.1, 1000, 1000, scores, names).similarity == threshold.similarity
     # People count alike: one with very many photos that are like everybody is one of 1,001.
     crowd = threshold_for(0.1, 1001, 6000, [*scores, *[2.0] * 5000], [*names, *["crowd"] * 5000])
@@ -100,7 +104,8 @@ def test_two_names_of_one_person_are_no_strangers(tmp_path):
         for person in range(12):
             gallery.enroll(f"again {person}", faces_of(person, 8, 0.2)[4:])
         both = gallery.threshold(0.1)
-        assert both.people == 72 and abs(both.similarity - alone.similarity) < 0.05
+        assert both.people == 72
+        assert abs(both.similarity - alone.similarity) < 0.05
 
 
 def test_the_threshold_follows_the_gallery(tmp_path):
@@ -166,14 +171,20 @@ def announced_against_counted(faces, path, people, photos, strangers, per_strang
 def test_announced_false_alarms_against_counted_ones(faces, tmp_path):
     found = announced_against_counted(faces, tmp_path / "g.db", 60, 3, 120, 1)
     # Strangers like the gallery's people: what is announced, within what 60 people tell. LFW's faces are less like them.
-    assert 0.04 < found[0.1][0] < 0.25 and found[0.01][0] < 0.04
-    assert found[0.1][1] < 0.15 and found[0.01][1] < 0.02
-    assert found[0.1][2] > 0.93 and found[0.01][2] > 0.9
+    assert 0.04 < found[0.1][0] < 0.25
+    assert found[0.01][0] < 0.04
+    assert found[0.1][1] < 0.15
+    assert found[0.01][1] < 0.02
+    assert found[0.1][2] > 0.93
+    assert found[0.01][2] > 0.9
 
 
 @pytest.mark.full
 def test_announced_false_alarms_in_a_large_gallery(faces, tmp_path):
     found = announced_against_counted(faces, tmp_path / "g.db", 200, 8, 3000, 8)
-    assert 0.05 < found[0.1][0] < 0.2 and 0.002 < found[0.01][0] < 0.03
-    assert 0.01 < found[0.1][1] < 0.12 and found[0.01][1] < 0.01
-    assert found[0.1][2] > 0.95 and found[0.01][2] > 0.93
+    assert 0.05 < found[0.1][0] < 0.2
+    assert 0.002 < found[0.01][0] < 0.03
+    assert 0.01 < found[0.1][1] < 0.12
+    assert found[0.01][1] < 0.01
+    assert found[0.1][2] > 0.95
+    assert found[0.01][2] > 0.93

@@ -92,7 +92,7 @@ class Page:
         self.said("look", "known (")
 
     def enroll(self, face, name):
-        box = self.one(f"#enrol-{face}")
+        box = self.one(f"#enroll-{face}")
         box.clear()
         box.send_keys(name, Keys.ENTER)
         self.said("look", "enrolled with this photo")
@@ -137,9 +137,11 @@ def page(tmp_path_factory):
 def test_from_six_unknown_faces_to_names_that_are_only_text(page, nobody, photos):
     page.open(nobody.url)
     assert "mobilefacenet-y1 answers, for 0 people with 0 photos in g.db." in page.text("#state")
-    assert "nobody is enrolled yet" in page.text("#threshold-means") and "Nobody is enrolled yet" in page.text("#people-said")
+    assert "nobody is enrolled yet" in page.text("#threshold-means")
+    assert "Nobody is enrolled yet" in page.text("#people-said")
     page.look(photos[0])
-    assert page.names() == ["Unknown"] * 6 and len(page.all("#boxes .box")) == 6
+    assert page.names() == ["Unknown"] * 6
+    assert len(page.all("#boxes .box")) == 6
     # Boxes lie on the faces: where the API says, on the picture as it is drawn.
     with open(photos[0], "rb") as file:
         _, told, _ = nobody.ask("POST", "/api/identify", file.read())
@@ -150,14 +152,17 @@ def test_from_six_unknown_faces_to_names_that_are_only_text(page, nobody, photos
         x0, y0, x1, y1 = face["box"]
         np.testing.assert_allclose(drawn, [scale * each for each in (x0, y0, x1 - x0, y1 - y0)], atol=1.5)
     page.enroll(1, IMG)
-    assert page.names()[1] == IMG and page.names()[0] == "Unknown"
-    assert page.focused().tag_name == "li" and page.focused().get_attribute("class") == "card known"
+    assert page.names()[1] == IMG
+    assert page.names()[0] == "Unknown"
+    assert page.focused().tag_name == "li"
+    assert page.focused().get_attribute("class") == "card known"
     page.enroll(2, DROP)
-    assert page.names()[:3] == ["Unknown", IMG, DROP] and page.people() == [IMG, DROP]
+    assert page.names()[:3] == ["Unknown", IMG, DROP]
+    assert page.people() == [IMG, DROP]
     assert page.text("#boxes .box:nth-child(2)") == f"2 {IMG}"
     # The same face as somebody else.
-    page.one("#enrol-2").clear()
-    page.one("#enrol-2").send_keys("Bob", Keys.ENTER)
+    page.one("#enroll-2").clear()
+    page.one("#enroll-2").send_keys("Bob", Keys.ENTER)
     page.said("look", f"is enrolled as {DROP}")
     assert page.run("return document.querySelectorAll('#faces img, #people-list img').length") == 0
     assert page.is_quiet()
@@ -172,7 +177,8 @@ def test_a_wrong_file_and_a_photo_without_a_face_are_told_in_words(page, server,
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((300, 300, 3), 128, np.uint8))
     page.one("#photo").send_keys(str(tmp_path / "wall.png"))
     page.said("look", "shows no face")
-    assert page.text("#look-said") == "" and not page.all("#faces li")
+    assert page.text("#look-said") == ""
+    assert not page.all("#faces li")
     (tmp_path / "large.jpg").write_bytes(bytes(20_000_001))
     page.one("#photo").send_keys(str(tmp_path / "large.jpg"))
     page.said("look", "larger than 20 MB")
@@ -181,7 +187,7 @@ def test_a_wrong_file_and_a_photo_without_a_face_are_told_in_words(page, server,
 
 
 def test_people_by_keyboard_alone(page, nobody, photos):
-    """From the top of the page with Tab, Enter, Escape and letters: enrol, rename, merge, delete."""
+    """From the top of the page with Tab, Enter, Escape and letters: enroll, rename, merge, delete."""
     for name, path in [("Ann", photos[1][0][0]), ("A. Lee", photos[1][0][1]), (DROP, photos[1][1][0])]:
         with open(path, "rb") as file:
             assert nobody.ask("POST", "/api/people", file.read(), name=name)[0] == 200
@@ -205,7 +211,8 @@ def test_people_by_keyboard_alone(page, nobody, photos):
     tab_to("Rename Ann")
     page.press(Keys.ENTER)
     # The old name is marked, so that letters replace it.
-    assert page.focused().accessible_name == "New name" and page.one("#dialog").get_attribute("open")
+    assert page.focused().accessible_name == "New name"
+    assert page.one("#dialog").get_attribute("open")
     # Escape leaves all as it was, and the focus where it came from.
     page.press(Keys.ESCAPE)
     page.until(lambda: page.focused().accessible_name == "Rename Ann")
@@ -215,7 +222,8 @@ def test_people_by_keyboard_alone(page, nobody, photos):
     ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
     page.press(IMG, Keys.ENTER)
     page.said("people", f"Ann is now {IMG}")
-    assert page.people() == [IMG, "A. Lee", DROP] and page.focused().get_attribute("id") == "people-title"
+    assert page.people() == [IMG, "A. Lee", DROP]
+    assert page.focused().get_attribute("id") == "people-title"
     tab_to("Merge A. Lee")
     page.press(Keys.ENTER)
     page.press(IMG, Keys.ENTER)
@@ -227,7 +235,8 @@ def test_people_by_keyboard_alone(page, nobody, photos):
     page.press(Keys.TAB)
     page.press(Keys.ENTER)
     page.said("people", f"{DROP} is deleted")
-    assert nobody.get("/api/people")["people"] == [{"name": IMG, "photos": 2}] and page.people() == [IMG]
+    assert nobody.get("/api/people")["people"] == [{"name": IMG, "photos": 2}]
+    assert page.people() == [IMG]
     assert page.is_quiet()
 
 
@@ -240,10 +249,12 @@ def test_the_threshold_says_what_it_means_and_decides(page, nobody, photos):
     page.open(nobody.url).look(photos[1][0][3])
     assert page.names() == ["Ann"]
     slider, best = page.one("#threshold"), nobody.ask("POST", "/api/identify", content[1])[1]["faces"][0]["matches"][0]
-    assert slider.accessible_name == "Named above the similarity" and slider.aria_role == "slider"
+    assert slider.accessible_name == "Named above the similarity"
+    assert slider.aria_role == "slider"
     suited = page.text("#threshold-value")
     slider.send_keys(Keys.END)
-    assert float(slider.get_attribute("value")) > best["similarity"] and page.names() == ["Unknown"]
+    assert float(slider.get_attribute("value")) > best["similarity"]
+    assert page.names() == ["Unknown"]
     assert "1 face, unknown (" in page.text("#look-said")
     page.until(
         lambda: f"above the similarity {float(page.text('#threshold-value')):.4f}, given" in page.text("#threshold-means")
@@ -277,7 +288,8 @@ def test_two_photos_side_by_side(page, server, photos):
     page.one("#second").send_keys(photos[0])
     page.one("#compare-form button").send_keys(Keys.ENTER)
     page.said("compare", ": not the same person (mobilefacenet-y1).")
-    assert len(page.all("#compare .mark")) == 2 and len(page.all("#compare-means li")) == 3
+    assert len(page.all("#compare .mark")) == 2
+    assert len(page.all("#compare-means li")) == 3
     assert "Of 6 faces the marked one was taken; another one could be meant." in page.text(
         "#second ~ *, .slot:nth-child(2) figcaption"
     )
@@ -305,7 +317,8 @@ def test_it_fits_the_screen_in_light_and_dark(page, nobody, photos, width, schem
     ground = page.run("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert max(ground) < 40 if scheme == "dark" else min(ground) > 230
     page.one("#people-list li:first-child button").send_keys(Keys.ENTER)
-    assert page.fits(width) and page.focused().accessible_name == "New name"
+    assert page.fits(width)
+    assert page.focused().accessible_name == "New name"
     # Fingers need room.
     low = page.run(
         "return [...document.querySelectorAll('button:not(.box), .button, input')].filter((each) => {"
@@ -332,7 +345,8 @@ def test_a_photo_from_the_camera(server, photos, tmp_path):
         time.sleep(0.5)
         page.press(Keys.ENTER)
         page.said("look", "known (")
-        assert len(page.names()) == 6 and not page.one("#camera").is_displayed()
+        assert len(page.names()) == 6
+        assert not page.one("#camera").is_displayed()
         assert page.is_quiet()
     finally:
         page.driver.quit()

@@ -15,7 +15,7 @@ PACKAGE = os.path.dirname(gluonfr.__file__)
 THERE = 'for last; do :; done; exec sh -c "$last"'
 
 
-@pytest.fixture()
+@pytest.fixture
 def asked(tmp_path, monkeypatch):
     """`asked(body)` is what is wrong with a machine where ssh does `body`, or None; `arguments` are what ssh was given."""
     monkeypatch.setattr(hosts, "_address", lambda name: "10.97.31.2")
@@ -51,7 +51,7 @@ def test_a_machine_without_this_python_or_package_is_refused(asked, lacks):
 
 
 @pytest.mark.parametrize(
-    "body, said",
+    ("body", "said"),
     [
         ("echo first >&2; echo 'other: Permission denied (publickey).' >&2; exit 255", "other: Permission denied (publickey)."),
         ("printf 'caf\\351\\n' >&2; exit 255", "caf\ufffd"),

@@ -102,7 +102,7 @@ def keys(tmp_path_factory):
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def launcher(link, keys, tmp_path):
     """Start the launcher on the first machine; `launcher(what, names)`, names -> address in place of the right ones."""
     started = []
@@ -226,7 +226,7 @@ def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names, words",
+    ("names", "words"),
     [
         ({"gluonfr_b": "10.97.31.77"}, "gluonfr-b .10.97.31.77. does not let ssh in .ssh: connect to host gluonfr-b port 22: "),
         ({"gluonfr_b": "127.0.1.1"}, "gluonfr-b resolves to 127.0.1.1"),
@@ -236,7 +236,8 @@ def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
 def test_hosts_that_cannot_work_are_refused(launcher, tmp_path, names, words):
     output, _ = launcher("exchange", **names).communicate(timeout=60)
     assert re.search(f"refused: .*{words}", output), output
-    assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()
+    assert not ranks(tmp_path)
+    assert not (tmp_path / "ranks").exists()
 
 
 def test_a_machine_that_lets_nobody_in_is_refused(launcher, keys, tmp_path):
@@ -247,4 +248,5 @@ def test_a_machine_that_lets_nobody_in_is_refused(launcher, keys, tmp_path):
     finally:
         (keys / "authorized").write_text(authorized)
     assert re.fullmatch(r"refused: --hosts: gluonfr-b \(10.97.31.2\) does not let ssh in \(.*denied.*\); .*\n", output)
-    assert not ranks(tmp_path) and not (tmp_path / "ranks").exists()
+    assert not ranks(tmp_path)
+    assert not (tmp_path / "ranks").exists()

@@ -60,7 +60,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("sync, ranks, more", CASES)
+@pytest.mark.parametrize(("sync", "ranks", "more"), CASES)
 def test_ranks_train_as_the_devices_of_one_process_do(small_options, tmp_path, sync, ranks, more):
     needs(sync)
     log, arrays = train(small_options, str(tmp_path / "one"), "--cpus", str(ranks), *more)
@@ -91,6 +91,8 @@ def test_a_run_goes_on_with_other_ranks_and_its_classes_divided_anew(small_optio
         # Six classes: 3 and 3 in the checkpoint, 2, 2 and 2 here.
         stored = np.concatenate([read(folder, f"classes{first}_{what}") for first in (0, 3)])
         here = np.concatenate([arrays[f"classes{first}_{what}"] for first in (0, 2, 4)])
-        assert stored.shape == (6, 16) and (stored == here).all() and np.abs(stored).max() > 0
+        assert stored.shape == (6, 16)
+        assert (stored == here).all()
+        assert np.abs(stored).max() > 0
     for name, array in read(folder, "optimizer").items():
         assert (arrays["optimizer"][name] == array).all()

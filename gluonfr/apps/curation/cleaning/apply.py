@@ -1,5 +1,7 @@
 """A set without what was found in it."""
 
+from __future__ import annotations
+
 import csv
 import json
 import os
@@ -10,7 +12,7 @@ import numpy as np
 from gluonfr.apps.curation.cleaning.clean import RELABEL, REMOVE
 from gluonfr.apps.curation.cleaning.report import CHANGES, CHANGES_HEADER, REPORT
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import need_new_folder, new_folder, shown
+from gluonfr.core.output import display_path, new_folder, require_new_folder
 from gluonfr.data.records.tools import write_set
 from gluonfr.photos.resumable import digest, network_settings
 from gluonfr.weights.network_identity import network_name
@@ -23,16 +25,16 @@ def is_report(folder):
     return os.path.isfile(os.path.join(os.path.expanduser(folder), REPORT))
 
 
-def need_report_of(report, against=None, embedder=None):
+def need_report_of(report, against=None, embedder=None) -> None:
     """GluonFRError where a finished report is of another test set or network than those that are given."""
     values, differ = _values(report), []
     if against is not None and values.get("test_state") != digest(against.state()):
-        differ.append(f"the test set {shown(against.path)}")
+        differ.append(f"the test set {display_path(against.path)}")
     if embedder is not None and values.get("made_by") != json.loads(json.dumps(network_settings(embedder))):
         differ.append(f"the network {network_name(embedder.card)}")
     if differ:
         raise GluonFRError(
-            f"{shown(report)} is finished and was not made with {' and '.join(differ)}; name a new folder with --out, or "
+            f"{display_path(report)} is finished and was not made with {' and '.join(differ)}; name a new folder with --out, or "
             "leave that option out."
         )
 
@@ -47,7 +49,7 @@ def _values(report):
 
 
 def _no_report(report, error):
-    return GluonFRError(f"{shown(report)} is no report of `gluonfr clean`, or a damaged one ({error}).")
+    return GluonFRError(f"{display_path(report)} is no report of `gluonfr clean`, or a damaged one ({error}).")
 
 
 def apply_changes(faces, report, out):
@@ -67,20 +69,20 @@ def apply_changes(faces, report, out):
 
     Returns
     -------
-    (kept, removed, relabelled) : ints
+    (kept, removed, relabeled) : ints
 
     Raises
     ------
     GluonFRError
         The report is of another set or the set has changed since, `changes.csv` cannot be read, or nothing would be left.
     """
-    out, report = need_new_folder(out), os.path.abspath(os.path.expanduser(os.fspath(report)))
+    out, report = require_new_folder(out), os.path.abspath(os.path.expanduser(os.fspath(report)))
     changes = _read(faces, report)
     removed = {key for key, (action, _) in changes.items() if action == REMOVE}
     moved = {key: to for key, (action, to) in changes.items() if action == RELABEL}
     kept = [i for i, key in enumerate(faces.keys) if _text(key) not in removed]
     if not kept:
-        raise GluonFRError(f"{shown(os.path.join(report, CHANGES))} removes every image; take lines out of it.")
+        raise GluonFRError(f"{display_path(os.path.join(report, CHANGES))} removes every image; take lines out of it.")
     labels = np.array([moved.get(_text(faces.keys[i]), faces.labels[i]) for i in kept], dtype=np.int64)
     with new_folder(out) as folder:
         if faces.kind == "records":
@@ -91,7 +93,7 @@ def apply_changes(faces, report, out):
     return len(kept), len(removed), len(moved)
 
 
-def _write_records(faces, kept, labels, folder):
+def _write_records(faces, kept, labels, folder) -> None:
     people = np.unique(labels).tolist()
     new = {label: number for number, label in enumerate(people)}
     # Damaged images are passed over, so that each label must go with its image.
@@ -100,7 +102,7 @@ def _write_records(faces, kept, labels, folder):
     write_set(folder, images, [faces.name(label) for label in people], faces.source.image_size)
 
 
-def _copy_photos(faces, kept, labels, folder):
+def _copy_photos(faces, kept, labels, folder) -> None:
     for i, label in zip(kept, labels.tolist()):
         file = faces.keys[i]
         person, inside = file.split(os.sep, 1)
@@ -122,19 +124,19 @@ def _read(faces, report):
         raise _no_report(report, error) from error
     if state != digest(faces.state()):
         raise GluonFRError(
-            f"{shown(report)} is of another set than {shown(faces.path)}, or of other options, or the set has changed "
+            f"{display_path(report)} is of another set than {display_path(faces.path)}, or of other options, or the set has changed "
             "since; write a new report."
         )
     if not rows or rows[0] != CHANGES_HEADER:
-        raise GluonFRError(f"{shown(path)}: the first line is not {','.join(CHANGES_HEADER)}; leave it as it was.")
+        raise GluonFRError(f"{display_path(path)}: the first line is not {','.join(CHANGES_HEADER)}; leave it as it was.")
     known, labels, changes = {_text(key) for key in faces.keys}, {str(label) for label in faces.labels.tolist()}, {}
     for number, row in enumerate(rows[1:], 2):
         if not row:
             continue
         if len(row) != len(CHANGES_HEADER) or row[0] not in known or row[1] not in (REMOVE, RELABEL):
-            raise GluonFRError(f"{shown(path)}: line {number} names no image of the set or no action; take it out.")
+            raise GluonFRError(f"{display_path(path)}: line {number} names no image of the set or no action; take it out.")
         if row[1] == RELABEL and row[4] not in labels:
-            raise GluonFRError(f"{shown(path)}: line {number} gives a label that the set has not; take it out.")
+            raise GluonFRError(f"{display_path(path)}: line {number} gives a label that the set has not; take it out.")
         changes[row[0]] = (row[1], int(row[4]) if row[1] == RELABEL else None)
     return changes
 

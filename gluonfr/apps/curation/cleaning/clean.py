@@ -1,8 +1,9 @@
 """What is wrong with a training set, as far as its embeddings tell."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from gluonfr.apps.curation.cleaning.identities import Identities
 from gluonfr.apps.curation.cleaning.labels import TwoLabels, WrongLabels, two_labels, wrong_labels
 from gluonfr.apps.curation.cleaning.overlap import Overlap, overlap
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import need_new_folder, shown
+from gluonfr.core.output import display_path, require_new_folder
 from gluonfr.photos.resumable import work_folder, working_in
 
 # Other people among whose images copies of an image are looked for.
@@ -36,7 +37,7 @@ class Change:
 
     image: int
     action: str
-    to: Optional[int]
+    to: int | None
     why: str
 
 
@@ -63,10 +64,10 @@ class Findings:
     wrong: WrongLabels
     doubled: TwoLabels
     copies: Duplicates
-    test: Optional[Embedded]
-    test_people: Optional[Identities]
-    shared: Optional[Overlap]
-    changes: List[Change]
+    test: Embedded | None
+    test_people: Identities | None
+    shared: Overlap | None
+    changes: list[Change]
 
     @property
     def left_out(self):
@@ -82,19 +83,21 @@ class Findings:
     def to_dict(self):
         """Counts and thresholds in plain Python, for JSON."""
         values = {
-            "set": shown(self.embedded.set.path),
+            "set": display_path(self.embedded.set.path),
             "images": len(self.embedded.rows),
             "people": len(self.people),
             "wrong_labels": len(self.wrong.images),
             "two_labels": len(self.doubled.pairs),
             "duplicates": len(self.copies.pairs),
             "removed": sum(each.action == REMOVE for each in self.changes),
-            "relabelled": sum(each.action == RELABEL for each in self.changes),
+            "relabeled": sum(each.action == RELABEL for each in self.changes),
             "left_out": self.left_out,
             "meaning": self.explain(),
         }
         if self.shared:
-            values.update(test_set=shown(self.test.set.path), test_people=len(self.test_people), overlap=len(self.shared.found))
+            values.update(
+                test_set=display_path(self.test.set.path), test_people=len(self.test_people), overlap=len(self.shared.found)
+            )
         return values
 
 
@@ -129,30 +132,34 @@ def clean(embedder, faces, out, against=None, keep=None, progress=None):
     from gluonfr.apps.curation.cleaning.report import write_report
 
     _need_set(faces, against)
-    out = need_new_folder(out)
+    out = require_new_folder(out)
     work = work_folder(out) if keep is None else os.path.abspath(os.path.expanduser(keep))
     with working_in(work, keep is not None):
         embedded = embed_set(embedder, faces, os.path.join(work, "set"), progress and "embed")
         test = against and embed_set(embedder, against, os.path.join(work, "against"), progress and "embed the test set")
-        findings = analyse(embedded, test, progress)
+        findings = analyze(embedded, test, progress)
         write_report(findings, embedder, out)
     return findings
 
 
-def _need_set(faces, against):
+def _need_set(faces, against) -> None:
     if faces.kind == "pairs":
-        raise GluonFRError(f"{shown(faces.path)}: is a verification set, which has no labels to clean; name it with --against.")
+        raise GluonFRError(
+            f"{display_path(faces.path)}: is a verification set, which has no labels to clean; name it with --against."
+        )
     if len(np.unique(faces.labels)) < 2:
-        raise GluonFRError(f"{shown(faces.path)}: holds one person; a label can be told wrong only beside others.")
+        raise GluonFRError(f"{display_path(faces.path)}: holds one person; a label can be told wrong only beside others.")
     if against is not None and os.path.realpath(against.path) == os.path.realpath(faces.path):
-        raise GluonFRError(f"{shown(against.path)}: is the set itself, all of whose people are in it; name a test set.")
+        raise GluonFRError(f"{display_path(against.path)}: is the set itself, all of whose people are in it; name a test set.")
 
 
-def analyse(embedded, test=None, progress=None):
+def analyze(embedded, test=None, progress=None):
     """The `Findings` of embeddings: `embedded` and `test` are `Embedded`."""
     people = Identities(embedded.embeddings, embedded.labels)
     if len(people) < 2:
-        raise GluonFRError(f"{shown(embedded.set.path)}: images of one person only can be used; others are needed beside.")
+        raise GluonFRError(
+            f"{display_path(embedded.set.path)}: images of one person only can be used; others are needed beside."
+        )
     wrong = wrong_labels(people, progress and "labels")
     doubled = two_labels(people)
     _, nearest = people.others(_NEAREST)
@@ -164,9 +171,9 @@ def analyse(embedded, test=None, progress=None):
 
 
 def _changes(people, wrong, doubled, copies, shared):
-    changes: Dict[int, Change] = {}
+    changes: dict[int, Change] = {}
 
-    def remove(image, why):
+    def remove(image, why) -> None:
         changes.setdefault(int(image), Change(int(image), REMOVE, None, why))
 
     for _, person, _ in shared.found if shared else ():

@@ -1,5 +1,7 @@
 """Copies of one photo, by what they show and by their pixels."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +37,7 @@ class Duplicates:
     least_pixels: float
     least_similarity: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{len(self.pairs):,} pairs of images are copies: their pixels correlate by {self.least_pixels:.3f} or more, which "
             f"one in three million pairs of different people would, and their embeddings by {self.least_similarity:.4f} or "

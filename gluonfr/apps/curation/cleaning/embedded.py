@@ -1,15 +1,16 @@
 """A set's images as embeddings and as small pictures of what they show, in blocks that are kept."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass, field
-from typing import Dict
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.photos.resumable import Blocks, digest, network_settings
 
 _BLOCK = 512
@@ -40,7 +41,7 @@ class Embedded:
     labels: np.ndarray
     embeddings: np.ndarray
     prints: np.ndarray
-    left_out: Dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def key(self, i):
         """What names image i of these: its number, or its path."""
@@ -64,7 +65,7 @@ def embed_set(embedder, faces, work, progress=None):
     found = [blocks.read(key, "rows", "left_out") for key in keys]
     rows = np.concatenate([each for each, _ in found])
     if not len(rows):
-        raise GluonFRError(f"{shown(faces.path)}: not one image can be used.")
+        raise GluonFRError(f"{display_path(faces.path)}: not one image can be used.")
     embeddings = blocks.stacked(keys, "embeddings", "embeddings.f32", (len(rows), embedder.embedding_size), np.float32)
     prints = blocks.stacked(keys, "prints", "prints.f16", (len(rows), SIDE * SIDE), np.float16)
     left_out = {str(faces.keys[int(i)]): why for _, told in found for i, why in json.loads(str(told)).items()}

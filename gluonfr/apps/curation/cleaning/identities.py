@@ -1,5 +1,7 @@
 """People as the means of their embeddings."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from gluonfr.core.top_k import top_k
@@ -23,12 +25,12 @@ class Identities:
         Whose each image is, a number of `labels`.
     counts : (people,) int64
     centroids : (people, D) float32
-        The mean of a person's embeddings, normalised.
+        The mean of a person's embeddings, normalized.
     ordered, starts, places
         All images by person; where each person begins there; the place of each image among its person's.
     """
 
-    def __init__(self, embeddings, labels):
+    def __init__(self, embeddings, labels) -> None:
         self.embeddings = embeddings
         self.labels, self.of, self.counts = np.unique(labels, return_inverse=True, return_counts=True)
         self._sums = np.zeros((len(self.labels), embeddings.shape[1]))
@@ -40,7 +42,7 @@ class Identities:
         self.places = np.empty(len(self.of), np.int64)
         self.places[self.ordered] = np.arange(len(self.of)) - self.starts[self.of[self.ordered]]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
     def images(self, person):

@@ -1,5 +1,7 @@
 """Wrong labels, and the same person under two."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +56,7 @@ class WrongLabels:
     cut: Cut
     judged: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         said = f"{len(self.images):,} of {self.judged:,} images are less like their own label than like another"
         if not len(self.images):
             return f"{self.judged:,} images were compared with their labels: {self.cut}"
@@ -73,7 +75,7 @@ def wrong_labels(people, progress=None):
     similarity, nearest = people.others(2, progress)
     other, margin = similarity[:, 0], own - similarity[:, 0]
     judged = np.flatnonzero(np.isfinite(margin))
-    found = cut(margin[judged], _mislabelled(people, judged, own, similarity, nearest))
+    found = cut(margin[judged], _mislabeled(people, judged, own, similarity, nearest))
     wrong = judged[margin[judged] <= found.score]
     right = np.setdiff1d(judged, wrong)
     like = float(np.quantile(own[right], _LIKE)) if len(right) else np.inf
@@ -84,7 +86,7 @@ def wrong_labels(people, progress=None):
     )
 
 
-def _mislabelled(people, judged, own, similarity, nearest):
+def _mislabeled(people, judged, own, similarity, nearest):
     random, count = generator(_SEED, _WRONG), len(people)
     drawn = (people.of[judged] + random.integers(1, count, len(judged))) % count
     to_drawn = np.einsum("ij,ij->i", people.embeddings[judged], people.centroids[drawn], dtype=np.float64)
@@ -111,7 +113,7 @@ class TwoLabels:
     becomes: dict
     cut: Cut
 
-    def __str__(self):
+    def __str__(self) -> str:
         if not self.pairs:
             return "no two labels are as like each other as two parts of one label's images are"
         return (

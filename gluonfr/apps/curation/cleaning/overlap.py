@@ -1,5 +1,7 @@
 """People who are in a training set and in a test set."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +31,7 @@ class Overlap:
     people: int
     cut: Cut
 
-    def __str__(self):
+    def __str__(self) -> str:
         if not self.found:
             return f"none of {self.people:,} people of the test set is as like somebody of this set as its own people are"
         return (

@@ -1,5 +1,7 @@
 """The report on a set: tables, contact sheets, and the changes that are proposed."""
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -18,7 +20,7 @@ _SHOWN = 60
 _FEW = 3
 
 
-def write_report(findings, embedder, out):
+def write_report(findings, embedder, out) -> None:
     """Write a report: a folder that appears whole or not at all.
 
     `changes.csv` says what is to become of which image, `wrong_labels.csv`, `two_labels.csv`, `duplicates.csv`, `overlap.csv`
@@ -172,7 +174,7 @@ def _few(embedded, people, person, caption):
     return faces + [(embedded, None, "")] * (_FEW - len(faces))
 
 
-def _write_sheet(path, findings, embedder, faces, count, together):
+def _write_sheet(path, findings, embedder, faces, count, together) -> None:
     """A contact sheet of all findings of a kind, or of some from the surest to the least sure."""
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int))
     crops, captions, seen = [], [], {}

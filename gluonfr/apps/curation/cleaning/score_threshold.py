@@ -1,5 +1,7 @@
 """Where to cut: thresholds from a set's own scores."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +40,7 @@ class Cut:
     right: float
     missed: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         if not self.found:
             return "none scores as mistakes would"
         if self.found < _FEW:

@@ -1,18 +1,20 @@
 """What can be cleaned, or be a test set: records, a folder a person, pairs."""
 
+from __future__ import annotations
+
 import os
 
 import numpy as np
 
 from gluonfr.core import DEFAULT_ROOT, GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.data import FRValDataset, images
 from gluonfr.data.catalog import find, is_training
 from gluonfr.data.records.tools import Source
 from gluonfr.metrics import linked_people
 from gluonfr.photos.faces import MIN_FACE, main_face, why
 from gluonfr.photos.packing.scan import scan
-from gluonfr.photos.reading import Refused, read_file
+from gluonfr.photos.reading import PhotoError, read_file
 from gluonfr.photos.resumable import file_state
 
 
@@ -41,7 +43,9 @@ def open_set(source, root=DEFAULT_ROOT, skip=False, aligned=None, min_face=MIN_F
     if os.path.isdir(path):
         return FolderSet(path, aligned, min_face)
     if not os.path.isdir(os.path.expanduser(root)):
-        raise GluonFRError(f"{shown(source)} is missing: give a .rec, a .bin, a folder with train.rec or a folder of people.")
+        raise GluonFRError(
+            f"{display_path(source)} is missing: give a .rec, a .bin, a folder with train.rec or a folder of people."
+        )
     if is_training(source, root):
         return RecordSet(os.path.dirname(find(source, root, "training")), skip)
     return PairSet(find(source, root, "verification"))
@@ -60,7 +64,7 @@ class RecordSet:
 
     kind = "records"
 
-    def __init__(self, path, skip=False):
+    def __init__(self, path, skip=False) -> None:
         self.source, self.skip = Source(path, skip), skip
         self.path = self.source.records.path
         self.keys = self.source.numbers()
@@ -85,7 +89,7 @@ class FolderSet:
 
     kind, skip = "photos", True
 
-    def __init__(self, path, aligned=None, min_face=MIN_FACE):
+    def __init__(self, path, aligned=None, min_face=MIN_FACE) -> None:
         self.path, self._options = path, (aligned, min_face)
         listing = scan(path)
         self.people = list(listing.people)
@@ -100,15 +104,15 @@ class FolderSet:
             "photos",
             self.path,
             list(self._options),
-            [[shown(key), file_state(os.path.join(self.path, key))] for key in self.keys],
+            [[display_path(key), file_state(os.path.join(self.path, key))] for key in self.keys],
         ]
 
     def crop(self, i, embedder):
         where = os.path.join(self.path, self.keys[i])
         try:
             return main_face(embedder, read_file(where), *self._options)[0]
-        except Refused as refused:
-            raise GluonFRError(f"{shown(where)} cannot be used: {why(refused)}.") from refused
+        except PhotoError as refused:
+            raise GluonFRError(f"{display_path(where)} cannot be used: {why(refused)}.") from refused
 
 
 class PairSet:
@@ -116,7 +120,7 @@ class PairSet:
 
     kind, skip = "pairs", False
 
-    def __init__(self, path):
+    def __init__(self, path) -> None:
         folder, name = os.path.split(path)
         self._dataset = FRValDataset(name[: -len(".bin")], root=folder)
         self.path = path
@@ -125,7 +129,7 @@ class PairSet:
         people = linked_people(np.array(place), self._dataset.issame)
         self.labels = np.arange(len(first)) if people is None else people.reshape(-1)[self.keys]
 
-    def name(self, label):
+    def name(self, label) -> str:
         # A `.bin` names nobody: an image of the person does.
         return f"image {int(self.keys[np.flatnonzero(self.labels == label)[0]])}"
 

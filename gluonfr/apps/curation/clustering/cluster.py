@@ -1,5 +1,7 @@
 """Who is the same person on photos of people whom nobody named."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from gluonfr.apps.curation.clustering.linkage import AverageLinkage
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import shown
+from gluonfr.core.output import display_path
 from gluonfr.metrics.false_accept import FalseAcceptCurve, per_pair
 
 # The chance that a group has a stranger among the other groups: from there on joining does more harm than good.
@@ -41,7 +43,7 @@ class Clusters:
     given: bool
     compared: int
 
-    def explain(self):
+    def explain(self) -> str:
         """The threshold in words."""
         said = f"faces are one person while the mean similarity of two groups is above {self.threshold:.4f}"
         if self.given:
@@ -100,7 +102,7 @@ def cluster_faces(embeddings, card=None, threshold=None, photo=None, space=None,
     return Clusters(*_people(embeddings, linkage.groups(), photo), threshold, False, before)
 
 
-def need_threshold(card, threshold):
+def need_threshold(card, threshold) -> None:
     """GluonFRError unless there is a threshold to group by."""
     if threshold is not None and not -1 <= threshold <= 1:
         raise GluonFRError(f"the threshold must be a cosine from -1 to 1, got {threshold}.")
@@ -165,5 +167,5 @@ def people_of_folders(files):
     """The person of each photo where photos lie in a folder a person: names of the folders. GluonFRError where one does not."""
     loose = next((file for file in files if os.sep not in file), None)
     if loose is not None:
-        raise GluonFRError(f"{shown(loose)} lies in no person's folder; --evaluate needs photos in a folder a person.")
+        raise GluonFRError(f"{display_path(loose)} lies in no person's folder; --evaluate needs photos in a folder a person.")
     return [file.split(os.sep)[0] for file in files]

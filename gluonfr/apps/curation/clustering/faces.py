@@ -1,9 +1,10 @@
 """All faces of a folder of photos, with their embeddings: found once, kept on the disk."""
 
+from __future__ import annotations
+
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Dict, List
 
 import numpy as np
 from tqdm import tqdm
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from gluonfr.data import images
 from gluonfr.detection.selection import choose_face
 from gluonfr.photos.faces import all_faces, why
-from gluonfr.photos.reading import Photo, Refused, read_file
+from gluonfr.photos.reading import Photo, PhotoError, read_file
 from gluonfr.photos.resumable import Blocks, digest, file_state, network_settings
 
 # Photos whose faces are found and embedded before anything is kept.
@@ -38,14 +39,14 @@ class Faces:
         Photo -> why it shows nobody.
     """
 
-    files: List[str]
+    files: list[str]
     photo: np.ndarray
     boxes: np.ndarray
     main: np.ndarray
     embeddings: np.ndarray
-    left_out: Dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     _blocks: object = None
-    _keys: List[str] = field(default_factory=list)
+    _keys: list[str] = field(default_factory=list)
     _starts: np.ndarray = None
 
     def crops(self, numbers):
@@ -101,7 +102,7 @@ def _look_at(embedder, folder, files, aligned, min_face):
         try:
             pixels = Photo(read_file(os.path.join(folder, file))).pixels()
             faces = all_faces(embedder, pixels, aligned, min_face)
-        except Refused as refused:
+        except PhotoError as refused:
             left_out[number] = why(refused)
             continue
         if not faces:

@@ -1,10 +1,11 @@
 """Photos in a folder a person."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from gluonfr.apps.curation.clustering.cluster import Clusters, cluster_faces, known_people, need_threshold, people_of_folders
 from gluonfr.apps.curation.clustering.faces import find_faces
 from gluonfr.core import GluonFRError
-from gluonfr.core.output import need_new_folder, new_folder, shown
+from gluonfr.core.output import display_path, new_folder, require_new_folder
 from gluonfr.core.tables import write_table
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.metrics import ClusteringResult, bcubed
@@ -49,13 +50,13 @@ class Clustered:
 
     faces: int
     photos: int
-    people: Dict[str, int]
+    people: dict[str, int]
     once: int
-    named: List[str]
+    named: list[str]
     clusters: Clusters
     threshold: object = None
-    left_out: Dict[str, str] = field(default_factory=dict)
-    evaluation: Optional[ClusteringResult] = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    evaluation: ClusteringResult | None = None
 
     def to_dict(self):
         """Plain Python, for JSON."""
@@ -114,19 +115,19 @@ def cluster_photos(
     GluonFRError
         No photos or no face, a folder that cannot be used, unfinished work with other options, no threshold.
     """
-    photos, out = os.path.abspath(os.path.expanduser(os.fspath(photos))), need_new_folder(out)
+    photos, out = os.path.abspath(os.path.expanduser(os.fspath(photos))), require_new_folder(out)
     if not os.path.isdir(photos):
-        raise GluonFRError(f"{shown(photos)}: is no folder; give a folder of photos.")
+        raise GluonFRError(f"{display_path(photos)}: is no folder; give a folder of photos.")
     inside = os.path.join(os.path.realpath(photos), "")
     if os.path.join(os.path.realpath(out), "").startswith(inside):
-        raise GluonFRError(f"{shown(out)}: lies in the folder of photos, among which it would count; name one outside.")
+        raise GluonFRError(f"{display_path(out)}: lies in the folder of photos, among which it would count; name one outside.")
     files = [os.path.relpath(path, photos) for path in find_images([photos])]
     truth = people_of_folders(files) if evaluate else None
     need_threshold(embedder.card, threshold)
     with working_in(work_folder(out)) as work:
         faces = find_faces(embedder, photos, files, work, aligned, min_face, progress)
         if not len(faces.photo):
-            raise GluonFRError(f"{shown(photos)}: there is no face on any of {len(files):,} photos.")
+            raise GluonFRError(f"{display_path(photos)}: there is no face on any of {len(files):,} photos.")
         space = np.memmap(os.path.join(work, "means.f32"), np.float32, "w+", shape=faces.embeddings.shape)
         clusters = cluster_faces(faces.embeddings, embedder.card, threshold, faces.photo, space, progress and "group")
         names, told = known_people(gallery, faces.embeddings, clusters.people, fpir) if gallery is not None else ({}, None)
@@ -151,7 +152,7 @@ def _united(people, names):
     return people, {new: names[old] for new, old in enumerate(kept.tolist()) if old in names}
 
 
-def _write(writer, faces, names, done, progress):
+def _write(writer, faces, names, done, progress) -> None:
     people = done.clusters.people
     order = np.argsort(people, kind="stable")
     starts = np.searchsorted(people[order], np.arange(people.max() + 2))
@@ -193,7 +194,7 @@ def _rows(faces, names, folders, clusters):
         )
 
 
-def unnamed(group):
+def unnamed(group) -> str:
     """What a group is called that nobody named."""
     return f"person {group + 1:04d}"
 
@@ -201,7 +202,7 @@ def unnamed(group):
 class _Writer:
     """Photos and contact sheets into the new folder, under names that are free there."""
 
-    def __init__(self, photos, out, link):
+    def __init__(self, photos, out, link) -> None:
         self._photos, self.out, self._link = photos, out, link
         self._taken = {}
 
@@ -214,7 +215,7 @@ class _Writer:
         taken.add(wanted.casefold())
         return wanted
 
-    def put(self, file, folder):
+    def put(self, file, folder) -> None:
         source = os.path.join(self._photos, file)
         os.makedirs(os.path.join(self.out, folder), exist_ok=True)
         target = os.path.join(self.out, folder, self._free(folder, os.path.basename(file)))
@@ -228,10 +229,10 @@ class _Writer:
             os.link(source, target)
         except OSError as error:
             raise GluonFRError(
-                f"{shown(source)} cannot be linked ({error.strerror}); leave --link out, then photos are copied."
+                f"{display_path(source)} cannot be linked ({error.strerror}); leave --link out, then photos are copied."
             ) from error
 
-    def sheet(self, name, faces, numbers, similarity):
+    def sheet(self, name, faces, numbers, similarity) -> None:
         """The faces of a person, the most typical first."""
         order = np.argsort(-np.nan_to_num(similarity[numbers]), kind="stable")
         # Of many the least typical ones too, which tell whether somebody is in the wrong place.

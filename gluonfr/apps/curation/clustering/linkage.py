@@ -1,5 +1,7 @@
 """Groups of embeddings: average linkage, exactly, without a matrix of all pairs."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -33,14 +35,14 @@ class AverageLinkage:
         How many rows each group has.
     """
 
-    def __init__(self, rows, memory=MEMORY):
+    def __init__(self, rows, memory=MEMORY) -> None:
         self._means, self._memory = rows, memory
         self._first, self.sizes = np.arange(len(rows)), np.ones(len(rows), np.int64)
         # The place of the most similar group, -1 where it is not known, and the similarity, or one that it cannot exceed.
         self._nearest, self._best = np.full(len(rows), -1), np.full(len(rows), np.inf)
         self._joined = []
 
-    def join(self, threshold, progress=None):
+    def join(self, threshold, progress=None) -> None:
         """Join all there is to join above a mean cosine; may be called again with a lower one.
 
         `progress` is the text of a progress bar.
@@ -63,7 +65,7 @@ class AverageLinkage:
         # SciPy numbers components by their first rows.
         return connected_components(graph, directed=False)[1].astype(np.int64)
 
-    def _look(self, threshold):
+    def _look(self, threshold) -> None:
         """Find the nearest group of those that do not know it and may have one above the threshold."""
         places = np.flatnonzero((self._nearest < 0) & (self._best > threshold))
         means = self._means[: len(self._first)]
@@ -76,7 +78,7 @@ class AverageLinkage:
             every = np.arange(len(part))
             self._nearest[part], self._best[part] = found[every, other], scores[every, other]
 
-    def _unite(self, low, high):
+    def _unite(self, low, high) -> None:
         self._joined.append(np.stack([self._first[low], self._first[high]]))
         sizes = self.sizes[low] + self.sizes[high]
         share = (self.sizes[low] / sizes).astype(np.float32)[:, None]
@@ -91,7 +93,7 @@ class AverageLinkage:
         changed[low] = False
         self._keep(np.flatnonzero(~changed))
 
-    def _keep(self, places):
+    def _keep(self, places) -> None:
         """Move the groups at these places, which rise, to the front."""
         new = np.full(len(self._first), -1)
         new[places] = np.arange(len(places))

@@ -1,4 +1,4 @@
-// Who is on a photo, and the form that enrols a face of it.
+// Who is on a photo, and the form that enrolls a face of it.
 
 import { ask } from "./api.js";
 import { count, $, make, named, place, say } from "./dom.js";
@@ -92,19 +92,19 @@ function boxOf(face, index) {
   const box = make("button", { type: "button", className: "box" }, make("span"));
   box.classList.toggle("right", face.box[0] > found.width * 0.6);
   box.classList.toggle("low", face.box[3] > found.height * 0.88);
-  box.addEventListener("click", () => $(`#enrol-${index}`).focus());
+  box.addEventListener("click", () => $(`#enroll-${index}`).focus());
   return place(box, face.box, found);
 }
 
 function cardOf(face, index, shown) {
-  const input = make("input", { type: "text", id: `enrol-${index}`, maxLength: 200, autocomplete: "off", required: true });
+  const input = make("input", { type: "text", id: `enroll-${index}`, maxLength: 200, autocomplete: "off", required: true });
   input.setAttribute("list", "names");
   input.dataset.untouched = "yes";
   input.addEventListener("input", () => delete input.dataset.untouched);
-  const form = make("form", {}, make("label", { htmlFor: input.id }), make("div", { className: "row" }, input, make("button", {}, "Enrol")));
+  const form = make("form", {}, make("label", { htmlFor: input.id }), make("div", { className: "row" }, input, make("button", {}, "Enroll")));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    enrol(face, index, input.value, form);
+    enroll(face, index, input.value, form);
   });
   const words = make("div", {}, make("h3"), make("p", { className: "quiet small" }));
   return make("li", { className: "card", tabIndex: -1 }, thumbnail(face, shown), words, form);
@@ -122,7 +122,7 @@ function label(box, item, face, name, index) {
   item.querySelector("p").replaceChildren(...(listed.length ? ["Most like ", ...listed] : ["Nobody is enrolled yet"]));
   const input = item.querySelector("input");
   if (input.dataset.untouched) input.value = name ?? "";
-  item.querySelector("label").textContent = name === null ? `Who is face ${index + 1}?` : `Enrol face ${index + 1} as well, as`;
+  item.querySelector("label").textContent = name === null ? `Who is face ${index + 1}?` : `Enroll face ${index + 1} as well, as`;
 }
 
 function thumbnail(face, shown) {
@@ -137,7 +137,7 @@ function thumbnail(face, shown) {
   return canvas;
 }
 
-async function enrol(face, index, name, form) {
+async function enroll(face, index, name, form) {
   const button = form.querySelector("button");
   const file = photo;
   button.disabled = true;

@@ -56,7 +56,7 @@ function show(threshold) {
 
 const nobody = ({ people }) =>
   people
-    ? "Nobody is named: there are too few people to tell a threshold. Move the slider to set one, or enrol more people."
+    ? "Nobody is named: there are too few people to tell a threshold. Move the slider to set one, or enroll more people."
     : "Nobody is named, because nobody is enrolled yet.";
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

@@ -1,12 +1,14 @@
 """Embeddings of faces whose people are known, from whatever holds them."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Optional
+from typing import Callable
 
 import numpy as np
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError, read_npz, whole_file
+from gluonfr.core import DEFAULT_ROOT, GluonFRError, atomic_file, read_npz
 from gluonfr.data import FRTrainRecordDataset
 from gluonfr.data.catalog import is_training
 from gluonfr.data.identities import person_names, read_identities
@@ -14,7 +16,7 @@ from gluonfr.photos.find import find_images
 
 
 @dataclass
-class LabelledEmbeddings:
+class LabeledEmbeddings:
     """Embeddings and whose they are.
 
     Attributes
@@ -32,12 +34,12 @@ class LabelledEmbeddings:
 
     embeddings: np.ndarray
     labels: np.ndarray
-    left_out: Dict[str, str] = field(default_factory=dict)
-    images: Optional[Callable] = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    images: Callable | None = None
     named: bool = True
 
 
-def labelled_embeddings(source, embedder=None, root=DEFAULT_ROOT, aligned=None, progress=None):
+def labeled_embeddings(source, embedder=None, root=DEFAULT_ROOT, aligned=None, progress=None):
     """Embed faces whose people are known.
 
     Parameters
@@ -55,7 +57,7 @@ def labelled_embeddings(source, embedder=None, root=DEFAULT_ROOT, aligned=None, 
 
     Returns
     -------
-    LabelledEmbeddings
+    LabeledEmbeddings
 
     Raises
     ------
@@ -78,9 +80,9 @@ def labelled_embeddings(source, embedder=None, root=DEFAULT_ROOT, aligned=None, 
     return _records(FRTrainRecordDataset(source, root=root), embedder, progress)
 
 
-def write_labelled(path, found):
+def write_labeled(path, found) -> None:
     """Write `.npz` with `embeddings` and `labels`: whole or not at all, without pickles."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         np.savez(file, embeddings=found.embeddings, labels=np.asarray(found.labels).astype(np.str_))
 
 
@@ -94,7 +96,7 @@ def _stored(path):
         raise GluonFRError(
             f"{path}: embeddings {embeddings.shape} and labels {labels.shape} do not fit; give one label for each."
         )
-    return LabelledEmbeddings(embeddings, labels)
+    return LabeledEmbeddings(embeddings, labels)
 
 
 def _folders(path, files):
@@ -112,16 +114,16 @@ def _records(dataset, embedder, progress):
     names = read_identities(os.path.dirname(dataset.records.path)) or {}
     embeddings = embedder(_Crops(dataset), aligned=True, progress=progress)
     labels = np.array([names.get(label, str(label)) for label in dataset.labels.tolist()], dtype=str)
-    return LabelledEmbeddings(embeddings, labels, images=lambda i: dataset.read(i)[0], named=bool(names))
+    return LabeledEmbeddings(embeddings, labels, images=lambda i: dataset.read(i)[0], named=bool(names))
 
 
 class _Crops:
     """A training set's images, decoded when they are asked for."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset) -> None:
         self._dataset = dataset
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, i):
@@ -139,4 +141,4 @@ def _photos(folder, embedder, aligned, progress):
         raise GluonFRError(f"{folder}: not one photo can be used, the first because {left_out[files[0]]}")
     person_of = dict(zip(files, people))
     labels = np.array([person_of[file] for file in kept], dtype=str)
-    return LabelledEmbeddings(embeddings, labels, left_out, lambda i: embedder.crop(kept[i], aligned, kept[i]))
+    return LabeledEmbeddings(embeddings, labels, left_out, lambda i: embedder.crop(kept[i], aligned, kept[i]))

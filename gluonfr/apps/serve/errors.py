@@ -1,5 +1,7 @@
 """What can go wrong as an HTTP status and one sentence."""
 
+from __future__ import annotations
+
 import sqlite3
 import sys
 
@@ -8,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from gluonfr.core import GluonFRError
-from gluonfr.photos.reading import Refused
+from gluonfr.photos.reading import PhotoError
 
 # By the reason why a photo is refused.
 _REFUSED = {
@@ -22,10 +24,10 @@ _REFUSED = {
 _OTHERWISE = (422, "The photo cannot be used{detail}; send another one.")
 
 
-class Problem(Exception):
+class RequestError(Exception):
     """A request that is not done: HTTP status, one sentence, and headers of the answer."""
 
-    def __init__(self, status, sentence, headers=None):
+    def __init__(self, status, sentence, headers=None) -> None:
         super().__init__(status, sentence)
         self.status, self.sentence, self.headers = status, sentence, headers
 
@@ -34,23 +36,25 @@ class Problem(Exception):
 
 
 def problem_of(error):
-    """The `Problem` that an exception is."""
-    if isinstance(error, Problem):
+    """The `RequestError` that an exception is."""
+    if isinstance(error, RequestError):
         return error
-    if isinstance(error, Refused):
+    if isinstance(error, PhotoError):
         status, sentence = _REFUSED.get(error.reason, _OTHERWISE)
-        return Problem(status, sentence.format(detail=f" ({error.detail})" if error.detail else ""))
+        return RequestError(status, sentence.format(detail=f" ({error.detail})" if error.detail else ""))
     if isinstance(error, GluonFRError):
         # Locked, full, read-only, a server away: nothing that the caller did.
         outside = isinstance(error.__cause__, (OSError, sqlite3.Error, *_of_milvus()))
-        return Problem(503 if outside else 400, str(error))
+        return RequestError(503 if outside else 400, str(error))
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        return Problem(400, f"{first['loc'][-1]}: {first['msg'][:1].lower()}{first['msg'][1:]}.")
+        return RequestError(400, f"{first['loc'][-1]}: {first['msg'][:1].lower()}{first['msg'][1:]}.")
     if isinstance(error, HTTPException):
         words = {404: "There is nothing at this address", 405: "This address does not take that method"}
-        return Problem(error.status_code, words.get(error.status_code, str(error.detail)) + "; /openapi.json lists what is.")
-    return Problem(500, "Something failed in the server; its log says what. Nothing was half-done.")
+        return RequestError(
+            error.status_code, words.get(error.status_code, str(error.detail)) + "; /openapi.json lists what is."
+        )
+    return RequestError(500, "Something failed in the server; its log says what. Nothing was half-done.")
 
 
 def _of_milvus():
@@ -59,11 +63,11 @@ def _of_milvus():
     return (pymilvus.MilvusException,) if pymilvus else ()
 
 
-def answer_problems(app):
+def answer_problems(app) -> None:
     """Let a FastAPI application answer every exception as JSON: {"error": sentence}."""
 
     async def answer(_, error):
         return problem_of(error).response()
 
-    for kind in (Problem, Refused, GluonFRError, RequestValidationError, HTTPException, Exception):
+    for kind in (RequestError, PhotoError, GluonFRError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
