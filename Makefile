@@ -1,33 +1,56 @@
-# Every target makes its own virtual environment, so that it works on a fresh machine.
+# Every target makes its own virtual environment, one per Python version, so that it works on a fresh machine.
 PYTHON ?= python3
-VENV ?= .venv
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV ?= .venv-$(VERSION)
 BIN := $(VENV)/bin
 # More extras for the tests.
 EXTRAS ?=
 comma := ,
 
-.PHONY: test test-full test-faults test-pythons lint demo horovod clean
+.PHONY: test test-system test-full test-faults test-cpus test-pythons coverage lint demo horovod clean
 
-$(VENV)/ready: setup.py
+$(VENV)/ready: setup.py tools/make_venv.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
+	touch $@
+
+$(VENV)/system-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cpu,test,test-system]"
 	touch $@
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
 
-# A process a core, each with one thread of MXNet; a file's tests stay in one process.
+# One process per core, each with one MXNet thread; the tests of a file stay in one process.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
-test test-full: export MXNET_OMP_MAX_THREADS = 1
+PYTEST := $(BIN)/python -m pytest -q $(PARALLEL)
+test test-system test-full coverage: export MXNET_OMP_MAX_THREADS = 1
 
+# Every loss, network, reader and command at small size; minutes on two cores.
 test: lint
-	$(BIN)/python -m pytest -q -m "not full" $(PARALLEL) $(ARGS)
+	$(PYTEST) -m "not system and not full" $(ARGS)
 
-test-full: lint
-	$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
+# Servers, a browser, several processes and machines, kills, notebooks, figures on real faces.
+test-system: $(VENV)/system-ready
+	$(PYTEST) -m "system and not full" $(ARGS)
 
-# Kills a hundred training runs at random moments and holds what comes of them to the unbroken ones, bit by bit.
-test-faults: $(VENV)/ready
+test-full: $(VENV)/system-ready lint
+	$(PYTEST) $(ARGS)
+
+# Line coverage of both tiers, and of the first alone.
+coverage: $(VENV)/system-ready
+	$(PYTEST) -m "not system and not full" --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --format=total
+	$(PYTEST) -m "system and not full" --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+
+# The first tier on the instruction sets of other CPUs, with one and two threads, and beside a busy process.
+test-cpus: $(VENV)/ready
+	$(BIN)/python tools/test_on_cpus.py $(ARGS)
+
+# Kills a hundred training runs at random moments and compares their results with the unbroken runs, bit by bit.
+test-faults: $(VENV)/system-ready
 	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s tests/engine/test_killed_runs.py $(ARGS)
 
 # Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
@@ -42,4 +65,4 @@ horovod: $(VENV)/ready
 	$(BIN)/python tools/build_horovod.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*

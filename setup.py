@@ -28,9 +28,11 @@ GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
-# With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than anybody waits.
-NEWER = [f'{each}; python_version >= "3.10"' for each in ("selenium", *NOTEBOOK)]
-TEST = ["pytest>=7", "pytest-xdist", "ruff==0.17.6", "psutil", *NEWER, *ONNX, *ALIGN, *SERVE, *FREE, *MILVUS, *MILVUS_SERVER]
+# With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than is useful.
+NEWER = [f'{name}; python_version >= "3.10"' for name in ("selenium", *NOTEBOOK)]
+TEST = ["pytest>=7", "pytest-xdist", "pytest-cov", "ruff==0.17.6", "mypy", "codespell", "psutil", *ONNX, *ALIGN, *SERVE]
+# What needs servers, a browser, notebooks or large downloads.
+TEST_SYSTEM = [*FREE, *MILVUS, *MILVUS_SERVER, *NEWER]
 
 setup(
     name="gluonfr",
@@ -40,7 +42,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
-    package_data={"gluonfr.evaluation.report": ["html/*"], "gluonfr.apps.serve": ["page/*"]},
+    package_data={"gluonfr": ["py.typed"], "gluonfr.evaluation.report": ["html/*"], "gluonfr.apps.serve": ["page/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY
     + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3"],
@@ -54,6 +56,7 @@ setup(
         "milvus": MILVUS,
         "serve": SERVE,
         "test": TEST,
+        "test-system": TEST_SYSTEM,
         "docs": ["nbconvert", *NOTEBOOK],
     },
     entry_points={"console_scripts": ["gluonfr = gluonfr.cli:main"]},

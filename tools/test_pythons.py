@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from make_venv import make, usable  # noqa: E402
+from make_venv import is_supported, make_environment, version_of  # noqa: E402
 
 TESTS = ("tests/core", "tests/nn", "tests/loss", "tests/metrics", "tests/engine/test_step.py")
 
@@ -43,7 +43,7 @@ def refused(path):
 def tried(path):
     """Whether the package installs and its tests pass."""
     with tempfile.TemporaryDirectory() as folder:
-        make(folder, "cpu,test", path)
+        make_environment(folder, "cpu,test", path)
         command = [os.path.join(folder, "bin", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
         return subprocess.run(command, cwd=ROOT).returncode == 0
 
@@ -53,11 +53,11 @@ def main():
     for version, path in pythons().items():
         name = "%d.%d" % version
         try:
-            good = tried(path) if usable(version) else refused(path)
+            good = tried(path) if is_supported(version) else refused(path)
         except subprocess.CalledProcessError as error:
             print(error)
             good = False
-        print(f"Python {name}: {('works' if usable(version) else 'refused with a reason') if good else 'FAILED'}", flush=True)
+        print(f"Python {name}: {('works' if is_supported(version) else 'refused with a reason') if good else 'FAILED'}", flush=True)
         if not good:
             failed.append(name)
     if not pythons():
