@@ -5,8 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from blobs import SIZE, picture
 
 import gluonfr  # noqa: F401  # makes MXNet importable for all tests
+from gluonfr.data import RecordWriter, write_pairs
+from gluonfr.data.images import encode
 
 
 def pytest_configure(config):
@@ -40,3 +43,42 @@ def literal():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory):
+    """A root that holds the training set `blobs` (6 identities, 42 images) with `val_data` inside, and the pairs `more`."""
+    root = tmp_path_factory.mktemp("root")
+    with RecordWriter(str(root / "blobs"), image_size=(SIZE, SIZE)) as writer:
+        for identity in range(6):
+            for number in range(7):
+                writer.add(picture(identity, number), identity)
+    for path, first in ((root / "blobs" / "val_data.bin", 0), (root / "more.bin", 2)):
+        images, same = [], []
+        for i in range(40):
+            one = first + i % 4
+            other = one if i % 2 else first + (i + 1) % 4
+            images += [encode(picture(one, 50 + i)), encode(picture(other, 100 + i))]
+            same.append(bool(i % 2))
+        write_pairs(str(path), images, same)
+    return str(root)
+
+
+@pytest.fixture
+def small_options(small_root, tmp_path):
+    """Keyword arguments of TrainOptions for a run of some seconds."""
+    return {
+        "dataset": "blobs",
+        "root": small_root,
+        "val": ["val_data"],
+        "out": str(tmp_path / "run"),
+        "network": "lresnet10e_ir",
+        "network_args": {"units": [1, 1], "channels": [8, 8, 16], "embedding_size": 16, "dropout": 0.2, "stem_stride": 2},
+        "loss": "cos",
+        "loss_args": {"s": 12, "m": 0.1},
+        "batch_size": 14,
+        "lr": 0.1,
+        "log_every": 2,
+        "progress": False,
+        "threads": 1,
+    }

@@ -43,6 +43,7 @@ def test_train_arcloss(root, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.system
 def test_train_ringloss(root, tmp_path):
     saved = tmp_path / "ring.params"
     common = ["--root", root, "--dataset", "people", "--val", "people/val_data", "--cpus", 2, "--workers", 1, "--save", saved]
@@ -54,6 +55,7 @@ def test_train_ringloss(root, tmp_path):
     assert float(re.search(r"step 2/2 loss [0-9.]+ radius ([0-9.]+)", done.stdout).group(1)) > 0.01
 
 
+@pytest.mark.system
 def test_train_triplet(root, tmp_path):
     saved = tmp_path / "triplet.params"
     common = ["--root", root, "--dataset", "people", "--cpus", 2, "--workers", 1, "--save", saved]
@@ -67,6 +69,7 @@ def test_train_triplet(root, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.system
 def test_train_multibatch(root, tmp_path):
     saved = tmp_path / "multibatch.params"
     common = ["--root", root, "--dataset", "people", "--val", "people/val_data", "--cpus", 3, "--workers", 1, "--save", saved]
@@ -80,6 +83,7 @@ def test_train_multibatch(root, tmp_path):
     assert 0 < theta < 2
 
 
+@pytest.mark.system
 def test_mnist_embeddings(tmp_path):
     # A loss on cosines, one with centers, one on pairs, one on P x K batches.
     names = ["ArcLoss", "CenterLoss", "ContrastiveLoss", "SemiHardTriplet"]

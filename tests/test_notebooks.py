@@ -13,6 +13,8 @@ import pytest
 
 from gluonfr.data import synthetic
 
+pytestmark = pytest.mark.system
+
 nbformat = pytest.importorskip("nbformat", reason="nbformat, which reads notebooks, is not installed")
 NotebookClient = pytest.importorskip("nbclient", reason="nbclient, which runs notebooks, is not installed").NotebookClient
 

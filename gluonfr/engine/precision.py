@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import mxnet as mx
+from mxnet import nd
 from mxnet.contrib import amp
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import GluonFRError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +34,25 @@ def use(dtype, contexts) -> None:
         return
     if _cast_to is not None:
         raise GluonFRError(f"this process casts to {_cast_to} already, MXNet cannot take that back; train in a new process.")
+    if dtype == "bfloat16":
+        _require_bfloat16(contexts)
     lists = amp.lists.symbol_bf16.FP32_FUNCS if dtype == "bfloat16" else amp.lists.symbol_fp16.FP32_FUNCS
     amp.init(dtype, target_precision_ops=["Convolution"], fp32_ops=[*lists, "FullyConnected"])
     _cast_to = dtype
+
+
+def _require_bfloat16(contexts: list[mx.Context]) -> None:
+    """Raise UsageError unless MXNet computes a convolution in bfloat16 on each context."""
+    for context in contexts:
+        try:
+            image = nd.amp_cast(nd.ones((1, 1, 3, 3), ctx=context), dtype="bfloat16")
+            output = nd.Convolution(image, image, kernel=(3, 3), num_filter=1, no_bias=True)
+            nd.amp_cast(output, dtype="float32").wait_to_read()
+        except mx.MXNetError as error:
+            raise UsageError(
+                f"dtype bfloat16 does not work on {context}: its instructions are missing there (a CPU needs AVX-512). "
+                "Use float32."
+            ) from error
 
 
 class LossScale:

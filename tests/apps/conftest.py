@@ -21,8 +21,9 @@ NUMBERS = itertools.count()
 def pytest_collection_modifyitems(items):
     for item in items:
         on_milvus = getattr(item, "callspec", None) and item.callspec.params.get("where") == "milvus"
-        if on_milvus and not {item.name, item.originalname} & QUICK_ON_MILVUS:
-            item.add_marker(pytest.mark.full)
+        if on_milvus:
+            quick = {item.name, item.originalname} & QUICK_ON_MILVUS
+            item.add_marker(pytest.mark.system if quick else pytest.mark.full)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ def test_help_of_every_command(capsys):
     assert gluonfr("--version").stdout.strip() == f"gluonfr {__version__}"
 
 
+@pytest.mark.system
 def test_real_weights_compare_and_embed_real_photos(faces, tmp_path):
     pairs, model = os.path.join(faces, "photos", "pairs"), os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
     with open(os.path.join(pairs, "pairs.csv"), encoding="utf-8") as file:

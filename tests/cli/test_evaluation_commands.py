@@ -95,6 +95,7 @@ def test_verify_says_what_is_wrong(pairs, tmp_path):
     assert "nan" not in done.stdout
 
 
+@pytest.mark.system
 def test_real_pairs_saved_and_read_again(faces, tmp_path):
     model = os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
     data = os.path.join(faces, "lfw_dev.bin")
@@ -106,6 +107,7 @@ def test_real_pairs_saved_and_read_again(faces, tmp_path):
     assert again.stdout == done.stdout
 
 
+@pytest.mark.system
 def test_identification_of_real_photos(faces, tmp_path):
     model = os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
     photos = os.path.join(faces, "photos", "people")
@@ -159,6 +161,7 @@ def test_megaface_on_feature_files(tmp_path):
     assert "no image there" in refused("megaface", *common[:-1], "_z.bin")
 
 
+@pytest.mark.system
 def test_features_of_images_are_written_for_megaface(faces, tmp_path):
     photos = tmp_path / "photos"
     celeb = get_recognition_dataset("celeb", root=faces)
@@ -181,6 +184,7 @@ def test_features_of_images_are_written_for_megaface(faces, tmp_path):
     assert "one folder" in refused("embed", photos, photos, "--model", model, "--out", tmp_path / "x", "--ending", "_y.bin")
 
 
+@pytest.mark.system
 def test_ijb_from_images_to_both_protocols(faces, tmp_path):
     """Crops of celeb laid out as IJB-C: three people, two templates each, one of them of a video's frames."""
     celeb = get_recognition_dataset("celeb", root=faces)

@@ -87,6 +87,7 @@ def gallery(world):
     return path
 
 
+@pytest.mark.system
 def test_enrolling_goes_on_where_it_was(world, gallery):
     folder, model, _ = world
     status, printed, _ = run("enroll", folder / "known", "--gallery", gallery, *model)
@@ -195,6 +196,7 @@ def test_frames_of_a_video_are_named(world, gallery, tmp_path):
     assert "no frame of this video" in said
 
 
+@pytest.mark.system
 def test_the_same_person_in_a_folder(world, tmp_path):
     folder, model, group = world
     photo = sorted((folder / "new").iterdir())[0]
@@ -270,7 +272,9 @@ def test_a_gallery_is_enrolled_in_with_its_own_network(world, gallery, tmp_path,
     from gluonfr.weights.network_identity import model_of
 
     seen = []
-    monkeypatch.setattr("gluonfr.apps.gallery.model_of", lambda card, root: seen.append(card.network) or model_of(card, root))
+    monkeypatch.setattr(
+        "gluonfr.weights.network_identity.model_of", lambda card, root: seen.append(card.network) or model_of(card, root)
+    )
     # Which is stored nowhere: then it is the only network there is that is refused.
     run("enroll", folder / "known", "--gallery", gallery, "--models", tmp_path)
     assert len(seen) == 1

@@ -108,6 +108,7 @@ def test_a_mistake_is_one_sentence_and_status_2(photos, tmp_path, capsys, argume
     assert sorted(os.listdir(tmp_path)) == ["photos"]
 
 
+@pytest.mark.system
 def test_the_command_itself_with_processes(photos, tmp_path):
     strange = os.fsdecode(b"\xff\xfe'\"")
     (photos / strange).mkdir()

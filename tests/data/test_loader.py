@@ -358,6 +358,7 @@ def test_a_transform_is_refused(root):
         RecordLoader(FRTrainRecordDataset("small", root=root, transform=lambda image, label: (image, label)), 4)
 
 
+@pytest.mark.system
 def test_real_faces_are_the_dataset_s_items(faces):
     dataset = FRTrainRecordDataset("celeb", root=faces)
     loader = RecordLoader(dataset, 64, None, seed=1)

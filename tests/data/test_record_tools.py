@@ -326,6 +326,7 @@ def test_inspecting_pairs(tmp_path):
     assert sheet(path).dtype == np.uint8
 
 
+@pytest.mark.system
 def test_real_sets(faces, tmp_path):
     found = inspect(os.path.join(faces, "celeb"))
     assert (found.images, found.identities, found.classes, found.headers) == (5967, 293, 293, 294)

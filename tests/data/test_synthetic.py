@@ -148,6 +148,7 @@ def test_pictures_do_not_depend_on_how_many_are_asked_for(made, tmp_path):
             assert one == other
 
 
+@pytest.mark.system
 def test_raw_pixels_do_not_solve_it(tmp_path):
     make_dataset(str(tmp_path / "set"), 2, 1, 100, 600, workers=1, progress=False)
     with open(tmp_path / "set" / "val_data.bin", "rb") as file:
@@ -172,6 +173,7 @@ def children_named(folder):
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
+@pytest.mark.system
 def test_killed_in_the_middle_it_leaves_no_set_and_no_process(tmp_path):
     code = f"from gluonfr.data.synthetic import make_dataset; make_dataset({str(tmp_path / 'set')!r}, 500, 20, workers=2)"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
@@ -190,6 +192,7 @@ def test_killed_in_the_middle_it_leaves_no_set_and_no_process(tmp_path):
     assert not alive
 
 
+@pytest.mark.system
 def test_interrupted_it_cleans_up_and_keeps_the_set_before(made, tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()

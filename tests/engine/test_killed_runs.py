@@ -19,6 +19,8 @@ from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.viz import read_log
 
+pytestmark = pytest.mark.system
+
 KILLS = int(os.environ.get("GLUONFR_KILLS", 3))
 # More than a run gets to before it is killed so often.
 STEPS = 16 + 5 * KILLS

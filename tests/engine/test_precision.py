@@ -1,5 +1,7 @@
 """Training with convolutions in bfloat16, and the scale that float16 needs."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -39,9 +41,8 @@ except gluonfr.core.GluonFRError as error:
 """
 
 
+@pytest.mark.system
 def test_a_network_learns_in_bfloat16_and_its_classifier_stays_exact(small_options, tmp_path):
-    import json
-
     options = dict(small_options, epochs=12, classifier="sharded", loss="arc")
     done = subprocess.run([sys.executable, "-c", TRAIN, json.dumps(options)], stdout=-1, stderr=-1, text=True)
     assert done.returncode == 0, done.stderr
@@ -53,3 +54,17 @@ def test_a_network_learns_in_bfloat16_and_its_classifier_stays_exact(small_optio
 def test_float16_is_refused_on_a_cpu():
     with pytest.raises(GluonFRError, match="float16 needs GPUs"):
         precision.use("float16", [mx.cpu()])
+
+
+def test_bfloat16_is_refused_on_a_cpu_without_its_instructions(small_options):
+    program = (
+        "import json, sys, gluonfr\nfrom gluonfr.engine import TrainOptions, train\n"
+        "try:\n    train(**dict(json.loads(sys.argv[1]), dtype='bfloat16'))\n"
+        "except gluonfr.core.UsageError as error:\n    print(error)\n"
+    )
+    environment = dict(os.environ, DNNL_MAX_CPU_ISA="SSE41")
+    command = [sys.executable, "-c", program, json.dumps(small_options)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("dtype bfloat16 does not work on cpu(0)")
+    assert not os.path.exists(small_options["out"])

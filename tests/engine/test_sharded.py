@@ -315,6 +315,7 @@ def test_adacos_takes_its_scale_from_the_sums_over_a_sample(count, correct):
     assert head.loss.scale.data(mx.cpu(0)).asscalar() == pytest.approx(wanted, rel=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("correct", [False, True])
 def test_the_corrected_sum_over_a_sample_is_right_on_the_mean(correct):
     embeddings, labels = batch()
@@ -360,6 +361,7 @@ def test_a_sample_has_the_positives_and_is_otherwise_uniform(classes, count):
     assert abs(others.mean() - 400 * rate) < 1e-9
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("case", "used", "matrices"), [("sharded", 200_000, DIVIDED), ("sampled", 60_000, DIVIDED), ("plain", 200_000, PLAIN)]
 )

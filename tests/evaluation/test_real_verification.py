@@ -11,6 +11,8 @@ from gluonfr.deploy import Embedder
 from gluonfr.evaluation.verification import evaluate, pair_sources
 from gluonfr.weights.dlib import find_free
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(scope="module")
 def lfw(faces):

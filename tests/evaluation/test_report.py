@@ -454,6 +454,7 @@ def test_curves_and_pictures(tmp_path):
     assert not page.all(id="pictures")
 
 
+@pytest.mark.system
 def test_many_entries_show_fewer_pairs_of_each(tmp_path):
     each = evaluation(n=200)
     random = np.random.default_rng(0)

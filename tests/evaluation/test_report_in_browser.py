@@ -12,6 +12,8 @@ from gluonfr.evaluation.report.entry import ReportEntry
 from gluonfr.evaluation.report.write import write_report
 from gluonfr.metrics import evaluate_pairs
 
+pytestmark = pytest.mark.system
+
 selenium = pytest.importorskip("selenium", reason="selenium, which drives the browser, is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER):

@@ -72,6 +72,7 @@ def test_the_interval_follows_from_the_variance_over_all_draws_of_three_people()
     assert found.values["auc"][0] < narrow[0] < auc < narrow[1] < found.values["auc"][1]
 
 
+@pytest.mark.system
 def test_intervals_hold_the_truth_as_often_as_they_say_and_drawing_pairs_does_not():
     truth = roc_curve(*pairs(99, people=20000)[:2]).eer
     inside = inside_pairs = 0

@@ -10,6 +10,8 @@ from gluonfr.core import GluonFRError
 from gluonfr.data import read_pairs
 from gluonfr.photos.lfw import fetch_lfw
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def cache(faces, tmp_path):

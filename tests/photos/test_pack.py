@@ -267,6 +267,7 @@ def test_records_to_folders_to_records_keeps_every_byte(tmp_path, names):
     assert len(read_identities(tmp_path / "more")) == 5
 
 
+@pytest.mark.system
 def test_real_records_survive_the_round_trip(faces, tmp_path):
     split(os.path.join(faces, "celeb"), tmp_path / "some", tmp_path / "rest", identities=12)
     unpack(tmp_path / "some", tmp_path / "folders")
@@ -276,6 +277,7 @@ def test_real_records_survive_the_round_trip(faces, tmp_path):
     assert (tmp_path / "out" / "train.rec").read_bytes() == (tmp_path / "some" / "train.rec").read_bytes()
 
 
+@pytest.mark.system
 def test_real_photos_become_a_training_set(faces, tmp_path):
     need_detector()
     people = os.path.join(faces, "photos", "people")
@@ -458,12 +460,14 @@ class Unusable:
         raise self.error
 
 
+@pytest.mark.system
 def test_a_photo_that_kills_its_process_kills_no_other(tmp_path):
     results = dict(run_in_processes(Deadly(str(tmp_path)), range(12), 2))
     assert results.pop(3) is WorkerDiedError
     assert results == {item: item * item for item in range(12) if item != 3}
 
 
+@pytest.mark.system
 def test_workers_that_cannot_begin_end_the_run():
     with pytest.raises(GluonFRError, match="no weights"):
         list(run_in_processes(Unusable(GluonFRError("no weights")), range(3), 2))

@@ -103,6 +103,7 @@ def finish(*arguments, **options):
         assert not options.get("overwrite")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_kill_at_every_single_step(tmp_path, torn):
     photos = people(tmp_path / "photos", 2, 3)
@@ -121,6 +122,7 @@ def test_a_kill_at_every_single_step(tmp_path, torn):
     assert step > 35
 
 
+@pytest.mark.system
 def test_a_kill_at_every_step_of_replacing_a_set_never_mixes_the_two(tmp_path):
     photos, old = people(tmp_path / "photos", 2, 3), people(tmp_path / "old", 3, 2)
     pack(photos, tmp_path / "reference", aligned=True, workers=0)
@@ -286,6 +288,7 @@ def size_of(out):
     return path.stat().st_size if path.exists() else 0
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(1, 11))])
 def test_kills_of_the_command_at_random_moments(tmp_path, seed):
     # PNG of another size, so that a photo takes a few milliseconds.

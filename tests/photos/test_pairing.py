@@ -123,6 +123,7 @@ def test_a_bin_unpacks_and_pairs_again_to_the_same_bytes(tmp_path, photos):
     assert (tmp_path / "x.bin").read_bytes() == (tmp_path / "y.bin").read_bytes()
 
 
+@pytest.mark.system
 def test_real_photos_and_their_pairs(faces, tmp_path):
     if importlib.util.find_spec("mtcnn") is None:
         pytest.skip("the package mtcnn, whose weights the detector uses, is not installed")

@@ -9,6 +9,8 @@ from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.deploy import Embedder
 from gluonfr.evaluation.labeled import labeled_embeddings
 
+pytestmark = pytest.mark.system
+
 PEOPLE = 24
 
 

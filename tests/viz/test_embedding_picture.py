@@ -285,6 +285,7 @@ def test_no_global_state_and_scikit_learn_only_when_drawing():
     subprocess.run([sys.executable, "-W", "error::FutureWarning", "-c", program], check=True)
 
 
+@pytest.mark.system
 def test_real_faces_of_one_person_lie_together(faces):
     dataset = get_recognition_dataset("celeb", root=faces)
     items = np.concatenate([items[:8] for items in dataset.identities[:10]])

@@ -230,6 +230,7 @@ def test_embeddings_are_dlibs_own(packaged, tmp_path):
     np.testing.assert_allclose(net(x[:1]).asnumpy(), vectors[:1], atol=1e-4)
 
 
+@pytest.mark.system
 def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeypatch):
     root = str(tmp_path / "models")
     x = nd.random.uniform(shape=(1, 3, 150, 150))
@@ -285,6 +286,7 @@ def test_one_own_model_goes_before_the_free_one(tmp_path, monkeypatch):
     assert load_model(None, root=str(root))[1].network == "lresnet10e_ir"
 
 
+@pytest.mark.system
 def test_the_package_of_weights_is_not_imported(packaged):
     """It needs pkg_resources, which newer Pythons lack."""
     code = (

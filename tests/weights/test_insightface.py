@@ -124,6 +124,7 @@ def compare(net, wanted, pixels):
     assert wanted.std(axis=0).mean() > 0.02 * np.abs(wanted).max() > 0
 
 
+@pytest.mark.system
 def test_y1_gives_what_its_symbol_gives_on_real_faces(faces):
     prefix = os.path.join(faces, "weights", "mobilefacenet-y1")
     net, card = load_insightface(prefix + "-symbol.json")

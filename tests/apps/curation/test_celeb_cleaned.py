@@ -14,6 +14,8 @@ from gluonfr.apps.curation.clustering.folder import cluster_photos
 from gluonfr.core import GluonFRError
 from gluonfr.deploy import Embedder
 
+pytestmark = pytest.mark.system
+
 # People who stand there under two labels each: the same photos are under both.
 TWICE = {frozenset((186, 187)), frozenset((109, 111))}
 PEOPLE = 293

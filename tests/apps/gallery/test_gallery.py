@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 
+import made_up
 import numpy as np
 import pytest
 from made_up import CARD, SIZE, faces_of
@@ -229,11 +230,12 @@ with Gallery(sys.argv[2], CARD) as gallery:
 """
 
 
+@pytest.mark.system
 def test_an_open_gallery_sees_what_another_process_does(open_gallery, where):
     gallery = open_gallery()
     gallery.enroll("mine", faces_of(0))
     given = gallery.threshold(similarity=0.6)
-    command = [sys.executable, "-c", _OTHER, os.path.dirname(__file__), where]
+    command = [sys.executable, "-c", _OTHER, os.path.dirname(made_up.__file__), where]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         for do, who in (
             ("gallery.enroll('theirs', faces_of(1))", ["mine", "theirs", None]),

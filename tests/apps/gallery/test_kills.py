@@ -14,6 +14,8 @@ from made_up import CARD, child_of, faces_of, leftovers
 
 from gluonfr.apps.gallery.gallery import Gallery
 
+pytestmark = pytest.mark.system
+
 PHOTOS = 5
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 
+import made_up
 import numpy as np
 import pytest
 from made_up import CARD, faces_of
@@ -17,6 +18,8 @@ from gluonfr.apps.gallery.enrolling import report_beside
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
+
+pytestmark = pytest.mark.system
 
 pymilvus = pytest.importorskip("pymilvus")
 PHOTOS = 5
@@ -160,7 +163,7 @@ for number in range(1 << 20):
 
 
 def changing(address, mark):
-    command = [sys.executable, "-c", _CHANGE_FOR_EVER, os.path.dirname(__file__), address, mark, str(PHOTOS)]
+    command = [sys.executable, "-c", _CHANGE_FOR_EVER, os.path.dirname(made_up.__file__), address, mark, str(PHOTOS)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -249,7 +252,7 @@ def test_processes_that_enroll_the_same_name_make_one_person(address):
     code = _PREPARE + (
         "for number in range(10):\n    gallery.enroll(f'p{number}', faces_of(number), [os.urandom(32) for _ in range(3)])\n"
     )
-    children = [subprocess.Popen([sys.executable, "-c", code, os.path.dirname(__file__), address]) for _ in range(2)]
+    children = [subprocess.Popen([sys.executable, "-c", code, os.path.dirname(made_up.__file__), address]) for _ in range(2)]
     assert [child.wait() for child in children] == [0, 0]
     with Gallery(address) as gallery:
         people = {person.name: person.photos for person in gallery.people()}

@@ -168,6 +168,7 @@ def announced_against_counted(faces, path, people, photos, strangers, per_strang
     return found
 
 
+@pytest.mark.system
 def test_announced_false_alarms_against_counted_ones(faces, tmp_path):
     found = announced_against_counted(faces, tmp_path / "g.db", 60, 3, 120, 1)
     # Strangers like the gallery's people: what is announced, within what 60 people tell. LFW's faces are less like them.

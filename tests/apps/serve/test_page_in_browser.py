@@ -10,6 +10,8 @@ import pytest
 
 from gluonfr.apps.gallery.gallery import Gallery
 
+pytestmark = pytest.mark.system
+
 selenium = pytest.importorskip("selenium", reason="selenium, which drives the browser, is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER):

@@ -28,6 +28,8 @@ from gluonfr.apps.serve.worker import Worker
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
 
+pytestmark = pytest.mark.system
+
 TOKEN = "open-sesame-42"
 
 

@@ -28,6 +28,8 @@ from gluonfr.engine.distributed.heartbeat import Watch
 from gluonfr.engine.distributed.hosts import check_own_name, parse_hosts
 from gluonfr.engine.distributed.launcher import launch
 
+pytestmark = pytest.mark.system
+
 PROGRAM = rank_program.__file__
 no_horovod = pytest.mark.skipif(
     importlib.util.find_spec("horovod") is None, reason="Horovod is not installed; `make horovod` builds it"

@@ -15,6 +15,8 @@ from gluonfr.engine.checkpoints.snapshot import take
 from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.viz import read_log
 
+pytestmark = pytest.mark.system
+
 
 def needs(sync):
     if sync == "horovod":
