@@ -89,7 +89,7 @@ def started(folder, model):
     command = [sys.executable, "-m", "gluonfr", "serve", "--gallery", path, "--port", "0", *named]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
-        if "answers now" in line:
+        if "is ready" in line:
             return process, int(line.split()[0].rsplit(":", 1)[1].strip("/")), network_name(card)
     raise SystemExit("the server did not start")
 

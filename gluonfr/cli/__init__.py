@@ -1,81 +1,104 @@
-"""`gluonfr ...`: one module a group of commands, imported when it is called."""
+"""The command line: `gluonfr COMMAND ...`. The module of a command is imported only when the command runs."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import logging
+import re
 import sys
+from argparse import SUPPRESS, Action, ArgumentParser, RawDescriptionHelpFormatter
+from typing import Sequence
 
 from gluonfr import __version__
+from gluonfr.cli.commands import COMMANDS, GROUPS
 from gluonfr.core import GluonFRError, describe_os_error
 
-# Name, module, one line of help. A module has `add_arguments(parser)` and `run(arguments) -> exit status`.
-COMMANDS = (
-    ("train", "train", "train a network on records and verify it"),
-    ("verify", "verify", "1:1 verification of a network"),
-    ("report", "report", "1:1 verification of one network or several as a page to look at"),
-    ("identification", "identification", "1:N identification of probes in a gallery: ranks, and false alarms of strangers"),
-    ("megaface", "megaface", "the MegaFace protocol on feature files"),
-    ("ijb", "ijb", "the protocols of IJB-B and IJB-C, 1:1 and 1:N"),
-    ("picture", "picture", "draw the embeddings of some people in two dimensions"),
-    ("compare", "compare", "say how alike two faces are"),
-    ("enroll", "enroll", "put the people of a folder of photos into a gallery"),
-    ("identify", "identify", "say who is on photos or videos, by a gallery"),
-    ("serve", "serve", "a gallery as a page for photos and a camera, and as a JSON API"),
-    ("people", "people", "list the people of a gallery; rename, merge and remove them, write them out and take them in"),
-    ("search", "search", "look for the person of one photo on others, without a gallery"),
-    ("cluster", "cluster", "put unknown photos into a folder a person"),
-    ("clean", "clean", "find wrong labels, people under two labels, copies of photos, and people of a test set"),
-    ("embed", "embed", "embeddings of images, in a file"),
-    ("export", "export", "write a network as ONNX or as MXNet's symbol and parameters, and check it"),
-    ("synthesize", "synthesize", "render a synthetic training and verification set"),
-    ("pack", "pack", "make a training set of a folder of photos"),
-    ("models", "models", "the networks of the zoo and the stored models; store and remove models"),
-    ("pairs", "pairs", "make a verification set of listed pairs of photos, or draw one from a set"),
-    ("unpack", "records", "write the images of a set as files, a folder a person"),
-    ("inspect", "records", "say what a training or verification set holds"),
-    ("shuffle", "records", "write the records of a training set in random order"),
-    ("merge", "records", "write several training sets as one"),
-    ("split", "records", "write a training set as two that share no person"),
-    ("fetch", "fetch", "make a .bin of a public benchmark"),
-    ("doctor", "doctor", "say what is installed, which devices are there, and whether Horovod works"),
-    ("demo", "demo", "synthetic faces, a trained network, its metrics and pictures, in minutes"),
-)
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
 
-def main(arguments=None):
-    """Run a command; returns 0, 1 when something was left out, 2 for a mistake of the caller, 130 when it was interrupted."""
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the program's name; by default that of the process.
+
+    Returns
+    -------
+    int
+        0 on success, 1 when something was left out, 2 for a mistake of the caller, 130 after an interruption.
+
+    Examples
+    --------
+    >>> from gluonfr.cli import main
+    >>> main(["models"])  # doctest: +SKIP
+    0
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="gluonfr", description="Face recognition with Apache MXNet/Gluon.")
-    parser.add_argument("--version", action="version", version=f"gluonfr {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((each for each in arguments if not each.startswith("-")), None)
-    modules = {}
-    for name, module, line in COMMANDS:
-        sub = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", formatter_class=_Help)
-        if name == chosen:
-            modules[name] = importlib.import_module(f"gluonfr.cli.{module}")
-            modules[name].add_arguments(sub)
-            if name == "train":
-                # What was typed is what the ranks of a run are started with.
-                sub.set_defaults(typed=arguments)
+    parser, chosen = _parser(arguments)
     options = parser.parse_args(arguments)
+    module = importlib.import_module(f"gluonfr.cli.{COMMANDS[options.command].module}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        return modules[options.command].run(options) or 0
+        return module.run(options) or 0
     except KeyboardInterrupt:
-        # What Unix gives a command that Ctrl-C ended.
-        print(f"gluonfr {options.command}: interrupted; no partial files were left.", file=sys.stderr)
-        return 130
+        message, status = "interrupted; no partial files were left.", 130  # the status that shells expect after Ctrl-C
     except GluonFRError as error:
-        print(f"gluonfr {options.command}: {error}", file=sys.stderr)
-        return 2
+        message, status = str(error), 2
+        if chosen is not None:
+            message += _option_hint(message, chosen)
     except OSError as error:
-        print(f"gluonfr {options.command}: {describe_os_error(error)}", file=sys.stderr)
-        return 2
+        message, status = describe_os_error(error), 2
+    print(f"gluonfr {options.command}: {message}", file=sys.stderr)
+    return status
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    def _get_help_string(self, action):
-        return action.help if action.default in (None, "", (), False) else super()._get_help_string(action)
+def _parser(arguments: Sequence[str]) -> tuple[ArgumentParser, ArgumentParser | None]:
+    """Return the parser of all commands, and that of the command in `arguments`, the only one with its options."""
+    parser = ArgumentParser(
+        prog="gluonfr",
+        usage="gluonfr [-h] [--version] COMMAND ...",
+        description=f"Face recognition with Apache MXNet/Gluon.\n\n{_overview()}",
+        epilog="Run `gluonfr COMMAND --help` for the options of a command and an example.",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gluonfr {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=SUPPRESS)
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    chosen = None
+    for command in COMMANDS.values():
+        sub = commands.add_parser(command.name, formatter_class=_HelpFormatter)
+        sub.description = f"{command.summary[0].upper()}{command.summary[1:]}."
+        sub.epilog = f"example:\n  {command.example}"
+        if command.name == name:
+            chosen = sub
+            importlib.import_module(f"gluonfr.cli.{command.module}").add_arguments(sub)
+            # `gluonfr train` starts the processes of a distributed run with the same words.
+            sub.set_defaults(typed=list(arguments))
+    return parser, chosen
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = []
+    for group, commands in GROUPS.items():
+        lines += [f"{group}:", *(f"  {command.name:{width}}  {command.summary}" for command in commands), ""]
+    return "\n".join(lines)
+
+
+def _option_hint(message: str, parser: ArgumentParser) -> str:
+    """Return a sentence with the options for the arguments that a message of the library names as `name=value`."""
+    named = dict.fromkeys(re.findall(r"\b([a-z][a-z0-9_]*)=", message))
+    options = re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())
+    hints = [option for option in (f"--{name.replace('_', '-')}" for name in named) if option in options]
+    return f" On the command line: {', '.join(hints)}." if hints else ""
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter):
+    """Adds the default of an option to its help."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        default = action.default
+        if "default" in (action.help or "") or default is None or default is False or default in (SUPPRESS, "", (), {}):
+            return action.help
+        shown = ",".join(f"{value:g}" for value in default) if isinstance(default, (list, tuple)) else default
+        return f"{action.help} (default: {shown})"

@@ -4,40 +4,89 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Callable
 
-from gluonfr.core import DEFAULT_MODELS, DEFAULT_ROOT
+from gluonfr.core import DEFAULT_MODELS, DEFAULT_ROOT, atomic_file
+
+if TYPE_CHECKING:
+    from argparse import _ActionsContainer
+
+    from gluonfr.apps.gallery.gallery import Gallery
+    from gluonfr.deploy import Embedder
+
+LABELED_SOURCE = "an .npz of embeddings and labels, a training set, or a folder with one folder of photos per person"
 
 
-def names(text):
-    """'a,b' -> ['a', 'b']."""
-    return [each.strip() for each in text.split(",") if each.strip()]
+def names(text: str) -> list[str]:
+    """Split a list at its commas.
+
+    Examples
+    --------
+    >>> names("lfw, cfp_fp")
+    ['lfw', 'cfp_fp']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def numbers(kind):
-    """Reader of '0,1,2' as a list of `kind`."""
+def numbers(kind: type) -> Callable[[str], list[Any]]:
+    """Return a function that reads numbers separated by commas.
 
-    def read(text):
+    Examples
+    --------
+    >>> numbers(int)("0,1,2")
+    [0, 1, 2]
+    """
+
+    def read(text: str) -> list[Any]:
         try:
-            return [kind(each) for each in names(text)]
+            return [kind(part) for part in names(text)]
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected numbers separated by commas, got {text!r}") from None
 
     return read
 
 
-def keywords(text):
-    """'s=30,units=(1,1,1,1),name=x' -> dict; values are Python literals, anything else is text."""
+def image_size(text: str) -> tuple[int, ...]:
+    """Read a height and a width in pixels.
+
+    Examples
+    --------
+    >>> image_size("112,96")
+    (112, 96)
+    """
+    size = tuple(numbers(int)(text))
+    if len(size) != 2:
+        raise argparse.ArgumentTypeError(f"expected HEIGHT,WIDTH in pixels, got {text!r}")
+    return size
+
+
+def keywords(text: str) -> dict[str, Any]:
+    """Read keyword arguments; values are Python literals, and anything else is text.
+
+    Examples
+    --------
+    >>> keywords("s=30,units=(1,1),name=x")
+    {'s': 30, 'units': (1, 1), 'name': 'x'}
+    """
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        one_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args
-        if not one_call or any(each.arg is None for each in call.keywords):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise SyntaxError
-        return {each.arg: _literal(each.value) for each in call.keywords}
+        return {_keyword(keyword): _literal(keyword.value) for keyword in call.keywords}
     except SyntaxError:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE,NAME=VALUE, got {text!r}") from None
 
 
-def _literal(node):
+def _keyword(keyword: ast.keyword) -> str:
+    if keyword.arg is None:
+        raise SyntaxError
+    return keyword.arg
+
+
+def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
@@ -46,52 +95,87 @@ def _literal(node):
         raise SyntaxError from None
 
 
-def add_devices(parser) -> None:
-    """--gpus and --cpus."""
-    parser.add_argument("--gpus", type=numbers(int), default=(), help="GPUs to use, such as 0,1,2,3")
-    parser.add_argument("--cpus", type=int, default=1, help="number of CPU contexts where no GPUs are given")
+def add_devices(parser: _ActionsContainer) -> None:
+    """Add `--gpus` and `--cpus`."""
+    parser.add_argument("--gpus", type=numbers(int), default=(), help="numbers of the GPUs to use, such as 0,1 (default: none)")
+    parser.add_argument("--cpus", type=int, default=1, help="number of CPU contexts to use without GPUs")
 
 
-def add_root(parser) -> None:
-    """--root."""
-    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that holds the data sets")
+def add_root(parser: _ActionsContainer) -> None:
+    """Add `--root`."""
+    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder that contains the data sets")
 
 
-def add_gallery(parser, what="the gallery", required=True) -> None:
-    """--gallery."""
+def add_gallery(parser: _ActionsContainer, what: str = "the gallery", required: bool = True) -> None:
+    """Add `--gallery`."""
     parser.add_argument("--gallery", required=required, metavar="FILE", help=f"{what}: a file, or milvus://HOST:PORT/NAME")
 
 
-def add_json(parser, what="all results") -> None:
-    """--json."""
-    parser.add_argument("--json", help=f"write {what} to this file")
+def add_json(parser: _ActionsContainer, what: str = "all results") -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", metavar="FILE", help=f"write {what} to this file")
 
 
-def write_json(arguments, results) -> None:
-    """Write what `--json` asks for, if it does: whole or not at all."""
-    import json
-
-    from gluonfr.core import atomic_file
-
+def write_json(arguments: Namespace, results: Any) -> None:
+    """Write the results to the file of `--json`, if the option is set."""
     if arguments.json:
         with atomic_file(arguments.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
 
 
-def add_model(parser, several=False) -> None:
-    """--model, --models, --backend and --no-flip."""
-    parser.add_argument(
-        "--model",
-        help="a stored model's name, a folder that a training wrote (RUN/best), -symbol.json, .onnx or .pt "
-        f"{'; or several, separated by commas ' if several else ''}(default: the only stored model)",
+def add_model(parser: _ActionsContainer, several: bool = False) -> None:
+    """Add `--model`, `--models`, `--backend` and `--no-flip`."""
+    kinds = "name of a stored model, folder that `gluonfr train` wrote (RUN/best), -symbol.json, .onnx or .pt"
+    more = "; several are separated by commas" if several else ""
+    parser.add_argument("--model", help=f"network: {kinds}{more} (default: the only stored model)")
+    parser.add_argument("--models", default=DEFAULT_MODELS, metavar="FOLDER", help="folder of the stored models")
+    parser.add_argument("--backend", default="gluon", choices=("gluon", "onnxruntime"), help="library that runs the network")
+    parser.add_argument("--no-flip", action="store_true", help="do not add the embedding of the mirrored image")
+
+
+def add_detector(parser: _ActionsContainer) -> None:
+    """Add `--detector`."""
+    parser.add_argument("--detector", help="face detector for photos: mtcnn or retinaface (default: mtcnn)")
+
+
+def add_template(parser: _ActionsContainer, default: str | None = "arcface") -> None:
+    """Add `--template`."""
+    positions = "positions of the landmarks on a crop: arcface, arcface_96x112 or dlib (default: arcface)"
+    parser.add_argument("--template", default=default, help=positions)
+
+
+def add_min_face(parser: _ActionsContainer) -> None:
+    """Add `--min-face`."""
+    smallest = "shorter side of the smallest face to use, in pixels"
+    parser.add_argument("--min-face", type=int, default=32, metavar="PIXELS", help=smallest)
+
+
+def add_aligned(parser: ArgumentParser) -> None:
+    """Add `--aligned`, `--photos` and `--detector`."""
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--aligned", action="store_true", help="all images are aligned crops (default: decided by the size of each image)"
     )
-    parser.add_argument("--models", default=DEFAULT_MODELS, help="folder of the stored models")
-    parser.add_argument("--backend", default="gluon", choices=("gluon", "onnxruntime"), help="what runs the network")
-    parser.add_argument("--no-flip", action="store_true", help="leave the mirrored image out")
+    kind.add_argument("--photos", action="store_true", help="all images are photos, also those of the size of a crop")
+    add_detector(parser)
 
 
-def make_embedder(arguments, **options):
-    """The Embedder that the arguments of `add_model` and `add_devices` describe."""
+def add_faces(parser: ArgumentParser, results: str = "all results") -> None:
+    """Add the options of a command that embeds faces on photos."""
+    add_min_face(parser)
+    add_model(parser)
+    add_aligned(parser)
+    add_devices(parser)
+    add_json(parser, results)
+
+
+def aligned(arguments: Namespace) -> bool | None:
+    """Return True or False as `--aligned` or `--photos` asks, or None where the size of each image decides."""
+    return True if arguments.aligned else False if arguments.photos else None
+
+
+def make_embedder(arguments: Namespace, **options: Any) -> Embedder:
+    """Return the Embedder that the arguments of `add_model` and `add_devices` describe."""
     from gluonfr.deploy import Embedder
     from gluonfr.engine import devices
 
@@ -105,28 +189,25 @@ def make_embedder(arguments, **options):
     )
 
 
-def embedder_of(arguments, gallery=None):
-    """The Embedder of a command that finds faces; without `--model` the gallery's own network, where it is stored."""
+def make_face_embedder(arguments: Namespace, gallery: Gallery | None = None) -> Embedder:
+    """Return the Embedder of a command that finds faces; without `--model` the stored network of the gallery."""
     from gluonfr.weights.network_identity import model_of
 
     if arguments.model is None and gallery is not None:
         arguments.model = model_of(gallery.card, arguments.models)
     embedder = make_embedder(arguments, detector=arguments.detector)
-    # Worked out once, where the card does not state it.
+    # Computed once, where the card does not state it.
     embedder.card.embedding_size = embedder.embedding_size
     if gallery is not None:
         gallery.need(embedder.card)
     return embedder
 
 
-def gallery_and_embedder(arguments, opened):
-    """The Gallery that `--gallery` names, made when it is missing, and the Embedder of its network.
-
-    `opened` is an ExitStack that closes the gallery.
-    """
+def open_gallery_and_embedder(arguments: Namespace, stack: ExitStack) -> tuple[Gallery, Embedder]:
+    """Open the gallery of `--gallery`, created when missing, and load its network; `stack` closes the gallery."""
     from gluonfr.apps.gallery.gallery import Gallery, gallery_is_there
 
-    # Before a network is chosen: one that is there knows its own.
-    known = opened.enter_context(Gallery(arguments.gallery, create=False)) if gallery_is_there(arguments.gallery) else None
-    embedder = embedder_of(arguments, known)
-    return known or opened.enter_context(Gallery(arguments.gallery, embedder.card)), embedder
+    # Before a network is chosen: an existing gallery records its own.
+    known = stack.enter_context(Gallery(arguments.gallery, create=False)) if gallery_is_there(arguments.gallery) else None
+    embedder = make_face_embedder(arguments, known)
+    return known or stack.enter_context(Gallery(arguments.gallery, embedder.card)), embedder

@@ -1,36 +1,43 @@
+"""The 1:1 and 1:N protocols of IJB-B and IJB-C, from images to results."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gluonfr.align import align_face
-from gluonfr.core import GluonFRError, atomic_file, read_npz
+from gluonfr.core import DataError, UsageError, atomic_file, read_npz
 from gluonfr.metrics import pool_templates, template_identification, template_verification
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
+if TYPE_CHECKING:
+    from gluonfr.deploy import Embedder
+    from gluonfr.evaluation.ijb_files import IJB
+    from gluonfr.metrics import TemplateIdentification, TemplateVerification
 
-def image_embeddings(lists, embedder=None, stored=None, save=None, progress=None):
-    """Embeddings of all images of IJB-B or IJB-C, cut out by the landmarks of its lists.
+
+def embed_ijb(lists: IJB, embedder: Embedder, save: str | None = None, progress: str | None = None) -> np.ndarray:
+    """Embed all images of IJB-B or IJB-C, aligned by the landmarks of the lists.
 
     Parameters
     ----------
-    lists : data.ijb.IJB
-    embedder : Embedder, optional
-    stored : str, optional
-        `.npz` that `save` wrote, in place of an embedder.
+    lists : IJB
+    embedder : Embedder
     save : str, optional
-        `.npz` to write: `embeddings` (N, D), in the order of the lists.
+        `.npz` to write the embeddings to, for :func:`read_ijb_embeddings`.
     progress : str, optional
-        Text of a progress bar.
+        Label of a progress bar.
 
     Returns
     -------
-    float32 (N, D), with the lengths that the network gives, flip-summed unless the embedder was told otherwise
+    np.ndarray, float32 (N, D)
+        Not normalized, in the order of the lists.
+
+    Examples
+    --------
+    >>> embeddings = embed_ijb(read_ijb("IJBC/"), Embedder("y1"), save="ijbc.npz")  # doctest: +SKIP
     """
-    if stored:
-        embeddings = read_npz(stored, "the array embeddings, as --save writes it").get("embeddings", np.empty(0))
-        if embeddings.ndim != 2 or len(embeddings) != len(lists.images):
-            raise GluonFRError(f"{stored}: embeddings {embeddings.shape} for {len(lists.images)} images; it is another set's.")
-        return embeddings
     embeddings = embedder(_Crops(lists, embedder.card.template), aligned=True, progress=progress, normalize=False)
     if save:
         with atomic_file(save) as file:
@@ -38,53 +45,89 @@ def image_embeddings(lists, embedder=None, stored=None, save=None, progress=None
     return embeddings
 
 
-class _Crops:
-    """Aligned crops of the images, made when they are asked for."""
+def read_ijb_embeddings(lists: IJB, path: str) -> np.ndarray:
+    """Read the embeddings that :func:`embed_ijb` saved; raises DataError when they belong to another set.
 
-    def __init__(self, lists, template) -> None:
+    Examples
+    --------
+    >>> embeddings = read_ijb_embeddings(read_ijb("IJBC/"), "ijbc.npz")  # doctest: +SKIP
+    """
+    embeddings = read_npz(path, "the array embeddings, as `gluonfr ijb` saves it").get("embeddings", np.empty(0))
+    if embeddings.ndim != 2 or len(embeddings) != len(lists.images):
+        raise DataError(
+            f"{path}: embeddings {embeddings.shape} do not match the {len(lists.images)} images of {lists.name}. "
+            "Give the embeddings of this set."
+        )
+    return embeddings
+
+
+class _Crops:
+    """Sequence of the aligned crops of the images, each made on access."""
+
+    def __init__(self, lists: IJB, template: str) -> None:
         if lists.landmarks is None:
-            raise GluonFRError(f"{lists.name}_name_5pts_score.txt is missing: it says where the faces are; fetch it too.")
-        self._lists, self._template = lists, template
+            raise DataError(f"{lists.name}_name_5pts_score.txt is missing, which lists the landmarks. Add it to meta/.")
+        self._images, self._landmarks, self._template = lists.images, lists.landmarks, template
 
     def __len__(self) -> int:
-        return len(self._lists.images)
+        return len(self._images)
 
-    def __getitem__(self, i):
-        path = self._lists.images[i]
+    def __getitem__(self, i: int) -> np.ndarray:
+        path = self._images[i]
         try:
             pixels = Photo(read_file(path)).pixels()
-        except PhotoError as refused:
-            raise GluonFRError(f"{path} cannot be used: {refused.reason}; fetch it again.") from refused
-        return align_face(pixels, self._lists.landmarks[i], self._template)
+        except PhotoError as error:
+            raise DataError(f"{path}: cannot be used ({error.reason}). Download it again.") from error
+        return align_face(pixels, self._landmarks[i], self._template)
 
 
-def evaluate_ijb(lists, embeddings, detector_score=False, progress=None):
-    """The 1:1 and 1:N protocols of IJB-B or IJB-C, as far as the lists go.
+def evaluate_ijb(
+    lists: IJB, embeddings: np.ndarray, detector_score: bool = False, progress: str | None = None
+) -> tuple[TemplateVerification | None, TemplateIdentification | None]:
+    """Run the 1:1 and the 1:N protocol of IJB-B or IJB-C, as far as the lists are present.
 
     Parameters
     ----------
-    lists : data.ijb.IJB
-    embeddings : (N, D) float
-        Of all its images.
+    lists : IJB
+    embeddings : np.ndarray, (N, D)
+        Embeddings of all images, in the order of the lists.
     detector_score : bool, default False
-        Weight each image by the detector's score before pooling.
+        Weight each image by the score of its detection before pooling.
     progress : str, optional
-        Text of progress bars.
+        Label of progress bars.
 
     Returns
     -------
-    (TemplateVerification or None, TemplateIdentification or None)
+    verification : TemplateVerification or None
+    identification : TemplateIdentification or None
         None where the lists are missing.
+
+    Raises
+    ------
+    DataError
+        The lists of both protocols are missing.
+    UsageError
+        `detector_score` without a list of scores.
+
+    Examples
+    --------
+    >>> verification, identification = evaluate_ijb(lists, embeddings)  # doctest: +SKIP
     """
     weights = lists.detector_scores if detector_score else None
     if detector_score and weights is None:
-        raise GluonFRError(f"{lists.name}_name_5pts_score.txt is missing, which holds the detector's scores; fetch it too.")
+        raise UsageError(
+            f"{lists.name}_name_5pts_score.txt is missing, which lists the detector's scores. Add it to meta/, or pass "
+            "detector_score=False."
+        )
     if lists.pairs is None and not (lists.galleries and lists.probes):
-        raise GluonFRError(f"{lists.name}: neither pairs nor galleries and probes are listed; fetch the lists of one protocol.")
+        raise DataError(
+            f"{lists.name}: meta/ contains neither the list of pairs nor those of galleries and probes. Add the lists of one "
+            "protocol."
+        )
     templates, ids = pool_templates(embeddings, lists.template_ids, lists.media_ids, weights)
-    verification = identified = None
+    verification = identification = None
     if lists.pairs is not None:
         verification = template_verification(templates, ids, lists.pairs, lists.issame, progress=progress)
     if lists.galleries and lists.probes:
-        identified = template_identification(templates, ids, lists.galleries, lists.probes, progress=progress)
-    return verification, identified
+        identification = template_identification(templates, ids, lists.galleries, lists.probes, progress=progress)
+    return verification, identification

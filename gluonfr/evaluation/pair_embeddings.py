@@ -1,13 +1,14 @@
-"""Pairs as embeddings in `.npz`: verification without a network."""
+"""Pairs of embeddings in `.npz` files, for verification without a network."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any, Sequence
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, atomic_file, generator, read_npz
+from gluonfr.core import DataError, GluonFRError, atomic_file, generator, read_npz
 from gluonfr.data.identities import person_names
 from gluonfr.data.pair_table import PEOPLE, PairTable, listed_columns
 from gluonfr.metrics import linked_people, pair_distances
@@ -16,38 +17,57 @@ from gluonfr.photos.pair_lists import read_pair_list
 
 _ORDER = 403
 _MOST_PAIRS = 20_000_000
-# Stands in a file whose people were told from shared images.
-_TOLD = "people_told"
+# Present in files with people that were inferred from shared images. The name is part of the file format.
+_INFERRED = "people_told"
 _LAYOUTS = "embeddings0, embeddings1 and issame; or embeddings and labels; or embeddings and files with a list of pairs"
 
 
-@dataclass
+@dataclass(repr=False)
 class ScoredPairs:
-    """Pairs of embeddings, compared.
+    """Distances of pairs of embeddings.
 
     Attributes
     ----------
-    distances : (N,) float
-        Squared Euclidean, of the embeddings made unit vectors.
-    issame : (N,) bool
+    distances : np.ndarray, (N,)
+        Squared Euclidean distances of the normalized embeddings, 0 to 4.
+    issame : np.ndarray, bool (N,)
     table : PairTable
+
+    Examples
+    --------
+    >>> ScoredPairs(np.array([0.3, 1.9]), np.array([True, False]), PairTable())
+    ScoredPairs(2 pairs, 1 genuine)
     """
 
     distances: np.ndarray
     issame: np.ndarray
     table: PairTable
 
+    def __repr__(self) -> str:
+        return f"ScoredPairs({len(self.distances):,} pairs, {int(np.count_nonzero(self.issame)):,} genuine)"
 
-def write_pair_embeddings(path, embeddings0, embeddings1, issame, table=None) -> None:
-    """Write pairs as `.npz` that `read_pair_embeddings` reads: whole or not at all, without pickles.
+
+def write_pair_embeddings(
+    path: str, embeddings0: np.ndarray, embeddings1: np.ndarray, issame: np.ndarray, table: PairTable | None = None
+) -> None:
+    """Write pairs of embeddings for :func:`read_pair_embeddings`; the file is replaced atomically.
 
     Parameters
     ----------
     path : str
-    embeddings0, embeddings1 : (N, D) float
-    issame : (N,) of bool
+        `.npz` to write.
+    embeddings0, embeddings1 : np.ndarray, (N, D)
+    issame : array-like of bool, (N,)
     table : PairTable, optional
-        Its people and groupings go along.
+        People and groups of the pairs, stored with them.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "pairs.npz")
+    >>> write_pair_embeddings(path, np.eye(2), np.ones((2, 2)), [True, False])
+    >>> read_pair_embeddings(path)
+    ScoredPairs(2 pairs, 1 genuine)
     """
     table = table or PairTable()
     columns = dict(table.groups)
@@ -55,7 +75,7 @@ def write_pair_embeddings(path, embeddings0, embeddings1, issame, table=None) ->
         columns.update(zip(PEOPLE, table.people.T))
     arrays = {name: np.asarray(column).astype(np.str_) for name, column in columns.items()}
     if table.people is not None and not table.known:
-        arrays[_TOLD] = np.array(True)
+        arrays[_INFERRED] = np.array(True)
     with atomic_file(path) as file:
         np.savez(
             file,
@@ -66,18 +86,20 @@ def write_pair_embeddings(path, embeddings0, embeddings1, issame, table=None) ->
         )
 
 
-def read_pair_embeddings(path, pair_list=None):
-    """Read pairs of embeddings, or embeddings of which pairs are made, and compare them.
+def read_pair_embeddings(path: str, pair_list: str | None = None) -> ScoredPairs:
+    """Read pairs of embeddings, or embeddings to form pairs of, and compare them.
 
     Parameters
     ----------
     path : str
-        `.npz` without pickles, in one of these layouts. `embeddings0` (N, D), `embeddings1` (N, D) and `issame` (N,), perhaps
-        with `identity0` and `identity1` (N,), the people, and further (N,) arrays as groupings of the pairs. `embeddings`
-        (N, D) and `labels` (N,), the people: all pairs of two rows are compared, in a fixed random order. `embeddings` (N, D)
-        and `files` (N,), as `gluonfr embed` writes them, with `pair_list`.
+        `.npz` without pickles, in one of three layouts:
+
+        - `embeddings0` (N, D), `embeddings1` (N, D) and `issame` (N,), optionally the people `identity0` and `identity1`
+          (N,), and further (N,) arrays as groups of the pairs;
+        - `embeddings` (N, D) and `labels` (N,): all pairs of two rows, in a fixed random order;
+        - `embeddings` (N, D) and `files` (N,), as `gluonfr embed` writes them, with `pair_list`.
     pair_list : str, optional
-        What `data.pairing.read_pair_list` reads; its files are found by the end of their paths.
+        List of pairs for `photos.pair_lists.read_pair_list`; a file is found by the end of its path.
 
     Returns
     -------
@@ -85,107 +107,115 @@ def read_pair_embeddings(path, pair_list=None):
 
     Raises
     ------
-    GluonFRError
-        Another layout, lengths that do not match, NaN or zero embeddings, files that are not there, or too many pairs.
+    DataError
+        The layout is another one, lengths do not match, an embedding is NaN or zero, a listed file is missing, or there are
+        more than 20 million pairs.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "faces.npz")
+    >>> np.savez(path, embeddings=np.eye(3), labels=["ann", "ann", "bob"])
+    >>> read_pair_embeddings(path).distances.tolist()
+    [2.0, 2.0, 2.0]
     """
     arrays = read_npz(path, _LAYOUTS)
     names = set(arrays)
     try:
         if pair_list is not None:
             if not {"embeddings", "files"} <= names:
-                raise GluonFRError("a list of pairs was given, and the file has no embeddings and files; leave the list out.")
-            return _listed(arrays["embeddings"], arrays["files"], pair_list)
+                raise DataError("a list of pairs needs the arrays embeddings and files. Remove the list.")
+            return _score_listed(arrays["embeddings"], arrays["files"], pair_list)
         if {"embeddings0", "embeddings1", "issame"} <= names:
-            return _given(arrays)
+            return _score_pairs(arrays)
         if {"embeddings", "labels"} <= names:
-            return _all_pairs(arrays["embeddings"], arrays["labels"])
+            return _score_all_pairs(arrays["embeddings"], arrays["labels"])
     except GluonFRError as error:
-        raise GluonFRError(f"{path}: {error}") from error
-    raise GluonFRError(f"{path} holds {', '.join(sorted(names)) or 'nothing'}, where pairs need {_LAYOUTS}.")
+        raise DataError(f"{path}: {error}") from error
+    raise DataError(f"{path}: contains {', '.join(sorted(names)) or 'no arrays'}; pairs need {_LAYOUTS}.")
 
 
-def _given(arrays):
+def _score_pairs(arrays: dict[str, np.ndarray]) -> ScoredPairs:
     first, second, issame = (arrays.pop(name) for name in ("embeddings0", "embeddings1", "issame"))
     distances = pair_distances(unit_rows(first, "embeddings0"), unit_rows(second, "embeddings1"))
     if issame.shape != (len(distances),):
-        raise GluonFRError(
-            f"{len(distances)} pairs of embeddings came with issame {issame.shape}; give one label for each pair."
-        )
-    told = arrays.pop(_TOLD, None) is not None
+        raise DataError(f"{len(distances)} pairs have issame of shape {issame.shape}; store one label per pair.")
+    inferred = arrays.pop(_INFERRED, None) is not None
     arrays.pop("card", None)
     wrong = next((name for name, column in arrays.items() if column.shape != issame.shape), None)
     if wrong is not None:
-        raise GluonFRError(f"{wrong} has shape {arrays[wrong].shape} for {len(issame)} pairs; give one value a pair, or none.")
-    people = [arrays.pop(name, None) for name in PEOPLE]
-    if sum(each is None for each in people) == 1:
-        raise GluonFRError(f"there is only one of {' and '.join(PEOPLE)}; give both or neither.")
-    people = None if people[0] is None else np.stack([person_names(each, "identities") for each in people], axis=1)
-    return ScoredPairs(distances, issame, PairTable(people, {name: _text(each) for name, each in arrays.items()}, not told))
+        raise DataError(f"{wrong} has shape {arrays[wrong].shape} for {len(issame)} pairs; store one value per pair.")
+    identities = [arrays.pop(name) for name in PEOPLE if name in arrays]
+    if len(identities) == 1:
+        raise DataError(f"only one of {' and '.join(PEOPLE)} is present; store both or neither.")
+    people = np.stack([person_names(column, "identities") for column in identities], axis=1) if identities else None
+    table = PairTable(people, {name: _text(column) for name, column in arrays.items()}, not inferred)
+    return ScoredPairs(distances, issame, table)
 
 
-def _text(column):
+def _text(column: np.ndarray) -> np.ndarray:
     if column.dtype.kind == "S":
-        return person_names(column, "a grouping")
+        return person_names(column, "a group column")
     return column.astype(np.str_)
 
 
-def _all_pairs(embeddings, labels):
+def _score_all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> ScoredPairs:
     embeddings = unit_rows(embeddings, "embeddings")
     count = len(embeddings)
     if labels.shape != (count,):
-        raise GluonFRError(f"{count} embeddings came with labels {labels.shape}; give one label for each.")
+        raise DataError(f"{count} embeddings have labels of shape {labels.shape}; store one label per embedding.")
     if count * (count - 1) // 2 > _MOST_PAIRS:
-        raise GluonFRError(f"all pairs of {count:,} embeddings are more than {_MOST_PAIRS:,}; list pairs, or take fewer.")
-    # The protocol's folds follow one another, so that each must be a sample of all.
+        raise DataError(f"{count:,} embeddings have more than {_MOST_PAIRS:,} pairs. List pairs, or store fewer embeddings.")
+    # The folds of the protocol are consecutive, so a random order makes each of them a sample of all pairs.
     order = generator(0, _ORDER).permutation(count * (count - 1) // 2)
-    first, second = (each.astype(np.int32)[order] for each in np.triu_indices(count, 1))
-    # Numbers, because the names of so many pairs would take more memory than all else.
+    first, second = (index.astype(np.int32)[order] for index in np.triu_indices(count, 1))
+    # Numbers, because the names of millions of pairs would need more memory than all else.
     person = np.unique(person_names(labels, "labels"), return_inverse=True)[1].astype(np.int32)
     people = np.stack([person[first], person[second]], axis=1)
-    return _compared(embeddings, first, second, people[:, 0] == people[:, 1], PairTable(people))
+    return _score(embeddings, first, second, people[:, 0] == people[:, 1], PairTable(people))
 
 
-def _listed(embeddings, files, pair_list):
+def _score_listed(embeddings: np.ndarray, files: np.ndarray, pair_list: str) -> ScoredPairs:
     embeddings = unit_rows(embeddings, "embeddings")
     if files.shape != (len(embeddings),):
-        raise GluonFRError(f"{len(embeddings)} embeddings came with files {files.shape}; give one file for each.")
+        raise DataError(f"{len(embeddings)} embeddings have files of shape {files.shape}; store one file per embedding.")
     pairs = read_pair_list(pair_list, "/")
-    find = _Finder(person_names(files, "files").tolist())
-    places = np.array([[find(first, pair_list), find(second, pair_list)] for _, first, second, _ in pairs])
+    find = _FileIndex(person_names(files, "files").tolist())
+    rows = np.array([[find(first, pair_list), find(second, pair_list)] for _, first, second, _ in pairs])
     issame = np.array([pair[3] for pair in pairs])
-    return _compared(embeddings, places[:, 0], places[:, 1], issame, _listed_table(pair_list, pairs, places, issame))
+    return _score(embeddings, rows[:, 0], rows[:, 1], issame, _listed_table(pair_list, pairs, rows, issame))
 
 
-def _listed_table(pair_list, pairs, places, issame):
-    """What the list says of its pairs, and people told from shared images where it names none."""
-    names, rows = listed_columns(pair_list)
-    columns = {name: np.array([rows[line][i] for line, *_ in pairs]) for i, name in enumerate(names)}
-    people = [columns.pop(name, None) for name in PEOPLE]
-    if any(each is None for each in people):
-        return PairTable(linked_people(places.ravel(), issame), columns, False)
-    return PairTable(np.stack(people, axis=1), columns)
+def _listed_table(pair_list: str, pairs: Sequence[Any], rows: np.ndarray, issame: np.ndarray) -> PairTable:
+    """Return the people and groups of the list; people are inferred from shared images where the list has none."""
+    names, cells = listed_columns(pair_list)
+    columns = {name: np.array([cells[line][i] for line, *_ in pairs]) for i, name in enumerate(names)}
+    first, second = (columns.pop(name, None) for name in PEOPLE)
+    if first is None or second is None:
+        return PairTable(linked_people(rows.ravel(), issame), columns, False)
+    return PairTable(np.stack([first, second], axis=1), columns)
 
 
-class _Finder:
-    """Places of files by the end of their paths."""
+class _FileIndex:
+    """Finds the row of a file by the end of its path."""
 
-    def __init__(self, files) -> None:
-        self._places = {}
-        for place, file in enumerate(files):
+    def __init__(self, files: Sequence[str]) -> None:
+        self._rows: dict[str, list[int]] = {}
+        for row, file in enumerate(files):
             parts = file.replace("\\", "/").split("/")
             for start in range(len(parts)):
-                self._places.setdefault("/".join(parts[start:]), []).append(place)
+                self._rows.setdefault("/".join(parts[start:]), []).append(row)
 
-    def __call__(self, listed, pair_list):
+    def __call__(self, listed: str, pair_list: str) -> int:
         name = listed.lstrip("/")
-        places = self._places.get(name, [])
-        if len(places) != 1:
-            what = "is not among the embedded files" if not places else f"could be {len(places)} of the embedded files"
-            raise GluonFRError(f"{name} of {os.fspath(pair_list)} {what}; embed the listed files, and list them with folders.")
-        return places[0]
+        rows = self._rows.get(name, [])
+        if len(rows) != 1:
+            what = "is not among the embedded files" if not rows else f"matches {len(rows)} of the embedded files"
+            raise DataError(f"{name} in {os.fspath(pair_list)} {what}. Embed the listed files, and list them with folders.")
+        return rows[0]
 
 
-def _compared(embeddings, first, second, issame, table):
+def _score(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, issame: np.ndarray, table: PairTable) -> ScoredPairs:
     distances = np.empty(len(first), dtype=np.float32)
     for start in range(0, len(first), 1 << 18):
         part = slice(start, start + (1 << 18))

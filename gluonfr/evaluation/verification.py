@@ -1,18 +1,26 @@
+"""1:1 verification of a network, or of stored embeddings, on verification sets."""
+
 from __future__ import annotations
 
 import logging
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError
+import numpy as np
+
+from gluonfr.core import UsageError
 from gluonfr.data import FRValDataset
 from gluonfr.data.pair_table import PairTable, read_pair_table, table_path
 from gluonfr.data.sets import find_pairs
 from gluonfr.deploy import embed_pairs
-from gluonfr.evaluation.labeled import LabeledEmbeddings, labeled_embeddings, write_labeled
 from gluonfr.evaluation.pair_embeddings import ScoredPairs, read_pair_embeddings, write_pair_embeddings
-from gluonfr.evaluation.splits import split_people
 from gluonfr.metrics import evaluate_pairs, linked_people, pair_distances
+
+if TYPE_CHECKING:
+    from mxnet.gluon import Block
+
+    from gluonfr.metrics import PairEvaluation
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +29,21 @@ _EMBEDDINGS, _PAIRS = ".npz", ".bin"
 
 @dataclass
 class PairSource:
-    """A set of pairs to evaluate: images, or embeddings that were made before.
+    """A verification set: pairs of images, or pairs of embeddings.
 
     Attributes
     ----------
     name : str
     table : PairTable
-        People and groupings, as far as they are known.
-    dataset : FRValDataset or None
-        Of images; None where there are only embeddings.
-    scored : ScoredPairs or None
-        Of embeddings.
+        People and groups of the pairs, as far as they are known.
+    dataset : FRValDataset, optional
+        The images; None for embeddings.
+    scored : ScoredPairs, optional
+        The distances of embeddings; None for images.
+
+    Examples
+    --------
+    >>> (source,) = pair_sources(["lfw"], "~/.mxnet/datasets/face")  # doctest: +SKIP
     """
 
     name: str
@@ -40,12 +52,13 @@ class PairSource:
     scored: ScoredPairs | None = None
 
     @property
-    def images(self):
-        """Function of a pair's number that gives its two images, or None."""
-        return None if self.dataset is None else lambda i: self.dataset.read(i)[0]
+    def images(self) -> Callable[[int], Any] | None:
+        """Function from the index of a pair to its two images, or None for embeddings."""
+        dataset = self.dataset
+        return None if dataset is None else lambda i: dataset.read(i)[0]
 
-    def people(self):
-        """Whose the images are, (N, 2), and whether that was given: else it is told from shared images, or None."""
+    def people(self) -> tuple[np.ndarray | None, bool]:
+        """Return the people of the images, (N, 2) or None, and whether they are given or inferred from shared images."""
         if self.table.people is not None:
             return self.table.people, self.table.known
         if self.dataset is None:
@@ -53,52 +66,75 @@ class PairSource:
         people = linked_people(self.dataset.distinct()[1], self.dataset.issame)
         if people is None:
             logger.warning(
-                "%s: a pair called different shows one person by the other pairs, so that labels are wrong; no intervals.",
+                "%s: the labels contradict each other: images of one person by some pairs are different people by another. "
+                "Confidence intervals are omitted.",
                 self.name,
             )
         return people, False
 
 
-def pair_sources(names, root, training_set=None, table=None, pair_list=None):
-    """The sets called so.
+def pair_sources(
+    names: Sequence[str],
+    root: str,
+    training_set: str | None = None,
+    table: str | None = None,
+    pair_list: str | None = None,
+) -> list[PairSource]:
+    """Open verification sets.
 
     Parameters
     ----------
     names : sequence of str
-        Verification sets below `root`, `.bin` files, or `.npz` files of embeddings (`deploy.pair_embeddings`).
+        Verification sets below `root`, `.bin` files, or `.npz` files of embeddings (`evaluation.pair_embeddings`).
     root : str
+        Folder of the data sets.
     training_set : str, optional
-        Where `root` has no such set, it is looked for in this training set's folder.
+        Training set below `root` whose folder is searched for sets that `root` does not have.
     table : str, optional
-        What is known of the pairs (`data.pair_table`), for one set; by default `NAME.pairs.csv` beside it, if there.
+        CSV of people and groups (`data.pair_table`), for a single set; by default `NAME.pairs.csv` beside it, if present.
     pair_list : str, optional
-        Of embeddings that are no pairs yet.
+        List of pairs of stored embeddings that are not pairs yet.
 
     Returns
     -------
     list of PairSource
+
+    Raises
+    ------
+    UsageError
+        There are no names, a name is given twice, or a table is given for several sets.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from gluonfr.evaluation.pair_embeddings import write_pair_embeddings
+    >>> path = os.path.join(tempfile.mkdtemp(), "mine.npz")
+    >>> write_pair_embeddings(path, np.eye(2), np.eye(2), [True, True])
+    >>> [source.name for source in pair_sources([path], root="")]
+    ['mine']
     """
     if not names:
-        raise GluonFRError("--data names no verification set.")
+        raise UsageError("no verification set is given. Name at least one.")
     if table and len(names) > 1:
-        raise GluonFRError(f"{table} is the table of one set, and {len(names)} are named; evaluate that set alone.")
-    shown = [_shown(name) for name in names]
-    # Files of one name in two folders are told apart by their paths.
-    shown = [short if shown.count(short) == 1 else name for short, name in zip(shown, names)]
+        raise UsageError(f"{table} is the table of one set, but {len(names)} sets are given. Evaluate that set alone.")
+    short = [_short_name(name) for name in names]
+    # Files with the same name in two folders are distinguished by their paths.
+    shown = [brief if short.count(brief) == 1 else name for brief, name in zip(short, names)]
     if len(set(shown)) < len(shown):
-        raise GluonFRError(f"--data names {max(shown, key=shown.count)} twice; name each set once.")
-    return [_source(name, short, root, training_set, table, pair_list) for name, short in zip(names, shown)]
+        raise UsageError(f"{max(shown, key=shown.count)} is given twice. Name each set once.")
+    return [_open_source(name, brief, root, training_set, table, pair_list) for name, brief in zip(names, shown)]
 
 
-def _shown(name):
-    return os.path.basename(name)[: -len(_PAIRS)] if name.endswith((_PAIRS, _EMBEDDINGS)) else name
+def _short_name(name: str) -> str:
+    return os.path.splitext(os.path.basename(name))[0] if name.endswith((_PAIRS, _EMBEDDINGS)) else name
 
 
-def _source(name, shown, root, training_set, table, pair_list):
+def _open_source(
+    name: str, shown: str, root: str, training_set: str | None, table: str | None, pair_list: str | None
+) -> PairSource:
     if name.endswith(_EMBEDDINGS):
         scored = read_pair_embeddings(name, pair_list)
-        known = read_pair_table(table, scored.issame) if table else scored.table
-        return PairSource(shown, known, scored=scored)
+        return PairSource(shown, read_pair_table(table, scored.issame) if table else scored.table, scored=scored)
     if name.endswith(_PAIRS):
         folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
         dataset = find_pairs(file[: -len(_PAIRS)], folder)
@@ -109,48 +145,65 @@ def _source(name, shown, root, training_set, table, pair_list):
     return PairSource(shown, read_pair_table(path, dataset.issame) if path else PairTable(), dataset)
 
 
-def evaluate(
-    source,
-    net=None,
-    contexts=None,
-    batch_size=64,
-    flip=True,
-    image_size=None,
-    template="arcface",
-    save=None,
-    progress=True,
-    **options,
-):
-    """Evaluate a network on one set, or the embeddings that the set consists of.
+def evaluate_verification(
+    source: PairSource,
+    net: Block | None = None,
+    contexts: Sequence[Any] | None = None,
+    batch_size: int = 64,
+    flip: bool = True,
+    image_size: tuple[int, int] | None = None,
+    template: str = "arcface",
+    save: str | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> PairEvaluation:
+    """Evaluate a network on a verification set of images, or evaluate stored embeddings.
 
     Parameters
     ----------
     source : PairSource
     net : Block, optional
-        Images in [0, 1] to embeddings, initialized on `contexts`; needed for images.
+        Network from images in [0, 1] to embeddings, initialized on `contexts`; required for images.
     contexts, batch_size, flip, image_size, template
-        As :func:`gluonfr.deploy.embed_pairs`.
+        See :func:`gluonfr.deploy.embed_pairs`.
     save : str, optional
         `.npz` to write the embeddings of the pairs to.
     progress : bool, default True
         Show progress bars on a terminal.
     **options
-        Of :func:`gluonfr.metrics.evaluate_pairs`: far_target, production_far, replicates, seed.
+        Options of :func:`gluonfr.metrics.evaluate_pairs`: far_target, production_far, replicates, seed.
 
     Returns
     -------
     PairEvaluation
+
+    Raises
+    ------
+    UsageError
+        The source contains images, and there is no network.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> first, second = random.normal(size=(2, 20, 8))
+    >>> issame = np.arange(20) % 2 == 0
+    >>> second[issame] = first[issame]
+    >>> scored = ScoredPairs(pair_distances(*(rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second))),
+    ...                      issame, PairTable())
+    >>> evaluate_verification(PairSource("mine", PairTable(), scored=scored), progress=False).verification.accuracy
+    1.0
     """
     people, known = source.people()
+    dataset = source.dataset
     if source.scored is not None:
         distances, issame = source.scored.distances, source.scored.issame
     else:
-        if net is None:
-            raise GluonFRError(f"{source.name} holds images, which a network must embed; name one with --model.")
+        if net is None or dataset is None:
+            raise UsageError(f"{source.name} contains images, which need a network. Pass net=.")
         first, second = embed_pairs(
-            net, source.dataset, contexts, batch_size, flip, source.name if progress else None, image_size, template
+            net, dataset, contexts, batch_size, flip, source.name if progress else None, image_size, template
         )
-        distances, issame = pair_distances(first, second), source.dataset.issame
+        distances, issame = pair_distances(first, second), dataset.issame
         if save:
             write_pair_embeddings(save, first, second, issame, PairTable(people, source.table.groups, known))
     return evaluate_pairs(
@@ -159,42 +212,6 @@ def evaluate(
         people,
         source.table.groups,
         people_known=known,
-        progress="people drawn" if progress else None,
+        progress="bootstrap" if progress else None,
         **options,
     )
-
-
-def gallery_and_probes(sources, embedder=None, root=DEFAULT_ROOT, aligned=None, split=(1, 0.0, 0), save=None):
-    """Embeddings of a gallery and of probes.
-
-    Parameters
-    ----------
-    sources : (gallery, probes), or (set,)
-        What `deploy.labeled.labeled_embeddings` takes; a single set is split.
-    embedder : Embedder, optional
-    root, aligned
-        As there.
-    split : (enroll, strangers, seed), default (1, 0, 0)
-        Of a single set, see `split_people`.
-    save : str, optional
-        Folder to write `gallery.npz` and `probes.npz` to.
-
-    Returns
-    -------
-    (gallery, probes) : LabeledEmbeddings
-    """
-    found = [labeled_embeddings(source, embedder, root, aligned, source) for source in sources]
-    if len(found) == 2 and sources[0] != sources[1] and not (found[0].named or found[1].named):
-        raise GluonFRError(
-            f"{sources[0]} and {sources[1]} number their people each for itself, so that nobody can be told in the other; name "
-            "them in identities.csv, or split one set with --data."
-        )
-    if len(found) == 1:
-        (whole,) = found
-        parts = split_people(whole.labels, *split)
-        found = [LabeledEmbeddings(whole.embeddings[part], whole.labels[part]) for part in parts]
-        found[0].left_out = whole.left_out
-    if save:
-        for name, each in zip(("gallery", "probes"), found):
-            write_labeled(os.path.join(save, f"{name}.npz"), each)
-    return found

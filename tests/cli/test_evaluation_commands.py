@@ -11,7 +11,7 @@ import pytest
 
 from gluonfr.cli import main
 from gluonfr.data import get_recognition_dataset
-from gluonfr.evaluation.labeled import labeled_embeddings
+from gluonfr.evaluation.labeled_embeddings import labeled_embeddings
 from gluonfr.evaluation.megaface_files import FeatureFolder, write_feature
 from gluonfr.metrics import evaluate_identification
 

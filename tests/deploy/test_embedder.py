@@ -12,7 +12,7 @@ from gluonfr.core import Card, GluonFRError
 from gluonfr.data.images import encode
 from gluonfr.deploy import Embedder, embed
 from gluonfr.evaluation.embedding_files import read_embeddings, write_embeddings
-from gluonfr.evaluation.verdict import compare
+from gluonfr.evaluation.face_comparison import compare_faces
 from gluonfr.model_zoo import get_model
 from gluonfr.photos.find import find_images
 
@@ -197,12 +197,12 @@ def test_a_verdict_says_what_each_threshold_means(net):
     images = crops(2)
     plain = Embedder(net, Card(image_size=SIZE))
     similarity = plain.similarity(images[0], images[1])
-    assert "no thresholds" in str(compare(plain, images[0], images[1]))
+    assert "no thresholds" in str(compare_faces(plain, images[0], images[1]))
     levels = [
         {"far": 0.001, "similarity": similarity + 0.01, "measured_on": "lfw"},
         {"far": 0.1, "similarity": similarity - 0.01},
     ]
-    verdict = compare(Embedder(net, Card(image_size=SIZE, thresholds=levels, network="mine")), images[0], images[1])
+    verdict = compare_faces(Embedder(net, Card(image_size=SIZE, thresholds=levels, network="mine")), images[0], images[1])
     assert [each["accepted"] for each in verdict.thresholds] == [True, False]
     lines = str(verdict).splitlines()
     assert lines[0].startswith(f"similarity {similarity:.4f} (mine)")

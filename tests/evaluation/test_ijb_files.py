@@ -23,7 +23,7 @@ def write(folder, name="ijbc", **changed):
 
 
 @pytest.mark.parametrize("name", ["ijbb", "ijbc"])
-def test_all_lists(tmp_path, name):
+def test_all_lists_are_read(tmp_path, name):
     lists = read_ijb(write(tmp_path, name))
     assert lists.name == name
     assert [image.rsplit("/", 2)[1:] for image in lists.images] == [["loose_crop", f"{n}.jpg"] for n in (1, 2, 3)]
@@ -35,11 +35,11 @@ def test_all_lists(tmp_path, name):
     assert lists.pairs.tolist() == [[10, 20], [20, 10], [10, 10]]
     assert lists.issame.tolist() == [False, True, True]
     assert set(lists.galleries) == {"G1", "G2"}
-    assert [each.tolist() for each in lists.galleries["G1"]] == [[10], [5]]
-    assert [each.tolist() for each in lists.probes] == [[10, 20], [5, 6]]
+    assert [column.tolist() for column in lists.galleries["G1"]] == [[10], [5]]
+    assert [column.tolist() for column in lists.probes] == [[10, 20], [5, 6]]
 
 
-def test_only_the_first_list_must_be_there(tmp_path):
+def test_only_the_list_of_templates_is_required(tmp_path):
     missing = dict.fromkeys(("name_5pts_score", "template_pair_label", "1N_gallery_G1", "1N_gallery_G2", "1N_probe_mixed"))
     lists = read_ijb(write(tmp_path, **missing))
     assert lists.landmarks is lists.pairs is lists.probes is None
@@ -47,7 +47,7 @@ def test_only_the_first_list_must_be_there(tmp_path):
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", " \r\n"])
-def test_lists_may_end_as_they_like_and_galleries_need_no_names_of_columns(tmp_path, end):
+def test_any_line_ending_and_galleries_without_a_header_are_read(tmp_path, end):
     pairs = {"template_pair_label": "10 20 0\r\n\n20  10\t1" + end, "1N_gallery_G1": "10,5\n20,6" + end}
     lists = read_ijb(write(tmp_path, **pairs))
     assert lists.pairs.tolist() == [[10, 20], [20, 10]]
@@ -57,11 +57,11 @@ def test_lists_may_end_as_they_like_and_galleries_need_no_names_of_columns(tmp_p
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"face_tid_mid": None}, "one of the two"),
-        ({"face_tid_mid": "1.jpg 10\n"}, "line 1 has not 3 columns but 2"),
-        ({"face_tid_mid": "1.jpg ten 7\n"}, "no whole number"),
-        ({"name_5pts_score": "1.jpg 1 2\n"}, "12 columns"),
-        ({"name_5pts_score": "9.jpg" + " 1" * 11 + "\n"}, "same images in the same order"),
+        ({"face_tid_mid": None}, "must contain either"),
+        ({"face_tid_mid": "1.jpg 10\n"}, r"line 1 has 2 columns \(expected 3\)"),
+        ({"face_tid_mid": "1.jpg ten 7\n"}, "is not an integer"),
+        ({"name_5pts_score": "1.jpg 1 2\n"}, "expected 12"),
+        ({"name_5pts_score": "9.jpg" + " 1" * 11 + "\n"}, "in the order of the list of templates"),
         ({"template_pair_label": "10 20 0\n10 20\n"}, "damaged"),
         ({"template_pair_label": "10 20 0\n10 x 1\n"}, "damaged"),
         ({"template_pair_label": "10 20 0\n10 20 3\n"}, "line 2 ends in 3"),
@@ -69,12 +69,12 @@ def test_lists_may_end_as_they_like_and_galleries_need_no_names_of_columns(tmp_p
         ({"template_pair_label": "10 20 0\n20 10 1\nabc"}, "damaged"),
         ({"template_pair_label": "10 99999999999999999999999 0\n"}, "damaged"),
         ({"template_pair_label": ""}, "damaged"),
-        ({"1N_gallery_G1": "T,S\n"}, "template and subject"),
+        ({"1N_gallery_G1": "T,S\n"}, "a template and a subject"),
         ({"1N_gallery_G1": "T,S\n10,5\n10,6\n"}, "two subjects"),
-        ({"1N_probe_mixed": "T,S\n10,five\n"}, "no whole number"),
+        ({"1N_probe_mixed": "T,S\n10,five\n"}, "is not an integer"),
     ],
 )
-def test_a_damaged_list_is_one_sentence(tmp_path, change, words):
+def test_a_damaged_list_is_reported_with_its_path(tmp_path, change, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         read_ijb(write(tmp_path, **change))
     assert str(tmp_path) in str(caught.value)

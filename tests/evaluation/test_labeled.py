@@ -9,13 +9,13 @@ from gluonfr.core import Card, GluonFRError
 from gluonfr.data import RecordWriter
 from gluonfr.data.identities import write_identities
 from gluonfr.deploy import Embedder
-from gluonfr.evaluation.labeled import labeled_embeddings, write_labeled
+from gluonfr.evaluation.labeled_embeddings import labeled_embeddings, write_labeled
 
 SIZE = 16
 
 
 class Means(HybridBlock):
-    """The mean of each channel, so that an image's embedding can be worked out."""
+    """The mean of each channel: an embedding that a test can compute."""
 
     def hybrid_forward(self, F, x):
         return F.mean(x, axis=(2, 3))
@@ -42,7 +42,7 @@ def save(path, image):
     cv2.imwrite(str(path), image[:, :, ::-1])
 
 
-def test_a_folder_a_person_at_any_depth(tmp_path, embedder):
+def test_photos_are_labeled_by_the_folder_of_the_person(tmp_path, embedder):
     save(tmp_path / "photos" / "ben" / "1.png", picture(200))
     save(tmp_path / "photos" / "anna" / "2019" / "1.png", picture(20))
     (tmp_path / "photos" / "anna" / "bad.png").write_bytes(b"nothing")
@@ -52,11 +52,11 @@ def test_a_folder_a_person_at_any_depth(tmp_path, embedder):
     assert list(found.left_out) == [str(tmp_path / "photos" / "anna" / "bad.png")]
     np.testing.assert_array_equal(found.images(1), picture(200))
     save(tmp_path / "photos" / "loose.png", picture(1))
-    with pytest.raises(GluonFRError, match="loose.png lies in no person's folder"):
+    with pytest.raises(GluonFRError, match="loose.png is in no person's folder"):
         labeled_embeddings(str(tmp_path / "photos"), embedder)
 
 
-def test_a_training_set_by_name_and_by_folder(tmp_path, embedder):
+def test_a_training_set_is_found_by_name_and_by_folder(tmp_path, embedder):
     with RecordWriter(str(tmp_path / "set"), image_size=(SIZE, SIZE)) as writer:
         for label, red in ((0, 10), (0, 30), (1, 250)):
             writer.add(cv2.imencode(".png", picture(red)[:, :, ::-1])[1].tobytes(), label)
@@ -69,7 +69,7 @@ def test_a_training_set_by_name_and_by_folder(tmp_path, embedder):
     assert labeled_embeddings("set", embedder, str(tmp_path)).labels.tolist() == ["anna", "anna", "ben"]
 
 
-def test_embeddings_need_no_network(tmp_path, embedder):
+def test_stored_embeddings_need_no_network(tmp_path, embedder):
     rows = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     np.savez(tmp_path / "a.npz", embeddings=rows, labels=[3, 4, 3])
     found = labeled_embeddings(str(tmp_path / "a.npz"))
@@ -83,26 +83,26 @@ def test_embeddings_need_no_network(tmp_path, embedder):
     assert labeled_embeddings(str(tmp_path / "c.npz")).labels.tolist() == ["anna", "ben", "anna"]
 
 
-def test_bad_sources_are_one_sentence(tmp_path, embedder):
+def test_invalid_sources_are_reported(tmp_path, embedder):
     np.savez(tmp_path / "a.npz", embeddings=np.ones((3, 4)), labels=[1, 2])
-    with pytest.raises(GluonFRError, match="one label for each"):
+    with pytest.raises(GluonFRError, match="do not match"):
         labeled_embeddings(str(tmp_path / "a.npz"))
     np.savez(tmp_path / "b.npz", rows=np.ones((3, 4)))
-    with pytest.raises(GluonFRError, match="b.npz needs the arrays"):
+    with pytest.raises(GluonFRError, match="b.npz: needs the arrays"):
         labeled_embeddings(str(tmp_path / "b.npz"))
     np.savez(tmp_path / "c.npz", embeddings=np.ones((2, 4)), files=["1.jpg", "2.jpg"])
-    with pytest.raises(GluonFRError, match="1.jpg lies in no person's folder"):
+    with pytest.raises(GluonFRError, match="1.jpg is in no person's folder"):
         labeled_embeddings(str(tmp_path / "c.npz"))
     np.savez(tmp_path / "d.npz", embeddings=np.ones((2, 4)), labels=[1.0, 2.0])
     with pytest.raises(GluonFRError, match="named by text or whole numbers"):
         labeled_embeddings(str(tmp_path / "d.npz"))
     np.savez(tmp_path / "e.npz", embeddings=np.ones((2, 4)), labels=np.array(["é".encode(), b"b"]))
     assert labeled_embeddings(str(tmp_path / "e.npz")).labels.tolist() == ["é", "b"]
-    with pytest.raises(GluonFRError, match="neither a folder"):
+    with pytest.raises(GluonFRError, match="is not a folder, an .npz file"):
         labeled_embeddings("nothing", embedder, str(tmp_path))
-    with pytest.raises(GluonFRError, match="name one with --model"):
+    with pytest.raises(GluonFRError, match="Pass an embedder"):
         labeled_embeddings(str(tmp_path))
     save(tmp_path / "photos" / "anna" / "1.png", picture(1))
     (tmp_path / "photos" / "anna" / "1.png").write_bytes(b"nothing")
-    with pytest.raises(GluonFRError, match="not one photo can be used"):
+    with pytest.raises(GluonFRError, match="no photo can be used"):
         labeled_embeddings(str(tmp_path / "photos"), embedder)

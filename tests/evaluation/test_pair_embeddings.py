@@ -20,12 +20,12 @@ def squared(a, b):
     return np.sum((a - b) ** 2, -1)
 
 
-def test_pairs_come_back_with_what_is_known_of_them(tmp_path):
+def test_pairs_people_and_groups_are_read_as_written(tmp_path):
     path, first, second, issame = str(tmp_path / "x.npz"), vectors(20), vectors(20, 1), np.arange(20) % 2 == 0
     people = np.array([[f"p{i}", f"p{i if i % 2 == 0 else i + 1}"] for i in range(20)])
     write_pair_embeddings(path, first, second, issame, PairTable(people, {"age": np.array(["old", "young"] * 10)}))
     read = read_pair_embeddings(path)
-    # Lengths do not count.
+    # Embeddings are normalized.
     np.testing.assert_allclose(read.distances, squared(first, second), rtol=1e-5)
     assert read.issame.tolist() == issame.tolist()
     assert read.table.people.tolist() == people.tolist()
@@ -36,7 +36,7 @@ def test_pairs_come_back_with_what_is_known_of_them(tmp_path):
     assert read_pair_embeddings(path).table.people is None
 
 
-def test_all_pairs_of_labeled_embeddings_once_each_in_mixed_order(tmp_path):
+def test_all_pairs_of_labeled_embeddings_appear_once_in_random_order(tmp_path):
     path, rows, labels = str(tmp_path / "x.npz"), vectors(30), np.repeat(np.arange(10), 3)
     np.savez(path, embeddings=rows, labels=labels)
     read = read_pair_embeddings(path)
@@ -50,7 +50,7 @@ def test_all_pairs_of_labeled_embeddings_once_each_in_mixed_order(tmp_path):
     np.testing.assert_array_equal(read.distances, read_pair_embeddings(path).distances)
 
 
-def test_listed_pairs_of_what_embed_wrote(tmp_path):
+def test_listed_pairs_are_found_among_embedded_files(tmp_path):
     path, rows = str(tmp_path / "x.npz"), vectors(4)
     write_embeddings(path, rows, ["/photos/anna/1.jpg", "/photos/anna/2.jpg", "/photos/ben/1.jpg", "/photos/ben/3.jpg"], Card())
     pairs = tmp_path / "pairs.csv"
@@ -58,7 +58,7 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
     read = read_pair_embeddings(path, str(pairs))
     np.testing.assert_allclose(read.distances, squared(rows[[0, 2]], rows[[1, 0]]), rtol=1e-5)
     assert read.issame.tolist() == [True, False]
-    # Nobody is named: anna's two photos are one person by the first pair, ben's photo another.
+    # Without names, people are inferred: anna's two photos are one person by the first pair, ben's photo is another.
     assert not read.table.known
     assert read.table.people[0, 0] == read.table.people[0, 1] == read.table.people[1, 1]
     pairs.write_text("first,second,issame,identity0,identity1,light\nanna/1.jpg,2.jpg,1,anna,anna,day\n")
@@ -67,9 +67,9 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
     assert read.table.people.tolist() == [["anna", "anna"]]
     assert list(read.table.groups) == ["light"]
     np.savez(tmp_path / "pairs.npz", embeddings0=rows, embeddings1=rows, issame=[1, 1, 1, 1])
-    with pytest.raises(GluonFRError, match="leave the list out"):
+    with pytest.raises(GluonFRError, match="Remove the list"):
         read_pair_embeddings(str(tmp_path / "pairs.npz"), str(pairs))
-    for line, words in (("1.jpg,2.jpg,1", "1.jpg of .* could be 2"), ("9.jpg,2.jpg,1", "9.jpg of .* is not among")):
+    for line, words in (("1.jpg,2.jpg,1", "1.jpg in .* matches 2"), ("9.jpg,2.jpg,1", "9.jpg in .* is not among")):
         pairs.write_text(line)
         with pytest.raises(GluonFRError, match=words):
             read_pair_embeddings(path, str(pairs))
@@ -79,15 +79,15 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
     ("arrays", "words"),
     [
         ({"embeddings0": vectors(3), "embeddings1": vectors(2), "issame": [1, 0, 1]}, "do not fit"),
-        ({"embeddings0": vectors(3), "embeddings1": vectors(3), "issame": [1, 0]}, "one label for each"),
+        ({"embeddings0": vectors(3), "embeddings1": vectors(3), "issame": [1, 0]}, "one label per pair"),
         (
             {"embeddings0": np.zeros((3, 2)), "embeddings1": vectors(3)[:, :2], "issame": [1, 0, 1]},
             "embeddings0: row 0 is zero",
         ),
         ({"embeddings0": vectors(1), "embeddings1": vectors(1) * np.nan, "issame": [1]}, "embeddings1: row 0 is NaN"),
-        ({"embeddings": vectors(3), "labels": [1, 2]}, "one label for each"),
+        ({"embeddings": vectors(3), "labels": [1, 2]}, "one label per embedding"),
         ({"embeddings": vectors(3), "files": ["a", "b", "c"]}, "list of pairs"),
-        ({"features": vectors(3)}, "holds features"),
+        ({"features": vectors(3)}, "contains features"),
         ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": 1}, "issame"),
         ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": [1, 0], "identity0": ["a", "b"]}, "only one of"),
         ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": [1, 0], "age": ["a"]}, "age has shape"),
@@ -95,7 +95,7 @@ def test_listed_pairs_of_what_embed_wrote(tmp_path):
         ({"embeddings0": vectors(1), "embeddings1": vectors(1), "issame": np.array([True, None], object)}, "without pickles"),
     ],
 )
-def test_another_file_is_one_sentence(tmp_path, arrays, words):
+def test_invalid_arrays_are_reported(tmp_path, arrays, words):
     path = str(tmp_path / "bad.npz")
     np.savez(path, **arrays)
     with pytest.raises(GluonFRError, match=words) as caught:
@@ -104,7 +104,7 @@ def test_another_file_is_one_sentence(tmp_path, arrays, words):
     assert "\n" not in str(caught.value)
 
 
-def test_no_npz_at_all_and_too_many_pairs(tmp_path):
+def test_damaged_archives_and_too_many_pairs_are_reported(tmp_path):
     path = tmp_path / "bad.npz"
     rows = np.arange(4000.0)
     np.savez_compressed(tmp_path / "whole.npz", embeddings=np.random.default_rng(0).normal(size=(99, 9)), labels=np.arange(99))

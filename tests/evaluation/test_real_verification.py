@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from gluonfr.deploy import Embedder
-from gluonfr.evaluation.verification import evaluate, pair_sources
+from gluonfr.evaluation.verification import evaluate_verification, pair_sources
 from gluonfr.weights.dlib import find_free
 
 pytestmark = pytest.mark.system
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 def lfw(faces):
     embedder = Embedder(os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json"))
     (source,) = pair_sources(["lfw"], faces)
-    return source, evaluate(source, embedder.net, image_size=embedder.card.image_size, progress=False)
+    return source, evaluate_verification(source, embedder.net, image_size=embedder.card.image_size, progress=False)
 
 
 def test_accuracy_is_the_reference(lfw):
@@ -88,7 +88,7 @@ def test_crops_of_lfw_are_cut_again_for_dlibs_network(faces):
     embedder = Embedder("dlib_resnet29")
     (source,) = pair_sources(["lfw_dev"], faces)
     card = embedder.card
-    evaluation = evaluate(source, embedder.net, image_size=card.image_size, template=card.template, progress=False)
+    evaluation = evaluate_verification(source, embedder.net, image_size=card.image_size, template=card.template, progress=False)
     # Merely enlarged, these crops give an area of 0.948; published accuracy, on dlib's own crops, is 0.9938.
     assert evaluation.verification.auc > 0.992
     distances, issame = evaluation.distances, evaluation.issame

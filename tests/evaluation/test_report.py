@@ -12,8 +12,8 @@ from html_tree import parse
 
 from gluonfr.core import GluonFRError
 from gluonfr.evaluation.report.entry import ReportEntry
-from gluonfr.evaluation.report.naming import FileNames
-from gluonfr.evaluation.report.steps import threshold_steps
+from gluonfr.evaluation.report.file_names import FileNames
+from gluonfr.evaluation.report.threshold_steps import threshold_steps
 from gluonfr.evaluation.report.write import write_report
 from gluonfr.metrics import evaluate_pairs
 
@@ -41,7 +41,7 @@ def with_people(seed=0, n=600, shift=0.8, replicates=60, **options):
 
 
 def images(i):
-    """Two images of one color each, which tell the pair and the place."""
+    """Return two single-colored images whose colors depend on the pair and the position."""
     color = (i % 200 + 20, i // 200 * 10 + 20)
     return tuple(np.full((112, 112, 3), (*color, level), np.uint8) for level in (60, 200))
 
@@ -53,7 +53,7 @@ def written(folder, entries, **options):
 
 
 def strictly(text):
-    """JSON without NaN and infinity, which are none of it."""
+    """Parse JSON; reject NaN and infinity."""
 
     def refuse(name):
         raise AssertionError(name)
@@ -68,7 +68,7 @@ def faces_of(node):
         yield cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
-def test_the_summary_states_the_figures_of_each_evaluation(tmp_path):
+def test_the_summary_shows_the_metrics_of_each_evaluation(tmp_path):
     strong, weak = with_people(shift=1.0), evaluation(1, n=600, shift=0.3)
     page = written(tmp_path, [ReportEntry("strong", "lfw", strong), ReportEntry("weak", "lfw", weak)])
     rows = page.one("table", _class="summary").rows()
@@ -89,24 +89,24 @@ def test_the_summary_states_the_figures_of_each_evaluation(tmp_path):
             cell(f"{100 * result.accuracy:.2f} ± {100 * result.accuracy_std:.2f}", "accuracy", lambda v: f"{100 * v:.2f}")
         ]
         for at in result.tar_at_far:
-            told = result.impostors * at.target >= 1
-            expected.append(cell(f"{100 * at.tar:.2f}" if told else "–", "", str))
+            resolved = result.impostors * at.target >= 1
+            expected.append(cell(f"{100 * at.tar:.2f}" if resolved else "–", "", str))
         expected.append(cell(f"{result.auc:.5f}", "auc", lambda v: f"{v:.4f}"))
         expected.append(cell(f"{100 * result.eer:.2f}", "eer", lambda v: f"{100 * v:.2f}"))
         expected.append(cell(f"{result.dprime:.2f}", "", str))
         assert len(row) == 2 + len(expected) == 12
         for text, pattern in zip(row[2:], expected):
             assert pattern.fullmatch(text), (text, pattern)
-    # 0.1 and 0.01 are told by 300 impostor pairs, the four rarer rates are not.
+    # 300 impostor pairs resolve the rates 0.1 and 0.01, but not the four lower ones.
     assert [text == "–" for text in rows[3][3:9]] == [False, False, True, True, True, True]
     notes = page.one(id="summary").text
-    assert "40 people, as the set names them; 60 draws" in notes
-    assert "No intervals" in notes
+    assert "40 people, as the set names them; 60 bootstrap samples" in notes
+    assert "No confidence intervals" in notes
 
 
-def test_people_told_from_images_are_called_so(tmp_path):
+def test_inferred_people_are_noted(tmp_path):
     page = written(tmp_path, [ReportEntry("m", "lfw", with_people(people_known=False))])
-    assert "told apart by the images that pairs share" in page.one(id="summary").text
+    assert "inferred from the images that pairs share" in page.one(id="summary").text
 
 
 def test_the_best_of_a_column_is_marked_within_each_set(tmp_path):
@@ -132,16 +132,16 @@ def test_the_best_of_a_column_is_marked_within_each_set(tmp_path):
 def test_thresholds_are_those_of_the_points(tmp_path):
     each = with_people(n=3000, production_far=0.002)
     page = written(tmp_path, [ReportEntry("m", "lfw", each)])
-    (table,) = [table for table in page.all("table") if table.rows()[0][0] == "FAR aimed at"]
+    (table,) = [table for table in page.all("table") if table.rows()[0][0] == "Target FAR"]
     rows = table.rows()[1:]
-    # The rate wanted in production is none of the listed ones and stands in its place among them.
+    # The production rate is inserted among the listed ones.
     assert [row[0] for row in rows] == ["10−1", "10−2", "0.002 production", "10−3", "10−4", "10−5", "10−6"]
     points = sorted([*each.points, each.production], key=lambda point: -point.target)
     impostors = int((~each.issame).sum())
     for row, point in zip(rows, points):
         if point.target < 1 / impostors:
             needed = round(1 / point.target)
-            assert row[1:] == [f"{impostors:,} pairs of different people; this rate needs {needed:,} or more."]
+            assert row[1:] == [f"{impostors:,} pairs of different people; this rate needs at least {needed:,}."]
             continue
         accepted = each.distances < point.threshold
         true, false = int((accepted & each.issame).sum()), int((accepted & ~each.issame).sum())
@@ -155,7 +155,7 @@ def test_thresholds_are_those_of_the_points(tmp_path):
     assert rows[1][3].endswith(f"{100 * low:.2f} – {100 * high:.2f}")
 
 
-def test_sentence_and_decisions_at_the_production_threshold(tmp_path):
+def test_decisions_are_shown_at_the_production_threshold(tmp_path):
     each = evaluation()
     page = written(tmp_path, [ReportEntry("m", "lfw", each)])
     assert page.one("div", _class="callout").one("p").text == each.explain("lfw")
@@ -169,7 +169,7 @@ def test_sentence_and_decisions_at_the_production_threshold(tmp_path):
     assert shown["accuracy"] == f"{100 * np.mean(accepted == each.issame):.2f} %"
     assert float(shown["similarity"]) == pytest.approx(each.production.similarity, abs=1e-4)
     assert ((each.distances < np.float32(shown["distance"])) == accepted).all()
-    # Without JavaScript the slider would do nothing, so it is not there.
+    # The slider needs JavaScript, so it is hidden without it.
     assert "hidden" in section.one("div", _class="control").attributes
 
 
@@ -192,7 +192,7 @@ CLOSE = np.repeat([0.5, 0.50001, 0.50002, 0.50003], 25)
         evaluation(genuine=-0.1),
     ],
 )
-def test_every_step_of_the_slider_counts_its_own_number(each):
+def test_the_counts_of_every_slider_step_match_its_threshold(each):
     steps = threshold_steps(each)
     assert 2 <= len(steps.distance) <= 600
     values = np.array(steps.distance, dtype=np.float64)
@@ -211,7 +211,7 @@ def test_every_step_of_the_slider_counts_its_own_number(each):
     assert float(steps.distance[steps.start]) == pytest.approx(threshold, abs=1e-4)
 
 
-def test_json_holds_every_figure_and_names_the_pictures(tmp_path):
+def test_the_json_contains_every_number_and_the_file_names(tmp_path):
     entries = [
         ReportEntry("m/1", "lfw", with_people(), images, {"license": "CC0"}),
         ReportEntry("m/1", "one kind", evaluation(genuine=1.1)),
@@ -240,7 +240,7 @@ def test_json_holds_every_figure_and_names_the_pictures(tmp_path):
     assert [each["pair"] for each in hardest] == impostors[np.argsort(distances[impostors])][:12].tolist()
 
 
-def test_names_are_text_and_nothing_else(tmp_path):
+def test_names_are_escaped(tmp_path):
     entries = [
         ReportEntry(IMG, SCRIPT, evaluation(groups={IMG: np.repeat([SCRIPT, DROP], 1500)}), images, {SCRIPT: IMG}),
         ReportEntry(DROP, SCRIPT, evaluation(1), facts={"x": "\x00\u202e{{ 7 * 7 }}"}),
@@ -265,7 +265,7 @@ def test_names_are_text_and_nothing_else(tmp_path):
             assert not re.search("[\x00-\x08]|<script|<img", svg)
 
 
-def test_no_name_reaches_outside_the_folder_or_another_file(tmp_path):
+def test_file_names_are_safe_and_unique(tmp_path):
     names = [
         "a/b",
         "a_b",
@@ -301,15 +301,15 @@ def test_no_name_reaches_outside_the_folder_or_another_file(tmp_path):
 @pytest.mark.parametrize(
     ("each", "missing"),
     [
-        (evaluation(genuine=1.1), "one person"),
+        (evaluation(genuine=1.1), "the same person"),
         (evaluation(genuine=-0.1), "different people"),
-        (evaluate_pairs(np.ones(30), np.ones(30), replicates=0), "one person"),
+        (evaluate_pairs(np.ones(30), np.ones(30), replicates=0), "the same person"),
     ],
 )
-def test_pairs_of_one_kind_are_said_in_words(tmp_path, each, missing):
+def test_sets_with_one_kind_of_pairs_are_explained(tmp_path, each, missing):
     page = written(tmp_path, [ReportEntry("m", "odd", each, images)])
     assert "nan" not in re.sub("[A-Za-z0-9+/]{200,}", "", (tmp_path / "report.html").read_text()).lower()
-    other = {"one person": "different people", "different people": "one person"}[missing]
+    other = {"the same person": "different people", "different people": "the same person"}[missing]
     assert f"There is no ROC: odd has no pairs of {other}." in page.text
     assert not list(tmp_path.glob("roc*"))
     assert len(list(tmp_path.glob("scores*"))) == 1
@@ -336,7 +336,7 @@ def test_too_few_impostors_leave_no_production_threshold(tmp_path):
     assert page.one(data_show="true_accepts").text == str(confusion["true_accepts"])
 
 
-def test_hardest_pairs_show_their_images_and_what_became_of_them(tmp_path):
+def test_hardest_pairs_show_their_images_and_decisions(tmp_path):
     each = evaluation(n=600, shift=0.6)
     page = written(tmp_path, [ReportEntry("m", "lfw", each, images)])
     accepts, rejects = page.all("ol", _class="pairs")
@@ -361,7 +361,7 @@ def test_hardest_pairs_show_their_images_and_what_became_of_them(tmp_path):
     assert (tile == images(each.hardest(True, 1)[0])[0][0, 0]).all()
 
 
-def test_images_that_cannot_be_read_cost_their_pairs_alone(tmp_path, caplog):
+def test_unreadable_images_do_not_stop_the_report(tmp_path, caplog):
     each = evaluation(n=200)
     first, second, third = each.hardest(False, 3).tolist()
 
@@ -382,14 +382,14 @@ def test_images_that_cannot_be_read_cost_their_pairs_alone(tmp_path, caplog):
     assert f"pair {second}" in caplog.text
 
 
-def test_without_images_the_pairs_are_still_named(tmp_path):
+def test_pairs_without_images_are_listed(tmp_path):
     page = written(tmp_path, [ReportEntry("m", "lfw", evaluation(n=200))])
-    assert page.text.count("There are no images: only the embeddings of these pairs are known.") == 2
+    assert page.text.count("Images are not shown, because only the embeddings of these pairs are known.") == 2
     assert len(page.all("li")) > 24
     assert not list(tmp_path.glob("false_*"))
 
 
-def test_groups_have_their_figures_and_bars(tmp_path):
+def test_groups_show_their_metrics_and_bars(tmp_path):
     column = np.random.default_rng(0).choice(["0-5", "6-10", "20+"], 3000)
     each = evaluation(groups={"age gap": column, "kind": np.where(evaluation().issame, "same", "other")})
     page = written(tmp_path, [ReportEntry("m", "lfw", each)])
@@ -435,7 +435,7 @@ def test_the_page_loads_nothing(tmp_path):
             assert node.attributes["href"][1:] in identifiers
 
 
-def test_curves_and_pictures(tmp_path):
+def test_curves_and_pictures_are_embedded(tmp_path):
     rows = [{"step": step, "loss": 1 / step} for step in range(1, 9)]
     data = cv2.imencode(".png", np.full((30, 50, 3), 99, np.uint8))[1].tobytes()
     entries = [ReportEntry("m", "lfw", evaluation(n=100))]
@@ -454,8 +454,7 @@ def test_curves_and_pictures(tmp_path):
     assert not page.all(id="pictures")
 
 
-@pytest.mark.system
-def test_many_entries_show_fewer_pairs_of_each(tmp_path):
+def test_many_entries_show_fewer_pairs_per_entry(tmp_path):
     each = evaluation(n=200)
     random = np.random.default_rng(0)
     noise = [tuple(random.integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)) for _ in range(200)]
@@ -471,24 +470,24 @@ def test_many_entries_show_fewer_pairs_of_each(tmp_path):
     [
         ([], "at least one entry"),
         ([ReportEntry("m", "lfw", evaluation(n=60))] * 2, "m on lfw is given twice"),
-        ([ReportEntry(" ", "lfw", evaluation(n=60))], "the model of an entry is ' '"),
-        ([ReportEntry("m", None, evaluation(n=60))], "the set of an entry is None"),
-        ([ReportEntry("m", "lfw", evaluation(n=60).verification)], "got a VerificationResult"),
+        ([ReportEntry(" ", "lfw", evaluation(n=60))], "the model of an entry must be a name, got ' '"),
+        ([ReportEntry("m", None, evaluation(n=60))], "the set of an entry must be a name, got None"),
+        ([ReportEntry("m", "lfw", evaluation(n=60).verification)], "got VerificationResult"),
         ([ReportEntry("m", "lfw", evaluation(n=60), [1, 2])], "images must be a function"),
     ],
 )
-def test_what_is_no_report_is_refused(tmp_path, entries, words):
+def test_invalid_entries_are_rejected(tmp_path, entries, words):
     with pytest.raises(GluonFRError, match=words):
         write_report(tmp_path / "new", entries)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_leaves_what_was_there(tmp_path):
+def test_an_error_leaves_existing_files_unchanged(tmp_path):
     entries = [ReportEntry("m", "lfw", evaluation(n=60), images)]
     write_report(tmp_path / "r", entries)
     (tmp_path / "r" / "notes.txt").write_text("mine")
     before = {each.name: each.read_bytes() for each in (tmp_path / "r").iterdir()}
-    with pytest.raises(GluonFRError, match="'scatter' is no PNG"):
+    with pytest.raises(GluonFRError, match="'scatter' is not a PNG"):
         write_report(tmp_path / "r", entries, pictures={"scatter": b"\x89PNG\r\n\x1a\n cut off"})
 
     def interrupted(i):
@@ -505,10 +504,10 @@ def test_an_error_leaves_what_was_there(tmp_path):
     assert "Again" in (tmp_path / "r" / "report.html").read_text()
 
 
-def test_a_built_package_holds_the_templates(tmp_path):
+def test_a_built_package_contains_the_html_files(tmp_path):
     root = Path(__file__).resolve().parents[2]
     build = ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path / "lib")]
     subprocess.run([sys.executable, "setup.py", "--quiet", *build], cwd=root, check=True, capture_output=True)
-    source = root / "gluonfr/viz/report/templates"
-    built = tmp_path / "lib/gluonfr/viz/report/templates"
+    source = root / "gluonfr/evaluation/report/html"
+    built = tmp_path / "lib/gluonfr/evaluation/report/html"
     assert sorted(each.name for each in built.iterdir()) == sorted(each.name for each in source.iterdir())

@@ -7,7 +7,7 @@ import pytest
 
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.deploy import Embedder
-from gluonfr.evaluation.labeled import labeled_embeddings
+from gluonfr.evaluation.labeled_embeddings import labeled_embeddings
 
 pytestmark = pytest.mark.system
 

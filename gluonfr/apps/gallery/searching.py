@@ -13,7 +13,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.core.output import display_path
 from gluonfr.core.top_k import top_k
 from gluonfr.data.contact_sheet import contact_sheet
-from gluonfr.evaluation.verdict import taken_of
+from gluonfr.evaluation.face_comparison import describe_face_choice
 from gluonfr.photos.faces import MIN_FACE, all_faces, pictures, why
 from gluonfr.photos.find import find_pictures
 from gluonfr.photos.reading import Photo, PhotoError, read_file
@@ -56,7 +56,9 @@ class Found:
 
     def taken(self):
         """Which of several faces of the photo was taken, in words; empty where there was one."""
-        return taken_of(display_path(self.photo["file"]), self.photo["faces"], self.photo["box"]) if self.photo else ""
+        return (
+            describe_face_choice(display_path(self.photo["file"]), self.photo["faces"], self.photo["box"]) if self.photo else ""
+        )
 
     def explain(self) -> str:
         """The threshold in words."""

@@ -21,7 +21,7 @@ from gluonfr.apps.serve.errors import RequestError, answer_problems
 from gluonfr.apps.serve.upload import MOST_BYTES, MOST_PIXELS, pixels_of, read_body
 from gluonfr.apps.serve.worker import Places, Worker
 from gluonfr.core.output import display_path
-from gluonfr.evaluation.verdict import compare
+from gluonfr.evaluation.face_comparison import compare_faces
 from gluonfr.photos.faces import MIN_FACE
 from gluonfr.weights.network_identity import network_name
 
@@ -164,7 +164,7 @@ def _add_photos(app, desk) -> None:
                 chosen = chosen_face(embedder, pixels, None, *how)
                 crops.append(chosen.face.crop)
                 taken.append({"box": chosen.face.box, "faces": chosen.faces, "ambiguous": chosen.ambiguous, **_size(pixels)})
-            verdict = compare(embedder, *crops, aligned=True)
+            verdict = compare_faces(embedder, *crops, aligned=True)
             said = {"network": verdict.model, "similarity": verdict.similarity, "thresholds": verdict.thresholds}
             return {**said, "meaning": str(verdict).splitlines()[1:], "first": taken[0], "second": taken[1]}
 

@@ -1,4 +1,4 @@
-"""The evaluation report: one HTML page that needs nothing else, with the same as PNG and JSON beside it."""
+"""The evaluation report: one self-contained HTML page, with its figures as PNG and JSON files."""
 
 from __future__ import annotations
 

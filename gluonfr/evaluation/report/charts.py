@@ -1,23 +1,28 @@
+"""The figures of a report, as PNG files and as SVG for light and dark pages."""
+
 from __future__ import annotations
 
 import base64
 import io
 import re
 from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
 
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import GluonFRError, UsageError
+from gluonfr.metrics import PairEvaluation, VerificationResult
 from gluonfr.viz.curves import plot_training_curves
 from gluonfr.viz.figure import DPI, shown
 from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.roc import plot_roc
 
 _INK = "#1b1f24"
-# Colors of the pictures on a dark page; those of lines are lighter, in the same order of hues.
+# Replacements of the colors on a dark page: lines get lighter colors of the same hues.
 _DARK = {
     "#ffffff": "#181b1f",
     _INK: "#d9dde2",
@@ -35,24 +40,26 @@ _DARK = {
 _COLOR = re.compile("(?<=fill: |roke: )#[0-9a-f]{6}")
 _FONT = re.compile(r"'DejaVu Sans', [^;\"]*sans-serif")
 _SYSTEM_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-# Small enough that the letters can still be read on a telephone.
+# In inches; small enough for readable text on a phone.
 _WIDTH, _HEIGHT = 4.7, 3.7
-_SHARP = 2
+# Pixels of the PNG files per CSS pixel.
+_SCALE = 2
 
 
 @dataclass
 class Chart:
-    """A picture on the page: SVG as data URIs, on white and on a dark ground.
+    """A figure on the page.
 
     Attributes
     ----------
     light, dark : str
+        Data URIs of the SVG for light and dark pages.
     width, height : int
         In CSS pixels.
     area : (left, right, top, bottom) of float
-        Where the axes lie, as shares of width and height.
+        Position of the axes, as fractions of width and height.
     limits : (low, high) of float
-        Of the horizontal axis.
+        Limits of the horizontal axis.
     """
 
     light: str
@@ -63,23 +70,23 @@ class Chart:
     limits: tuple[float, float]
 
 
-def roc_picture(name, results):
-    """(PNG bytes, Chart) of the ROC of several models on one set; None where no model saw both kinds of pairs."""
-    results = {model: each for model, each in results.items() if each.genuine and each.impostors}
+def draw_roc(name: str, results: Mapping[str, VerificationResult]) -> tuple[bytes, Chart] | None:
+    """Draw the ROC of several models on one set, as PNG and Chart; None if the set has only one kind of pairs."""
+    results = {model: result for model, result in results.items() if result.genuine and result.impostors}
     if not results:
         return None
     figure = plot_roc(results, title=f"ROC on {shown(name)}")
     png = _png(figure)
     (axes,), (legend,) = figure.axes, figure.legends
     axes.set(title="", xlabel="false accept rate (FAR)", ylabel="true accept rate (TAR)")
-    # The page has the numbers in a table.
+    # Names only: the page shows the numbers in a table.
     for text, model in zip(legend.get_texts(), results):
         text.set_text(shown(model))
     return png, _chart(figure, _WIDTH, _HEIGHT + 0.2 * len(results))
 
 
-def score_picture(model, name, evaluation):
-    """(PNG bytes, Chart) of genuine and impostor distances, with the production threshold, else the most accurate one."""
+def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[bytes, Chart]:
+    """Draw the histogram of distances with the production threshold, or else the most accurate one, as PNG and Chart."""
     threshold = evaluation.production.threshold if evaluation.production else None
     figure = plot_score_histogram(
         evaluation.verification, threshold=threshold, title=f"{shown(model, 34)} on {shown(name, 34)}"
@@ -89,8 +96,8 @@ def score_picture(model, name, evaluation):
     return png, _chart(figure, _WIDTH, _HEIGHT + 0.4)
 
 
-def training_picture(rows):
-    """(PNG bytes, Chart) of training curves, or the sentence that says why there are none."""
+def draw_training(rows: Sequence[Mapping[str, Any]]) -> tuple[bytes, Chart] | str:
+    """Draw training curves as PNG and Chart, or return a sentence on why there are none."""
     try:
         figure = plot_training_curves(rows)
     except GluonFRError as error:
@@ -98,48 +105,63 @@ def training_picture(rows):
     return _png(figure), _chart(figure, *figure.get_size_inches())
 
 
-def given_picture(caption, data):
-    """A PNG as {'uri', 'width', 'height'}."""
+def embed_png(caption: str, data: Any) -> dict[str, Any]:
+    """Return a PNG file as a dict of `uri`, `width` and `height`.
+
+    Examples
+    --------
+    >>> png = cv2.imencode(".png", np.zeros((2, 3), np.uint8))[1].tobytes()
+    >>> picture = embed_png("people", png)
+    >>> picture["width"], picture["height"]
+    (3, 2)
+    """
     image = None
     if isinstance(data, bytes) and data[:8] == b"\x89PNG\r\n\x1a\n":
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise GluonFRError(f"pictures: {caption!r} is no PNG; give the bytes of a PNG file.")
+        raise UsageError(f"pictures: {caption!r} is not a PNG. Pass the bytes of a PNG file.")
     return {"uri": data_uri("png", data), "width": image.shape[1], "height": image.shape[0]}
 
 
-def data_uri(kind, data) -> str:
-    """Bytes of an image as an address that needs no file."""
+def data_uri(kind: str, data: bytes) -> str:
+    """Return the bytes of an image as a data URI.
+
+    Examples
+    --------
+    >>> data_uri("png", b"abc")
+    'data:image/png;base64,YWJj'
+    """
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _png(figure):
-    return _saved(figure, "png", dpi=_SHARP * DPI)
+def _png(figure: Figure) -> bytes:
+    return _saved(figure, "png", dpi=_SCALE * DPI)
 
 
-def _chart(figure, width, height):
+def _chart(figure: Figure, width: float, height: float) -> Chart:
     figure.set_size_inches(width, height)
     for text in figure.findobj(Text):
-        # Of black text Matplotlib writes no color, which could then not be exchanged.
+        # Matplotlib writes no color for black text, so it could not be replaced for the dark page.
         text.set_color(_INK)
-    # As text, not as outlines: smaller, and in the page's font.
+    # Text instead of outlines is smaller and uses the font of the page.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
         svg = _saved(figure, "svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))).decode()
     svg = _FONT.sub(_SYSTEM_FONT, svg[svg.index("<svg") :])
     dark = _COLOR.sub(lambda found: _DARK.get(found[0], found[0]), svg)
     axes = figure.axes[0]
     place = axes.get_position()
+    low, high = map(float, axes.get_xlim())
     return Chart(
         light=data_uri("svg+xml", svg.encode()),
         dark=data_uri("svg+xml", dark.encode()),
         width=round(96 * width),
         height=round(96 * height),
         area=(place.x0, place.x1, 1 - place.y1, 1 - place.y0),
-        limits=tuple(float(each) for each in axes.get_xlim()),
+        limits=(low, high),
     )
 
 
-def _saved(figure, kind, **options):
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format=kind, **options)
     return file.getvalue()

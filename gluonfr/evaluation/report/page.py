@@ -1,26 +1,30 @@
+"""The HTML page of a report."""
+
 from __future__ import annotations
 
 import datetime
 import os
 from dataclasses import dataclass
+from typing import Any, Sequence
 
 import gluonfr
 from gluonfr.evaluation.report import tables
 from gluonfr.evaluation.report.charts import Chart
 from gluonfr.evaluation.report.entry import ReportEntry
-from gluonfr.evaluation.report.hardest import HardPair
-from gluonfr.evaluation.report.steps import threshold_steps
-from gluonfr.evaluation.report.wording import far_label
+from gluonfr.evaluation.report.formatting import far_label
+from gluonfr.evaluation.report.hard_pairs import HardPair
+from gluonfr.evaluation.report.threshold_steps import Steps, threshold_steps
+from gluonfr.metrics import VerificationResult
 from gluonfr.viz.figure import COLORS, LINES, printable
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "html")
-# Pairs of images that all entries together show: a page of many must still load.
+# Most pairs with images on the page, so that it still loads, and fewest per list.
 _MOST_PAIRS, _FEWEST = 144, 4
 
 
 @dataclass
-class Shown:
-    """An entry with its pictures.
+class EntryFigures:
+    """An entry with its figures.
 
     Attributes
     ----------
@@ -37,38 +41,41 @@ class Shown:
 
 @dataclass
 class Page:
-    """All that the page shows.
+    """The contents of the page.
 
     Attributes
     ----------
     title : str
     date : datetime
-    facts : dict of model to dict of str to str
-    shown : list of Shown
-    rocs : dict of set to Chart or None
+    facts : dict of str to dict
+        Facts by model.
+    shown : list of EntryFigures
+    rocs : dict of str to Chart or None
+        ROC by set.
     training : Chart, str or None
-        A sentence where there is nothing to draw.
-    pictures : dict of caption to dict of `uri`, `width` and `height`
+        Training curves, or a sentence on why there are none.
+    pictures : dict of str to dict
+        Pictures by caption, with `uri`, `width` and `height`.
     """
 
     title: str
     date: datetime.datetime
     facts: dict[str, dict[str, str]]
-    shown: list[Shown]
+    shown: list[EntryFigures]
     rocs: dict[str, Chart | None]
     training: Chart | str | None
     pictures: dict[str, dict]
 
 
-def default_title(entries) -> str:
-    """Of a report without one."""
+def default_title(entries: Sequence[ReportEntry]) -> str:
+    """Return the title of a report without a title: its models and sets."""
     models, sets = ({getattr(entry, kind) for entry in entries} for kind in ("model", "set"))
     what = entries[0].model if len(models) == 1 else f"{len(models)} models"
     return f"{what} on {entries[0].set}" if len(sets) == 1 else f"{what} on {len(sets)} verification sets"
 
 
-def render(page):
-    """The page as HTML text. Whatever is a name in it stands there as text."""
+def render(page: Page) -> str:
+    """Return the page as HTML; names are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -76,10 +83,10 @@ def render(page):
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     models = list(page.facts)
-    targets = tables.far_targets([each.entry.evaluation for each in page.shown])
+    targets = tables.far_targets([shown.entry.evaluation for shown in page.shown])
     most = max(_FEWEST, _MOST_PAIRS // (2 * len(page.shown)))
     sets = [
-        _set(number, name, [each for each in page.shown if each.entry.set == name], chart, models, targets, most)
+        _set(number, name, [shown for shown in page.shown if shown.entry.set == name], chart, models, targets, most)
         for number, (name, chart) in enumerate(page.rocs.items(), 1)
     ]
     return environment.get_template("page.html").render(
@@ -93,22 +100,30 @@ def render(page):
         sets=sets,
         targets=[far_label(far) for far in targets],
         several=len(models) > 1,
-        steps={entry["id"]: entry["steps"] for each in sets for entry in each["entries"]},
+        steps={entry["id"]: entry["steps"] for section in sets for entry in section["entries"]},
         training=page.training,
         pictures=[{"caption": printable(caption), **picture} for caption, picture in page.pictures.items()],
     )
 
 
-def _facts(facts):
+def _facts(facts: dict[str, str]) -> dict[str, str]:
     return {printable(name): printable(value) for name, value in facts.items()}
 
 
-def _style(number) -> str:
-    """Classes of a model's line, as `figure.line_style` draws it."""
+def _style(number: int) -> str:
+    """Return the CSS classes of a model's line, which match `figure.line_style`."""
     return f"c{number % len(COLORS)} d{number // len(COLORS) % len(LINES)}"
 
 
-def _set(number, name, shown, chart, models, targets, most):
+def _set(
+    number: int,
+    name: str,
+    shown: Sequence[EntryFigures],
+    chart: Chart | None,
+    models: list[str],
+    targets: list[float],
+    most: int,
+) -> dict[str, Any]:
     evaluations = [each.entry.evaluation for each in shown]
     rows = tables.summary(evaluations, targets)
     first = evaluations[0].verification
@@ -121,7 +136,7 @@ def _set(number, name, shown, chart, models, targets, most):
         "roc": chart,
         "pairs": tables.pairs_text(first),
         "count": f"{first.pairs:,}",
-        "missing": None if chart else "one person" if not first.genuine else "different people",
+        "missing": None if chart else "the same person" if not first.genuine else "different people",
         "notes": notes,
         "wanted": far_label(evaluations[0].wanted_far),
         "entries": [
@@ -131,7 +146,7 @@ def _set(number, name, shown, chart, models, targets, most):
     }
 
 
-def _entry(identifier, shown, models, cells, most):
+def _entry(identifier: str, shown: EntryFigures, models: list[str], cells: list[dict[str, Any]], most: int) -> dict[str, Any]:
     entry, evaluation = shown.entry, shown.entry.evaluation
     steps, result = threshold_steps(evaluation), evaluation.verification
     counts = _counts(steps, result)
@@ -167,21 +182,21 @@ def _entry(identifier, shown, models, cells, most):
         "hard": [
             {
                 "title": "Hardest false accepts",
-                "what": "different people most alike",
+                "what": "the most similar pairs of different people",
                 "none": "There are no pairs of different people.",
                 "pairs": shown.false_accepts[:most],
             },
             {
                 "title": "Hardest false rejects",
-                "what": "photos of one person furthest apart",
-                "none": "There are no pairs of one person.",
+                "what": "the least similar pairs of the same person",
+                "none": "There are no pairs of the same person.",
                 "pairs": shown.false_rejects[:most],
             },
         ],
     }
 
 
-def _counts(steps, result):
+def _counts(steps: Steps, result: VerificationResult) -> dict[str, int]:
     true_accepts, false_accepts = steps.true_accepts[steps.start], steps.false_accepts[steps.start]
     return {
         "true_accepts": true_accepts,

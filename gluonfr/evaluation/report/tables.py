@@ -1,46 +1,49 @@
-"""What the tables of the page hold, in words and numbers ready to be shown."""
+"""The contents of the tables of the page, as text."""
 
 from __future__ import annotations
 
 import math
+from typing import Any, Sequence
 
-from gluonfr.evaluation.report.wording import (
+from gluonfr.evaluation.report.formatting import (
     NONE,
     count_of,
-    digits_of,
     far_label,
     far_text,
     fixed,
     interval,
     percent,
+    percent_digits,
     unresolvable,
 )
+from gluonfr.metrics import OperatingPoint, PairEvaluation, VerificationResult
 
 _NAN = (math.nan, math.nan)
 
 
-def far_targets(evaluations):
-    """All FAR targets of the protocol in several evaluations, most frequent first."""
-    return sorted({at.target for each in evaluations for at in each.verification.tar_at_far}, reverse=True)
+def far_targets(evaluations: Sequence[PairEvaluation]) -> list[float]:
+    """Return all FAR targets of the protocol in several evaluations, in descending order."""
+    return sorted({at.target for evaluation in evaluations for at in evaluation.verification.tar_at_far}, reverse=True)
 
 
-def summary(evaluations, targets):
-    """Rows of cells for the models on one set, the best of each column marked.
+def summary(evaluations: Sequence[PairEvaluation], targets: Sequence[float]) -> list[list[dict[str, Any]]]:
+    """Return the rows of the summary of one set, one per model, with the best cell of each column marked.
 
     Parameters
     ----------
     evaluations : list of PairEvaluation
     targets : list of float
+        FAR targets, one column each.
 
     Returns
     -------
     list of list of dict
-        A row an evaluation; each cell has `text`, `small` (an interval, or '') and `best`.
+        Cells with `text`, `value`, `small` (a confidence interval, or '') and `best`.
     """
-    rows = [_figures(each, targets) for each in evaluations]
+    rows = [_summary_row(evaluation, targets) for evaluation in evaluations]
     for column in zip(*rows):
         values = [cell["value"] for cell in column if not math.isnan(cell["value"])]
-        # Marked where there is something to choose from.
+        # Only where the models differ.
         if len(values) > 1 and min(values) < max(values):
             best = max(values)
             for cell in column:
@@ -48,7 +51,7 @@ def summary(evaluations, targets):
     return rows
 
 
-def _figures(evaluation, targets):
+def _summary_row(evaluation: PairEvaluation, targets: Sequence[float]) -> list[dict[str, Any]]:
     result, known = evaluation.verification, evaluation.intervals.values if evaluation.intervals else {}
     tars = {at.target: at.tar for at in result.tar_at_far if at.resolvable}
     accuracy = f"{percent(result.accuracy)} ± {percent(result.accuracy_std)}"
@@ -61,24 +64,24 @@ def _figures(evaluation, targets):
     ]
 
 
-def _cell(text, value, small=""):
+def _cell(text: str, value: float, small: str = "") -> dict[str, Any]:
     return {"text": text, "value": value, "small": small, "best": False}
 
 
-def intervals_note(evaluation) -> str:
-    """Over whom the intervals were taken, in a sentence."""
+def intervals_note(evaluation: PairEvaluation) -> str:
+    """Return a sentence on the people over whom the confidence intervals are computed."""
     intervals = evaluation.intervals
     if intervals is None:
-        return "No intervals: they need to know, or to be told from shared images, whose the images are."
-    told = "as the set names them" if evaluation.people_known else "told apart by the images that pairs share"
+        return "No confidence intervals, because the people on the images are unknown and cannot be inferred."
+    source = "as the set names them" if evaluation.people_known else "inferred from the images that pairs share"
     return (
-        f"{100 * intervals.confidence:g} % intervals over {intervals.people:,} people, {told}; "
-        f"{intervals.replicates:,} draws of people."
+        f"{100 * intervals.confidence:g} % confidence intervals over {intervals.people:,} people, {source}; "
+        f"{intervals.replicates:,} bootstrap samples."
     )
 
 
-def thresholds(evaluation):
-    """Rows of the thresholds table: a dict for each FAR target, and for that of the production threshold."""
+def thresholds(evaluation: PairEvaluation) -> list[dict[str, Any]]:
+    """Return the rows of the table of thresholds, one per FAR target, that of the production threshold included."""
     production, points = evaluation.production, list(evaluation.points)
     if production and all(point.target != production.target for point in points):
         points = sorted([*points, production], key=lambda point: -point.target)
@@ -86,8 +89,10 @@ def thresholds(evaluation):
     return [_threshold(point, production, known) for point in points]
 
 
-def _threshold(point, production, known):
-    row = {"far": far_label(point.target), "why": "", "production": False}
+def _threshold(
+    point: OperatingPoint, production: OperatingPoint | None, known: dict[str, tuple[float, float]]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"far": far_label(point.target), "why": "", "production": False}
     if not point.resolvable:
         return {**row, "why": unresolvable(point)}
     tar = known.get(f"tar@far={point.target:g}", _NAN)
@@ -99,35 +104,42 @@ def _threshold(point, production, known):
         "tar": percent(point.tar),
         "tar_interval": interval(tar, percent),
         "true_accepts": f"{point.true_accepts:,} of {point.genuine:,}",
-        "measured": percent(point.far, digits_of(point.impostors)),
-        "measured_interval": interval(point.far_interval, lambda value: percent(value, digits_of(point.impostors))),
+        "measured": percent(point.far, percent_digits(point.impostors)),
+        "measured_interval": interval(point.far_interval, lambda value: percent(value, percent_digits(point.impostors))),
         "false_accepts": f"{point.false_accepts:,} of {point.impostors:,}",
     }
 
 
-def decisions(counts):
-    """The four decisions and the rates that follow from them, as text by their names."""
+def decisions(counts: dict[str, int]) -> dict[str, str]:
+    """Return the four counts of decisions, and the rates that follow from them, as text.
+
+    Examples
+    --------
+    >>> counts = {"true_accepts": 9, "false_rejects": 1, "false_accepts": 2, "true_rejects": 8}
+    >>> decisions(counts)["accuracy"]
+    '85.00 %'
+    """
     genuine = counts["true_accepts"] + counts["false_rejects"]
     impostors = counts["false_accepts"] + counts["true_rejects"]
     right = counts["true_accepts"] + counts["true_rejects"]
     shares = {"true_accepts": genuine, "false_rejects": genuine, "false_accepts": impostors, "true_rejects": impostors}
     texts = {name: f"{count:,}" for name, count in counts.items()}
     for name, total in shares.items():
-        texts[f"{name}_share"] = f"{percent(counts[name] / total, digits_of(total))} %" if total else NONE
+        texts[f"{name}_share"] = f"{percent(counts[name] / total, percent_digits(total))} %" if total else NONE
     texts["accuracy"] = f"{percent(right / (genuine + impostors))} %"
     return texts
 
 
-def groups(evaluation):
-    """Dict of column to rows, each with the texts of a group and the length of its bar: errors, the largest 100."""
-    tables = {}
+def groups(evaluation: PairEvaluation) -> dict[str, list[dict[str, Any]]]:
+    """Return the tables of groups by column; a row has the text of its cells and the length of its bar, 0 to 100."""
+    tables: dict[str, list[Any]] = {}
     for group in evaluation.groups:
         tables.setdefault(group.column, []).append(group)
     return {column: _bars(rows) for column, rows in tables.items()}
 
 
-def _bars(rows):
-    digits = max(digits_of(row.impostors) for row in rows)
+def _bars(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    digits = max(percent_digits(row.impostors) for row in rows)
     largest = max([1 - row.accuracy for row in rows if not math.isnan(row.accuracy)], default=0)
     return [
         {
@@ -147,8 +159,8 @@ def _bars(rows):
     ]
 
 
-def tiles(evaluation):
-    """The figures to read first: list of (name, value, unit)."""
+def tiles(evaluation: PairEvaluation) -> list[tuple[str, str, str]]:
+    """Return the most important metrics as (name, value, unit)."""
     result, production = evaluation.verification, evaluation.production
     shown = [("Accuracy, 10 folds" if len(result.fold_accuracies) == 10 else "Accuracy", percent(result.accuracy), "%")]
     if production:
@@ -157,23 +169,23 @@ def tiles(evaluation):
     return shown
 
 
-def comparison(evaluation):
-    """At the production threshold: similarity, TAR, FAR and both kinds of errors; dashes where there is none."""
+def comparison(evaluation: PairEvaluation) -> list[str]:
+    """Return similarity, TAR, FAR, false rejects and false accepts at the production threshold; dashes without one."""
     point = evaluation.production
     if point is None:
         return [NONE] * 5
     return [
         f"{point.similarity:.4f}",
         percent(point.tar),
-        percent(point.far, digits_of(point.impostors)),
+        percent(point.far, percent_digits(point.impostors)),
         f"{point.genuine - point.true_accepts:,}",
         f"{point.false_accepts:,}",
     ]
 
 
-def pairs_text(result) -> str:
-    """'6,000 pairs: 3,000 of one person, 3,000 of different people.'"""
+def pairs_text(result: VerificationResult) -> str:
+    """Return a sentence on the number of pairs."""
     return (
-        f"{count_of(result.pairs, 'pair')}: {result.genuine:,} of one person (genuine), "
+        f"{count_of(result.pairs, 'pair')}: {result.genuine:,} of the same person (genuine), "
         f"{result.impostors:,} of different people (impostors)."
     )

@@ -3,129 +3,161 @@ from __future__ import annotations
 import datetime
 import json
 import os
+from typing import Any, Callable, Mapping, Sequence
 
 import gluonfr
 from gluonfr.core import atomic_files
-from gluonfr.evaluation.report.charts import given_picture, roc_picture, score_picture, training_picture
-from gluonfr.evaluation.report.entry import check_entries
-from gluonfr.evaluation.report.hardest import hardest_pairs, sheet_of
-from gluonfr.evaluation.report.naming import FileNames
-from gluonfr.evaluation.report.page import Page, Shown, default_title, render
+from gluonfr.evaluation.report.charts import Chart, draw_roc, draw_scores, draw_training, embed_png
+from gluonfr.evaluation.report.entry import ReportEntry, check_entries
+from gluonfr.evaluation.report.file_names import FileNames
+from gluonfr.evaluation.report.hard_pairs import HardPair, contact_sheet_of, hardest_pairs
+from gluonfr.evaluation.report.page import EntryFigures, Page, default_title, render
 
 PAGE, FIGURES = "report.html", "report.json"
 _HARD = {"false_accepts": False, "false_rejects": True}
 
 
-def write_report(folder, entries, title=None, curves=None, pictures=None):
-    """Write the evaluation of models on verification sets as one HTML page, and the same as PNG and JSON.
+def write_report(
+    folder: str,
+    entries: Sequence[ReportEntry],
+    title: str | None = None,
+    curves: Sequence[Mapping[str, Any]] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> str:
+    """Write an evaluation of models on verification sets as one HTML page, with its figures as PNG and JSON.
 
-    The page holds everything it shows and loads nothing. Beside it lie `report.json` with all figures; `roc_SET.png` where
-    a set has pairs of both kinds; `scores_MODEL_SET.png`, `false_accepts_MODEL_SET.png` and `false_rejects_MODEL_SET.png`,
-    the last two where images are known; and `curves.png` where there are curves. `report.json` says which picture is whose.
-    All files appear whole, or none does; other files in the folder stay.
+    The page contains everything it shows and loads nothing. Next to it are `report.json` with all numbers, `roc_SET.png` for
+    sets with pairs of both kinds, `scores_MODEL_SET.png`, `false_accepts_MODEL_SET.png` and `false_rejects_MODEL_SET.png` if
+    images are known, and `curves.png` if there are curves. `report.json` maps models and sets to the files. The files are
+    written atomically; other files in the folder are not changed.
 
     Parameters
     ----------
     folder : str
         Created when missing.
     entries : sequence of ReportEntry
-        One for each model and set, in the order of the page.
-    title : str, default None
-        Models and sets otherwise.
-    curves : list of dict, default None
-        Rows of a training log, as :func:`gluonfr.viz.plot_training_curves` takes them.
-    pictures : dict of str to bytes, default None
-        PNG files by their captions, such as embeddings in a plane.
+        One per model and set, in the order of the page.
+    title : str, optional
+        By default the models and sets.
+    curves : list of dict, optional
+        Rows of a training log for :func:`gluonfr.viz.plot_training_curves`.
+    pictures : dict of str to bytes, optional
+        PNG files by caption, such as a plot of embeddings.
 
     Returns
     -------
-    str, the path of `report.html`
+    str
+        Path of `report.html`.
 
     Raises
     ------
-    GluonFRError
-        No entries, two of one model and set, a picture that is no PNG, or a folder that cannot be written.
+    UsageError
+        There are no entries, two entries of one model and set, or a picture that is not a PNG.
+    DataError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0, 2, 40)
+    >>> entry = ReportEntry("mine", "lfw", evaluate_pairs(distances, distances < 1))
+    >>> write_report("report/", [entry])  # doctest: +SKIP
+    '/home/ann/report/report.html'
     """
     entries = check_entries(entries)
-    title, kept = str(title or default_title(entries)), _Pictures()
+    title, files = str(title or default_title(entries)), _Files()
     date = datetime.datetime.now().astimezone().replace(microsecond=0)
-    given = {str(caption): given_picture(caption, data) for caption, data in (pictures or {}).items()}
-    results, facts = {}, {}
-    for entry in entries:
-        results.setdefault(entry.set, {})[entry.model] = entry.evaluation.verification
-        known = facts.setdefault(entry.model, {})
-        known.update({str(name): str(fact) for name, fact in entry.facts.items() if name not in known and fact})
-    rocs = {name: kept.keep(roc_picture(name, each), "roc", name) for name, each in results.items()}
-    shown = [_show(entry, kept) for entry in entries]
-    training = training_picture(curves) if curves is not None else None
-    if isinstance(training, tuple):
-        training = kept.keep(training, "curves")
+    embedded = {str(caption): embed_png(caption, data) for caption, data in (pictures or {}).items()}
+    results, facts = _by_set_and_model(entries)
+    rocs = {name: files.add(draw_roc(name, of_set), "roc", name) for name, of_set in results.items()}
+    shown = [_draw(entry, files) for entry in entries]
+    drawn = draw_training(curves) if curves is not None else None
+    training = files.add(drawn, "curves") if isinstance(drawn, tuple) else drawn
 
-    page = render(Page(title, date, facts, shown, rocs, training, given))
-    figures = {
+    page = render(Page(title, date, facts, shown, rocs, training, embedded))
+    numbers = {
         "title": title,
         "date": date.isoformat(),
         "gluonfr": gluonfr.__version__,
         "models": facts,
         "evaluations": _nested(shown, lambda each: each.entry.evaluation.to_dict()),
         "hardest": _nested(shown, lambda each: {kind: _plain(getattr(each, kind)) for kind in _HARD}),
-        "pictures": _nested(shown, lambda each: kept.names_of(each.entry)),
-        "roc_pictures": {name: kept.names["roc", name] for name, chart in rocs.items() if chart},
+        "pictures": _nested(shown, lambda each: files.names_of(each.entry)),
+        "roc_pictures": {name: files.names["roc", name] for name, chart in rocs.items() if chart},
     }
-    # Named last: where the page is, all the rest is.
-    files = {**kept.files, FIGURES: json.dumps(figures, indent=1, allow_nan=False).encode(), PAGE: page.encode()}
+    # The page is renamed last: when it is there, all files are.
+    contents = {**files.contents, FIGURES: json.dumps(numbers, indent=1, allow_nan=False).encode(), PAGE: page.encode()}
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    with atomic_files(*(os.path.join(folder, name) for name in files)) as opened:
-        for file, data in zip(opened, files.values()):
+    with atomic_files(*(os.path.join(folder, name) for name in contents)) as opened:
+        for file, data in zip(opened, contents.values()):
             file.write(data)
     return os.path.join(folder, PAGE)
 
 
-class _Pictures:
-    """PNG files of a report: their bytes, and what is on them.
+def _by_set_and_model(
+    entries: Sequence[ReportEntry],
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """Return the verification results by set and model, and the facts by model."""
+    results: dict[str, dict[str, Any]] = {}
+    facts: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        results.setdefault(entry.set, {})[entry.model] = entry.evaluation.verification
+        known = facts.setdefault(entry.model, {})
+        known.update({str(name): str(fact) for name, fact in entry.facts.items() if name not in known and fact})
+    return results, facts
+
+
+class _Files:
+    """The PNG files of a report.
 
     Attributes
     ----------
-    files : dict of file name to bytes
-    names : dict of (kind, name, ...) to file name
+    contents : dict of str to bytes
+        By file name.
+    names : dict of tuple to str
+        File names by (kind, name, ...).
     """
 
     def __init__(self) -> None:
-        self.files, self.names, self._give = {}, {}, FileNames()
+        self.contents: dict[str, bytes] = {}
+        self.names: dict[tuple[str, ...], str] = {}
+        self._unique = FileNames()
 
-    def keep(self, drawn, *what):
-        """Keep the PNG of (PNG, chart) and return the chart; None, where nothing was drawn, is passed through."""
+    def add(self, drawn: tuple[bytes, Chart | None] | None, *what: str) -> Chart | None:
+        """Add the PNG of (PNG, chart) and return the chart; None is passed through."""
         if drawn is None:
             return None
         data, chart = drawn
-        self.names[what] = self._give(*what)
-        self.files[self.names[what]] = data
+        self.names[what] = self._unique(*what)
+        self.contents[self.names[what]] = data
         return chart
 
-    def names_of(self, entry):
-        """File names of an entry's own pictures by their kind."""
+    def names_of(self, entry: ReportEntry) -> dict[str, str]:
+        """Return the file names of an entry's own figures by kind."""
         return {what[0]: name for what, name in self.names.items() if what[1:] == (entry.model, entry.set)}
 
 
-def _show(entry, kept):
+def _draw(entry: ReportEntry, files: _Files) -> EntryFigures:
     name = (entry.model, entry.set)
-    scores = kept.keep(score_picture(*name, entry.evaluation), "scores", *name)
+    png, scores = draw_scores(*name, entry.evaluation)
+    files.add((png, scores), "scores", *name)
     hard = {kind: hardest_pairs(entry, issame) for kind, issame in _HARD.items()}
     for kind, pairs in hard.items():
-        sheet = sheet_of(pairs)
-        kept.keep(sheet and (sheet, None), kind, *name)
-    return Shown(entry, scores, **hard)
+        sheet = contact_sheet_of(pairs)
+        files.add((sheet, None) if sheet else None, kind, *name)
+    return EntryFigures(entry, scores, **hard)
 
 
-def _nested(shown, value):
-    """By model and set."""
-    nested = {}
+def _nested(shown: Sequence[EntryFigures], value: Callable[[EntryFigures], Any]) -> dict[str, dict[str, Any]]:
+    """Return values by model and set."""
+    nested: dict[str, dict[str, Any]] = {}
     for each in shown:
         nested.setdefault(each.entry.model, {})[each.entry.set] = value(each)
     return nested
 
 
-def _plain(pairs):
+def _plain(pairs: Sequence[HardPair]) -> list[dict[str, Any]]:
     return [
-        {"pair": each.number, "similarity": each.similarity, "distance": each.distance, "wrong": each.wrong} for each in pairs
+        {"pair": pair.number, "similarity": pair.similarity, "distance": pair.distance, "wrong": pair.wrong} for pair in pairs
     ]

@@ -26,7 +26,7 @@ class Server:
         )
         for line in self.process.stdout:
             self.said.append(line)
-            if "answers now" in line:
+            if "is ready" in line:
                 break
         else:
             raise AssertionError("".join(self.said))

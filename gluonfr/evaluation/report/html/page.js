@@ -27,7 +27,7 @@
       show("accuracy", percent(counts.true_accepts + counts.true_rejects, genuine + impostors, 2));
       show("similarity", steps.similarity[place]);
       show("distance", steps.distance[place]);
-      show("which", place === steps.start ? which : "A threshold of your own.");
+      show("which", place === steps.start ? which : "A threshold that you chose.");
       const [low, high] = steps.limits;
       const at = (Number(steps.distance[place]) - low) / (high - low);
       mark.hidden = place === steps.start || at < 0 || at > 1;

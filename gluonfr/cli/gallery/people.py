@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from gluonfr.cli.arguments import add_gallery, add_json, write_json
+from gluonfr.cli.tables import print_table
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `gluonfr people`."""
+    add_gallery(parser)
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--rename", nargs=2, metavar=("NAME", "NEW"), help="rename a person")
+    action.add_argument("--remove", metavar="NAME", help="remove a person and erase every byte of the name and the embeddings")
+    action.add_argument("--merge", nargs=2, metavar=("NAME", "INTO"), help="move all photos of NAME to INTO, the same person")
+    action.add_argument("--export", metavar="FILE", help="write all people to this .npz")
+    action.add_argument("--import", dest="source", metavar="FILE", help="enroll an .npz of --export or of `gluonfr embed`")
+    add_json(parser, "the list of people")
+
+
+def run(arguments: Namespace) -> int:
+    """Run `gluonfr people`."""
+    from gluonfr.apps.gallery.exchange import export_gallery, import_gallery, read_card
+    from gluonfr.apps.gallery.gallery import Gallery, checked_name
+    from gluonfr.core.output import display_path
+
+    card = read_card(arguments.source) if arguments.source else None
+    with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
+        if arguments.remove:
+            name = checked_name(arguments.remove)
+            _print_change(gallery.remove(name), f"{display_path(name)} is removed")
+        elif arguments.rename:
+            old, new = map(checked_name, arguments.rename)
+            _print_change(gallery.rename(old, new), f"{display_path(old)} is now {display_path(new)}")
+        elif arguments.merge:
+            name, into = map(checked_name, arguments.merge)
+            _print_change(gallery.merge(name, into), f"{display_path(name)} is now {display_path(into)}")
+        elif arguments.export:
+            people, photos = export_gallery(gallery, arguments.export)
+            print(f"{photos:,} photos of {people:,} people: {display_path(arguments.export)}")
+        elif arguments.source:
+            print(f"{import_gallery(gallery, arguments.source):,} photos enrolled: {display_path(gallery.where)}")
+        else:
+            _list(gallery)
+        write_json(arguments, [dict(vars(person)) for person in gallery.people()])
+    return 0
+
+
+def _print_change(change: Any, what: str) -> None:
+    print(f"{what}, {change.photos:,} photos")
+    if change.left:
+        print(change.left)
+
+
+def _list(gallery: Any) -> None:
+    from gluonfr.weights.network_identity import network_name
+
+    people, photos = gallery.count()
+    if people:
+        print_table([[person.name, person.photos] for person in gallery.people()], ["person", "photos"])
+    print(f"{people:,} people, {photos:,} photos; embeddings of {network_name(gallery.card)}")

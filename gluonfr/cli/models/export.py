@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from gluonfr.cli.arguments import add_root
+from gluonfr.core import DEFAULT_MODELS
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `gluonfr export`."""
+    parser.add_argument(
+        "--model",
+        help="network: name of a stored model, folder that `gluonfr train` wrote (RUN/best), -symbol.json or .pt "
+        "(default: the only stored model)",
+    )
+    parser.add_argument("--models", default=DEFAULT_MODELS, metavar="FOLDER", help="folder of the stored models")
+    parser.add_argument("--out", required=True, help="FILE.onnx, or the PREFIX of PREFIX-symbol.json and PREFIX-0000.params")
+    parser.add_argument("--format", choices=("onnx", "symbol"), help="kind of the files (default: decided by the end of --out)")
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "float16", "int8"), help="type of the weights in an .onnx"
+    )
+    parser.add_argument(
+        "--calibrate",
+        metavar="SET",
+        help="set of faces that determines the ranges for int8: a set below --root, a folder with train.rec, or a .bin",
+    )
+    add_root(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Run `gluonfr export`."""
+    from gluonfr.core.output import display_path
+    from gluonfr.deploy import load_model
+    from gluonfr.deploy.export import export_network
+    from gluonfr.deploy.quantize import open_calibration
+
+    faces = open_calibration(arguments.calibrate, arguments.root) if arguments.calibrate else None
+    net, card = load_model(arguments.model, root=arguments.models)
+    difference = export_network(net, card, arguments.out, arguments.format, arguments.dtype, faces)
+    written = os.path.expanduser(arguments.out)
+    size = os.path.getsize(written if written.endswith(".onnx") else f"{written}-0000.params") / 1e6
+    print(f"wrote {display_path(arguments.out)} ({size:.2f} MB)")
+    if difference is None:
+        print("not checked, because onnxruntime is not installed")
+    else:
+        print(f"largest difference from the original: {difference:.2g}")
+    return 0
