@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -8,9 +7,9 @@ from itertools import islice
 import cv2
 import mxnet as mx
 import numpy as np
-from mxnet.base import _LIB, check_call
 
 from gluonfr.core import GluonFRError, cores, generator
+from gluonfr.core.mxnet_internals import memory_of
 from gluonfr.data.augment import Augmentation, describe, get_augmentation
 
 _SHUFFLE = int.from_bytes(b"shuffle", "big")
@@ -268,10 +267,7 @@ def _empty(shape):
     Nothing waits for a new NDArray, so no operation of MXNet's engine can meet the writing threads.
     """
     array = mx.nd.empty(shape, ctx=mx.cpu(), dtype=np.uint8)
-    address = ctypes.c_void_p()
-    check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
-    memory = (ctypes.c_uint8 * int(np.prod(shape))).from_address(address.value)
-    return array, np.frombuffer(memory, dtype=np.uint8).reshape(shape)
+    return array, memory_of(array)
 
 
 def _times_before(order):

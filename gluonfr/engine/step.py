@@ -7,6 +7,7 @@ import numpy as np
 from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import has_sparse_gradient
 from gluonfr.deploy import to_unit
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.sharded import gather_labels
@@ -104,7 +105,7 @@ class TrainStep:
         if accumulate > 1:
             # To sparse gradients autograd cannot add; a head that has them adds by itself.
             for parameter in (*self.parameters, *self.own):
-                if parameter._grad_stype == "default":
+                if not has_sparse_gradient(parameter):
                     parameter.grad_req = "add"
         self.own_trainers = [_trainer_alone(each, optimizer, optimizer_params) for each in head.own_parameters]
         self.step_number, self.updates, self.loss_scale = 0, 0, loss_scale
@@ -202,7 +203,7 @@ class TrainStep:
 
 def _trainer_alone(parameters, optimizer, optimizer_params):
     """Of parameters that lie on one device; where gradients are sparse, only rows that have one are touched."""
-    sparse = any(p._grad_stype != "default" for p in parameters)
+    sparse = any(has_sparse_gradient(p) for p in parameters)
     if sparse and optimizer not in ("sgd", "adam"):
         raise GluonFRError(
             f"a sampled classifier is trained by sgd or adam, which leave the rows of other classes alone, not by {optimizer}."

@@ -7,6 +7,7 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import own_parameters
 from gluonfr.loss import MarginLoss, get_loss
 from gluonfr.viz.figure import GREY, line_style, new_figure, save, shown
 
@@ -96,7 +97,7 @@ def target_logit(loss, degrees, norm=None, other=None):
         raise GluonFRError("angles are an array (N,) of degrees from 0 to 180.")
     if not (other is None or 0 <= other <= 180):
         raise GluonFRError(f"the other class's angle lies between 0 and 180 degrees, got {other!r}.")
-    state = {name: _value(loss, parameter) for name, parameter in loss._reg_params.items()}
+    state = {name: _value(loss, parameter) for name, parameter in own_parameters(loss).items()}
     if _needs_norm(loss):
         if norm is None or not 0 < norm < math.inf:
             raise GluonFRError(f"{type(loss).__name__} needs a positive norm of the embedding, got {norm!r}.")
@@ -125,7 +126,7 @@ def usual_margins():
     moved = {"steps": _ANNEALED, "t": 0.6, "mean": 60, "std": 50 / 3}
     for loss in losses.values():
         loss.initialize()
-        for name, parameter in loss._reg_params.items():
+        for name, parameter in own_parameters(loss).items():
             parameter.set_data(nd.full(parameter.shape, moved[name]))
     return losses
 

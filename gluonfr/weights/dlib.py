@@ -12,6 +12,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, atomic_folder, file_sha256, require_file
+from gluonfr.core.mxnet_internals import batch_norm_epsilon, children
 from gluonfr.model_zoo.registry import NETWORKS, get_model
 from gluonfr.weights.published import facts
 from gluonfr.weights.saved import CARD, PARAMETERS, save_network
@@ -151,7 +152,7 @@ def _slots(block):
     kind = next((kind for kind, of in _BLOCKS.items() if isinstance(block, of)), None)
     if kind:
         yield kind, block
-    for child in block._children.values():
+    for child in children(block):
         yield from _slots(child)
 
 
@@ -168,7 +169,7 @@ def _affine(block, array):
         return None
     zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     # BatchNorm adds its epsilon to the variance, whose root is to be 1.
-    variance = ones - np.float32(block._kwargs["eps"])
+    variance = ones - np.float32(batch_norm_epsilon(block))
     statistics = (block.running_mean, zeros), (block.running_var, variance)
     return ((block.gamma, array[:channels]), (block.beta, array[channels:]), *statistics)
 

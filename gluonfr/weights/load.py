@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, file_sha256
+from gluonfr.core.mxnet_internals import parameters_by_path
 from gluonfr.model_zoo.registry import NETWORKS, get_model
 from gluonfr.weights.dlib import dlib_values, is_free, load_dlib, stored_free
 from gluonfr.weights.graph import difference, layers_of_network
@@ -122,7 +123,7 @@ def _load_gluon(path, network, ctx):
         raise GluonFRError(f"{path} does not tell which network it belongs to; name the network too.")
     net = get_model(network)
     last = next(each for each in reversed(layers_of_network(net).layers) if "weight" in each.parameters)
-    key = next(key for key, each in net._collect_params_with_prefix().items() if each.name == last.parameters["weight"])
+    key = next(key for key, each in parameters_by_path(net).items() if each.name == last.parameters["weight"])
     stored = read_params(path)
     size = stored[key].shape[0] if key in stored and stored[key].ndim else net.embedding_size
     arguments = {"embedding_size": max(1, size)}

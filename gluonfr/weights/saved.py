@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from gluonfr.core import Card, GluonFRError, file_sha256, require_file
+from gluonfr.core.mxnet_internals import parameters_by_path
 from gluonfr.model_zoo.registry import get_model
 from gluonfr.weights.graph import layers_of_network
 from gluonfr.weights.params_file import read_params
@@ -80,7 +81,7 @@ def saved_values(net, path, name, image_size=None):
     shapes = {}
     for layer in layers_of_network(net, image_size).layers:
         shapes.update((each, layer.shapes[role]) for role, each in layer.parameters.items())
-    ours = {key: each for key, each in net._collect_params_with_prefix().items() if not key.startswith("output.")}
+    ours = {key: each for key, each in parameters_by_path(net).items() if not key.startswith("output.")}
     values = {}
     for key, parameter in ours.items():
         shape = shapes.get(parameter.name, parameter.shape)

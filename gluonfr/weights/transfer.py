@@ -7,6 +7,7 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import is_initialized
 
 
 def converted(pairs, arrays, where):
@@ -180,7 +181,7 @@ def set_values(net, values, ctx=None) -> None:
     for name, value in values.items():
         parameter = parameters[name]
         parameter.shape = value.shape
-        if parameter._data is None:
+        if not is_initialized(parameter):
             parameter.initialize(mx.init.Zero(), ctx=ctx or mx.cpu())
         elif ctx is not None:
             parameter.reset_ctx(ctx)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -10,10 +9,10 @@ import threading
 import zlib
 
 import numpy as np
-from mxnet.base import _LIB, check_call
 
 from gluonfr.core import GluonFRError, atomic_file
 from gluonfr.core.files import sync_folder
+from gluonfr.core.mxnet_internals import copy_into
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +35,7 @@ class Memory:
         kept = self._arrays.get(name)
         if kept is None or kept.shape != array.shape or kept.dtype != np.dtype(array.dtype):
             kept = self._arrays[name] = np.empty(array.shape, array.dtype)
-        # What `asnumpy` calls, which has no argument for where to.
-        check_call(_LIB.MXNDArraySyncCopyToCPU(array.handle, kept.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(kept.size)))
+        copy_into(array, kept)
         return kept
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import optimizer_states, parameters_by_path, start_optimizer
 from gluonfr.engine.checkpoints.files import Memory, read
 
 logger = logging.getLogger(__name__)
@@ -41,11 +42,11 @@ def take(step, average=None, memory=None):
     arrays = {f"statistics{rank}": {name: copy(name, each) for name, each in _statistics(step)}}
     if rank == 0:
         arrays["parameters"] = {name: copy(name, p.list_data()[0]) for name, p in _shared(step) if p.grad_req != "null"}
-        arrays["optimizer"] = {name: copy(f"optimizer.{name}", each) for name, each in _states(step.trainer)}
+        arrays["optimizer"] = {name: copy(f"optimizer.{name}", each) for name, each in optimizer_states(step.trainer)}
         if average is not None:
             arrays["average"] = average.state(copy)
     for trainer, parameters in zip(step.own_trainers, step.head.own_parameters):
-        states = dict(_states(trainer))
+        states = dict(optimizer_states(trainer))
         for place, parameter in enumerate(parameters):
             arrays[parameter.name] = copy(parameter.name, parameter.list_data()[0])
             for key, state in states.items():
@@ -87,7 +88,7 @@ def put_back(path, meta, step, average=None) -> None:
 def _shared(step):
     """Name and parameter of what is on every device: the network and what the head has beside its classes."""
     for part, block in (("net", step.net), ("head", step.head)):
-        for name, parameter in block._collect_params_with_prefix().items():
+        for name, parameter in parameters_by_path(block).items():
             yield f"{part}.{name}", parameter
 
 
@@ -129,36 +130,9 @@ def _put_statistics(path, meta, step) -> None:
                 array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
 
 
-def _states(trainer):
-    """Name and array of what the optimizer keeps; all devices have the same."""
-    for place, state in trainer._updaters[0].states.items():
-        for number, array in enumerate(_flat(state)):
-            yield f"{place}|state{number}", array
-
-
-def _flat(state):
-    if state is None:
-        return []
-    return [state] if isinstance(state, nd.NDArray) else [each for part in state for each in _flat(part)]
-
-
 def _put_states(path, trainer, stored, updates) -> None:
-    """Every parameter was updated so often; before the first update there are no states yet."""
-    if not trainer._kv_initialized:
-        trainer._init_kvstore()
-    trainer._optimizer.begin_num_update = trainer._optimizer.num_update = updates
-    for counts in trainer._optimizer._all_index_update_counts.values():
-        counts.clear()
-    if not updates:
-        return
-    for device, updater in enumerate(trainer._updaters):
-        for place, parameter in enumerate(trainer._params):
-            data = parameter.list_data()[device]
-            updater.states[place] = updater.optimizer.create_state_multi_precision(place, data)
-            updater.states_synced[place] = True
-            arrays = _flat(updater.states[place])
-            for number, array in enumerate(arrays):
-                _fill(path, array, stored.get(f"{place}|state{number}"))
+    for name, array in start_optimizer(trainer, updates):
+        _fill(path, array, stored.get(name))
 
 
 def _fill(path, array, value) -> None:

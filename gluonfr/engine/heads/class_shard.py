@@ -6,6 +6,7 @@ from mxnet import nd
 from mxnet.gluon import HybridBlock, Parameter
 
 from gluonfr.core import GluonFRError, generator
+from gluonfr.core.mxnet_internals import mark_gradient_fresh, register_parameter
 
 _WEIGHTS, _SAMPLE = (int.from_bytes(each, "big") for each in (b"weights", b"classes"))
 # So many rows are drawn together; a constant, since the weights follow from it.
@@ -63,11 +64,10 @@ class ClassShard(HybridBlock):
         }
         self._names, self.own_parameters = list(own), list(own.values())
         if not self.sampled:
-            self._reg_params.update(own)
-            self.params._params.update((parameter.name, parameter) for parameter in own.values())
+            for name, parameter in own.items():
+                register_parameter(self, name, parameter)
         for name, parameter in loss.shared_parameters.items():
-            self._reg_params[name] = parameter
-            self.params._params[parameter.name] = parameter
+            register_parameter(self, name, parameter)
 
     def start(self, context, seed=0, std=0.01) -> None:
         """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
@@ -103,8 +103,7 @@ class ClassShard(HybridBlock):
             (weight,), (gradient,) = parameter.list_data(), parameter.list_grad()
             sparse = nd.sparse.row_sparse_array((each.grad, rows), shape=parameter.shape, ctx=weight.context, dtype=each.dtype)
             sparse.copyto(gradient)
-            # What autograd says of gradients that it wrote, for the trainer's check that there are new ones.
-            weight._fresh_grad = True
+            mark_gradient_fresh(weight)
 
     def _places(self, ids):
         """Which rows of each of `own_parameters` the classes have."""

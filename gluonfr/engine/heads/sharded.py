@@ -89,7 +89,7 @@ class ShardedHead(Block):
     def collect_params(self, select=None):
         """What all devices share: the parameters of the loss."""
         shared = mx.gluon.ParameterDict()
-        shared._params.update((parameter.name, parameter) for parameter in self.loss.shared_parameters.values())
+        shared.update({parameter.name: parameter for parameter in self.loss.shared_parameters.values()})
         return shared
 
     def _collect_params_with_prefix(self, prefix=""):

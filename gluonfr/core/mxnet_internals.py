@@ -1,0 +1,143 @@
+"""All uses of MXNet 1.9.1's private API: one small function per use.
+
+Nothing else in the package touches names of MXNet that start with an underscore. When another version of MXNet has to be
+supported, this is the file to change.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+from mxnet.base import _LIB, check_call
+from mxnet.gluon import Block, HybridBlock, Parameter, Trainer
+
+# --- Blocks and parameters ---
+
+
+def parameters_by_path(block: Block) -> dict[str, Parameter]:
+    """Return the parameters of a block by their path, such as ``"features.0.weight"``.
+
+    These are the keys that `save_parameters` writes. The public `collect_params` has only the names with prefixes, which
+    depend on how many blocks were made before.
+    """
+    return block._collect_params_with_prefix()
+
+
+def own_parameters(block: HybridBlock) -> dict[str, Parameter]:
+    """Return the parameters that `hybrid_forward` of this block receives, without those of its children, by argument name.
+
+    The dict is the block's own; there is no public list of these arguments.
+    """
+    return block._reg_params
+
+
+def register_parameter(block: HybridBlock, name: str, parameter: Parameter) -> None:
+    """Pass an existing parameter to `hybrid_forward` of a block as argument `name`.
+
+    Assigning it to an attribute does the same, but fails where the class has a property or method of that name.
+    """
+    block._reg_params[name] = parameter
+    block.params.update({parameter.name: parameter})
+
+
+def children(block: Block) -> Iterator[Block]:
+    """Iterate over the direct children of a block in the order in which they were added.
+
+    Only `Sequential` blocks can be iterated over with the public API.
+    """
+    yield from block._children.values()
+
+
+def batch_norm_epsilon(block: mx.gluon.nn.BatchNorm) -> float:
+    """Return the epsilon of a BatchNorm, which the block stores only among the arguments of its operator."""
+    return block._kwargs["eps"]
+
+
+def is_initialized(parameter: Parameter) -> bool:
+    """Return whether a parameter has arrays; the public accessors raise an error instead of answering."""
+    return parameter._data is not None
+
+
+def has_sparse_gradient(parameter: Parameter) -> bool:
+    """Return whether the gradient of a parameter is stored by rows; the constructor's argument has no public accessor."""
+    return parameter._grad_stype != "default"
+
+
+def mark_gradient_fresh(array: mx.nd.NDArray) -> None:
+    """Mark the gradient of an array as written since the last update.
+
+    Autograd sets this mark when it writes a gradient, and `Trainer.step` refuses gradients without it. A gradient that was
+    written by hand needs the mark too.
+    """
+    array._fresh_grad = True
+
+
+# --- Trainer ---
+
+
+def optimizer_states(trainer: Trainer) -> Iterator[tuple[str, mx.nd.NDArray]]:
+    """Iterate over the arrays of the optimizer on the first device, as (name, array).
+
+    `Trainer.save_states` pickles them; a checkpoint needs the arrays themselves. All devices have equal states.
+    """
+    for index, state in trainer._updaters[0].states.items():
+        for number, array in enumerate(_flat(state)):
+            yield f"{index}|state{number}", array
+
+
+def start_optimizer(trainer: Trainer, updates: int) -> Iterator[tuple[str, mx.nd.NDArray]]:
+    """Set the number of updates that an optimizer has made, create its states, and iterate over them on all devices.
+
+    Yields (name, array) with the names of `optimizer_states`; the caller fills the arrays. Without updates there are no
+    states. MXNet creates the states lazily, during the first update, and has no public way to restore them from arrays.
+    """
+    if not trainer._kv_initialized:
+        trainer._init_kvstore()
+    trainer._optimizer.begin_num_update = trainer._optimizer.num_update = updates
+    for counts in trainer._optimizer._all_index_update_counts.values():
+        counts.clear()
+    if not updates:
+        return
+    for device, updater in enumerate(trainer._updaters):
+        for index, parameter in enumerate(trainer._params):
+            data = parameter.list_data()[device]
+            updater.states[index] = updater.optimizer.create_state_multi_precision(index, data)
+            updater.states_synced[index] = True
+            for number, array in enumerate(_flat(updater.states[index])):
+                yield f"{index}|state{number}", array
+
+
+def _flat(state: Any) -> list[mx.nd.NDArray]:
+    if state is None:
+        return []
+    return [state] if isinstance(state, mx.nd.NDArray) else [array for part in state for array in _flat(part)]
+
+
+# --- Memory of arrays ---
+
+
+def memory_of(array: mx.nd.NDArray) -> np.ndarray:
+    """Return a NumPy array that shares the memory of an array on a CPU, valid as long as that array lives.
+
+    `asnumpy` copies. The caller has to make sure that no operator works on the array meanwhile; for a new array that is so.
+    """
+    address = ctypes.c_void_p()
+    check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
+    dtype = np.dtype(array.dtype)
+    count = int(np.prod(array.shape, dtype=np.int64))
+    memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address.value or 0)
+    return np.frombuffer(memory, dtype=dtype, count=count).reshape(array.shape)
+
+
+def copy_into(array: mx.nd.NDArray, target: np.ndarray) -> None:
+    """Copy an array into a contiguous NumPy array of the same shape and type.
+
+    This is what `asnumpy` calls, which has no argument for the destination and asks the system for new memory every time.
+    """
+    if target.shape != array.shape or target.dtype != np.dtype(array.dtype) or not target.flags.c_contiguous:
+        raise ValueError(f"cannot copy {array.dtype} {array.shape} into {target.dtype} {target.shape}")
+    check_call(_LIB.MXNDArraySyncCopyToCPU(array.handle, target.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(target.size)))
