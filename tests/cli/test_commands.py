@@ -1,91 +1,133 @@
 import argparse
-import json
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser
 
 import cv2
 import numpy as np
 import pytest
+from command_line import refused, run, succeeds
 
 from gluonfr import __version__
-from gluonfr.cli import COMMANDS, main
-from gluonfr.cli.arguments import keywords, names, numbers
-from gluonfr.cli.tables import print_table
+from gluonfr.cli import main
+from gluonfr.cli.arguments import image_size, keywords, names, numbers
+from gluonfr.cli.commands import COMMANDS, GROUPS
+from gluonfr.core import UsageError
 from gluonfr.evaluation.embedding_files import read_embeddings
 
 
-def gluonfr(*arguments):
-    return subprocess.run([sys.executable, "-m", "gluonfr", *map(str, arguments)], capture_output=True, text=True)
+def help_of(capsys, *command):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
 
 
-def test_help_of_every_command(capsys):
-    for arguments in ([], *([name] for name, _, _ in COMMANDS)):
-        with pytest.raises(SystemExit) as stopped:
-            main([*arguments, "--help"])
-        assert stopped.value.code == 0
-        text = capsys.readouterr().out
-        if not arguments:
-            assert all(name in text for name, _, _ in COMMANDS)
-    assert "--gpus" in gluonfr("train", "--help").stdout
-    assert gluonfr("--version").stdout.strip() == f"gluonfr {__version__}"
+def test_help_lists_the_commands_by_task(capsys):
+    text = help_of(capsys)
+    positions = [text.index(f"\n{group}:\n") for group in GROUPS]
+    assert positions == sorted(positions)
+    for group, following in zip(GROUPS, [*positions[1:], len(text)]):
+        section = text[text.index(f"\n{group}:\n") : following]
+        for command in GROUPS[group]:
+            assert f"  {command.name} " in section
+            assert command.summary in section
 
 
-@pytest.mark.system
-def test_real_weights_compare_and_embed_real_photos(faces, tmp_path):
-    pairs, model = os.path.join(faces, "photos", "pairs"), os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")
-    with open(os.path.join(pairs, "pairs.csv"), encoding="utf-8") as file:
-        rows = [line.strip().split(",") for line in file][1:]
-    similarity = {}
-    for same in "10":
-        first, second = next(row[:2] for row in rows if row[2] == same)
-        photos = [os.path.join(pairs, each) for each in (first, second)]
-        done = gluonfr("compare", *photos, "--model", model, "--json", tmp_path / "verdict.json")
-        assert done.returncode == 0, done.stderr
-        verdict = json.loads((tmp_path / "verdict.json").read_text())
-        assert done.stdout.startswith(f"similarity {verdict['similarity']:.4f} (mobilefacenet-y1)")
-        assert [each["accepted"] for each in verdict["thresholds"]] == [same == "1"] * 3
-        similarity[same] = verdict["similarity"], photos
-    (tmp_path / "no face.png").write_bytes(cv2.imencode(".png", np.full((200, 200, 3), 90, np.uint8))[1].tobytes())
-    out = tmp_path / "embeddings.npz"
-    done = gluonfr("embed", *similarity["1"][1], tmp_path / "no face.png", "--model", model, "--out", out)
-    assert done.returncode == 1
-    assert "no face.png shows no face" in done.stderr
-    embeddings, files, card = read_embeddings(str(out))
-    assert files == similarity["1"][1]
-    assert card.network == "mobilefacenet"
-    assert embeddings[0] @ embeddings[1] == pytest.approx(similarity["1"][0], abs=1e-3)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_has_an_example_and_explains_every_option(name, capsys, monkeypatch):
+    parsers = []
+    monkeypatch.setattr(ArgumentParser, "print_help", lambda parser, file=None: parsers.append(parser))
+    help_of(capsys, name)
+    (parser,) = parsers
+    text = parser.format_help()
+    assert f"example:\n  gluonfr {name}" in text
+    for action in parser._actions:
+        assert action.help, action.dest
+        flag = action.nargs == 0
+        if action.option_strings and not flag and action.default not in (None, (), {}):
+            assert "(default: " in parser._get_formatter()._get_help_string(action), action.dest
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_a_command_is_accepted_by_its_parser(name, monkeypatch):
+    import importlib
+    import shlex
+
+    command = COMMANDS[name]
+    module = importlib.import_module(f"gluonfr.cli.{command.module}")
+    seen = []
+    monkeypatch.setattr(module, "run", lambda options: seen.append(options) or 0)
+    assert main(shlex.split(command.example)[1:]) == 0
+    assert seen[0].command == name
+
+
+def test_the_program_starts_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "gluonfr", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, f"gluonfr {__version__}")
+
+
+@pytest.mark.parametrize(("arguments", "words"), [([], "COMMAND"), (["trian"], "'train'")])
+def test_a_missing_or_unknown_command_is_an_error(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("train", "--dataset", "none", "--root", "NOWHERE"), "missing"),
-        (("verify", "--model", "NOWHERE", "--data", "x.bin"), "is neither a stored model"),
-        (("synthesize", "OUT", "--identities", "1"), "identities"),
+        (("train", "--dataset", "none", "--root", "MISSING"), "missing"),
+        (("verify", "--model", "MISSING", "--data", "x.bin"), "is neither a stored model"),
+        (("synthesize", "MISSING", "--identities", "1"), "identities"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_status_2(tmp_path, arguments, words):
-    arguments = [str(tmp_path / "missing") if each in ("NOWHERE", "OUT") else each for each in arguments]
-    done = gluonfr(*arguments)
-    assert done.returncode == 2
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"gluonfr {arguments[0]}: ")
-    assert "Traceback" not in done.stderr
-    assert words in last
+def test_invalid_arguments_exit_with_2_and_one_sentence(tmp_path, arguments, words):
+    arguments = [str(tmp_path / "missing") if argument == "MISSING" else argument for argument in arguments]
+    assert words in refused(*arguments)
     assert not (tmp_path / "missing").exists()
 
 
-def test_no_command_and_an_unknown_one():
-    assert gluonfr().returncode == 2
-    done = gluonfr("trian")
-    assert done.returncode == 2
-    assert "train" in done.stderr
+def test_an_error_names_the_options_of_the_arguments_in_the_message(monkeypatch):
+    from gluonfr.cli.data import unpack
+
+    def fail(_):
+        raise UsageError("train.rec: record 3 is damaged. Pass skip_damaged=True or copy the file again, other=1.")
+
+    monkeypatch.setattr(unpack, "run", fail)
+    assert refused("unpack", "a", "b").endswith("other=1. On the command line: --skip-damaged.")
 
 
-def test_lists_and_keywords():
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_is_one_sentence(monkeypatch):
+    from gluonfr.cli.models import embed
+
+    def full(_):
+        with open("/dev/full", "w") as file:
+            file.write("x" * 100000)
+
+    monkeypatch.setattr(embed, "run", full)
+    assert refused("embed", "x.jpg", "--out", "e.npz").startswith("gluonfr embed: No space left on device;")
+
+
+def test_an_interruption_exits_with_130(monkeypatch):
+    from gluonfr.cli.models import embed
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embed, "run", interrupted)
+    status, _, errors = run("embed", "x.jpg", "--out", "e.npz")
+    assert status == 130
+    assert errors.endswith("gluonfr embed: interrupted; no partial files were left.\n")
+
+
+def test_lists_sizes_and_keywords_are_parsed():
     assert names("lfw, cfp_fp,") == ["lfw", "cfp_fp"]
     assert numbers(int)("0,1") == [0, 1]
+    assert image_size("112,96") == (112, 96)
     assert keywords("s=30,units=(1,2),name=arc,flag=True,x=-0.5,t='a b'") == {
         "s": 30,
         "units": (1, 2),
@@ -95,55 +137,57 @@ def test_lists_and_keywords():
         "t": "a b",
     }
     assert keywords("") == {}
-    for bad in ("s", "3", "s=1)+(2", "s=", "__import__('os')", "s=open('x')", "**{}", "a b"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            keywords(bad)
+
+
+@pytest.mark.parametrize("text", ["s", "3", "s=1)+(2", "s=", "__import__('os')", "s=open('x')", "**{}", "a b"])
+def test_invalid_keywords_are_rejected(text):
     with pytest.raises(argparse.ArgumentTypeError):
-        numbers(int)("a,b")
+        keywords(text)
 
 
-def test_table_is_aligned(capsys):
-    print_table([["a", 1], ["long", 22]], ["set", "n"])
-    assert capsys.readouterr().out == "set    n\na      1\nlong  22\n"
+def test_invalid_numbers_and_sizes_are_rejected():
+    for read, text in ((numbers(int), "a,b"), (image_size, "112"), (image_size, "1,2,3")):
+        with pytest.raises(argparse.ArgumentTypeError):
+            read(text)
 
 
-def test_synthetic_set_trains_and_verifies(tmp_path):
-    data = tmp_path / "data"
-    done = gluonfr("synthesize", data / "people", "--identities", 12, "--images", 6, "--pairs", 40)
-    assert done.returncode == 0, done.stderr
+def test_compare_and_embed_real_photos(faces, y1, tmp_path):
+    pairs = os.path.join(faces, "photos", "pairs")
+    with open(os.path.join(pairs, "pairs.csv"), encoding="utf-8") as file:
+        rows = [line.strip().split(",") for line in file][1:]
+    similarity = {}
+    for same in "10":
+        photos = [os.path.join(pairs, name) for name in next(row[:2] for row in rows if row[2] == same)]
+        printed = succeeds("compare", *photos, "--model", y1)
+        assert printed.count("not the same person") == (0 if same == "1" else 3)
+        assert printed.count("same person") == 3
+        similarity[same] = float(printed.split()[1]), photos
+    (tmp_path / "wall.png").write_bytes(cv2.imencode(".png", np.full((200, 200, 3), 90, np.uint8))[1].tobytes())
+    out = tmp_path / "embeddings.npz"
+    status, _, errors = run("embed", *similarity["1"][1], tmp_path / "wall.png", "--model", y1, "--out", out)
+    assert status == 1
+    assert "wall.png shows no face" in errors
+    embeddings, files, card = read_embeddings(str(out))
+    assert files == similarity["1"][1]
+    assert card.network == "mobilefacenet"
+    assert embeddings[0] @ embeddings[1] == pytest.approx(similarity["1"][0], abs=1e-3)
+
+
+def test_a_synthetic_set_is_rendered_trained_and_verified(tmp_path):
+    data, trained = tmp_path / "data", tmp_path / "run"
+    succeeds("synthesize", data / "people", "--identities", 6, "--images", 4, "--pairs", 20)
     network = "units=(1,1),channels=(8,8,16),embedding_size=16,input_size=32,input_crop=96"
-    run = tmp_path / "run"
-    common = ["--root", data]
-    done = gluonfr(
-        *("train", *common, "--dataset", "people", "--val", "val_data", "--network", "lresnet10e_ir"),
-        *("--network-args", network, "--loss", "softmax", "--epochs", 2, "--batch-size", 24, "--cpus", 2, "--out", run),
+    printed = succeeds(
+        *("train", "--root", data, "--dataset", "people", "--val", "val_data", "--network", "lresnet10e_ir"),
+        *("--network-args", network, "--loss", "softmax", "--epochs", 1, "--batch-size", 12, "--cpus", 2, "--out", trained),
     )
-    assert done.returncode == 0, done.stderr
     for name in ("curves.png", "roc.png", "scores_val_data.png"):
-        assert str(run / name) in done.stdout
-    assert "val_data     40" in done.stdout
-    trained = done.stdout.splitlines()[1].split()
-    done = gluonfr("verify", "--model", run / "last", "--data", data / "people" / "val_data.bin", "--json", tmp_path / "r.json")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1].split()[1:] == trained[1:]
+        assert str(trained / name) in printed
+    expected = next(line.split() for line in printed.splitlines() if line.startswith("val_data"))
+    verify = ["verify", "--model", trained / "last", "--bootstrap", 0]
+    printed = succeeds(*verify, "--data", data / "people" / "val_data.bin", "--json", tmp_path / "r.json")
+    assert printed.splitlines()[1].split() == expected
     assert (tmp_path / "r.json").exists()
-    # InsightFace lays test sets beside the records: the network's card says which folder that is.
-    done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "val_data")
-    assert done.stdout.splitlines()[1].split()[1:] == trained[1:], done.stderr
-    done = gluonfr("verify", "--model", run / "last", "--root", data, "--data", "nothing")
-    assert done.returncode == 2
-    assert "no data set 'nothing'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
-def test_a_full_disk_is_one_sentence(monkeypatch, tmp_path, capsys):
-    from gluonfr.cli import embed
-
-    def full(*_):
-        with open("/dev/full", "w") as file:
-            file.write("x" * 100000)
-
-    monkeypatch.setattr(embed, "run", full)
-    assert main(["embed", "x.jpg", "--out", str(tmp_path / "e.npz")]) == 2
-    assert capsys.readouterr().err == "gluonfr embed: No space left on device; no partial files were left.\n"
+    # InsightFace stores test sets next to the records, in the folder of the training set that the network's card names.
+    assert succeeds(*verify, "--root", data, "--data", "val_data").splitlines()[1].split() == expected
+    assert "no data set 'nothing'" in refused(*verify, "--root", data, "--data", "nothing")

@@ -1,6 +1,4 @@
-import contextlib
 import csv
-import io
 import json
 import os
 import shutil
@@ -8,43 +6,14 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from command_line import refused, run
 
 from gluonfr.apps.curation.cleaning import embedded
 from gluonfr.apps.curation.clustering import faces as clustering_faces
-from gluonfr.cli import arguments, main
 from gluonfr.data import FRTrainRecordDataset, images
 from gluonfr.data.identities import read_identities
 from gluonfr.data.pairs import read_pairs, write_pairs
 from gluonfr.data.records.file import RecordFile, RecordWriter
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_network():
-    """A network is loaded once for all commands of this file."""
-    loaded, load = {}, arguments.make_embedder
-
-    def kept(given, **options):
-        which = given.model, given.no_flip
-        if which not in loaded:
-            loaded[which] = load(given, **options)
-        return loaded[which]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arguments, "make_embedder", kept)
-        yield
-
-
-def run(*words):
-    """(status, what is printed, what is said of mistakes)."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()) as said:
-        status = main([str(each) for each in words])
-    return status, printed.getvalue(), said.getvalue()
-
-
-def refused(*words):
-    status, _, said = run(*words)
-    assert status == 2, said
-    return said.strip().splitlines()[-1]
 
 
 def table(path):
@@ -58,13 +27,13 @@ def content(path):
 
 
 @pytest.fixture(scope="module")
-def model(faces):
-    return ["--model", os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json")]
+def model(y1):
+    return ["--model", y1]
 
 
 @pytest.fixture(scope="module")
 def photos(faces, tmp_path_factory):
-    """A tree of photos: three of five people under names that say nothing, six people on one, no face, no image."""
+    """A tree with three photos of each of five people, a photo of six people, one without a face, and a text file."""
     folder, owner = tmp_path_factory.mktemp("photos"), {}
     source = os.path.join(faces, "photos", "people")
     for number, person in enumerate(sorted(os.listdir(source))[:5]):
@@ -82,7 +51,7 @@ def photos(faces, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clustered(photos, model, tmp_path_factory):
-    """What `cluster` made, with a gallery that knows one of the people; it was interrupted on the way."""
+    """The result of a `cluster` command with a gallery of one person; it was interrupted once and resumed."""
     folder, owner = photos
     known, out = tmp_path_factory.mktemp("known"), tmp_path_factory.mktemp("out") / "sorted"
     os.makedirs(known / "people" / "Ann Lee")
@@ -101,22 +70,22 @@ def clustered(photos, model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clustering_faces, "_BLOCK", 6)
         patch.setattr(clustering_faces, "_look_at", interrupted)
-        assert "give the same command to go on" in refused(*command)
+        assert "rerun the command to resume" in refused(*command)
         assert not out.exists()
         assert len(seen) == 2
         assert "unfinished work with another min_face" in refused(*command, "--min-face", 40)
         again = []
         patch.setattr(clustering_faces, "_look_at", lambda *given: again.append(given[2]) or look(*given))
-        status, printed, said = run(*command)
-    assert status == 1, said
-    # What was done before was not done again.
+        status, printed, errors = run(*command)
+    assert status == 1, errors
+    # Finished blocks were not repeated.
     assert len(again) == 1
     assert not set(again[0]) & {file for block in seen for file in block}
     assert os.listdir(out.parent) == ["sorted"]
     return out, printed, json.loads((known / "r.json").read_text())
 
 
-def test_everybody_gets_a_folder(photos, clustered):
+def test_each_person_gets_a_folder(photos, clustered):
     folder, owner = photos
     out, printed, results = clustered
     rows = table(out / "clusters.csv")
@@ -131,7 +100,7 @@ def test_everybody_gets_a_folder(photos, clustered):
         place = out / "people" / names.pop()
         copies = {content(place / file) for file in os.listdir(place)}
         assert copies == {content(folder / file) for file, each in owner.items() if each == number}
-    # Six people who are on one photo alone.
+    # Six people appear on one photo only.
     six = [row for row in rows if row["file"] == "group.jpg"]
     assert len({row["person"] for row in six}) == 6
     assert {row["folder"] for row in six} == {"once"}
@@ -153,19 +122,19 @@ def test_everybody_gets_a_folder(photos, clustered):
     assert results["gallery"]["people"] == 1
 
 
-def test_clusters_of_known_people_are_judged_and_links_take_no_space(photos, clustered, model, tmp_path):
+def test_clusters_are_evaluated_and_files_are_linked(photos, clustered, model, tmp_path):
     folder, owner = photos
     for file, number in owner.items():
         os.makedirs(tmp_path / "in" / str(number), exist_ok=True)
         shutil.copyfile(folder / file, tmp_path / "in" / str(number) / file.replace(os.sep, "-"))
-    status, printed, said = run("cluster", tmp_path / "in", tmp_path / "out", "--evaluate", "--link", *model)
-    assert status == 0, said
+    status, printed, errors = run("cluster", tmp_path / "in", tmp_path / "out", "--evaluate", "--link", *model)
+    assert status == 0, errors
     assert "B-cubed over 15 faces of 5 people: precision 1.0000, recall 1.0000, F 1.0000" in printed
     first = next(place for place, _, files in os.walk(tmp_path / "out" / "people") if files)
     assert os.stat(os.path.join(first, os.listdir(first)[0])).st_nlink == 2
 
 
-def test_what_cluster_refuses(photos, clustered, model, tmp_path):
+def test_cluster_reports_invalid_input(photos, clustered, model, tmp_path):
     folder, _ = photos
     assert "exists already and is not empty" in refused("cluster", folder, clustered[0], *model)
     assert "lies in the folder of photos" in refused("cluster", folder, folder / "day 0" / "out", *model)
@@ -179,18 +148,18 @@ def test_what_cluster_refuses(photos, clustered, model, tmp_path):
     assert not os.path.exists(tmp_path.parent / "o")
 
 
-# People of the small training set, images each; labels that are wrong, a person under two labels, copies, people of the test.
+# People of the small training set and images per person; the label of the person under two labels; people of the test set.
 PEOPLE, EACH = 30, 7
 TWICE, SHARED = 24, (26, 27, 28)
 
 
 @pytest.fixture(scope="module")
 def records(faces, tmp_path_factory):
-    """A training set with known mistakes, and a test set that shares people with it."""
+    """A training set with known mistakes, and a test set that shares people with it; the wrong images and the copies."""
     folder, random = tmp_path_factory.mktemp("sets"), np.random.default_rng(3)
     source = RecordFile(os.path.join(faces, "celeb", "train.rec"))
     labels = source.labels
-    # Not those of whom celeb itself has mistakes.
+    # Without people that have wrong labels in celeb itself.
     people = [label for label in np.unique(labels)[:100] if (labels == label).sum() >= EACH + 2][:PEOPLE]
     rows = {number: np.flatnonzero(labels == label)[: EACH + 2].tolist() for number, label in enumerate(people)}
     items = [(source.read(row)[1], number) for number in range(PEOPLE) for row in rows[number][:EACH]]
@@ -205,7 +174,7 @@ def records(faces, tmp_path_factory):
     with RecordWriter(folder / "train") as writer:
         for payload, label in items:
             writer.add(payload, label)
-    # Records come by label, images of one label in the order in which they were added.
+    # The writer sorts records by label and keeps the order of the images of a label.
     order = sorted(range(len(items)), key=lambda image: items[image][1])
     place = {image: number for number, image in enumerate(order)}
     pairs, issame = [], []
@@ -222,7 +191,7 @@ def records(faces, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(records, model):
-    """What `clean` found; it was interrupted on the way."""
+    """The report of a `clean` command that was interrupted once and resumed."""
     folder, _, _ = records
     command = ["clean", "train", "--root", folder, "--out", folder / "report", "--against", "test", *model]
     block, done = embedded._block, []
@@ -236,17 +205,17 @@ def report(records, model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "_BLOCK", 64)
         patch.setattr(embedded, "_block", interrupted)
-        assert "give the same command to go on" in refused(*command)
+        assert "rerun the command to resume" in refused(*command)
         patch.setattr(embedded, "_block", lambda *given: done.append(given[2]) or block(*given))
-        status, printed, said = run(*command, "--json", folder / "r.json")
-    assert status == 0, said
+        status, printed, errors = run(*command, "--json", folder / "r.json")
+    assert status == 0, errors
     assert sorted(each.start for each in done)[:3] == [0, 0, 64]
     assert len({(each.start, each.stop) for each in done}) == len(done)
     assert not [each for each in os.listdir(folder) if each.startswith(".")]
     return folder / "report", printed, json.loads((folder / "r.json").read_text())
 
 
-def test_what_is_wrong_is_found(records, report):
+def test_wrong_labels_copies_and_shared_people_are_found(records, report):
     _, wrong, copies = records
     out, printed, results = report
     found = {int(row["image"]) for row in table(out / "wrong_labels.csv") if row["found"] == "1"}
@@ -267,11 +236,11 @@ def test_what_is_wrong_is_found(records, report):
     assert "people of the test set" in printed
 
 
-def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model, faces):
+def test_changes_are_applied_to_a_new_set(records, report, model, faces):
     folder, wrong, copies = records
     before = {name: content(folder / "train" / name) for name in os.listdir(folder / "train")}
     changes = table(report[0] / "changes.csv")
-    # A reader disagrees with one line.
+    # The user removes one line of the changes.
     kept_after_all = next(row for row in changes if row["why"] == "wrong label")
     with open(report[0] / "changes.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(changes[0]))
@@ -280,8 +249,8 @@ def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model,
     command = ["clean", folder / "train", "--out", report[0], "--apply"]
     for other in (["--against", os.path.join(faces, "lfw_dev.bin")], ["--no-flip", *model]):
         assert "was not made with the" in refused(*command, folder / "other", *other)
-    status, printed, said = run(*command, folder / "new", "--against", folder / "test.bin", *model)
-    assert status == 0, said
+    status, printed, errors = run(*command, folder / "new", "--against", folder / "test.bin", *model)
+    assert status == 0, errors
     assert {name: content(folder / "train" / name) for name in os.listdir(folder / "train")} == before
     removed = {int(row["image"]) for row in changes if row["action"] == "remove"} - {int(kept_after_all["image"])}
     assert {copies[1], copies[2]} <= removed
@@ -291,18 +260,18 @@ def test_the_new_set_is_without_it_and_the_old_one_stays(records, report, model,
     assert f"{len(removed)} removed" in printed
     assert new.num_classes == 31 - len(SHARED) - 1
     names = read_identities(folder / "new")
-    # Every image that is left has its old person; the one who had two labels has the one with more images.
-    told = {payload: str(int(label)) for label, payload in (old.read(i) for i in set(range(len(old))) - removed)}
+    # Every remaining image has its person; the two labels of one person became the one with more images.
+    people = {payload: str(int(label)) for label, payload in (old.read(i) for i in set(range(len(old))) - removed)}
     for i in range(len(new)):
         label, payload = new.records.read(i)
-        was = told.pop(payload)
+        was = people.pop(payload)
         assert names[int(label)] == (str(TWICE) if was == str(PEOPLE) else was)
-    assert not told
+    assert not people
     assert len(table(folder / "new" / "changes.csv")) == len(changes) - 1
     assert "exists already and is not empty" in refused(*command, folder / "new")
 
 
-def test_what_clean_refuses(records, report, model, tmp_path):
+def test_clean_reports_invalid_input(records, report, model, tmp_path):
     folder, _, _ = records
     train, out = folder / "train", ["--out", tmp_path / "o", *model]
     assert "exists already and is not empty" in refused("clean", train, "--out", report[0], *model)
@@ -325,16 +294,17 @@ def test_what_clean_refuses(records, report, model, tmp_path):
     assert not [each for each in os.listdir(tmp_path) if each.startswith(".")]
 
 
-def test_a_folder_a_person_is_cleaned_too(photos, model, tmp_path):
+def test_a_folder_of_photos_is_cleaned(photos, model, tmp_path):
     folder, owner = photos
     for file, number in owner.items():
-        # One photo of the first person lies with the second.
+        # One photo of the first person is in the folder of the second.
         to = 1 if number == 0 and file.startswith("day 2") else number
         os.makedirs(tmp_path / "in" / f"p{to}", exist_ok=True)
         shutil.copyfile(folder / file, tmp_path / "in" / f"p{to}" / f"{number} {file.replace(os.sep, '-')}")
     shutil.copyfile(folder / "wall.png", tmp_path / "in" / "p3" / "wall.png")
-    status, printed, said = run("clean", tmp_path / "in", "--out", tmp_path / "r", "--apply", tmp_path / "new", *model)
-    assert status == 1 and "1 images left out" in printed, said
+    status, printed, errors = run("clean", tmp_path / "in", "--out", tmp_path / "r", "--apply", tmp_path / "new", *model)
+    assert status == 1, errors
+    assert "1 images left out" in printed
     assert [(row["set"], row["image"]) for row in table(tmp_path / "r" / "left_out.csv")] == [("set", "p3/wall.png")]
     other = ["--apply", tmp_path / "other", "--min-face", 40]
     assert "or of other options" in refused("clean", tmp_path / "in", "--out", tmp_path / "r", *other)
