@@ -11,7 +11,7 @@ from command_line import refused, run
 
 @pytest.fixture(scope="module")
 def world(faces, y1, tmp_path_factory):
-    """Folder with three photos of each of five people in `known`, and two more in `new`; options of the network; a group photo."""
+    """Folder with five people, three photos each in `known` and two in `new`; options of the network; a group photo."""
     folder = tmp_path_factory.mktemp("world")
     source = os.path.join(faces, "photos", "people")
     for number, person in enumerate(sorted(os.listdir(source))[:5]):

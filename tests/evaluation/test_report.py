@@ -11,6 +11,7 @@ import pytest
 from html_tree import parse
 
 from gluonfr.core import GluonFRError
+from gluonfr.evaluation.report import write
 from gluonfr.evaluation.report.entry import ReportEntry
 from gluonfr.evaluation.report.file_names import FileNames
 from gluonfr.evaluation.report.threshold_steps import threshold_steps
@@ -46,6 +47,27 @@ def images(i):
     return tuple(np.full((112, 112, 3), (*color, level), np.uint8) for level in (60, 200))
 
 
+_DRAWN = {}
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """Draw each kind of figure only once, for tests of the page that do not depend on the figures."""
+
+    def once(name):
+        draw = getattr(write, name)
+
+        def draw_once(*arguments):
+            if name not in _DRAWN:
+                _DRAWN[name] = draw(*arguments)
+            return _DRAWN[name]
+
+        monkeypatch.setattr(write, name, draw_once)
+
+    once("draw_roc")
+    once("draw_scores")
+
+
 def written(folder, entries, **options):
     path = write_report(str(folder), entries, **options)
     assert path == str(Path(folder) / "report.html")
@@ -68,7 +90,7 @@ def faces_of(node):
         yield cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
-def test_the_summary_shows_the_metrics_of_each_evaluation(tmp_path):
+def test_the_summary_shows_the_metrics_of_each_evaluation(one_figure, tmp_path):
     strong, weak = with_people(shift=1.0), evaluation(1, n=600, shift=0.3)
     page = written(tmp_path, [ReportEntry("strong", "lfw", strong), ReportEntry("weak", "lfw", weak)])
     rows = page.one("table", _class="summary").rows()
@@ -104,12 +126,12 @@ def test_the_summary_shows_the_metrics_of_each_evaluation(tmp_path):
     assert "No confidence intervals" in notes
 
 
-def test_inferred_people_are_noted(tmp_path):
+def test_inferred_people_are_noted(one_figure, tmp_path):
     page = written(tmp_path, [ReportEntry("m", "lfw", with_people(people_known=False))])
     assert "inferred from the images that pairs share" in page.one(id="summary").text
 
 
-def test_the_best_of_a_column_is_marked_within_each_set(tmp_path):
+def test_the_best_of_a_column_is_marked_within_each_set(one_figure, tmp_path):
     first, second = evaluation(0, shift=1.0), evaluation(1, shift=0.4)
     entries = [
         ReportEntry("a", "x", first),
@@ -129,7 +151,7 @@ def test_the_best_of_a_column_is_marked_within_each_set(tmp_path):
     assert not same.one("table", _class="summary").all("td", _class="best")
 
 
-def test_thresholds_are_those_of_the_points(tmp_path):
+def test_thresholds_are_those_of_the_points(one_figure, tmp_path):
     each = with_people(n=3000, production_far=0.002)
     page = written(tmp_path, [ReportEntry("m", "lfw", each)])
     (table,) = [table for table in page.all("table") if table.rows()[0][0] == "Target FAR"]
@@ -155,7 +177,7 @@ def test_thresholds_are_those_of_the_points(tmp_path):
     assert rows[1][3].endswith(f"{100 * low:.2f} – {100 * high:.2f}")
 
 
-def test_decisions_are_shown_at_the_production_threshold(tmp_path):
+def test_decisions_are_shown_at_the_production_threshold(one_figure, tmp_path):
     each = evaluation()
     page = written(tmp_path, [ReportEntry("m", "lfw", each)])
     assert page.one("div", _class="callout").one("p").text == each.explain("lfw")
@@ -265,7 +287,7 @@ def test_names_are_escaped(tmp_path):
             assert not re.search("[\x00-\x08]|<script|<img", svg)
 
 
-def test_file_names_are_safe_and_unique(tmp_path):
+def test_file_names_are_safe_and_unique(one_figure, tmp_path):
     names = [
         "a/b",
         "a_b",
@@ -325,7 +347,7 @@ def test_sets_with_one_kind_of_pairs_are_explained(tmp_path, each, missing):
     assert f"{len(each.issame):,}" in confusion
 
 
-def test_too_few_impostors_leave_no_production_threshold(tmp_path):
+def test_too_few_impostors_leave_no_production_threshold(one_figure, tmp_path):
     each = evaluation(n=20, production_far=0.01, far_target=[1e-3])
     assert each.production is None
     page = written(tmp_path, [ReportEntry("m", "small", each, images)])
@@ -336,7 +358,7 @@ def test_too_few_impostors_leave_no_production_threshold(tmp_path):
     assert page.one(data_show="true_accepts").text == str(confusion["true_accepts"])
 
 
-def test_hardest_pairs_show_their_images_and_decisions(tmp_path):
+def test_hardest_pairs_show_their_images_and_decisions(one_figure, tmp_path):
     each = evaluation(n=600, shift=0.6)
     page = written(tmp_path, [ReportEntry("m", "lfw", each, images)])
     accepts, rejects = page.all("ol", _class="pairs")
@@ -361,7 +383,7 @@ def test_hardest_pairs_show_their_images_and_decisions(tmp_path):
     assert (tile == images(each.hardest(True, 1)[0])[0][0, 0]).all()
 
 
-def test_unreadable_images_do_not_stop_the_report(tmp_path, caplog):
+def test_unreadable_images_do_not_stop_the_report(one_figure, tmp_path, caplog):
     each = evaluation(n=200)
     first, second, third = each.hardest(False, 3).tolist()
 
@@ -382,14 +404,14 @@ def test_unreadable_images_do_not_stop_the_report(tmp_path, caplog):
     assert f"pair {second}" in caplog.text
 
 
-def test_pairs_without_images_are_listed(tmp_path):
+def test_pairs_without_images_are_listed(one_figure, tmp_path):
     page = written(tmp_path, [ReportEntry("m", "lfw", evaluation(n=200))])
     assert page.text.count("Images are not shown, because only the embeddings of these pairs are known.") == 2
     assert len(page.all("li")) > 24
     assert not list(tmp_path.glob("false_*"))
 
 
-def test_groups_show_their_metrics_and_bars(tmp_path):
+def test_groups_show_their_metrics_and_bars(one_figure, tmp_path):
     column = np.random.default_rng(0).choice(["0-5", "6-10", "20+"], 3000)
     each = evaluation(groups={"age gap": column, "kind": np.where(evaluation().issame, "same", "other")})
     page = written(tmp_path, [ReportEntry("m", "lfw", each)])
@@ -454,7 +476,7 @@ def test_curves_and_pictures_are_embedded(tmp_path):
     assert not page.all(id="pictures")
 
 
-def test_many_entries_show_fewer_pairs_per_entry(tmp_path):
+def test_many_entries_show_fewer_pairs_per_entry(one_figure, tmp_path):
     each = evaluation(n=200)
     random = np.random.default_rng(0)
     noise = [tuple(random.integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)) for _ in range(200)]
@@ -482,7 +504,7 @@ def test_invalid_entries_are_rejected(tmp_path, entries, words):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_leaves_existing_files_unchanged(tmp_path):
+def test_an_error_leaves_existing_files_unchanged(one_figure, tmp_path):
     entries = [ReportEntry("m", "lfw", evaluation(n=60), images)]
     write_report(tmp_path / "r", entries)
     (tmp_path / "r" / "notes.txt").write_text("mine")
