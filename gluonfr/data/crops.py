@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gluonfr.align import get_template, recut
+from gluonfr.align import get_template, realign
 from gluonfr.data.images import fit
 
 _OF_SETS = "arcface"
@@ -27,4 +27,4 @@ def as_network_takes(crop, image_size, template, where):
     """
     if crop.shape[:2] == image_size or template == _OF_SETS:
         return fit(crop, image_size, where)
-    return fit(recut(fit(crop, get_template(_OF_SETS).image_size, where), template), image_size, where)
+    return fit(realign(fit(crop, get_template(_OF_SETS).image_size, where), template), image_size, where)

@@ -1,121 +1,60 @@
+"""Reading a list of arrays that joblib wrote, without unpickling anything else."""
+
 from __future__ import annotations
 
 import io
-import pickle
+import pickletools
+from typing import Any
 
 import numpy as np
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import WeightsError
 
-# What a list of arrays needs of a pickle, and no more.
-_INSTRUCTIONS = [
-    *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.MEMOIZE, pickle.BINPUT, pickle.LONG_BINPUT),
-    *(pickle.BINGET, pickle.LONG_BINGET, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE),
-    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.SHORT_BINUNICODE, pickle.BINUNICODE),
-    *(pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
-    *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
-    *(pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.NEWOBJ, pickle.REDUCE, pickle.BUILD),
-]
-
-# The largest file of weights holds 1.5 MB; a small compressed file can be made to unpack to any size.
+# The largest file of weights contains 1.5 MB; a small compressed file can be made to decompress to any size.
 _LARGEST = 64 << 20
+_WRAPPER, _NDARRAY, _DTYPE = "joblib.numpy_pickle NumpyArrayWrapper", "numpy ndarray", "numpy dtype"
+_MARK = object()
 
 
 class _ForbiddenPickleError(Exception):
-    """What the file wants that a list of arrays does not need."""
+    """Something in the file that a list of arrays does not need."""
+
+
+class _Global(str):
+    """A name that the file refers to; nothing is ever imported."""
 
 
 class _Float32:
-    """Stands for numpy.dtype('f4')."""
-
-    def __init__(self, *arguments) -> None:
-        if arguments != ("f4", False, True):
-            raise _ForbiddenPickleError(f"numpy.dtype{arguments!r:.60}")
+    """In place of numpy.dtype('f4')."""
 
 
-class _Ndarray:
-    """Stands for the name numpy.ndarray; nothing is ever made of it."""
-
-    def __new__(cls, *_):
-        raise _ForbiddenPickleError("a call of numpy.ndarray")
+class _Wrapper:
+    """In place of joblib's description of the array, whose bytes follow in the file."""
 
 
-class _ArrayWrapper:
-    """Stands for joblib's description of the array whose bytes follow in the file."""
+def read_arrays(path: str) -> list[np.ndarray]:
+    """Read the float32 arrays that joblib wrote as a list into an LZ4 file.
 
-    def read(self, state, stream):
-        expected = {"subclass": _Ndarray, "order": "C"}
-        if not isinstance(state, dict) or any(state.get(name) != value for name, value in expected.items()):
-            raise _ForbiddenPickleError("an array with an unknown description")
-        shape = state.get("shape")
-        if not isinstance(shape, tuple) or not isinstance(state.get("dtype"), _Float32):
-            raise _ForbiddenPickleError("an array that is not float32")
-        if not all(type(length) is int and 0 < length < 2**20 for length in shape) or len(shape) > 4:
-            raise _ForbiddenPickleError("an array of an impossible shape")
-        if state.get("numpy_array_alignment_bytes") is not None:
-            stream.read(stream.read(1)[0])
-        count = 4
-        for length in shape:
-            count *= length
-        content = stream.read(count)
-        if len(content) != count:
-            raise EOFError("an array is cut off")
-        return np.frombuffer(content, dtype="<f4").reshape(shape).astype(np.float32)
+    The file is a pickle with the arrays' bytes between its instructions. Nothing but arrays is made of it, and no code runs.
 
+    Parameters
+    ----------
+    path : str
 
-_GLOBALS = {
-    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _ArrayWrapper,
-    ("numpy", "ndarray"): _Ndarray,
-    ("numpy", "dtype"): _Float32,
-}
-
-
-class _ArraysUnpickler(pickle._Unpickler):
-    """The standard library's interpreter in Python, with the instructions above only: it can make nothing but arrays."""
-
-    dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _INSTRUCTIONS}
-
-    def __init__(self, stream) -> None:
-        super().__init__(stream)
-        self._stream = stream
-
-    def find_class(self, module, name):
-        try:
-            return _GLOBALS[module, name]
-        except KeyError:
-            raise _ForbiddenPickleError(f"{module}.{name}"[:80]) from None
-
-    def _build(self) -> None:
-        state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, _ArrayWrapper):
-            self.stack[-1] = target.read(state, self._stream)
-        elif not isinstance(target, _Float32) or state != (3, "<", None, None, None, -1, -1, 0):
-            raise _ForbiddenPickleError("a state of something else than a float32 array")
-
-    def _new(self) -> None:
-        arguments, kind = self.stack.pop(), self.stack.pop()
-        if kind is not _ArrayWrapper or arguments != ():
-            raise _ForbiddenPickleError("a new object that is no array")
-        self.stack.append(kind())
-
-    def _reduce(self) -> None:
-        arguments, kind = self.stack.pop(), self.stack.pop()
-        if kind is not _Float32 or not isinstance(arguments, tuple):
-            raise _ForbiddenPickleError("a call of something else than numpy.dtype")
-        self.stack.append(kind(*arguments))
-
-    dispatch[pickle.BUILD[0]] = _build
-    dispatch[pickle.NEWOBJ[0]] = _new
-    dispatch[pickle.REDUCE[0]] = _reduce
-
-
-def read_arrays(path):
-    """The float32 arrays that joblib wrote as a list into an LZ4 file. Nothing else is made of the file, and no code is run.
+    Returns
+    -------
+    list of np.ndarray, float32
 
     Raises
     ------
-    GluonFRError
-        The file is damaged, or holds something else, which is named.
+    WeightsError
+        The file is damaged, or contains anything else, which the message names.
+
+    Examples
+    --------
+    >>> from gluonfr.detection.mtcnn_weights import package_file
+    >>> len(read_arrays(package_file("pnet.lz4")))
+    13
     """
     import lz4.frame
 
@@ -124,12 +63,153 @@ def read_arrays(path):
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
             raise _ForbiddenPickleError(f"more than {_LARGEST >> 20} MB")
-        arrays = _ArraysUnpickler(io.BytesIO(content)).load()
-        if not isinstance(arrays, list) or not all(isinstance(each, np.ndarray) for each in arrays):
+        arrays = _Interpreter(io.BytesIO(content)).run()
+        if not isinstance(arrays, list) or not all(isinstance(array, np.ndarray) for array in arrays):
             raise _ForbiddenPickleError("something else than a list of arrays")
     except _ForbiddenPickleError as error:
-        raise GluonFRError(f"{path}: is refused because it holds {error}; fetch the file from its publisher again.") from error
-    except Exception as error:  # whatever a damaged file makes the interpreter or LZ4 stumble over
+        raise WeightsError(f"{path}: refused because it contains {error}; fetch the file from its publisher again.") from error
+    except Exception as error:  # a damaged file can make the interpreter or LZ4 fail in any way
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise GluonFRError(f"{path}: is no list of arrays that joblib wrote ({reason}); fetch it again.") from error
+        raise WeightsError(f"{path}: is not a list of arrays written by joblib ({reason}); fetch it again.") from error
     return arrays
+
+
+class _Interpreter:
+    """Runs the few instructions of the pickle format that a list of arrays needs."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self._stream, self._stack, self._memo = stream, [], {}  # type: ignore[var-annotated]
+
+    def run(self) -> Any:
+        for instruction, argument, _ in pickletools.genops(self._stream):
+            name = instruction.name
+            if name == "STOP":
+                return self._stack.pop()
+            if name in _CONSTANTS:
+                self._stack.append(_CONSTANTS[name]())
+            elif name in _VALUES:
+                self._stack.append(argument)
+            elif name in _ACTIONS:
+                _ACTIONS[name](self, argument)
+            elif name not in ("PROTO", "FRAME"):
+                raise _ForbiddenPickleError(f"the instruction {name}")
+        raise EOFError("the file is truncated")
+
+    def _items(self) -> list[Any]:
+        """Return the values above the last mark, which are removed with it."""
+        place = len(self._stack) - 1
+        while self._stack[place] is not _MARK:
+            place -= 1
+        items = self._stack[place + 1 :]
+        del self._stack[place:]
+        return items
+
+    def _memoize(self, index: int | None) -> None:
+        self._memo[len(self._memo) if index is None else index] = self._stack[-1]
+
+    def _recall(self, index: int) -> None:
+        self._stack.append(self._memo[index])
+
+    def _append(self, _: Any) -> None:
+        value = self._stack.pop()
+        self._stack[-1].append(value)
+
+    def _append_items(self, _: Any) -> None:
+        items = self._items()
+        self._stack[-1].extend(items)
+
+    def _set_item(self, _: Any) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._stack[-1][key] = value
+
+    def _set_items(self, _: Any) -> None:
+        items = self._items()
+        self._stack[-1].update(zip(items[::2], items[1::2]))
+
+    def _make_tuple(self, count: int) -> None:
+        items = [self._stack.pop() for _ in range(count)]
+        self._stack.append(tuple(reversed(items)))
+
+    def _make_tuple_of_items(self, _: Any) -> None:
+        self._stack.append(tuple(self._items()))
+
+    def _push_global(self, name: str | None) -> None:
+        if name is None:
+            attribute, module = self._stack.pop(), self._stack.pop()
+            name = f"{module} {attribute}"
+        if name not in (_WRAPPER, _NDARRAY, _DTYPE):
+            raise _ForbiddenPickleError(name.replace(" ", ".")[:80])
+        self._stack.append(_Global(name))
+
+    def _new_object(self, _: Any) -> None:
+        arguments, kind = self._stack.pop(), self._stack.pop()
+        if kind != _WRAPPER or arguments != ():
+            raise _ForbiddenPickleError("a new object that is no array")
+        self._stack.append(_Wrapper())
+
+    def _call(self, _: Any) -> None:
+        arguments, kind = self._stack.pop(), self._stack.pop()
+        if kind != _DTYPE:
+            raise _ForbiddenPickleError(f"a call of {str(kind).replace(' ', '.')[:80]}")
+        if arguments != ("f4", False, True):
+            raise _ForbiddenPickleError(f"numpy.dtype{arguments!r:.60}")
+        self._stack.append(_Float32())
+
+    def _build(self, _: Any) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, _Wrapper):
+            self._stack[-1] = _read_array(state, self._stream)
+        elif not isinstance(target, _Float32) or state != (3, "<", None, None, None, -1, -1, 0):
+            raise _ForbiddenPickleError("the state of something else than a float32 array")
+
+
+_CONSTANTS: dict[str, Any] = {
+    "MARK": lambda: _MARK,
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_TUPLE": tuple,
+}
+_VALUES = {"BININT", "BININT1", "BININT2", "SHORT_BINUNICODE", "BINUNICODE"}
+_ACTIONS: dict[str, Any] = {
+    "MEMOIZE": _Interpreter._memoize,
+    "BINPUT": _Interpreter._memoize,
+    "LONG_BINPUT": _Interpreter._memoize,
+    "BINGET": _Interpreter._recall,
+    "LONG_BINGET": _Interpreter._recall,
+    "APPEND": _Interpreter._append,
+    "APPENDS": _Interpreter._append_items,
+    "SETITEM": _Interpreter._set_item,
+    "SETITEMS": _Interpreter._set_items,
+    "TUPLE1": lambda self, _: self._make_tuple(1),
+    "TUPLE2": lambda self, _: self._make_tuple(2),
+    "TUPLE3": lambda self, _: self._make_tuple(3),
+    "TUPLE": _Interpreter._make_tuple_of_items,
+    "GLOBAL": _Interpreter._push_global,
+    "STACK_GLOBAL": _Interpreter._push_global,
+    "NEWOBJ": _Interpreter._new_object,
+    "REDUCE": _Interpreter._call,
+    "BUILD": _Interpreter._build,
+}
+
+
+def _read_array(state: Any, stream: io.BytesIO) -> np.ndarray:
+    """Read the array that joblib describes by `state`, from the bytes at the stream's position."""
+    if not isinstance(state, dict) or state.get("subclass") != _NDARRAY or state.get("order") != "C":
+        raise _ForbiddenPickleError("an array with an unknown description")
+    shape = state.get("shape")
+    if not isinstance(shape, tuple) or not isinstance(state.get("dtype"), _Float32):
+        raise _ForbiddenPickleError("an array that is not float32")
+    if not all(type(length) is int and 0 < length < 2**20 for length in shape) or len(shape) > 4:
+        raise _ForbiddenPickleError("an array of an impossible shape")
+    if state.get("numpy_array_alignment_bytes") is not None:
+        stream.read(stream.read(1)[0])
+    count = 4
+    for length in shape:
+        count *= length
+    content = stream.read(count)
+    if len(content) != count:
+        raise EOFError("an array is truncated")
+    return np.frombuffer(content, dtype="<f4").reshape(shape).astype(np.float32)

@@ -1,20 +1,24 @@
+"""The published weights of MTCNN: MXNet's files, or those of the package `mtcnn`."""
+
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
-from gluonfr.core import GluonFRError, require_file
+from gluonfr.core import WeightsError, require_file
 from gluonfr.detection.joblib_arrays import read_arrays
-from gluonfr.detection.mtcnn_nets import ONet, PNet, RNet
+from gluonfr.detection.mtcnn_networks import ONet, PNet, RNet
 from gluonfr.weights.params_file import read_params
 
-# The attribute of our network that each array belongs to, in the order of the package's files, and its name in the MXNet files.
-# Every `prelu` is its slopes, each of the others a weight and a bias.
+# The attribute of our network for each array, in the order of the package's files, and its name in the MXNet files.
+# A `prelu` has its slopes, any other layer a weight and a bias.
 _LAYERS = {
     "pnet": ["conv1", "prelu1", "conv2", "prelu2", "conv3", "prelu3", "shift=conv4_2", "score=conv4_1"],
     "rnet": [
@@ -26,41 +30,46 @@ _LAYERS = {
         *("dense=conv5", "prelu=prelu5", "shift=conv6_2", "landmark=conv6_3", "score=conv6_1"),
     ],
 }
-_NETS = {"pnet": PNet, "rnet": RNet, "onet": ONet}
+_NETWORKS = {"pnet": PNet, "rnet": RNet, "onet": ONet}
 _MXNET_FILES = {"pnet": "det1-0001.params", "rnet": "det2-0001.params", "onet": "det3-0001.params"}
 
 
-def load_nets(weights=None, ctx=None):
-    """P-, R- and O-Net of MTCNN with their published weights.
+def load_networks(weights: str | os.PathLike | None = None, ctx: mx.Context | None = None) -> list[Any]:
+    """Load P-Net, R-Net and O-Net of MTCNN with their published weights.
 
     Parameters
     ----------
     weights : path, optional
-        Folder of `det1-0001.params`, `det2-0001.params` and `det3-0001.params`, MXNet's form of the weights. Without it the
+        Folder of `det1-0001.params`, `det2-0001.params` and `det3-0001.params`, the weights as MXNet files. By default the
         files of the installed package `mtcnn==1.0.0` are read; the package is not imported.
-    ctx : Context, default CPU
+    ctx : mx.Context, default CPU
 
     Returns
     -------
-    PNet, RNet, ONet
+    list of PNet, RNet, ONet
 
     Raises
     ------
-    GluonFRError
+    WeightsError
         The files are missing, damaged or of other networks.
+
+    Examples
+    --------
+    >>> [type(net).__name__ for net in load_networks()]
+    ['PNet', 'RNet', 'ONet']
     """
-    nets = []
-    for name, make in _NETS.items():
+    networks = []
+    for name, make in _NETWORKS.items():
         path, values = _from_package(name) if weights is None else _from_folder(name, weights)
         net = make()
         net.initialize(ctx=ctx or mx.cpu())
         for parameter, value in values.items():
-            _set(net, parameter, value, path)
-        nets.append(net)
-    return nets
+            _set_parameter(net, parameter, value, path)
+        networks.append(net)
+    return networks
 
 
-def _parameters(name):
+def _parameters(name: str) -> Iterator[tuple[str, str]]:
     """(our name, MXNet's name) of each array of a network, in the package's order."""
     for layer in _LAYERS[name]:
         ours, _, theirs = layer.partition("=")
@@ -70,7 +79,7 @@ def _parameters(name):
             yield f"{ours}.{our_kind}", f"{theirs}_{their_kind}"
 
 
-def _set(net, parameter, value, path) -> None:
+def _set_parameter(net: Any, parameter: str, value: np.ndarray, path: str) -> None:
     layer, kind = parameter.split(".")
     target = getattr(getattr(net, layer), kind)
     shape = list(target.shape)
@@ -79,42 +88,42 @@ def _set(net, parameter, value, path) -> None:
     elif parameter == "conv2.weight":
         shape[1] = net.first_channels
     if value.shape != tuple(shape):
-        raise GluonFRError(
+        raise WeightsError(
             f"{path}: {parameter} has the shape {value.shape} where MTCNN has {tuple(shape)}; fetch the weights of MTCNN."
         )
     if parameter == "conv1.weight":
-        value = value[:, ::-1]  # MXNet's files were trained on BGR, our networks take RGB
+        value = value[:, ::-1]  # MXNet's files were trained on BGR, our networks expect RGB
     filled = np.zeros(target.shape, np.float32)
     filled[tuple(map(slice, shape))] = value
     target.set_data(mx.nd.array(filled))
 
 
-def _from_folder(name, folder):
+def _from_folder(name: str, folder: str | os.PathLike) -> tuple[str, dict[str, np.ndarray]]:
     path = os.path.join(os.path.abspath(os.path.expanduser(os.fspath(folder))), _MXNET_FILES[name])
     found = {key.split(":", 1)[-1]: value for key, value in read_params(path, "MTCNN network").items()}
     names = dict(_parameters(name))
     missing = sorted(set(names.values()) - set(found))
     if missing:
-        raise GluonFRError(f"{path}: has no {missing[0]}, which MTCNN has; fetch the weights of MTCNN.")
+        raise WeightsError(f"{path}: {missing[0]} of MTCNN is missing; fetch the weights of MTCNN.")
     return path, {ours: found[theirs] for ours, theirs in names.items()}
 
 
-def _from_package(name):
+def _from_package(name: str) -> tuple[str, dict[str, np.ndarray]]:
     path = package_file(f"{name}.lz4")
     if importlib.util.find_spec("lz4") is None:
-        raise GluonFRError(f"detector 'mtcnn': reading {path} takes the package lz4; run `pip install lz4`.")
+        raise WeightsError(f"detector 'mtcnn': reading {path} requires the package lz4; run `pip install lz4`.")
     arrays, names = read_arrays(path), [ours for ours, _ in _parameters(name)]
     if len(arrays) != len(names):
-        raise GluonFRError(f"{path}: holds {len(arrays)} arrays where MTCNN has {len(names)}; install mtcnn==1.0.0 again.")
-    return path, {each: _as_mxnet(name, each, array) for each, array in zip(names, arrays)}
+        raise WeightsError(f"{path}: contains {len(arrays)} arrays where MTCNN has {len(names)}; install mtcnn==1.0.0 again.")
+    return path, {parameter: _as_mxnet(name, parameter, array) for parameter, array in zip(names, arrays)}
 
 
-def _as_mxnet(net, parameter, array):
-    """An array of the package, which was written for TensorFlow, in MXNet's layout."""
+def _as_mxnet(net: str, parameter: str, array: np.ndarray) -> np.ndarray:
+    """Convert an array of the package, which was written for TensorFlow, to MXNet's layout."""
     if parameter.endswith(".alpha"):
         return array.reshape(-1)
     if parameter == "conv1.weight":
-        array = array[:, :, ::-1]  # the package's networks take RGB, MXNet's BGR
+        array = array[:, :, ::-1]  # the package's networks expect RGB, MXNet's BGR
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
     if parameter == "dense.weight":
@@ -123,21 +132,31 @@ def _as_mxnet(net, parameter, array):
     return array.T
 
 
-def package_file(name):
-    """Path of a file of weights in the installed package `mtcnn`, which is not imported (that would need TensorFlow)."""
+def package_file(name: str) -> str:
+    """Return the path of a file of weights in the installed package `mtcnn`.
+
+    The package is not imported, which would require TensorFlow.
+
+    Examples
+    --------
+    >>> os.path.basename(package_file("pnet.lz4"))
+    'pnet.lz4'
+    """
     try:
         package = importlib.metadata.distribution("mtcnn")
     except importlib.metadata.PackageNotFoundError:
-        raise GluonFRError(f"detector 'mtcnn': its weights are not installed; {_cure()}") from None
+        raise WeightsError(f"detector 'mtcnn': its weights are not installed; {_how_to_install()}") from None
     path = str(package.locate_file(f"mtcnn/assets/weights/{name}"))
     if not os.path.isfile(path):
-        raise GluonFRError(f"detector 'mtcnn': the installed package mtcnn {package.version} has no {name}; {_cure()}")
+        raise WeightsError(
+            f"detector 'mtcnn': the installed package mtcnn {package.version} has no {name}; {_how_to_install()}"
+        )
     return require_file(path, "MTCNN network")
 
 
-def _cure() -> str:
+def _how_to_install() -> str:
     install = 'run `pip install ".[align]"` in the checkout'
     if sys.version_info < (3, 10):
-        # The package declares Python 3.10 for its own code; its files of weights can be read by any.
+        # The package declares Python 3.10 for its code; its files of weights can be read by any version.
         install = "run `pip install --ignore-requires-python --no-deps mtcnn==1.0.0` and `pip install lz4`"
-    return f"{install}, or give the folder of det1-0001.params, det2-0001.params and det3-0001.params as `weights`."
+    return f"{install}, or pass the folder of det1-0001.params, det2-0001.params and det3-0001.params as `weights`."

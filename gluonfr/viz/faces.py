@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from gluonfr.align.image_checks import need_rgb
+from gluonfr.align.image_checks import require_rgb
 from gluonfr.core.output import display_path
 
 _KNOWN, _UNKNOWN = (20, 160, 60), (200, 60, 30)
@@ -36,7 +36,7 @@ def draw_faces(image, boxes, captions, known):
     """
     from PIL import Image, ImageDraw
 
-    picture = Image.fromarray(need_rgb(image).copy())
+    picture = Image.fromarray(require_rgb(image).copy())
     draw = ImageDraw.Draw(picture)
     line = max(2, round(min(picture.size) / 300))
     for box, caption, sure in zip(boxes, captions, known):

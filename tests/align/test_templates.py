@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from gluonfr.align import TEMPLATES, align_face, align_faces, get_template, recut, similarity_transform
+from gluonfr.align import TEMPLATES, Template, align_face, align_faces, get_template, realign, similarity_transform
 from gluonfr.core import GluonFRError
 
 ARCFACE = np.array(
@@ -15,7 +15,7 @@ ARCFACE = np.array(
 
 
 def moved(points, degrees, scale, shift):
-    """`points` of a crop as they lie in a photo that shows the crop turned, scaled and shifted."""
+    """`points` of a crop in a photo that shows the crop rotated, scaled and shifted."""
     angle = math.radians(degrees)
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return points @ turn.T + shift
@@ -25,7 +25,7 @@ def apply(transform, points):
     return points @ transform[:, :2].T + transform[:, 2]
 
 
-def test_places_of_the_landmarks():
+def test_published_landmark_positions():
     assert np.array_equal(get_template("arcface").points, ARCFACE)
     assert get_template("ArcFace").image_size == (112, 112)
     narrow = get_template("arcface_96x112")
@@ -41,10 +41,10 @@ def test_places_of_the_landmarks():
 @pytest.mark.parametrize(
     ("degrees", "scale", "shift"), [(0, 1, (0, 0)), (30, 2.5, (400, 70)), (-170, 0.4, (-20, 900)), (90, 31, (5, 5))]
 )
-def test_transform_undoes_a_known_move(name, degrees, scale, shift):
+def test_transform_inverts_a_known_similarity(name, degrees, scale, shift):
     template = get_template(name)
     places = np.array(template.points)
-    landmarks = np.full((5, 2), 1e4)  # where the template looks at three landmarks only, the others must not matter
+    landmarks = np.full((5, 2), 1e4)  # where the template uses three landmarks only, the others must not matter
     landmarks[list(template.uses)] = moved(places, degrees, scale, shift)
     transform = similarity_transform(landmarks, name)
     assert transform.shape == (2, 3)
@@ -52,7 +52,7 @@ def test_transform_undoes_a_known_move(name, degrees, scale, shift):
     assert math.isclose(np.linalg.det(transform[:, :2]), scale**-2)
 
 
-def test_transform_by_hand():
+def test_transform_computed_by_hand():
     # Twice as large and shifted by (10, 20): halve, after taking the shift back.
     assert np.allclose(similarity_transform(ARCFACE * 2 + (10, 20)), [[0.5, 0, -5], [0, 0.5, -10]])
     # A quarter turn: the photo's x is the crop's -y.
@@ -60,7 +60,7 @@ def test_transform_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_transform_is_the_least_squares_one(seed):
+def test_transform_has_the_least_squared_error(seed):
     rng = np.random.RandomState(seed)
     landmarks = moved(ARCFACE, rng.uniform(-60, 60), rng.uniform(0.5, 4), rng.uniform(0, 300, 2)) + rng.normal(0, 8, (5, 2))
 
@@ -80,7 +80,7 @@ def test_transform_is_the_least_squares_one(seed):
 
 
 def umeyama(source, target):
-    """The textbook's way: singular values, and a sign that keeps mirror images out."""
+    """The textbook form: singular values, and a sign that excludes mirror images."""
     source_mean, target_mean = source.mean(0), target.mean(0)
     u, d, vt = np.linalg.svd((target - target_mean).T @ (source - source_mean))
     sign = np.array([1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
@@ -89,14 +89,14 @@ def umeyama(source, target):
 
 
 def test_transform_never_mirrors():
-    # In a mirrored photo the eye at the left is still called the left one; with the names swapped the best map is a mirror.
+    # In a mirrored photo the eye on the left is still the left eye; with the names swapped the best map is a mirror.
     for swapped in (ARCFACE * (-1, 1) + (112, 0), ARCFACE[[1, 0, 2, 4, 3]] * 3):
         transform = similarity_transform(swapped)
         assert np.linalg.det(transform[:, :2]) > 0
         assert np.allclose(transform, umeyama(swapped, ARCFACE))
 
 
-def test_many_faces_at_once_equal_one_by_one():
+def test_batch_of_faces_equals_single_faces():
     rng = np.random.RandomState(0)
     landmarks = np.stack([moved(ARCFACE, *each) for each in ((5, 3, (9, 8)), (80, 0.2, (1, 2)), (-40, 9, (700, 3)))])
     landmarks += rng.normal(0, 1, landmarks.shape)
@@ -111,27 +111,25 @@ def test_many_faces_at_once_equal_one_by_one():
 @pytest.mark.parametrize(
     ("landmarks", "word"),
     [
-        (np.full((5, 2), 7.0), "one point"),
+        (np.full((5, 2), 7.0), "coincide"),
         (np.full((5, 2), np.nan), "finite"),
         (np.where(np.arange(10).reshape(5, 2) == 3, np.inf, ARCFACE), "finite"),
         (ARCFACE[:4], "shape"),
         (ARCFACE.ravel(), "shape"),
-        (np.stack([ARCFACE, np.zeros((5, 2))]), "one point"),
+        (np.stack([ARCFACE, np.zeros((5, 2))]), "coincide"),
     ],
 )
-def test_landmarks_that_are_no_face(landmarks, word):
+def test_degenerate_landmarks_are_rejected(landmarks, word):
     with pytest.raises(GluonFRError, match=word):
         similarity_transform(landmarks)
 
 
-def test_landmarks_that_no_turn_can_fit():
+def test_mirrored_landmarks_without_a_fit_are_rejected():
     # Mirrored about a line through the centroid, as complex numbers conj(template): the sum of conj(z) * w vanishes when
     # the template's own sum of squares does, which two points turned a quarter against two others give.
-    from gluonfr.align import Template
-
     cross = ((10.0, 0.0), (-10.0, 0.0), (0.0, 10.0), (0.0, -10.0), (0.0, 0.0))
     mirrored = np.array(cross) * (1, -1)
-    with pytest.raises(GluonFRError, match="do not lie like a face"):
+    with pytest.raises(GluonFRError, match="not arranged like a face"):
         similarity_transform(mirrored, Template(cross, (20, 20)))
 
 
@@ -140,7 +138,7 @@ def smooth(height, width):
     return np.stack([127 + 120 * np.sin(x / 9.0), 127 + 120 * np.cos(y / 7.0), 127 + 100 * np.sin((x + y) / 11.0)], -1)
 
 
-def test_crop_has_the_photo_where_the_template_says():
+def test_crop_shows_the_photo_at_the_template_positions():
     photo = smooth(300, 400)
     landmarks = moved(ARCFACE, 20, 1.3, (150, 60))
     crop = align_face(photo.astype(np.uint8), landmarks)
@@ -157,22 +155,22 @@ def test_crop_has_the_photo_where_the_template_says():
     assert not crop.reshape(-1, 3)[(seen < -1.5).any(1)].any()  # outside the photo: black
 
 
-def test_a_crop_is_cut_again_for_another_template():
+def test_realigned_crop_equals_the_crop_of_the_photo():
     photo = smooth(300, 300).round().astype(np.uint8)
     landmarks = moved(get_template("arcface").points, 7, 1.3, (90, 80))
     from_photo = align_face(photo, landmarks, "dlib")
-    from_crop = recut(align_face(photo, landmarks), "dlib")
+    from_crop = realign(align_face(photo, landmarks), "dlib")
     assert from_crop.shape == (150, 150, 3)
     # Where the first crop reaches, both show the same; its edges, and what lies beyond, are black in the second.
-    seen = cv2.erode((recut(np.full((112, 112, 3), 255, np.uint8), "dlib") == 255).astype(np.uint8), np.ones((5, 5)))[:, :, 0]
+    seen = cv2.erode((realign(np.full((112, 112, 3), 255, np.uint8), "dlib") == 255).astype(np.uint8), np.ones((5, 5)))[:, :, 0]
     assert 0.9 < seen.mean() < 1
     assert np.abs(from_photo.astype(int) - from_crop)[seen == 1].mean() < 2
     # 96 columns of the same crop, none shrunk.
-    narrow = recut(photo[:112, :112].copy(), "arcface_96x112")
+    narrow = realign(photo[:112, :112].copy(), "arcface_96x112")
     np.testing.assert_allclose(narrow, photo[:112, 8:104], atol=1)
 
 
-def test_crop_without_shrinking_is_opencv_s():
+def test_crop_without_reduction_equals_warp_affine():
     photo = smooth(200, 180).astype(np.uint8)
     landmarks = moved(ARCFACE, -12, 1.1, (30, 20))
     expected = cv2.warpAffine(photo, similarity_transform(landmarks), (112, 112))
@@ -186,8 +184,8 @@ def test_crop_without_shrinking_is_opencv_s():
 
 
 @pytest.mark.parametrize(("degrees", "scale"), [(0, 4), (33, 4), (33, 18), (0, 18), (0, 60), (33, 40)])
-def test_large_face_does_not_alias(degrees, scale):
-    # Fine noise has the mean 127; picked at points it stays noise, averaged it is grey, the greyer the smaller the crop.
+def test_large_face_is_averaged_without_aliasing(degrees, scale):
+    # Fine noise has the mean 127; sampled it stays noise, averaged it becomes gray.
     side = int(112 * scale * (1 if degrees == 0 else 1.45)) + 8
     photo = np.random.RandomState(0).randint(0, 256, (side, side, 1), dtype=np.uint8).repeat(3, 2)
     center = np.array([55.5, 55.5])
@@ -199,7 +197,7 @@ def test_large_face_does_not_alias(degrees, scale):
     assert crop.std() < 1.35 * 73.9 / scale + 0.6  # 73.9 is the noise's own; 0.6 is rounding to whole numbers
 
 
-def test_large_face_stays_in_place():
+def test_large_face_is_not_displaced():
     # A step from black to white between two columns of the photo must lie between the same columns of the crop.
     scale = 50
     photo = np.zeros((112 * scale, 112 * scale, 3), np.uint8)
@@ -209,7 +207,7 @@ def test_large_face_stays_in_place():
     assert (crop[:, 56:] > 252).all()
 
 
-def test_panorama_wider_than_opencv_turns():
+def test_photo_wider_than_opencv_can_warp():
     photo = np.zeros((60, 40000, 3), np.uint8)
     photo[:, 39000:] = (10, 20, 30)
     crop = align_face(photo, ARCFACE * 0.5 + (39500, 0))
@@ -217,7 +215,7 @@ def test_panorama_wider_than_opencv_turns():
     assert not align_face(photo, ARCFACE + (90000, 0)).any()
 
 
-def test_faces_of_one_photo():
+def test_align_faces_equals_align_face():
     photo = np.random.RandomState(1).randint(0, 256, (200, 200, 3), dtype=np.uint8)
     landmarks = np.stack([ARCFACE + 10, ARCFACE * 0.5, ARCFACE * 3])
     crops = align_faces(mx.nd.array(photo, dtype="uint8"), landmarks, "dlib")
@@ -239,6 +237,6 @@ def test_faces_of_one_photo():
         np.zeros((0, 5, 3), np.uint8),
     ],
 )
-def test_photos_that_are_none(image):
+def test_invalid_images_are_rejected(image):
     with pytest.raises(GluonFRError, match=r"uint8 \(H, W, 3\)"):
         align_face(image, ARCFACE)

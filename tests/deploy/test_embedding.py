@@ -8,7 +8,7 @@ import pytest
 from mxnet import nd
 from mxnet.gluon import nn
 
-from gluonfr.align import recut
+from gluonfr.align import realign
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, write_pairs
 from gluonfr.data.crops import as_network_takes
@@ -162,10 +162,10 @@ def test_crops_of_sets_are_cut_again_for_a_network_of_another_template():
     crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     for size, template, wanted in (
         ((112, 112), "arcface", crop),
-        ((150, 150), "dlib", recut(crop, "dlib")),
-        ((75, 75), "dlib", cv2.resize(recut(crop, "dlib"), (75, 75), interpolation=cv2.INTER_AREA)),
+        ((150, 150), "dlib", realign(crop, "dlib")),
+        ((75, 75), "dlib", cv2.resize(realign(crop, "dlib"), (75, 75), interpolation=cv2.INTER_AREA)),
         ((56, 56), "arcface", cv2.resize(crop, (56, 56), interpolation=cv2.INTER_AREA)),
-        ((112, 96), "arcface_96x112", recut(crop, "arcface_96x112")),
+        ((112, 96), "arcface_96x112", realign(crop, "arcface_96x112")),
     ):
         large = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_NEAREST)
         if template != "arcface":

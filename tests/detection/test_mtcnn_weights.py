@@ -10,7 +10,7 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.detection.joblib_arrays import read_arrays
-from gluonfr.detection.mtcnn_weights import load_nets, package_file
+from gluonfr.detection.mtcnn_weights import load_networks, package_file
 from gluonfr.detection.registry import get_detector
 
 lz4 = pytest.importorskip("lz4.frame")
@@ -25,24 +25,24 @@ def package():
 
 
 def values(nets):
-    return [{name: each.data().asnumpy() for name, each in net._collect_params_with_prefix().items()} for net in nets]
+    return [{name: parameter.data().asnumpy() for name, parameter in net._collect_params_with_prefix().items()} for net in nets]
 
 
-def test_both_sources_give_the_same_networks(faces, package):
-    for ours, theirs in zip(values(load_nets()), values(load_nets(os.path.join(faces, "weights")))):
+def test_package_and_mxnet_files_hold_the_same_weights(faces, package):
+    for ours, theirs in zip(values(load_networks()), values(load_networks(os.path.join(faces, "weights")))):
         assert set(ours) == set(theirs)
-        for name, each in ours.items():
-            assert np.array_equal(each, theirs[name]), name
+        for name, value in ours.items():
+            assert np.array_equal(value, theirs[name]), name
 
 
 def test_reading_imports_neither_the_package_nor_joblib(package):
-    load_nets()
+    load_networks()
     assert "mtcnn" not in sys.modules
     assert "tensorflow" not in sys.modules
 
 
 def published(faces, number, image):
-    """What MXNet makes of the published symbol and parameters, which take BGR brought to -1..1."""
+    """Outputs of the published symbol and parameters, which expect BGR scaled to -1..1."""
     stem = os.path.join(faces, "weights", f"det{number}")
     symbol, inputs = mx.sym.load(stem + "-symbol.json"), [mx.sym.var("data")]
     given = [mx.nd.array((image[:, ::-1] - 127.5) / 128)]
@@ -58,9 +58,9 @@ def published(faces, number, image):
 
 @pytest.mark.parametrize(("number", "side"), [(1, 12), (1, 61), (1, 64), (2, 24), (3, 48)])
 @pytest.mark.filterwarnings("ignore:Cannot decide type")
-def test_networks_are_the_published_ones(faces, number, side):
+def test_outputs_equal_those_of_the_published_symbols(faces, number, side):
     image = np.random.RandomState(number).randint(0, 256, (3, 3, side, side)).astype(np.float32)
-    net = load_nets(os.path.join(faces, "weights"))[number - 1]
+    net = load_networks(os.path.join(faces, "weights"))[number - 1]
     expected = published(faces, number, image)
     for hybrid in (False, True):
         if hybrid:
@@ -72,7 +72,7 @@ def test_networks_are_the_published_ones(faces, number, side):
     assert len(expected) == len(rest) + 1
 
 
-def test_files_of_the_package_equal_joblib_s_reading(package):
+def test_arrays_equal_what_joblib_reads(package):
     joblib = pytest.importorskip("joblib")
     for name in ("pnet", "rnet", "onet"):
         path = os.path.join(package, name + ".lz4")
@@ -98,14 +98,14 @@ def bare_pickle(content):
         (b"cos\nsystem\n(S'true'\ntR.", "os.system"),
         (bare_pickle(np.zeros(3)), "numpy"),
         (bare_pickle([np.dtype("O")]), "numpy.dtype"),
-        (bare_pickle([1.5]), "no list of arrays"),
+        (bare_pickle([1.5]), "BINFLOAT"),
         (bare_pickle([]), None),
         (bare_pickle({}), "something else than a list"),
-        (b"", "no list of arrays"),
+        (b"", "not a list of arrays"),
         (b"\x80\x04cnumpy\nndarray\n)\x81.", "no array"),
     ],
 )
-def test_files_that_want_more_than_arrays(tmp_path, content, word):
+def test_pickles_of_anything_but_arrays_are_refused(tmp_path, content, word):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(lz4.compress(content))
     if word is None:
@@ -118,7 +118,7 @@ def test_files_that_want_more_than_arrays(tmp_path, content, word):
     assert not os.path.exists("/tmp/gluonfr-was-here")
 
 
-def test_damaged_files(tmp_path, package):
+def test_damaged_files_are_refused(tmp_path, package):
     with open(os.path.join(package, "pnet.lz4"), "rb") as file:
         whole = file.read()
     content = lz4.decompress(whole)
@@ -134,7 +134,7 @@ def test_damaged_files(tmp_path, package):
             read_arrays(path)
 
 
-def test_a_file_that_unpacks_to_anything(tmp_path):
+def test_decompressed_size_is_bounded(tmp_path):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(lz4.compress(bytes(80 << 20)))
     assert path.stat().st_size < 1 << 20
@@ -142,7 +142,7 @@ def test_a_file_that_unpacks_to_anything(tmp_path):
         read_arrays(path)
 
 
-def test_an_array_that_claims_more_than_the_file_holds(tmp_path, package):
+def test_array_larger_than_the_file_is_refused(tmp_path, package):
     with open(os.path.join(package, "pnet.lz4"), "rb") as file:
         content = lz4.decompress(file.read())
     path = tmp_path / "pnet.lz4"
@@ -152,7 +152,7 @@ def test_an_array_that_claims_more_than_the_file_holds(tmp_path, package):
         read_arrays(path)
 
 
-def test_weights_of_something_else(tmp_path, faces):
+def test_weights_of_other_networks_are_refused(tmp_path, faces):
     weights = os.path.join(faces, "weights")
     for number in (1, 2, 3):
         shutil.copy(os.path.join(weights, f"det{number}-0001.params"), tmp_path)
@@ -167,7 +167,7 @@ def test_weights_of_something_else(tmp_path, faces):
         get_detector(weights=tmp_path)
 
 
-def test_one_sentence_when_nothing_is_installed(monkeypatch):
+def test_missing_package_is_reported_with_the_way_to_install_it(monkeypatch):
     import importlib.metadata
 
     def missing(name):
@@ -182,7 +182,7 @@ def test_one_sentence_when_nothing_is_installed(monkeypatch):
         get_detector()
 
 
-def test_one_sentence_without_lz4(monkeypatch, package):
+def test_missing_lz4_is_reported(monkeypatch, package):
     import importlib.util
 
     real = importlib.util.find_spec
@@ -191,8 +191,8 @@ def test_one_sentence_without_lz4(monkeypatch, package):
         get_detector()
 
 
-def test_the_stream_is_read_to_its_last_array(package):
-    # The arrays' bytes stand between the instructions: reading one byte too few or too many would end in other values.
+def test_the_file_is_read_to_its_last_array(package):
+    # The arrays' bytes lie between the instructions: reading one byte too few or too many would end in other values.
     buffer = io.BytesIO()
     with open(os.path.join(package, "onet.lz4"), "rb") as file:
         buffer.write(lz4.decompress(file.read()))
