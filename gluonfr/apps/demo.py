@@ -11,7 +11,7 @@ from gluonfr.deploy import RawPixels
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import TrainResult, train
 from gluonfr.engine.validate import validate
-from gluonfr.metrics.result import VerificationResult
+from gluonfr.metrics import VerificationResult
 
 # A small network that sees the set six times in two or three minutes on two cores.
 RECIPE = {

@@ -8,13 +8,13 @@ import numpy as np
 
 from gluonfr.align import align_face
 from gluonfr.core import DataError, UsageError, atomic_file, read_npz
-from gluonfr.metrics import pool_templates, template_identification, template_verification
+from gluonfr.metrics import evaluate_ijb_identification, evaluate_ijb_verification, pool_ijb_templates
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 if TYPE_CHECKING:
     from gluonfr.deploy import Embedder
     from gluonfr.evaluation.ijb_files import IJB
-    from gluonfr.metrics import TemplateIdentification, TemplateVerification
+    from gluonfr.metrics import IJBIdentification, IJBVerification
 
 
 def embed_ijb(lists: IJB, embedder: Embedder, save: str | None = None, progress: str | None = None) -> np.ndarray:
@@ -83,7 +83,7 @@ class _Crops:
 
 def evaluate_ijb(
     lists: IJB, embeddings: np.ndarray, detector_score: bool = False, progress: str | None = None
-) -> tuple[TemplateVerification | None, TemplateIdentification | None]:
+) -> tuple[IJBVerification | None, IJBIdentification | None]:
     """Run the 1:1 and the 1:N protocol of IJB-B or IJB-C, as far as the lists are present.
 
     Parameters
@@ -98,8 +98,8 @@ def evaluate_ijb(
 
     Returns
     -------
-    verification : TemplateVerification or None
-    identification : TemplateIdentification or None
+    verification : IJBVerification or None
+    identification : IJBIdentification or None
         None where the lists are missing.
 
     Raises
@@ -124,10 +124,10 @@ def evaluate_ijb(
             f"{lists.name}: meta/ contains neither the list of pairs nor those of galleries and probes. Add the lists of one "
             "protocol."
         )
-    templates, ids = pool_templates(embeddings, lists.template_ids, lists.media_ids, weights)
+    templates, ids = pool_ijb_templates(embeddings, lists.template_ids, lists.media_ids, weights)
     verification = identification = None
     if lists.pairs is not None:
-        verification = template_verification(templates, ids, lists.pairs, lists.issame, progress=progress)
+        verification = evaluate_ijb_verification(templates, ids, lists.pairs, lists.issame, progress=progress)
     if lists.galleries and lists.probes:
-        identification = template_identification(templates, ids, lists.galleries, lists.probes, progress=progress)
+        identification = evaluate_ijb_identification(templates, ids, lists.galleries, lists.probes, progress=progress)
     return verification, identification

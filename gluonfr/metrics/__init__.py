@@ -1,25 +1,25 @@
-"""How good it is: verification (1:1), identification (1:N), clusters, and the protocols of MegaFace and IJB."""
+"""Metrics: verification (1:1), identification (1:N), clustering, and the protocols of LFW, MegaFace and IJB."""
 
 from __future__ import annotations
 
 from gluonfr.metrics.bootstrap import Intervals, bootstrap_people, linked_people
 from gluonfr.metrics.clustering import ClusteringResult, bcubed
-from gluonfr.metrics.evaluation import GroupResult, PairEvaluation, evaluate_pairs
 from gluonfr.metrics.identification import DirAtFpir, IdentificationResult, evaluate_identification
-from gluonfr.metrics.megaface import MegaFaceResult, MegaFaceTar, evaluate_megaface
-from gluonfr.metrics.operating import FARS, OperatingPoint, operating_point, production_point
-from gluonfr.metrics.result import TarAtFar, VerificationResult
-from gluonfr.metrics.roc import ROC, roc_curve
-from gluonfr.metrics.templates import (
-    TemplateIdentification,
-    TemplateVerification,
-    pool_templates,
-    template_identification,
-    template_verification,
+from gluonfr.metrics.ijb import (
+    IJBIdentification,
+    IJBVerification,
+    evaluate_ijb_identification,
+    evaluate_ijb_verification,
+    pool_ijb_templates,
 )
+from gluonfr.metrics.lfw_protocol import evaluate_verification
+from gluonfr.metrics.megaface import MegaFaceResult, MegaFaceTar, evaluate_megaface
+from gluonfr.metrics.operating_points import FARS, OperatingPoint, operating_point, production_point
+from gluonfr.metrics.pair_evaluation import GroupResult, PairEvaluation, evaluate_pairs
+from gluonfr.metrics.results import TarAtFar, VerificationResult
+from gluonfr.metrics.roc import ROC, roc_curve
 from gluonfr.metrics.verification import FaceVerification, pair_distances
 
-# The function `verification` stays in the module of that name: here it would hide the module.
 __all__ = [
     "FARS",
     "ROC",
@@ -27,6 +27,8 @@ __all__ = [
     "DirAtFpir",
     "FaceVerification",
     "GroupResult",
+    "IJBIdentification",
+    "IJBVerification",
     "IdentificationResult",
     "Intervals",
     "MegaFaceResult",
@@ -34,20 +36,19 @@ __all__ = [
     "OperatingPoint",
     "PairEvaluation",
     "TarAtFar",
-    "TemplateIdentification",
-    "TemplateVerification",
     "VerificationResult",
     "bcubed",
     "bootstrap_people",
     "evaluate_identification",
+    "evaluate_ijb_identification",
+    "evaluate_ijb_verification",
     "evaluate_megaface",
     "evaluate_pairs",
+    "evaluate_verification",
     "linked_people",
     "operating_point",
     "pair_distances",
-    "pool_templates",
+    "pool_ijb_templates",
     "production_point",
     "roc_curve",
-    "template_identification",
-    "template_verification",
 ]

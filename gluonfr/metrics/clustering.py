@@ -1,25 +1,33 @@
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gluonfr.core import GluonFRError
+from gluonfr.metrics.checks import id_array
+from gluonfr.metrics.results import MetricResult
 
 
-@dataclass(frozen=True)
-class ClusteringResult:
-    """How well clusters are people.
+@dataclass(frozen=True, repr=False)
+class ClusteringResult(MetricResult):
+    """Agreement of clusters with identities.
 
     Attributes
     ----------
     faces, people, clusters : int
+        Number of faces, of identities, and of clusters.
     precision : float
-        B-cubed: the share of a face's cluster that shows the face's person, mean over all faces, itself among them.
+        B-cubed precision: the share of a face's cluster that shows the face's identity, averaged over all faces.
     recall : float
-        B-cubed: the share of a person's faces that lie in the face's cluster, mean over all faces.
+        B-cubed recall: the share of an identity's faces that lie in the face's cluster, averaged over all faces.
     f : float
-        Harmonic mean of the two.
+        Harmonic mean of precision and recall.
+
+    Examples
+    --------
+    >>> bcubed(["a", "a", "b", "b"], [0, 0, 0, 1]).to_dict()["people"]
+    2
     """
 
     faces: int
@@ -29,20 +37,23 @@ class ClusteringResult:
     recall: float
     f: float
 
-    def to_dict(self):
-        """Plain Python, for JSON."""
-        return asdict(self)
+    def name_values(self) -> list[tuple[str, float]]:
+        """Return precision, recall and f as (name, value) pairs."""
+        return [("precision", self.precision), ("recall", self.recall), ("f", self.f)]
+
+    def _summary(self) -> str:
+        return f"{self.faces:,} faces, {self.people:,} identities, {self.clusters:,} clusters"
 
 
-def bcubed(labels, clusters):
-    """B-cubed precision, recall and F (Bagga and Baldwin 1998): every face counts alike, however large its person is.
+def bcubed(labels: Any, clusters: Any) -> ClusteringResult:
+    """Compute B-cubed precision, recall and F (Bagga and Baldwin 1998), in which every face has the same weight.
 
     Parameters
     ----------
     labels : array-like, (N,)
-        Whose face each is; whatever can be sorted.
+        Identity of each face: names or integers.
     clusters : array-like, (N,)
-        In which cluster each lies. A face that is left alone is a cluster of its own, which needs a name of its own.
+        Cluster of each face: names or integers. A face outside all clusters is a cluster of its own and needs a unique name.
 
     Returns
     -------
@@ -50,15 +61,20 @@ def bcubed(labels, clusters):
 
     Raises
     ------
-    GluonFRError
-        There are no faces, or not one cluster for each label.
+    UsageError
+        There are no faces, the lengths differ, or labels are neither names nor integers.
+
+    Examples
+    --------
+    >>> result = bcubed(["a", "a", "b", "b"], [0, 0, 0, 1])
+    >>> round(result.precision, 3), result.recall
+    (0.667, 0.75)
     """
-    labels, clusters = np.asarray(labels), np.asarray(clusters)
-    if labels.shape != clusters.shape or labels.ndim != 1 or not len(labels):
-        raise GluonFRError(f"labels {labels.shape} and clusters {clusters.shape}: give one of each a face, and at least one.")
+    labels = id_array(labels, "labels", what="face")
+    clusters = id_array(clusters, "clusters", max(len(labels), 1), what="face")
     people, person = np.unique(labels, return_inverse=True)
     groups, cluster = np.unique(clusters, return_inverse=True)
-    # Faces of a person in a cluster, for the pairs of the two that have some.
+    # Faces of a person in a cluster, for the combinations of the two that occur.
     pairs, both = np.unique(person.astype(np.int64) * len(groups) + cluster, return_counts=True)
     of_person, of_cluster = np.bincount(person)[pairs // len(groups)], np.bincount(cluster)[pairs % len(groups)]
     precision = float((both * (both / of_cluster)).sum() / len(labels))

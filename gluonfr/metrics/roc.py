@@ -1,23 +1,36 @@
+"""The exact receiver operating characteristic (ROC) of a set of pairs."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class ROC:
-    """The exact receiver operating characteristic of one set of pairs: every threshold that changes a decision.
+    """Exact receiver operating characteristic of one set of pairs.
 
-    A pair is accepted as the same person iff `distance < threshold`. The points run from "accept nothing" to "accept
-    everything"; pairs at one distance are accepted together, so M = number of distinct distances + 1.
+    It has one point for every threshold that changes a decision. A pair is accepted as the same person iff
+    `distance < threshold`. The points run from "accept nothing" to "accept everything". Pairs with equal distances are
+    accepted together, so M = number of distinct distances + 1.
 
     Attributes
     ----------
     thresholds : (M,) float64, increasing
-        The distinct distances, then the next number above the largest.
+        The distinct distances, then the next representable number above the largest.
     true_accepts, false_accepts : (M,) int64
         Genuine and impostor pairs accepted at each threshold; the last entries are the numbers of pairs of each kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> roc = roc_curve(np.array([0.1, 0.4, 0.5, 0.9]), np.array([True, False, True, False]))
+    >>> roc
+    ROC(genuine=2, impostors=2, points=5, auc=0.75, eer=0.5)
+    >>> roc.tar.tolist()
+    [0.0, 0.5, 0.5, 1.0, 1.0]
     """
 
     thresholds: np.ndarray
@@ -25,30 +38,30 @@ class ROC:
     false_accepts: np.ndarray
 
     @property
-    def genuine(self):
-        """Number of pairs that show one person."""
+    def genuine(self) -> int:
+        """Number of pairs of one person."""
         return int(self.true_accepts[-1])
 
     @property
-    def impostors(self):
-        """Number of pairs that show two people."""
+    def impostors(self) -> int:
+        """Number of pairs of two people."""
         return int(self.false_accepts[-1])
 
     @property
-    def tar(self):
-        """(M,) float64, true accept rate (TPR); NaN without genuine pairs."""
+    def tar(self) -> np.ndarray:
+        """True accept rate (TPR), (M,) float64; NaN without genuine pairs."""
         return rate(self.true_accepts, self.genuine)
 
     @property
-    def far(self):
-        """(M,) float64, false accept rate (FPR); NaN without impostor pairs."""
+    def far(self) -> np.ndarray:
+        """False accept rate (FPR), (M,) float64; NaN without impostor pairs."""
         return rate(self.false_accepts, self.impostors)
 
     @property
-    def auc(self):
-        """Area under the curve = P(genuine distance < impostor distance) + half the probability of a tie.
+    def auc(self) -> float:
+        """Area under the curve; NaN when either kind of pair is missing.
 
-        NaN when either kind of pair is missing.
+        It equals P(genuine distance < impostor distance) plus half the probability of a tie.
         """
         if not (self.genuine and self.impostors):
             return float("nan")
@@ -57,10 +70,10 @@ class ROC:
         return float(twice / (2 * self.true_accepts[-1] * self.false_accepts[-1]))
 
     @property
-    def eer(self):
-        """Equal error rate: FAR where FAR = 1 - TAR, on the straight line between the two points around it.
+    def eer(self) -> float:
+        """Equal error rate: FAR where FAR = 1 - TAR; NaN when either kind of pair is missing.
 
-        NaN when either kind of pair is missing.
+        It is interpolated linearly between the two neighboring points of the curve.
         """
         if not (self.genuine and self.impostors):
             return float("nan")
@@ -70,29 +83,54 @@ class ROC:
         part = -gap[after - 1] / (gap[after] - gap[after - 1])
         return float(far[after - 1] + part * (far[after] - far[after - 1]))
 
-    def corners(self):
-        """The same curve without the points inside its horizontal and vertical runs: a ROC, usually far shorter."""
+    def corners(self) -> ROC:
+        """Return the same curve without the points inside its horizontal and vertical runs, usually far shorter."""
         up = np.diff(self.true_accepts) > 0
         right = np.diff(self.false_accepts) > 0
         bend = (up[1:] != up[:-1]) | (right[1:] != right[:-1]) | (up[1:] & right[1:])
         keep = np.concatenate(([True], bend, [True]))
         return ROC(self.thresholds[keep], self.true_accepts[keep], self.false_accepts[keep])
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the corners as a dict of arrays: thresholds, tar and far."""
+        corners = self.corners()
+        return {"thresholds": corners.thresholds, "tar": corners.tar, "far": corners.far}
 
-def rate(counts, total):
-    """`counts / total` as float64; NaN where there is nothing to count."""
+    def __repr__(self) -> str:
+        sizes = f"genuine={self.genuine}, impostors={self.impostors}, points={len(self.thresholds)}"
+        return f"ROC({sizes}, auc={self.auc:.5g}, eer={self.eer:.5g})"
+
+
+def rate(counts: Any, total: int) -> Any:
+    """Return `counts / total` as float64; NaN where the total is 0.
+
+    Examples
+    --------
+    >>> float(rate(3, 4))
+    0.75
+    """
     return counts / total if total else np.full(np.shape(counts), np.nan)
 
 
-def roc_curve(distances, issame):
-    """The exact ROC of pairs, from one sort.
+def roc_curve(distances: np.ndarray, issame: np.ndarray) -> ROC:
+    """Compute the exact ROC of pairs from one sort.
 
-    Inputs:
-        - **distances**: (N,) finite floats, N >= 1; small means alike.
-        - **issame**: (N,) bool.
+    Parameters
+    ----------
+    distances : (N,) float
+        Finite, N >= 1; a small distance means similar faces.
+    issame : (N,) bool
+        True where the pair shows one person.
 
-    Outputs:
-        - **roc**: :class:`ROC`.
+    Returns
+    -------
+    ROC
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> roc_curve(np.array([0.1, 0.9]), np.array([True, False])).auc
+    1.0
     """
     order = np.argsort(distances, kind="stable")
     distances, issame = distances[order], issame[order]

@@ -50,7 +50,7 @@ def test_verify_evaluates_stored_embeddings(pairs, tmp_path, literal):
     assert "TAR@FAR=0.001" not in printed
     assert "over 40 people:" in " ".join(printed.split())
     assert "inferred" not in printed
-    for words in ("light = day", "light = night", "In an application: take two photos for one person", "(FAR 0.0"):
+    for words in ("light = day", "light = night", "In an application: accept two photos as the same person", "(FAR 0.0"):
         assert words in printed
     found = json.loads((tmp_path / "r.json").read_text())["pairs"]
     assert found["verification"]["accuracy"] == np.mean(accuracies)
@@ -74,7 +74,7 @@ def test_verify_reports_invalid_input(pairs, tmp_path):
     assert "replicates" in refused("verify", "--data", pairs, "--bootstrap", -3)
     np.savez(tmp_path / "same.npz", embeddings0=np.eye(20), embeddings1=np.eye(20), issame=[1] * 20)
     printed = succeeds("verify", "--data", tmp_path / "same.npz")
-    assert "too few to tell a threshold" in " ".join(printed.split())
+    assert "too few to determine a threshold" in " ".join(printed.split())
     assert "nan" not in printed
 
 

@@ -78,13 +78,13 @@ def test_listed_pairs_are_found_among_embedded_files(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"embeddings0": vectors(3), "embeddings1": vectors(2), "issame": [1, 0, 1]}, "do not fit"),
+        ({"embeddings0": vectors(3), "embeddings1": vectors(2), "issame": [1, 0, 1]}, "do not match"),
         ({"embeddings0": vectors(3), "embeddings1": vectors(3), "issame": [1, 0]}, "one label per pair"),
         (
             {"embeddings0": np.zeros((3, 2)), "embeddings1": vectors(3)[:, :2], "issame": [1, 0, 1]},
             "embeddings0: row 0 is zero",
         ),
-        ({"embeddings0": vectors(1), "embeddings1": vectors(1) * np.nan, "issame": [1]}, "embeddings1: row 0 is NaN"),
+        ({"embeddings0": vectors(1), "embeddings1": vectors(1) * np.nan, "issame": [1]}, "embeddings1: row 0 holds NaN"),
         ({"embeddings": vectors(3), "labels": [1, 2]}, "one label per embedding"),
         ({"embeddings": vectors(3), "files": ["a", "b", "c"]}, "list of pairs"),
         ({"features": vectors(3)}, "contains features"),

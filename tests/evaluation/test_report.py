@@ -339,7 +339,7 @@ def test_sets_with_one_kind_of_pairs_are_explained(tmp_path, each, missing):
     assert row[3:] == ["–"] * 9
     assert "±" in row[2]
     assert page.one("div", _class="callout").one("p").text == each.explain("odd")
-    assert "too few to tell a threshold" in page.text
+    assert "too few to determine a threshold" in page.text
     assert "best accuracy" in page.one("section", _class="decisions").text
     assert f"There are no pairs of {other}." in page.text
     confusion = page.one("table", _class="confusion").text

@@ -1,4 +1,4 @@
-"""B-cubed, against its definition face by face."""
+"""B-cubed scores are compared with their definition, face by face."""
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ from gluonfr.metrics import bcubed
 def by_definition(labels, clusters):
     """Mean precision and recall over faces, each from all other faces."""
     precision, recall = [], []
-    for mine in range(len(labels)):
-        together = [other for other in range(len(labels)) if clusters[other] == clusters[mine]]
-        person = [other for other in range(len(labels)) if labels[other] == labels[mine]]
+    for face in range(len(labels)):
+        together = [other for other in range(len(labels)) if clusters[other] == clusters[face]]
+        person = [other for other in range(len(labels)) if labels[other] == labels[face]]
         right = len(set(together) & set(person))
         precision.append(right / len(together))
         recall.append(right / len(person))
@@ -20,11 +20,11 @@ def by_definition(labels, clusters):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_definition(seed):
+def test_scores_equal_the_definition(seed):
     random = np.random.default_rng(seed)
     labels = random.integers(0, 9, 120) ** 2
     clusters = np.array(list("abcdefghijkl"))[random.integers(0, 12, 120)]
-    # Some of it right, so that neither is near zero.
+    # Part of it is right, so that neither score is near zero.
     clusters = np.where(random.random(120) < 0.6, labels.astype(str), clusters)
     result, (precision, recall) = bcubed(labels, clusters), by_definition(labels, clusters)
     assert result.precision == pytest.approx(precision)
@@ -35,14 +35,14 @@ def test_the_definition(seed):
     assert bcubed(labels[order], clusters[order]).f == pytest.approx(result.f)
 
 
-def test_a_case_worked_out_by_hand():
+def test_scores_of_a_case_computed_by_hand():
     # A cluster of three a and one b, and one of one a.
     result = bcubed(["a", "a", "a", "b", "a"], [0, 0, 0, 0, 1])
     assert result.precision == pytest.approx((3 * 3 / 4 + 1 / 4 + 1) / 5)
     assert result.recall == pytest.approx((3 * 3 / 4 + 1 + 1 / 4) / 5)
 
 
-def test_its_ends():
+def test_scores_of_perfect_and_trivial_clusterings():
     assert bcubed([1, 1, 2], [7, 7, 3]).f == 1
     assert bcubed([1, 1, 2, 2], [0, 0, 0, 0]).precision == 0.5
     assert bcubed([1, 1, 2, 2], [0, 0, 0, 0]).recall == 1
@@ -50,7 +50,7 @@ def test_its_ends():
     assert bcubed([1, 1, 2, 2], [0, 1, 2, 3]).recall == 0.5
 
 
-def test_what_it_refuses():
-    for labels, clusters in (([], []), ([1, 2], [1]), ([[1, 2]], [[1, 2]])):
-        with pytest.raises(GluonFRError, match="give one of each a face"):
+def test_invalid_labels_and_clusters_are_refused():
+    for labels, clusters in (([], []), ([1, 2], [1]), ([[1, 2]], [[1, 2]]), ([1, np.nan], [1, 2]), ([1.5, 1], [1, 2])):
+        with pytest.raises(GluonFRError, match="one name or integer per face"):
             bcubed(labels, clusters)

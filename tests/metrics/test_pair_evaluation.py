@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.metrics import evaluate_pairs, roc_curve
-from gluonfr.metrics.verification import verification
+from gluonfr.metrics import evaluate_pairs, evaluate_verification, roc_curve
 
 
 def pairs(n=3000, seed=0):
@@ -18,12 +17,12 @@ def pairs(n=3000, seed=0):
     return distances, issame, people, np.where(random.random(n) < 0.3, "young", "old")
 
 
-def test_parts_are_what_they_say():
+def test_parts_equal_the_separate_metrics():
     distances, issame, people, age = pairs()
     evaluation = evaluate_pairs(distances, issame, people, {"age": age}, replicates=100)
     assert [point.target for point in evaluation.points] == [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
     assert [point.resolvable for point in evaluation.points] == [True, True, True, False, False, False]
-    expected = verification(distances, issame, far_target=[1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+    expected = evaluate_verification(distances, issame, far_target=[1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
     assert evaluation.verification.accuracy == expected.accuracy
     assert evaluation.production == evaluation.points[2]
     assert evaluation.wanted_far == 1e-3
@@ -34,29 +33,31 @@ def test_parts_are_what_they_say():
     assert evaluation.people_known
 
 
-def test_draws_do_not_hang_on_what_people_are_called():
+def test_draws_do_not_depend_on_the_names_of_people():
     distances, issame, people, _ = pairs()
     one = evaluate_pairs(distances, issame, people, replicates=20)
     renamed = np.array([f"person {997 * number % 1009}" for number in range(400)])[people]
     assert one.intervals == evaluate_pairs(distances, issame, renamed, replicates=20).intervals
 
 
-def test_groups_are_judged_at_the_threshold_of_all():
+def test_groups_are_judged_at_the_threshold_of_the_whole_set():
     distances, issame, _, age = pairs()
     evaluation = evaluate_pairs(distances, issame, groups={"age": age, "number": np.arange(3000) // 1500})
     threshold = evaluation.production.threshold
-    names = [(each.column, each.value) for each in evaluation.groups]
+    names = [(group.column, group.value) for group in evaluation.groups]
     assert names == [("age", "old"), ("age", "young"), ("number", "0"), ("number", "1")]
-    for each, chosen in zip(evaluation.groups, (age == "old", age == "young", np.arange(3000) < 1500, np.arange(3000) >= 1500)):
+    for group, chosen in zip(
+        evaluation.groups, (age == "old", age == "young", np.arange(3000) < 1500, np.arange(3000) >= 1500)
+    ):
         accepted = distances[chosen] < threshold
-        assert each.pairs == chosen.sum()
-        assert each.genuine == issame[chosen].sum()
-        assert each.accuracy == np.mean(accepted == issame[chosen])
-        assert each.tar == np.mean(accepted[issame[chosen]])
-        assert each.far == np.mean(accepted[~issame[chosen]])
-        assert each.auc == roc_curve(distances[chosen], issame[chosen]).auc
+        assert group.pairs == chosen.sum()
+        assert group.genuine == issame[chosen].sum()
+        assert group.accuracy == np.mean(accepted == issame[chosen])
+        assert group.tar == np.mean(accepted[issame[chosen]])
+        assert group.far == np.mean(accepted[~issame[chosen]])
+        assert group.auc == roc_curve(distances[chosen], issame[chosen]).auc
     everything_apart = evaluate_pairs(distances, issame, groups={"score": distances, "age": age})
-    assert {each.column for each in everything_apart.groups} == {"age"}
+    assert {group.column for group in everything_apart.groups} == {"age"}
     only_genuine = evaluate_pairs(distances, issame, groups={"same": issame}).groups[1]
     assert math.isnan(only_genuine.far)
     assert math.isnan(only_genuine.auc)
@@ -76,12 +77,12 @@ def test_the_hardest_pairs_and_the_confusion():
 
 
 @pytest.mark.parametrize("kind", [True, False])
-def test_pairs_of_one_kind_have_an_accuracy_and_say_that_there_is_no_threshold(kind):
+def test_pairs_of_one_kind_have_an_accuracy_but_no_threshold(kind):
     distances, issame, people, _ = pairs()
     evaluation = evaluate_pairs(distances[issame], np.full(1500, kind), groups={"all": ["x"] * 1500})
     assert evaluation.production is None
     assert evaluation.confusion() is None
-    assert "too few to tell a threshold" in evaluation.explain("mine")
+    assert "too few to determine a threshold" in evaluation.explain("mine")
     assert not any(at.resolvable for at in evaluation.verification.tar_at_far)
     assert math.isnan(evaluation.groups[0].tar)
     assert math.isnan(evaluation.verification.dprime)
@@ -91,11 +92,11 @@ def test_pairs_of_one_kind_have_an_accuracy_and_say_that_there_is_no_threshold(k
 def test_dprime_by_hand():
     # Means 1 and 3, variances 1 and 4 (of populations): 2 / sqrt(2.5).
     distances, issame = np.array([0.0, 2.0, 1.0, 5.0]), np.array([True, True, False, False])
-    assert verification(distances, issame, nfolds=2).dprime == pytest.approx(2 / math.sqrt(2.5))
-    assert verification(np.array([1.0, 1.0, 2.0, 2.0]), issame, nfolds=2).dprime == math.inf
+    assert evaluate_verification(distances, issame, nfolds=2).dprime == pytest.approx(2 / math.sqrt(2.5))
+    assert evaluate_verification(np.array([1.0, 1.0, 2.0, 2.0]), issame, nfolds=2).dprime == math.inf
 
 
-def test_everything_is_plain_for_json_and_single_pairs_stay_out():
+def test_to_dict_is_json_without_single_pairs():
     distances, issame, people, age = pairs()
     values = json.loads(json.dumps(evaluate_pairs(distances, issame, people, {"age": age}, replicates=10).to_dict()))
     assert "distances" not in values
@@ -116,17 +117,20 @@ def test_cosine_distances_give_the_same_similarities():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"people": np.zeros((2, 2))}, "people has shape"),
+        ({"people": np.zeros((2, 2))}, "people has type float64 and shape"),
         ({"groups": {"age": ["x"]}}, "grouping 'age'"),
-        ({"production_far": 0}, "wanted"),
+        ({"production_far": 0}, "production_far"),
+        ({"production_far": np.nan}, "production_far"),
+        ({"people": np.full((3000, 2), np.nan)}, "people"),
         ({"replicates": -1}, "replicates"),
+        ({"replicates": 2.5}, "replicates"),
         ({"nfolds": 4000}, "3000 pairs are too few for 4000 folds"),
         ({"issame": [1, 0]}, "do not match"),
         ({"distances": np.full(3000, np.nan)}, "finite"),
         ({"far_target": (0,)}, "far_target"),
     ],
 )
-def test_bad_input_is_one_sentence(change, words):
+def test_invalid_input_is_refused_with_one_sentence(change, words):
     distances, issame, _, _ = pairs()
     with pytest.raises(GluonFRError, match=words):
         evaluate_pairs(**{"distances": distances, "issame": issame, **change})

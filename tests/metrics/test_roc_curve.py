@@ -25,14 +25,14 @@ def test_every_point_counts_what_its_threshold_accepts(dtype):
 
 
 @pytest.mark.parametrize("values", [1, 2, 5, 40, 10**6])
-def test_area_is_that_of_scikit_learn_with_any_number_of_ties(values):
+def test_the_area_equals_that_of_scikit_learn_with_any_number_of_ties(values):
     for seed in range(5):
         distances, issame = tied_pairs(seed, values=values)
         assert roc_curve(distances, issame).auc == pytest.approx(roc_auc_score(issame, -distances), abs=1e-12)
 
 
 @pytest.mark.parametrize("values", [1, 2, 5, 40, 10**6])
-def test_equal_error_rate_lies_on_the_curve_and_on_the_diagonal(values):
+def test_the_equal_error_rate_lies_on_the_curve_and_on_the_diagonal(values):
     distances, issame = tied_pairs(11, values=values)
     roc = roc_curve(distances, issame)
     # Walking the polyline by arc of point numbers gives FAR and TAR as continuous functions of one variable.
@@ -41,7 +41,7 @@ def test_equal_error_rate_lies_on_the_curve_and_on_the_diagonal(values):
     assert roc.eer == pytest.approx(np.interp(root, place, roc.far), abs=1e-9)
 
 
-def test_equal_error_rate_by_hand():
+def test_the_equal_error_rate_of_a_case_computed_by_hand():
     # Two of four impostors are nearer than one of four genuine pairs: FAR passes 1/4 while 1 - TAR is 1/4.
     distances = np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.5, 0.7, 0.8])
     issame = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
@@ -65,7 +65,7 @@ def test_corners_are_the_same_curve_with_fewer_points():
     np.testing.assert_array_equal(separable.tar, [0, 1, 1])
 
 
-def test_one_kind_of_pairs_has_no_curve():
+def test_rates_without_pairs_of_their_kind_are_nan():
     roc = roc_curve(np.arange(5.0), np.ones(5, bool))
     assert np.isnan(roc.far).all()
     assert np.isnan(roc.auc)

@@ -5,7 +5,7 @@ from scipy.spatial.distance import cosine
 from sklearn.preprocessing import normalize
 
 from gluonfr.core import GluonFRError
-from gluonfr.metrics.verification import FaceVerification, pair_distances, verification
+from gluonfr.metrics import FaceVerification, evaluate_verification, pair_distances
 
 
 def embeddings(n=230, size=16, seed=0, dtype="float32"):
@@ -31,7 +31,7 @@ def assert_same(got, expected):
 def test_seven_values_are_the_protocol_on_squared_distances(dtype):
     issame, first, second = embeddings(dtype=dtype)
     tpr, fpr, accuracy, val, val_std, far, accuracy_std = seven(FaceVerification(far_target=0.05), issame, first, second)
-    expected = verification(np.sum(np.square(first - second), 1), issame, far_target=0.05)
+    expected = evaluate_verification(np.sum(np.square(first - second), 1), issame, far_target=0.05)
     np.testing.assert_array_equal(tpr, expected.tpr)
     np.testing.assert_array_equal(fpr, expected.fpr)
     (at,) = expected.tar_at_far
@@ -40,7 +40,7 @@ def test_seven_values_are_the_protocol_on_squared_distances(dtype):
     assert 0 < val < 1
 
 
-def test_a_list_of_targets_gives_arrays_and_names():
+def test_a_list_of_targets_returns_arrays_and_named_values():
     issame, first, second = embeddings()
     metric = FaceVerification(far_target=[0.1, 0.01])
     *_, val, val_std, far, _ = seven(metric, issame, first, second)
@@ -86,12 +86,12 @@ def test_ndarrays_on_two_devices_equal_arrays():
     assert_same(seven(FaceVerification(), issame.tolist(), first, second), whole)
 
 
-def test_only_distances_are_kept():
+def test_only_distances_and_labels_are_stored():
     metric = FaceVerification()
     issame, first, second = embeddings(n=4000, size=512)
     metric.update(issame, first, second)
-    kept = [part for value in vars(metric).values() if isinstance(value, list) for part in value]
-    assert sum(part.nbytes for part in kept) == 4000 * (4 + 1)
+    stored = [part for value in vars(metric).values() if isinstance(value, list) for part in value]
+    assert sum(part.nbytes for part in stored) == 4000 * (4 + 1)
     first[:] = 0
     assert metric.get()[2] > 0.5
 
@@ -108,7 +108,7 @@ def test_reset_forgets_the_pairs_and_the_result():
     assert_same(seven(metric, issame, first, second), seven(FaceVerification(), issame, first, second))
 
 
-def test_made_by_name_and_from_its_configuration():
+def test_the_metric_is_created_by_name_and_from_its_configuration():
     metric = mx.metric.create("FaceVerification", far_target=[0.1], thresholds=np.array([0.5, 1.0]), name="lfw")
     assert isinstance(metric, FaceVerification)
     again = mx.metric.create(**metric.get_config())
@@ -118,7 +118,7 @@ def test_made_by_name_and_from_its_configuration():
     assert str(again) == "FaceVerification: lfw, 230 pairs"
 
 
-def test_distances_do_not_depend_on_the_size_of_the_update():
+def test_distances_are_computed_in_the_type_of_the_embeddings():
     issame, first, second = embeddings(n=3000, size=128)
     np.testing.assert_array_equal(pair_distances(first, second), np.sum(np.square(first - second), 1))
     assert pair_distances(first, second).dtype == np.float32
@@ -129,7 +129,7 @@ def test_distances_do_not_depend_on_the_size_of_the_update():
     assert half.dtype == np.float32
 
 
-def test_cosine_distance_ignores_length_and_agrees_with_the_squared_one_on_unit_vectors():
+def test_cosine_distance_ignores_length_and_is_half_the_squared_distance_of_unit_vectors():
     issame, first, second = embeddings(dtype="float64")
     scale = np.random.default_rng(1).uniform(0.1, 9, (230, 1))
     distances = pair_distances(first * scale, second / scale, dist_type=1)
@@ -149,10 +149,10 @@ def test_cosine_distance_ignores_length_and_agrees_with_the_squared_one_on_unit_
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s, a, b: (s[:-1], a, b), "labels came with"),
-        (lambda s, a, b: (s, a, b[:-1]), "do not fit"),
-        (lambda s, a, b: (s, a, b[:, :-1]), "do not fit"),
-        (lambda s, a, b: (s, a[:, 0], b[:, 0]), "do not fit"),
+        (lambda s, a, b: (s[:-1], a, b), "229 labels for 230 pairs"),
+        (lambda s, a, b: (s, a, b[:-1]), "do not match"),
+        (lambda s, a, b: (s, a, b[:, :-1]), "do not match"),
+        (lambda s, a, b: (s, a[:, 0], b[:, 0]), "do not match"),
         (lambda s, a, b: (s[:0], a[:0], b[:0]), "not empty"),
         (lambda s, a, b: (s, [], []), "not empty"),
         (lambda s, a, b: (s * 2, a, b), "0 or 1"),
@@ -169,7 +169,7 @@ def test_cosine_distance_ignores_length_and_agrees_with_the_squared_one_on_unit_
         (lambda s, a, b: (s, a.astype(str), b), "real numbers"),
     ],
 )
-def test_bad_update_is_one_sentence_and_adds_nothing(change, words):
+def test_an_invalid_update_is_refused_and_adds_nothing(change, words):
     issame, first, second = embeddings()
     metric = FaceVerification()
     metric.update(issame, first, second)
@@ -181,11 +181,11 @@ def test_bad_update_is_one_sentence_and_adds_nothing(change, words):
 
 
 def test_zero_vectors_have_no_cosine():
-    with pytest.raises(GluonFRError, match="row 1 .*all zero"):
+    with pytest.raises(GluonFRError, match="row 1 .*are zero"):
         pair_distances([[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], dist_type=1)
 
 
-def test_bad_options_raise_at_once_and_too_few_pairs_when_asked():
+def test_invalid_options_are_refused_at_once_and_too_few_pairs_by_get():
     with pytest.raises(GluonFRError, match="nfolds"):
         FaceVerification(nfolds=0)
     with pytest.raises(GluonFRError, match="far_target"):

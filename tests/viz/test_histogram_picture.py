@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.metrics.verification import verification
+from gluonfr.metrics import evaluate_verification
 from gluonfr.viz import plot_score_histogram
 
 
@@ -24,7 +24,7 @@ def labels(figure):
 
 def test_bars_are_shares_of_each_kind():
     distances, issame = pairs()
-    figure = plot_score_histogram(verification(distances, issame), bins=40)
+    figure = plot_score_histogram(evaluate_verification(distances, issame), bins=40)
     for kind, own in [("genuine", distances[issame]), ("impostor", distances[~issame])]:
         shares, edges, _ = outlines(figure)[kind].get_data()
         assert len(shares) == 40
@@ -35,7 +35,7 @@ def test_bars_are_shares_of_each_kind():
 
 def test_threshold_line_and_errors_in_the_legend():
     distances, issame = pairs()
-    result = verification(distances, issame)
+    result = evaluate_verification(distances, issame)
     figure = plot_score_histogram(result)
     (line,) = figure.axes[0].lines
     assert list(line.get_xdata()) == [result.threshold] * 2
@@ -62,7 +62,7 @@ def test_a_distance_equal_to_the_threshold_is_rejected():
 
 def test_distances_with_labels_draw_the_same_as_their_result():
     distances, issame = pairs()
-    result = verification(distances, issame)
+    result = evaluate_verification(distances, issame)
     from_result = outlines(plot_score_histogram(result))
     figure = plot_score_histogram(distances, issame, threshold=result.threshold)
     for kind, outline in outlines(figure).items():
@@ -73,7 +73,7 @@ def test_distances_with_labels_draw_the_same_as_their_result():
 
 
 def test_one_kind_or_one_distance_still_make_a_picture(tmp_path):
-    figure = plot_score_histogram(verification(np.ones(20), np.ones(20)), path=tmp_path / "one.png")
+    figure = plot_score_histogram(evaluate_verification(np.ones(20), np.ones(20)), path=tmp_path / "one.png")
     assert list(outlines(figure)) == ["genuine"]
     assert outlines(figure)["genuine"].get_data().values.sum() == 100
     assert cv2.imread(str(tmp_path / "one.png")).std() > 5
@@ -81,7 +81,7 @@ def test_one_kind_or_one_distance_still_make_a_picture(tmp_path):
 
 def test_png_shows_both_kinds(tmp_path):
     path = tmp_path / "histogram.png"
-    figure = plot_score_histogram(verification(*pairs()), path=path)
+    figure = plot_score_histogram(evaluate_verification(*pairs()), path=path)
     image = cv2.imread(str(path))
     width, height = figure.get_size_inches() * figure.dpi
     assert image.shape == (round(height), round(width), 3)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.metrics.verification import verification
+from gluonfr.metrics import evaluate_verification
 from gluonfr.viz import plot_roc
 
 
 def result(seed, n=600, shift=0.6, **options):
     random = np.random.default_rng(seed)
     issame = random.random(n) < 0.5
-    return verification(np.clip(random.normal(1.9 - shift * issame, 0.3), 0, 4), issame, **options)
+    return evaluate_verification(np.clip(random.normal(1.9 - shift * issame, 0.3), 0, 4), issame, **options)
 
 
 def line(figure, label):
@@ -49,7 +49,7 @@ def test_the_far_targets_that_fit_are_marked():
 
 def test_a_perfect_curve_is_inside_the_picture():
     issame = np.arange(100) < 50
-    figure = plot_roc(verification(np.where(issame, 0.5, 2.0), issame))
+    figure = plot_roc(evaluate_verification(np.where(issame, 0.5, 2.0), issame))
     low, high = figure.axes[0].get_ylim()
     assert low < 1 < high
     assert max(line(figure, "AUC 1.0000").get_ydata()) == 1
@@ -86,9 +86,9 @@ def test_threads_draw_the_same_picture(tmp_path):
 def test_no_global_state_and_no_display(tmp_path):
     program = (
         "import sys, numpy as np\n"
-        "from gluonfr.metrics.verification import verification\n"
+        "from gluonfr.metrics import evaluate_verification\n"
         "from gluonfr.viz import plot_roc\n"
-        "plot_roc(verification(np.arange(20.0), np.arange(20) < 10), sys.argv[1])\n"
+        "plot_roc(evaluate_verification(np.arange(20.0), np.arange(20) < 10), sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run(
@@ -103,7 +103,7 @@ def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path):
     path = tmp_path / "roc.png"
     with pytest.raises(GluonFRError, match="no results"):
         plot_roc({}, path)
-    one_kind = verification(np.arange(20.0), np.ones(20))
+    one_kind = evaluate_verification(np.arange(20.0), np.ones(20))
     with pytest.raises(GluonFRError, match="mine has no impostor pairs"):
         plot_roc({"lfw": result(0), "mine": one_kind}, path)
     with pytest.raises(GluonFRError, match="lfw is a float"):

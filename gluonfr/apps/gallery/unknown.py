@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.metrics.false_accept import FalseAcceptCurve, per_pair
+from gluonfr.metrics.false_accept import FalseAcceptCurve, far_from_fpir
 
 # A rarer rate of false alarms is no longer told from 0.
 RAREST = 1e-9
@@ -101,7 +101,7 @@ def threshold_for(fpir, people, photos, scores=(), names=(), card=None):
         return Threshold(math.inf, math.nan, people, "none")
 
     def by_card(rate):
-        return curve.similarity(per_pair(rate, photos))
+        return curve.similarity(far_from_fpir(rate, photos))
 
     if told > _MOST_COMMON:
         return Threshold(by_card(fpir), fpir, people, "card")

@@ -12,7 +12,7 @@ import numpy as np
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.evaluation.report.charts import data_uri
 from gluonfr.evaluation.report.entry import ReportEntry
-from gluonfr.metrics.operating import to_similarity
+from gluonfr.metrics.operating_points import to_similarity
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from gluonfr.apps.gallery.unknown import given_threshold, threshold_for
 from gluonfr.core import Card, GluonFRError
 from gluonfr.data import FRValDataset, get_recognition_dataset
 from gluonfr.deploy import Embedder
-from gluonfr.metrics.false_accept import per_pair, per_search
+from gluonfr.metrics.false_accept import far_from_fpir, fpir_from_far
 
 POINTS = [{"far": far, "similarity": similarity} for far, similarity in ((1e-2, 0.25), (1e-1, 0.15), (1e-3, 0.35))]
 WITH_POINTS = Card(network="some", embedding_size=16, thresholds=POINTS)
@@ -19,14 +19,14 @@ WITH_POINTS = Card(network="some", embedding_size=16, thresholds=POINTS)
 
 def test_chances_of_pairs_and_of_searches():
     # 1 - 0.999 ** 100, worked out by hand.
-    assert per_search(1e-3, 100) == pytest.approx(0.0952078, abs=1e-6)
+    assert fpir_from_far(1e-3, 100) == pytest.approx(0.0952078, abs=1e-6)
     for fpir in (0.5, 0.1, 1e-4):
-        assert per_search(per_pair(fpir, 1234), 1234) == pytest.approx(fpir)
+        assert fpir_from_far(far_from_fpir(fpir, 1234), 1234) == pytest.approx(fpir)
 
 
 def test_a_small_gallery_takes_the_cards_thresholds():
     assert threshold_for(0.1, 1, 1, card=WITH_POINTS).similarity == pytest.approx(0.15)
-    assert threshold_for(per_search(1e-3, 7), 3, 7, card=WITH_POINTS).similarity == pytest.approx(0.35)
+    assert threshold_for(fpir_from_far(1e-3, 7), 3, 7, card=WITH_POINTS).similarity == pytest.approx(0.35)
     # Between and beyond what was measured: straight in the logarithm.
     assert threshold_for(10**-1.5, 1, 1, card=WITH_POINTS).similarity == pytest.approx(0.2)
     assert threshold_for(1e-5, 1, 1, card=WITH_POINTS).similarity == pytest.approx(0.55)
@@ -77,7 +77,7 @@ def test_scores_that_spread_wider_than_the_cards_are_carried_on_further():
         told, rare, rarer = (
             threshold_for(fpir, 12, 100, scores, names, WITH_POINTS).similarity for fpir in (5 / 12 - 1e-9, 0.05, 0.005)
         )
-        by_card = 0.1 * np.log10(per_pair(5 / 12, 100) / per_pair(0.05, 100))
+        by_card = 0.1 * np.log10(far_from_fpir(5 / 12, 100) / far_from_fpir(0.05, 100))
         assert rare - told == pytest.approx(by_card * (1 + max(1, times)) / 2, rel=0.05)
         # Where single people decide, the card is right again.
         assert rarer - rare == pytest.approx(0.1, abs=0.002)
@@ -87,7 +87,7 @@ def test_a_threshold_of_your_own_is_told_what_it_means():
     scores, names = np.linspace(0, 1, 100, endpoint=False), [str(n) for n in range(100)]
     assert given_threshold(0.799, 100, 100, scores, names).fpir == pytest.approx(0.2, abs=0.01)
     # Above all scores that tell something, by the card; without one, not at all.
-    assert given_threshold(0.35, 9, 10, card=WITH_POINTS).fpir == pytest.approx(per_search(1e-3, 10))
+    assert given_threshold(0.35, 9, 10, card=WITH_POINTS).fpir == pytest.approx(fpir_from_far(1e-3, 10))
     assert np.isnan(given_threshold(0.999, 100, 100, scores, names).fpir)
     assert given_threshold(-1, 10, 10, card=WITH_POINTS).fpir == 1
     # What is announced for a rate is told of its threshold.

@@ -10,7 +10,7 @@ import numpy as np
 from gluonfr.apps.curation.clustering.linkage import AverageLinkage
 from gluonfr.core import GluonFRError
 from gluonfr.core.output import display_path
-from gluonfr.metrics.false_accept import FalseAcceptCurve, per_pair
+from gluonfr.metrics.false_accept import FalseAcceptCurve, far_from_fpir
 
 # The chance that a group has a stranger among the other groups: from there on joining does more harm than good.
 _CHANCE = 0.5
@@ -96,7 +96,7 @@ def cluster_faces(embeddings, card=None, threshold=None, photo=None, space=None,
         return Clusters(*_people(embeddings, linkage.groups(), photo), threshold, True, _groups(linkage))
     curve, before = FalseAcceptCurve(card.thresholds), None
     while before is None or compared < before:
-        threshold = curve.similarity(per_pair(_CHANCE, max(compared, _FEWEST)))
+        threshold = curve.similarity(far_from_fpir(_CHANCE, max(compared, _FEWEST)))
         linkage.join(threshold, progress)
         before, compared = compared, max(_groups(linkage), _FEWEST)
     return Clusters(*_people(embeddings, linkage.groups(), photo), threshold, False, before)

@@ -1,4 +1,4 @@
-"""The 1:1 protocol written out step by step, as slow as it reads: the yardstick of the tests and of the benchmark."""
+"""A slow, literal implementation of the 10-fold 1:1 protocol, the reference of the tests and of the benchmark."""
 
 import numpy as np
 from sklearn.model_selection import KFold
@@ -40,7 +40,7 @@ def threshold_for(target, thresholds, distances, issame):
 
 
 def accuracy_over_folds(distances, issame, nfolds, thresholds):
-    """-> tpr, fpr (means over the folds, one a threshold), accuracy on each held fold, its threshold."""
+    """Return TPR and FPR (means over the folds, one per threshold), accuracy on each held-out fold, and its threshold."""
     tprs, fprs, accuracies, chosen = [], [], [], []
     for train, held in KFold(nfolds, shuffle=False).split(distances):
         training = [accuracy_and_rates(t, distances[train], issame[train])[2] for t in thresholds]
@@ -54,7 +54,7 @@ def accuracy_over_folds(distances, issame, nfolds, thresholds):
 
 
 def tar_over_folds(distances, issame, nfolds, thresholds, target):
-    """-> TAR and FAR on each held fold (NaN without such pairs), the threshold of each fold."""
+    """Return TAR and FAR on each held-out fold (NaN without such pairs), and the threshold of each fold."""
     tars, fars, chosen = [], [], []
     for train, held in KFold(nfolds, shuffle=False).split(distances):
         threshold = threshold_for(target, thresholds, distances[train], issame[train])
@@ -66,7 +66,7 @@ def tar_over_folds(distances, issame, nfolds, thresholds, target):
 
 
 def seven_values(distances, issame, nfolds=10, thresholds=None, target=1e-3):
-    """-> tpr, fpr, accuracy, val, val_std, far, accuracy_std."""
+    """Return tpr, fpr, accuracy, val, val_std, far, accuracy_std."""
     grid = np.arange(0, 4, 0.01) if thresholds is None else thresholds
     fine = np.arange(0, 4, 0.001) if thresholds is None else thresholds
     tpr, fpr, accuracies, _ = accuracy_over_folds(distances, issame, nfolds, grid)

@@ -1,11 +1,11 @@
-"""1:N protocols written out one probe at a time, in float64: the yardstick of the tests."""
+"""Slow, literal implementations of the 1:N protocols in float64, one probe at a time: the reference of the tests."""
 
 import numpy as np
 
 
 def unit(rows):
     rows = np.asarray(rows, dtype=np.float32).astype(np.float64)
-    # As the toolkit does, in float32, so that exact ties stay ties.
+    # Divided in float32, as the toolkit does, so that exact ties stay ties.
     norms = np.sqrt((rows * rows).sum(1)).astype(np.float32)
     near = np.abs((rows * rows).sum(1) - 1).max() < 1e-6
     return rows if near else (rows.astype(np.float32) / norms[:, None]).astype(np.float64)
@@ -16,15 +16,15 @@ def score(a, b):
 
 
 def lowest_threshold(strangers, rate, total):
-    """The lowest of all scores that at most `rate` of `total` exceed."""
+    """Return the lowest score that at most `rate` of `total` scores exceed."""
     for threshold in sorted({-np.inf, *strangers}):
-        if sum(each > threshold for each in strangers) <= rate * total + 1e-9:
+        if sum(value > threshold for value in strangers) <= rate * total + 1e-9:
             return threshold
     raise RuntimeError("none exceeds the largest")
 
 
 def identify(gallery, gallery_ids, probes, probe_ids, ranks, rates):
-    """-> CMC, DIR at each rate (NaN where it cannot be told), ranks of the mates."""
+    """Return CMC, DIR at each rate (NaN where it is not resolvable), and the ranks of the mates."""
     gallery, probes = unit(gallery), unit(probes)
     found, strangers = [], []
     for probe, person in zip(probes, probe_ids):
@@ -35,7 +35,7 @@ def identify(gallery, gallery_ids, probes, probe_ids, ranks, rates):
             found.append((1 + sum(best[other] >= best[person] for other in best if other != person), best[person]))
         else:
             strangers.append(max(best.values()))
-    cmc = [np.mean([rank <= each for rank, _ in found]) if found else np.nan for each in ranks]
+    cmc = [np.mean([rank <= limit for rank, _ in found]) if found else np.nan for limit in ranks]
     dirs = []
     for rate in rates:
         if not found or len(strangers) * rate < 1 - 1e-9:
@@ -47,7 +47,7 @@ def identify(gallery, gallery_ids, probes, probe_ids, ranks, rates):
 
 
 def megaface(probes, ids, distractors, away, ranks, rates):
-    """-> CMC and TAR at each FAR, with all the distractors; those that are `away` are never found and count all the same."""
+    """Return CMC and TAR at each FAR with all distractors; those in `away` are never found but count in the totals."""
     probes, distractors = unit(probes), unit(distractors)
     impostors = [score(probe, row) for probe in probes for row, gone in zip(distractors, away) if not gone]
     genuine, places = [], []
@@ -56,10 +56,10 @@ def megaface(probes, ids, distractors, away, ranks, rates):
         for j, mate in enumerate(probes):
             if i != j and ids[i] == ids[j]:
                 genuine.append(score(probe, mate))
-                places.append(1 + sum(each >= genuine[-1] for each in others))
+                places.append(1 + sum(value >= genuine[-1] for value in others))
     total = len(probes) * len(distractors)
     tars = []
     for rate in rates:
         threshold = lowest_threshold(impostors, rate, total) if total * rate >= 1 - 1e-9 else None
-        tars.append(np.nan if threshold is None else np.mean([each > threshold for each in genuine]))
+        tars.append(np.nan if threshold is None else np.mean([value > threshold for value in genuine]))
     return [np.mean([place <= rank for place in places]) for rank in ranks], tars
