@@ -4,7 +4,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/__init__.py").read_text(encoding="utf-8")).group(1)
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/version.py").read_text(encoding="utf-8")).group(1)
 README = HERE / "README.md"
 
 # MXNet 1.9.1 is not named here: its CPU and CUDA packages ship the same `mxnet` folder, so each is an extra.

@@ -36,7 +36,7 @@ def run_gluon(form, devices, batch_size, warmup, steps):
     """(forward, training) images/s of ours on `devices` contexts with one form of PReLU."""
     import numpy as np
 
-    from gluonfr.core.compat import share_cores
+    from gluonfr.core.cpu import share_cores
 
     share_cores(devices)
     import mxnet as mx

@@ -1,13 +1,62 @@
 """Face recognition with Apache MXNet/Gluon.
 
-Importing the package makes MXNet importable beside the installed NumPy, so write ``import gluonfr`` before
-``import mxnet`` where NumPy is 1.24 or newer.
+``import gluonfr`` makes MXNet importable with the installed NumPy, so write it before ``import mxnet``. The names below are
+imported when they are first used.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gluonfr.core.compat import prepare_mxnet as _prepare_mxnet
+from gluonfr.version import __version__
+
+if TYPE_CHECKING:
+    from gluonfr.core.cpu import tune_cpu
+    from gluonfr.data import get_recognition_dataset
+    from gluonfr.deploy import Embedder, load_model
+    from gluonfr.engine import train
+    from gluonfr.loss import get_loss, list_losses
+    from gluonfr.metrics import FaceVerification
+    from gluonfr.model_zoo import get_model, list_models
+
+__all__ = [
+    "Embedder",
+    "FaceVerification",
+    "__version__",
+    "get_loss",
+    "get_model",
+    "get_recognition_dataset",
+    "list_losses",
+    "list_models",
+    "load_model",
+    "train",
+    "tune_cpu",
+]
+
+_ROOMS = {
+    "Embedder": "gluonfr.deploy",
+    "FaceVerification": "gluonfr.metrics",
+    "get_loss": "gluonfr.loss",
+    "get_model": "gluonfr.model_zoo",
+    "get_recognition_dataset": "gluonfr.data",
+    "list_losses": "gluonfr.loss",
+    "list_models": "gluonfr.model_zoo",
+    "load_model": "gluonfr.deploy",
+    "train": "gluonfr.engine",
+    "tune_cpu": "gluonfr.core.cpu",
+}
 
 _prepare_mxnet()
 
-__version__ = "2.0.0.dev0"
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'gluonfr' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_ROOMS[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

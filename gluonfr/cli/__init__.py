@@ -9,9 +9,9 @@ import sys
 from argparse import SUPPRESS, Action, ArgumentParser, RawDescriptionHelpFormatter
 from typing import Sequence
 
-from gluonfr import __version__
 from gluonfr.cli.commands import COMMANDS, GROUPS
 from gluonfr.core import GluonFRError, describe_os_error
+from gluonfr.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

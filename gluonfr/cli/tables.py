@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import Any, Iterable, Mapping, Sequence
 
-from gluonfr.core.output import display_path
+from gluonfr.core import display_path
 
 _NONE = "-"
 

@@ -4,7 +4,7 @@ import sys
 
 from gluonfr.cli.arguments import add_devices, add_root, keywords, names, numbers
 from gluonfr.cli.tables import print_results
-from gluonfr.core.compat import share_cores
+from gluonfr.core.cpu import share_cores
 
 
 def add_arguments(parser) -> None:

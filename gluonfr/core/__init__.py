@@ -1,11 +1,31 @@
-"""The foundation: errors, atomic files, stateless seeds, registries, model cards."""
+"""The foundation: errors, argument checks, atomic files, stateless seeds, registries, model cards."""
 
 from __future__ import annotations
 
+from gluonfr.core.arguments import (
+    check_choice,
+    check_flag,
+    check_increasing,
+    check_integer,
+    check_number,
+    is_integer,
+    is_number,
+)
 from gluonfr.core.card import Card
+from gluonfr.core.cpu import cores
 from gluonfr.core.errors import DataError, GluonFRError, TrainingStopped, UsageError, WeightsError, describe_os_error
-from gluonfr.core.files import atomic_file, atomic_files, atomic_folder, file_sha256, read_npz, require_file
-from gluonfr.core.machine import DEFAULT_MODELS, DEFAULT_ROOT, cores
+from gluonfr.core.files import atomic_file, atomic_files, atomic_folder, file_sha256, new_folder, sync_folder
+from gluonfr.core.paths import (
+    DEFAULT_MODELS,
+    DEFAULT_ROOT,
+    PathLike,
+    absolute_path,
+    disk_errors,
+    display_path,
+    require_file,
+    require_new_folder,
+)
+from gluonfr.core.reading import read_npz
 from gluonfr.core.registry import Registry
 from gluonfr.core.seeds import generator
 
@@ -15,17 +35,31 @@ __all__ = [
     "Card",
     "DataError",
     "GluonFRError",
+    "PathLike",
     "Registry",
     "TrainingStopped",
     "UsageError",
     "WeightsError",
-    "cores",
-    "describe_os_error",
-    "file_sha256",
-    "generator",
-    "require_file",
-    "read_npz",
+    "absolute_path",
     "atomic_file",
     "atomic_files",
     "atomic_folder",
+    "check_choice",
+    "check_flag",
+    "check_increasing",
+    "check_integer",
+    "check_number",
+    "cores",
+    "describe_os_error",
+    "disk_errors",
+    "display_path",
+    "file_sha256",
+    "generator",
+    "is_integer",
+    "is_number",
+    "new_folder",
+    "read_npz",
+    "require_file",
+    "require_new_folder",
+    "sync_folder",
 ]

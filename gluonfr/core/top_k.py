@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from gluonfr.core.cpu import cores
 from gluonfr.core.errors import GluonFRError
-from gluonfr.core.machine import cores
 
 # Bytes of working memory beside the vectors, unless a caller says otherwise.
 MEMORY = 256 << 20

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.data.augment import Augmentation, get_augmentation, get_augmentation_list
 from gluonfr.data.dataset import FRTrainRecordDataset, FRValDataset, get_recognition_dataset, list_recognition_datasets
 from gluonfr.data.joined import FRJoinedDataset

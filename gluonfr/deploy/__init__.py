@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.deploy.embedder import Embedder
 from gluonfr.deploy.embedding import embed, embed_pairs, to_unit
 from gluonfr.deploy.inference import InferenceNetwork

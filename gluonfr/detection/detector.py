@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from gluonfr.align.image_checks import require_rgb
-from gluonfr.core import UsageError
+from gluonfr.core import UsageError, check_number
 
 # Fewer pixels of a face than this do not tell it from other things.
 SMALLEST_FACE = 20
@@ -70,8 +70,8 @@ class FaceDetector(ABC):
 
     def __init__(self, ctx: mx.Context | None, min_size: float | None, max_pixels: int | None) -> None:
         self._ctx = ctx or mx.cpu()
-        self._min_size = None if min_size is None else check_between("min_size", min_size, 1, 1e6)
-        self._max_pixels = None if max_pixels is None else check_between("max_pixels", max_pixels, 1e4, 1e9)
+        self._min_size = None if min_size is None else check_number("min_size", min_size, 1, 1e6)
+        self._max_pixels = None if max_pixels is None else check_number("max_pixels", max_pixels, 1e4, 1e9)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(min_size={self._min_size}, max_pixels={self._max_pixels}, ctx={self._ctx})"
@@ -97,7 +97,7 @@ class FaceDetector(ABC):
             The image is not uint8 (H, W, 3).
         """
         image = require_rgb(image)
-        least = self._min_size if min_size is None else check_between("min_size", min_size, 1, 1e6)
+        least = self._min_size if min_size is None else check_number("min_size", min_size, 1, 1e6)
         small, ratio = shrink_photo(image, self._max_pixels or pixels_to_search(image.shape, least))
         least = default_min_size(small.shape) if least is None else max(SMALLEST_FACE, least / max(ratio))
         return scale_detections(self._search(small, least), ratio)
@@ -106,18 +106,6 @@ class FaceDetector(ABC):
     def _search(self, image: np.ndarray, min_size: float) -> Detections:
         """Faces of at least `min_size` pixels, in pixels of this image, largest score first."""
 
-
-def check_between(name: str, value: Any, low: float, high: float) -> float:
-    """Return the number if it lies in low..high, else raise UsageError.
-
-    Examples
-    --------
-    >>> check_between("threshold", 0.5, 0, 1)
-    0.5
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-        raise UsageError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}.")
-    return float(value)
 
 
 def default_min_size(shape: tuple[int, ...]) -> float:

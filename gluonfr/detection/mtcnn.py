@@ -6,9 +6,9 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from gluonfr.core import UsageError
+from gluonfr.core import UsageError, check_number
 from gluonfr.detection.boxes import crop_boxes, shift_boxes, square_boxes, suppress, to_batch
-from gluonfr.detection.detector import Detections, FaceDetector, check_between
+from gluonfr.detection.detector import Detections, FaceDetector
 from gluonfr.detection.mtcnn_weights import load_networks
 from gluonfr.detection.pyramid import pyramid, windows
 
@@ -65,8 +65,8 @@ class MTCNN(FaceDetector):
         super().__init__(ctx, min_size, max_pixels)
         if not isinstance(thresholds, (list, tuple)) or len(thresholds) != 3:
             raise UsageError(f"thresholds must be three numbers, one for each stage, got {thresholds!r}.")
-        self._thresholds = tuple(check_between("thresholds", threshold, 0, 1) for threshold in thresholds)
-        self._factor = check_between("factor", factor, 0.1, 0.95)
+        self._thresholds = tuple(check_number("thresholds", threshold, 0, 1) for threshold in thresholds)
+        self._factor = check_number("factor", factor, 0.1, 0.95)
         self._proposal_net, self._refine_net, self._output_net = load_networks(weights, self._ctx)
         for net in (self._proposal_net, self._refine_net, self._output_net):
             net.hybridize(static_alloc=True)

@@ -8,9 +8,9 @@ import cv2
 import mxnet as mx
 import numpy as np
 
-from gluonfr.core import WeightsError, require_file
+from gluonfr.core import WeightsError, check_number, require_file
 from gluonfr.detection.boxes import suppress, to_batch
-from gluonfr.detection.detector import SMALLEST_FACE, Detections, FaceDetector, check_between
+from gluonfr.detection.detector import SMALLEST_FACE, Detections, FaceDetector
 
 _SYMBOL, _PARAMS = "mnet.25-symbol.json", "mnet.25-0000.params"
 # Stride of each part of the output, and the sides of the two anchors at each of its places, in pixels.
@@ -60,7 +60,7 @@ class RetinaFace(FaceDetector):
         max_pixels: int | None = None,
     ) -> None:
         super().__init__(ctx, min_size, max_pixels)
-        self._threshold = check_between("threshold", threshold, 0, 1)
+        self._threshold = check_number("threshold", threshold, 0, 1)
         self._net = _load(weights, self._ctx)
 
     def _search(self, image: np.ndarray, min_size: float) -> Detections:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.engine.average import WeightAverage
 from gluonfr.engine.contexts import devices
 from gluonfr.engine.distributed.group import Group

@@ -9,9 +9,9 @@ from importlib import metadata
 
 import mxnet as mx
 
-from gluonfr import __version__
 from gluonfr.core import GluonFRError, cores
 from gluonfr.engine.distributed.horovod_group import load_horovod
+from gluonfr.version import __version__
 
 _HOROVOD = "0.28.1"
 _NEEDED = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "matplotlib", "tqdm", "pillow", "jinja2")

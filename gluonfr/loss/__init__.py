@@ -1,6 +1,11 @@
-"""Losses on `(output, label)` or `(output, label, embedding)`; `get_loss(name)` builds one, `get_loss_list()` names them."""
+"""Losses on `(output, label)` or `(output, label, embedding)`; `get_loss(name)` builds one, `list_losses()` names them."""
 
 from __future__ import annotations
+
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
 
 from gluonfr.loss.angular import ASoftmax, LSoftmax
 from gluonfr.loss.base import FRLoss
@@ -19,7 +24,7 @@ from gluonfr.loss.mps import MPSLoss
 from gluonfr.loss.multibatch import MultiBatchLoss
 from gluonfr.loss.quality import AdaFace, MagFace
 from gluonfr.loss.range import RangeLoss
-from gluonfr.loss.registry import get_loss, get_loss_list
+from gluonfr.loss.registry import get_loss, get_loss_list, list_losses
 from gluonfr.loss.ring import RingLoss
 from gluonfr.loss.scale import AdaCos, NormFace
 from gluonfr.loss.softmax import L2Softmax, SoftmaxLoss
@@ -61,4 +66,5 @@ __all__ = [
     "TripletLoss",
     "get_loss",
     "get_loss_list",
+    "list_losses",
 ]

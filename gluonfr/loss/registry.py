@@ -40,6 +40,23 @@ def get_loss(name, classes=None, embedding_size=None, **kwargs):
     return loss(**kwargs)
 
 
-def get_loss_list():
-    """Names of all losses, sorted."""
+def list_losses() -> list[str]:
+    """Return the names of all losses, sorted.
+
+    Examples
+    --------
+    >>> "ArcLoss" in list_losses()
+    True
+    """
     return LOSSES.names()
+
+
+def get_loss_list() -> list[str]:
+    """Return the names of all losses, sorted; gluon-face's name of `list_losses`.
+
+    Examples
+    --------
+    >>> get_loss_list() == list_losses()
+    True
+    """
+    return list_losses()

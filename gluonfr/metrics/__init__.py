@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.metrics.bootstrap import Intervals, bootstrap_people, linked_people
 from gluonfr.metrics.clustering import ClusteringResult, bcubed
 from gluonfr.metrics.identification import DirAtFpir, IdentificationResult, evaluate_identification

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.model_zoo.attention import (
     AttentionFaceNet,
     attentionfacenet56,

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
-from gluonfr.core import GluonFRError
-from gluonfr.model_zoo.arguments import need_width
+from gluonfr.core import GluonFRError, check_number
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, embedding_head
 
@@ -228,7 +227,7 @@ class GhostFaceNet(FrBase):
             raise GluonFRError(f"version is 1 or 2, got {version!r}.")
         if stride not in (1, 2):
             raise GluonFRError(f"stride is 1 or 2, got {stride!r}.")
-        need_width(width)
+        check_number("width", width, above=0)
         last = _round(_LAST[version] * width)
         with self.name_scope():
             body = self.features

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
-from gluonfr.core import GluonFRError
-from gluonfr.model_zoo.arguments import is_count, need_width
+from gluonfr.core import GluonFRError, check_integer, check_number, is_integer
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, embedding_head
 
@@ -90,11 +89,10 @@ class MobileFaceNet(FrBase):
         **kwargs,
     ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
-        if not isinstance(blocks, (list, tuple)) or len(blocks) != 4 or not all(is_count(each) for each in blocks):
+        if not isinstance(blocks, (list, tuple)) or len(blocks) != 4 or not all(is_integer(count) and count > 0 for count in blocks):
             raise GluonFRError(f"blocks is four positive whole numbers, got {blocks!r}.")
-        if not is_count(scale):
-            raise GluonFRError(f"scale is a positive whole number, got {scale!r}.")
-        need_width(width)
+        check_integer("scale", scale, minimum=1)
+        check_number("width", width, above=0)
         if flavor not in _FLAVORS:
             raise GluonFRError(f"flavor is one of {', '.join(_FLAVORS)}, got {flavor!r}.")
         epsilon, opening = _FLAVORS[flavor]["epsilon"], _FLAVORS[flavor]["opening"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
-from gluonfr.model_zoo.arguments import need_width
+from gluonfr.core import check_number
 from gluonfr.model_zoo.registry import NETWORKS
 from gluonfr.nn import FrBase, PReLU, SELayer
 from gluonfr.nn.embedding import point_norm
@@ -104,7 +104,7 @@ class VarGFaceNet(FrBase):
 
     def __init__(self, classes=None, embedding_size=512, width=1.25, **kwargs) -> None:
         super().__init__(classes, embedding_size, **kwargs)
-        need_width(width)
+        check_number("width", width, above=0)
         channels = [max(_GROUP, int(each * width / _GROUP + 0.5) * _GROUP) for each in _CHANNELS]
         with self.name_scope():
             body = self.features

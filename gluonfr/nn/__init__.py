@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense
 from gluonfr.nn.embedding import HEADS, embedding_head

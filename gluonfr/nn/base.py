@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from numbers import Integral
-
 from mxnet.gluon import HybridBlock, nn
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import check_integer
 from gluonfr.nn.dense import NormDense
 
 
@@ -35,12 +33,9 @@ class FrBase(HybridBlock):
         self, classes=None, embedding_size=128, weight_norm=False, feature_norm=False, need_cls_layer=True, **kwargs
     ) -> None:
         super().__init__(**kwargs)
-        if not _is_count(embedding_size):
-            raise GluonFRError(f"embedding_size is a positive whole number, got {embedding_size!r}.")
-        if classes is not None and not _is_count(classes):
-            raise GluonFRError(
-                f"classes is a positive whole number, or None for a network without classifier, got {classes!r}."
-            )
+        check_integer("embedding_size", embedding_size, minimum=1)
+        if classes is not None:
+            check_integer("classes", classes, minimum=1)
         self.embedding_size = embedding_size
         self.classes = classes if need_cls_layer else None
         with self.name_scope():
@@ -52,10 +47,6 @@ class FrBase(HybridBlock):
     def hybrid_forward(self, F, x):
         embedding = self.features(x * 2 - 1)
         return embedding if self.output is None else (embedding, self.output(embedding))
-
-
-def _is_count(value):
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 FRBase = FrBase

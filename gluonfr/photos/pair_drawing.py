@@ -8,8 +8,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, generator
-from gluonfr.core.output import disk_errors
+from gluonfr.core import GluonFRError, disk_errors, generator
 from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.records.tools import Source

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, require_file
-from gluonfr.core.output import disk_errors, display_path
+from gluonfr.core import GluonFRError, disk_errors, display_path, require_file
 from gluonfr.core.tables import write_table
 from gluonfr.data.pair_table import listed_columns, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, atomic_file
-from gluonfr.core.output import disk_errors, display_path
+from gluonfr.core import GluonFRError, atomic_file, disk_errors, display_path
 from gluonfr.photos.packing.journal import alone
 
 _VERSION = 1

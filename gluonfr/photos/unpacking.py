@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import os
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import new_folder, require_new_folder
+from gluonfr.core import GluonFRError, new_folder, require_new_folder
 from gluonfr.data import images
 from gluonfr.data.identities import write_identities
 from gluonfr.data.images import extension

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.viz.curves import plot_training_curves, read_log
 from gluonfr.viz.embeddings import plot_embeddings
 from gluonfr.viz.faces import draw_faces

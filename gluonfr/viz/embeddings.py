@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
 
-from gluonfr.core import GluonFRError, generator
+from gluonfr.core import GluonFRError, check_integer, generator
 from gluonfr.viz.figure import COLORS, new_figure, save
 
 # Their number and that of the colors have no common divisor, so that 63 people differ in one or the other, and the first
@@ -74,12 +74,12 @@ def plot_embeddings(
     """
     if method not in _METHODS:
         raise GluonFRError(f"method must be 'tsne' or 'pca', got {method!r}.")
-    seed = _whole("seed", seed, 0, 2**32)
+    seed = check_integer("seed", seed, 0, 2**32 - 1)
     directions, labels = _directions(embeddings), _labels(labels)
     if len(labels) != len(directions):
         raise GluonFRError(f"{len(labels)} labels came with {len(directions)} embeddings; give one for each.")
     chosen = _people(labels, people)
-    shown = _sample(labels, chosen, _whole("images_per_person", images_per_person, 1), seed)
+    shown = _sample(labels, chosen, check_integer("images_per_person", images_per_person, 1), seed)
     count = sum(map(len, shown))
     if len(chosen) < 2 or count < 3:
         raise GluonFRError(
@@ -123,16 +123,6 @@ def plot_embeddings(
     return save(figure, path)
 
 
-def _whole(name, value, least, below=2**63):
-    try:
-        number = value.__index__()
-    except (AttributeError, TypeError):
-        number = None
-    if number is None or isinstance(value, bool) or not least <= number < below:
-        raise GluonFRError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    return number
-
-
 def _directions(embeddings):
     try:
         embeddings = np.asarray(embeddings, dtype=np.float64)
@@ -166,7 +156,7 @@ def _people(labels, people):
     known, counts = np.unique(labels, return_counts=True)
     known = known.tolist()
     if not isinstance(people, (list, tuple, np.ndarray)):
-        most = np.argsort(-counts, kind="stable")[: _whole("people", people, 2)]
+        most = np.argsort(-counts, kind="stable")[: check_integer("people", people, 2)]
         return [known[number] for number in sorted(most.tolist())]
     chosen = list(dict.fromkeys(np.asarray(people).tolist()))
     for label in chosen:

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from gluonfr.align.image_checks import require_rgb
-from gluonfr.core.output import display_path
+from gluonfr.core import display_path
 
 _KNOWN, _UNKNOWN = (20, 160, 60), (200, 60, 30)
 _LONGEST = 40

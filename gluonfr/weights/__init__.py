@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gluonfr.core.cpu import tune_cpu
+
+# Before any module of this room imports MXNet.
+tune_cpu()
+
 from gluonfr.weights.insightface import load_insightface
 from gluonfr.weights.load import load_weights
 from gluonfr.weights.saved import load_network, save_network

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gluonfr.core import DEFAULT_MODELS, GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import DEFAULT_MODELS, GluonFRError, display_path
 from gluonfr.weights.store import list_models
 
 

@@ -1,17 +1,36 @@
-"""Importing the package makes MXNet importable, and says what to install where there is none."""
+"""Importing the package makes MXNet importable, has no other effect, and loads its parts when they are used."""
 
+import importlib
 import os
 import subprocess
 import sys
 import textwrap
 
+import pytest
+
+import gluonfr
+from gluonfr.core.cpu import cores
+
+SETTINGS = ("MXNET_OMP_MAX_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
 
 def run(code, **environment):
-    full = dict({name: value for name, value in os.environ.items() if "OMP" not in name}, **environment)
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=full)
+    full = {name: value for name, value in os.environ.items() if "OMP" not in name and name != "GLUONFR_TUNE"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env={**full, **environment}
+    )
+    return done
 
 
-def test_without_mxnet_one_sentence_names_both_commands():
+def settings_after(code, **environment):
+    """Values of the three environment variables after some code that runs in a process of its own."""
+    report = f"import os; print([os.environ.get(name) for name in {SETTINGS}])"
+    done = run(f"{textwrap.dedent(code)}\n{report}", **environment)
+    assert not done.returncode, done.stderr
+    return eval(done.stdout)
+
+
+def test_missing_mxnet_is_reported_with_both_install_commands():
     done = run(
         """
         import sys
@@ -30,7 +49,7 @@ def test_without_mxnet_one_sentence_names_both_commands():
     assert ".[cu112]" in last
 
 
-def test_names_that_numpy_removed_are_back_before_mxnet_looks():
+def test_names_that_numpy_removed_are_restored_for_mxnet():
     done = run(
         """
         import numpy
@@ -46,23 +65,62 @@ def test_names_that_numpy_removed_are_back_before_mxnet_looks():
     assert done.stdout.strip() == "2.0", done.stderr
 
 
-def test_all_cores_are_used_unless_the_user_says_otherwise():
-    code = "import os, gluonfr; print(os.environ.get('MXNET_OMP_MAX_THREADS'), len(os.sched_getaffinity(0)))"
-    threads, cores = run(code).stdout.split()
-    assert threads == cores
-    assert run(code, OMP_NUM_THREADS="7").stdout.split()[0] == "None"
-    assert run(code, MXNET_OMP_MAX_THREADS="3").stdout.split()[0] == "3"
+def test_import_loads_neither_mxnet_nor_opencv_and_sets_no_variable():
+    done = run(
+        """
+        import os, sys
+        before = dict(os.environ)
+        import gluonfr
+        assert os.environ == before
+        print({"mxnet", "cv2"} & set(sys.modules))
+        """
+    )
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_first_use_of_mxnet_sets_threads_and_active_waiting():
+    assert settings_after("from gluonfr.loss import get_loss") == [str(cores()), "active", "10000"]
+    assert settings_after("import gluonfr; gluonfr.tune_cpu()") == [str(cores()), "active", "10000"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "7"}, [None, "active", "10000"]),
+        ({"MXNET_OMP_MAX_THREADS": "3"}, ["3", "active", "10000"]),
+        ({"OMP_WAIT_POLICY": "passive"}, [str(cores()), "passive", None]),
+        ({"GLUONFR_TUNE": "0"}, [None, None, None]),
+    ],
+)
+def test_settings_of_the_user_are_not_changed(environment, expected):
+    assert settings_after("import gluonfr; gluonfr.tune_cpu()", **environment) == expected
+
+
+def test_tuning_after_mxnet_was_loaded_changes_nothing():
+    assert settings_after("import gluonfr, mxnet; gluonfr.tune_cpu()") == [None, None, None]
 
 
 def test_contexts_of_a_training_share_the_cores():
     code = """
-        import os, sys, gluonfr
-        from gluonfr.core.compat import share_cores
+        import sys, gluonfr
+        from gluonfr.core.cpu import share_cores
         share_cores(2)
-        print(os.environ.get("MXNET_OMP_MAX_THREADS"), len(os.sched_getaffinity(0)), "mxnet" in sys.modules)
+        gluonfr.tune_cpu()
+        assert "mxnet" not in sys.modules
     """
-    threads, cores, imported = run(code).stdout.split()
-    assert int(threads) == max(1, int(cores) // 2)
-    assert imported == "False"
-    assert run(code, MXNET_OMP_MAX_THREADS="5").stdout.split()[0] == "5"
-    assert run(code, OMP_NUM_THREADS="5").stdout.split()[0] == "None"
+    assert settings_after(code)[0] == str(max(1, cores() // 2))
+    assert settings_after(code, MXNET_OMP_MAX_THREADS="5")[0] == "5"
+    assert settings_after(code, OMP_NUM_THREADS="5")[0] is None
+    assert settings_after(code, GLUONFR_TUNE="0")[0] is None
+
+
+@pytest.mark.parametrize("name", sorted(set(gluonfr.__all__) - {"__version__"}))
+def test_every_public_name_is_that_of_its_room(name):
+    value = getattr(gluonfr, name)
+    assert value is getattr(importlib.import_module(gluonfr._ROOMS[name]), name)
+    assert name in dir(gluonfr)
+
+
+def test_unknown_names_raise_an_attribute_error():
+    with pytest.raises(AttributeError, match="'gluonfr' has no attribute 'no_such_name'"):
+        gluonfr.no_such_name  # noqa: B018

@@ -250,7 +250,7 @@ def test_a_file_in_the_way_is_refused(tmp_path):
 )
 def test_bad_arguments_of_a_set(arguments, tmp_path):
     (name,) = arguments
-    with pytest.raises(GluonFRError, match=f"^{name} is ") as caught:
+    with pytest.raises(GluonFRError, match=f"^{name} must be ") as caught:
         make_dataset(str(tmp_path / "set"), **dict({"progress": False}, **arguments))
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == []
@@ -271,7 +271,7 @@ def test_bad_arguments_of_a_set(arguments, tmp_path):
 )
 def test_bad_arguments_of_a_picture(arguments):
     (name,) = arguments
-    with pytest.raises(GluonFRError, match=f"^{name} is "):
+    with pytest.raises(GluonFRError, match=f"^{name} must be "):
         render(**dict({"identity": 0, "image": 0}, **arguments))
 
 

@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from gluonfr.apps.gallery.gallery import checked_name
 from gluonfr.apps.gallery.milvus_server import is_address, name_in
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.core.tables import write_table
 from gluonfr.photos.faces import MIN_FACE, main_face
 from gluonfr.photos.packing.scan import scan

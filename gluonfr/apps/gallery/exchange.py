@@ -8,8 +8,7 @@ import zipfile
 import numpy as np
 
 from gluonfr.apps.gallery.gallery import checked_name
-from gluonfr.core import Card, GluonFRError, atomic_file, require_file
-from gluonfr.core.output import disk_errors, display_path
+from gluonfr.core import Card, GluonFRError, atomic_file, disk_errors, display_path, require_file
 from gluonfr.weights.network_identity import need_same_network
 
 _PEOPLE_TOGETHER = 1000

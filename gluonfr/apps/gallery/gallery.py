@@ -12,8 +12,7 @@ from gluonfr.apps.gallery.milvus_server import is_address
 from gluonfr.apps.gallery.sqlite_store import SQLiteStore
 from gluonfr.apps.gallery.store import Entry, Match
 from gluonfr.apps.gallery.unknown import given_threshold, need_fpir, threshold_for
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.metrics.unit import unit_rows
 from gluonfr.weights.network_identity import need_same_network
 

@@ -9,8 +9,7 @@ import cv2
 from tqdm import tqdm
 
 from gluonfr.apps.gallery.gallery import Answer
-from gluonfr.core import GluonFRError, atomic_file
-from gluonfr.core.output import display_path, require_new_folder
+from gluonfr.core import GluonFRError, atomic_file, display_path, require_new_folder
 from gluonfr.photos.faces import MIN_FACE, all_faces, pictures, why
 from gluonfr.photos.find import VIDEOS, find_pictures
 from gluonfr.photos.reading import PhotoError

@@ -9,8 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote, urlsplit
 
-from gluonfr.core import Card, GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import Card, GluonFRError, display_path
 
 logger = logging.getLogger(__name__)
 

@@ -32,8 +32,7 @@ from gluonfr.apps.gallery.store import (
     same_person,
     taken,
 )
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from tqdm import tqdm
 
 from gluonfr.apps.gallery.one_photo import chosen_face
 from gluonfr.apps.gallery.unknown import Threshold, need_fpir, threshold_for
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.core.top_k import top_k
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.evaluation.face_comparison import describe_face_choice

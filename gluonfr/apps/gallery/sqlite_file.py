@@ -7,8 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 
 # "gfrg", in the header of the file: what other programs know it by.
 _APPLICATION = 0x67667267

@@ -25,8 +25,7 @@ from gluonfr.apps.gallery.store import (
     same_person,
     taken,
 )
-from gluonfr.core import Card, GluonFRError, generator
-from gluonfr.core.output import display_path
+from gluonfr.core import Card, GluonFRError, display_path, generator
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 
 # Photos from which the scores of strangers are taken: enough to tell one in two hundred, in seconds where there are many.
 _SAMPLE = 1000

@@ -12,7 +12,6 @@ from typing import Optional
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from gluonfr import __version__
 from gluonfr.apps.gallery.gallery import checked_name
 from gluonfr.apps.gallery.identifying import identify_picture
 from gluonfr.apps.gallery.one_photo import chosen_face, enroll_photo
@@ -20,9 +19,10 @@ from gluonfr.apps.serve import answers
 from gluonfr.apps.serve.errors import RequestError, answer_problems
 from gluonfr.apps.serve.upload import MOST_BYTES, MOST_PIXELS, pixels_of, read_body
 from gluonfr.apps.serve.worker import Places, Worker
-from gluonfr.core.output import display_path
+from gluonfr.core import display_path
 from gluonfr.evaluation.face_comparison import compare_faces
 from gluonfr.photos.faces import MIN_FACE
+from gluonfr.version import __version__
 from gluonfr.weights.network_identity import network_name
 
 PAGE = os.path.join(os.path.dirname(__file__), "page")

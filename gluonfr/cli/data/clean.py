@@ -41,8 +41,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr clean`."""
     from gluonfr.apps.curation.cleaning.apply import is_report, need_report_of
     from gluonfr.apps.curation.cleaning.sets import open_set
-    from gluonfr.core import GluonFRError
-    from gluonfr.core.output import require_new_folder
+    from gluonfr.core import GluonFRError, require_new_folder
 
     options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
     faces = open_set(arguments.set, *options)
@@ -67,7 +66,7 @@ def run(arguments: Namespace) -> int:
 
 def _write_report(arguments: Namespace, faces: Any, against: Any) -> dict[str, Any]:
     from gluonfr.apps.curation.cleaning import clean
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.weights.network_identity import network_name
 
     embedder = make_embedder(arguments, detector=arguments.detector)
@@ -86,7 +85,7 @@ def _write_report(arguments: Namespace, faces: Any, against: Any) -> dict[str, A
 
 def _apply(arguments: Namespace, faces: Any) -> None:
     from gluonfr.apps.curation.cleaning.apply import apply_changes
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
 
     kept, removed, relabeled = apply_changes(faces, arguments.out, arguments.apply)
     counts = f"{kept:,} images, {relabeled:,} of them relabeled; {removed:,} removed"

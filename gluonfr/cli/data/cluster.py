@@ -34,8 +34,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr cluster`."""
     from gluonfr.apps.curation.clustering.folder import cluster_photos
     from gluonfr.apps.gallery.gallery import Gallery
-    from gluonfr.core import GluonFRError
-    from gluonfr.core.output import require_new_folder
+    from gluonfr.core import GluonFRError, require_new_folder
     from gluonfr.weights.network_identity import network_name
 
     # Before a network is loaded, so that a mistyped name is reported at once.
@@ -58,7 +57,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _print_clusters(arguments: Namespace, done: Any) -> None:
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
 
     print(done.clusters.explain())
     if done.threshold is not None:

@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr fetch`."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.photos.lfw import fetch_lfw
 
     made = fetch_lfw(

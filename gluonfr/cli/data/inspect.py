@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run `gluonfr inspect`."""
     from gluonfr.cli.tables import print_table
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.data.inspection import inspect
 
     found = inspect(arguments.set)
@@ -34,8 +34,7 @@ def run(arguments: Namespace) -> int:
 def _write_sheet(source: str, path: str) -> None:
     import cv2
 
-    from gluonfr.core import atomic_file
-    from gluonfr.core.output import disk_errors
+    from gluonfr.core import atomic_file, disk_errors
     from gluonfr.data.inspection import sheet
 
     png = cv2.imencode(".png", sheet(source)[:, :, ::-1])[1].tobytes()

@@ -23,8 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr pack`."""
-    from gluonfr.core import GluonFRError
-    from gluonfr.core.output import display_path
+    from gluonfr.core import GluonFRError, display_path
     from gluonfr.photos.packing import pack
     from gluonfr.photos.packing.report import reasons
 

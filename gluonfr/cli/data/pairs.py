@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _draw(arguments: Namespace, count: int, seed: int) -> int:
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.photos.pair_drawing import draw_pairs
 
     drawn = draw_pairs(arguments.draw, arguments.out, count, seed)
@@ -65,7 +65,7 @@ def _draw(arguments: Namespace, count: int, seed: int) -> int:
 
 
 def _make_listed(arguments: Namespace, photos: str | None, **options: Any) -> int:
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.photos.packing.report import reasons
     from gluonfr.photos.pair_lists import make_pairs
 

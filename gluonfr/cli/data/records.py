@@ -15,7 +15,7 @@ def add_skip_damaged(parser: ArgumentParser) -> None:
 
 def print_written(left_out: Sequence[object], *folders: str) -> int:
     """Print which folders were written and what was left out; returns the exit status."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
 
     damaged = f"; {len(left_out)} damaged images or pairs left out" if left_out else ""
     print(f"wrote {' and '.join(map(display_path, folders))}{damaged}")

@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr synthesize`."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.data import synthetic
 
     sizes = {"identities": arguments.identities, "images_per_identity": arguments.images, "val_pairs": arguments.pairs}

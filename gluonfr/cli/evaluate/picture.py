@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr picture`."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.evaluation.labeled_embeddings import labeled_embeddings
     from gluonfr.viz import plot_embeddings
 

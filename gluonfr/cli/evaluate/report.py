@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr report`."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.evaluation import write_report
     from gluonfr.evaluation.report.networks import network_of_run, short_names
 

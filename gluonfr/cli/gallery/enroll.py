@@ -17,8 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run `gluonfr enroll`."""
     from gluonfr.apps.gallery.enrolling import enroll_folder
-    from gluonfr.core import GluonFRError
-    from gluonfr.core.output import display_path
+    from gluonfr.core import GluonFRError, display_path
     from gluonfr.photos.packing.scan import scan
     from gluonfr.weights.network_identity import network_name
 
@@ -43,7 +42,7 @@ def run(arguments: Namespace) -> int:
 
 def _report_left_out(arguments: Namespace, done: Any) -> None:
     from gluonfr.apps.gallery.enrolling import drop_report, report_beside, write_report
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.photos.packing.report import reasons
 
     path = report_beside(arguments.gallery)

@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr identify`."""
     from gluonfr.apps.gallery.gallery import Gallery
     from gluonfr.apps.gallery.identifying import identify_files, need_place, write_pictures
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.weights.network_identity import network_name
 
     # Before a network is loaded, so that a mistyped name is reported at once.

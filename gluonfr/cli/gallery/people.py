@@ -23,7 +23,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr people`."""
     from gluonfr.apps.gallery.exchange import export_gallery, import_gallery, read_card
     from gluonfr.apps.gallery.gallery import Gallery, checked_name
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
 
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:

@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr search`."""
     from gluonfr.apps.gallery.identifying import need_output, write_image
     from gluonfr.apps.gallery.searching import search_photos
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.weights.network_identity import network_name
 
     if arguments.out:

@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run `gluonfr serve`."""
     from gluonfr.apps.serve.server import listen, serve_gallery
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.detection.registry import get_detector
     from gluonfr.weights.network_identity import network_name
 

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr embed`."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.evaluation.embedding_files import write_embeddings, write_features
     from gluonfr.photos.find import find_images
 

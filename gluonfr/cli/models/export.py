@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr export`."""
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
     from gluonfr.deploy import load_model
     from gluonfr.deploy.export import export_network
     from gluonfr.deploy.quantize import open_calibration

@@ -15,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run `gluonfr demo`."""
     from gluonfr.apps.demo import run_demo
-    from gluonfr.core.output import display_path
+    from gluonfr.core import display_path
 
     demo = run_demo(arguments.out, arguments.seed, arguments.steps)
     trained = demo.trained

@@ -8,8 +8,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, atomic_files, generator
-from gluonfr.core.output import new_folder, require_new_folder
+from gluonfr.core import GluonFRError, atomic_files, generator, new_folder, require_new_folder
 from gluonfr.data import images
 from gluonfr.data.identities import read_identities, write_identities
 from gluonfr.data.records import framing as recordio

@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError, atomic_folder, cores, generator
+from gluonfr.core import GluonFRError, atomic_folder, check_integer, cores, generator
 from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
 from gluonfr.data.records.file import RecordWriter
 from gluonfr.data.synthetic import conditions
-from gluonfr.data.synthetic.checks import whole_number
 from gluonfr.data.synthetic.identity import make_identity
 from gluonfr.data.synthetic.rendering import encode
 
@@ -68,16 +67,16 @@ def make_dataset(
     GluonFRError
         For an argument outside these bounds, and a folder that holds other files or cannot be written.
     """
-    identities = whole_number("identities", identities, 2, 2**24)
-    images_per_identity = whole_number("images_per_identity", images_per_identity, 1)
-    val_identities = whole_number("val_identities", val_identities, 2 * _FOLDS, 2**24)
-    val_pairs = whole_number("val_pairs", val_pairs, 2 * _FOLDS)
+    identities = check_integer("identities", identities, 2, 2**24 - 1)
+    images_per_identity = check_integer("images_per_identity", images_per_identity, 1)
+    val_identities = check_integer("val_identities", val_identities, 2 * _FOLDS, 2**24 - 1)
+    val_pairs = check_integer("val_pairs", val_pairs, 2 * _FOLDS)
     if val_pairs % (2 * _FOLDS):
         raise GluonFRError(
             f"val_pairs is a multiple of {2 * _FOLDS}, 10 folds with as many same as different, got {val_pairs}."
         )
-    seed = whole_number("seed", seed, 0)
-    workers = cores() if workers is None else whole_number("workers", workers, 1)
+    seed = check_integer("seed", seed, 0, 2**64 - 1)
+    workers = cores() if workers is None else check_integer("workers", workers, 1)
     folder = _free_folder(folder)
     pairs, issame, counts = _pair_plan(seed, identities, val_identities, val_pairs)
     tasks = [(number, images_per_identity) for number in range(identities)] + counts

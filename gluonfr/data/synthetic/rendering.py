@@ -7,9 +7,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from gluonfr.core import check_integer
 from gluonfr.data.synthetic import conditions, face, hair
 from gluonfr.data.synthetic.canvas import SUPERSAMPLING, Canvas
-from gluonfr.data.synthetic.checks import whole_number
 from gluonfr.data.synthetic.geometry import Pose
 from gluonfr.data.synthetic.identity import make_identity
 
@@ -65,10 +65,10 @@ def render(identity, image, seed=0, size=112):
     -------
     uint8 (size, size, 3) RGB, with the traces of JPEG.
     """
-    identity = whole_number("identity", identity, 0)
-    image = whole_number("image", image, 0)
-    seed = whole_number("seed", seed, 0)
-    size = whole_number("size", size, 32, 1025)
+    identity = check_integer("identity", identity, 0, 2**64 - 1)
+    image = check_integer("image", image, 0, 2**64 - 1)
+    seed = check_integer("seed", seed, 0, 2**64 - 1)
+    size = check_integer("size", size, 32, 1024)
     data = encode(_person(identity, seed), conditions.picture_generator(seed, identity, image), size)
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 

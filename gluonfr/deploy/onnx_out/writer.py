@@ -139,7 +139,7 @@ class Writer:
         import onnx
         from onnx import TensorProto, helper
 
-        from gluonfr import __version__
+        from gluonfr.version import __version__
 
         used = {name for node in self.nodes for name in node.input}
         graph = helper.make_graph(

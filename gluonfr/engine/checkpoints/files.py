@@ -10,8 +10,7 @@ import zlib
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, atomic_file
-from gluonfr.core.files import sync_folder
+from gluonfr.core import GluonFRError, atomic_file, sync_folder
 from gluonfr.core.mxnet_internals import copy_into
 
 logger = logging.getLogger(__name__)

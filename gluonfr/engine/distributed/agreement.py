@@ -9,8 +9,8 @@ import socket
 import mxnet as mx
 import numpy as np
 
-from gluonfr import __version__
 from gluonfr.core import GluonFRError
+from gluonfr.version import __version__
 
 # Machines may keep things at other places and show them in another way.
 _OWN = {"root", "gpus", "threads", "progress"}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import gluonfr
+from gluonfr import version
 from gluonfr.core import GluonFRError
 
 # Seconds that ssh has to connect, and for all that it does.
@@ -103,7 +103,7 @@ def _wrong(name):
 
 def _not_let_in(name, address) -> str | None:
     """What is wrong where ssh without a question does not find this Python and this package at the same place."""
-    needed = [sys.executable, os.path.dirname(gluonfr.__file__)]
+    needed = [sys.executable, os.path.dirname(version.__file__)]
     question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)
     command = ["ssh"]
     # A master of its own would outlive the question, with its output.

@@ -9,7 +9,7 @@ import socket
 import sys
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.compat import part_of_cores
+from gluonfr.core.cpu import environment_for_processes
 from gluonfr.engine.distributed.heartbeat import rank_environment
 from gluonfr.engine.distributed.hosts import address_towards, check_hosts, is_here
 from gluonfr.engine.distributed.rank_processes import Member, start
@@ -139,7 +139,7 @@ class HorovodRun:
             LOGS: os.path.abspath(logs),
             "HOROVOD_GLOO_TIMEOUT_SECONDS": os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", str(_CONNECT)),
             # Here as there: what is in this process's environment goes along.
-            **part_of_cores(max(count for _, count in self._hosts)),
+            **environment_for_processes(max(count for _, count in self._hosts)),
         }
         log = os.path.join(logs, "horovodrun.log")
         # It marks every line with its rank; all but rank 0 write to files of their own.

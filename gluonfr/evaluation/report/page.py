@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass
 from typing import Any, Sequence
 
-import gluonfr
 from gluonfr.evaluation.report import tables
 from gluonfr.evaluation.report.charts import Chart
 from gluonfr.evaluation.report.entry import ReportEntry
@@ -15,6 +14,7 @@ from gluonfr.evaluation.report.formatting import far_label
 from gluonfr.evaluation.report.hard_pairs import HardPair
 from gluonfr.evaluation.report.threshold_steps import Steps, threshold_steps
 from gluonfr.metrics import VerificationResult
+from gluonfr.version import __version__
 from gluonfr.viz.figure import COLORS, LINES, printable
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "html")
@@ -92,7 +92,7 @@ def render(page: Page) -> str:
     return environment.get_template("page.html").render(
         title=printable(page.title),
         date=page.date,
-        version=gluonfr.__version__,
+        version=__version__,
         models=[
             {"name": printable(name), "style": _style(number), "facts": _facts(facts)}
             for number, (name, facts) in enumerate(page.facts.items())

@@ -5,13 +5,13 @@ import json
 import os
 from typing import Any, Callable, Mapping, Sequence
 
-import gluonfr
 from gluonfr.core import atomic_files
 from gluonfr.evaluation.report.charts import Chart, draw_roc, draw_scores, draw_training, embed_png
 from gluonfr.evaluation.report.entry import ReportEntry, check_entries
 from gluonfr.evaluation.report.file_names import FileNames
 from gluonfr.evaluation.report.hard_pairs import HardPair, contact_sheet_of, hardest_pairs
 from gluonfr.evaluation.report.page import EntryFigures, Page, default_title, render
+from gluonfr.version import __version__
 
 PAGE, FIGURES = "report.html", "report.json"
 _HARD = {"false_accepts": False, "false_rejects": True}
@@ -79,7 +79,7 @@ def write_report(
     numbers = {
         "title": title,
         "date": date.isoformat(),
-        "gluonfr": gluonfr.__version__,
+        "gluonfr": __version__,
         "models": facts,
         "evaluations": _nested(shown, lambda each: each.entry.evaluation.to_dict()),
         "hardest": _nested(shown, lambda each: {kind: _plain(getattr(each, kind)) for kind in _HARD}),

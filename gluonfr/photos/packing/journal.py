@@ -10,8 +10,7 @@ import shutil
 import zlib
 from contextlib import contextmanager
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.photos.packing.crops import Cut
 
 logger = logging.getLogger(__name__)

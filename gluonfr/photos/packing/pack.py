@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import disk_errors, display_path
+from gluonfr.core import GluonFRError, disk_errors, display_path
 from gluonfr.core.tables import write_table
 from gluonfr.data.identities import FILE_NAME, read_identities, write_identities
 from gluonfr.data.records.file import RecordWriter

@@ -3,8 +3,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.data.identities import FILE_NAME
 
 # What systems and viewers leave in folders of photos.

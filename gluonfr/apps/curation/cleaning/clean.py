@@ -12,8 +12,7 @@ from gluonfr.apps.curation.cleaning.embedded import Embedded, embed_set
 from gluonfr.apps.curation.cleaning.identities import Identities
 from gluonfr.apps.curation.cleaning.labels import TwoLabels, WrongLabels, two_labels, wrong_labels
 from gluonfr.apps.curation.cleaning.overlap import Overlap, overlap
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path, require_new_folder
+from gluonfr.core import GluonFRError, display_path, require_new_folder
 from gluonfr.photos.resumable import work_folder, working_in
 
 # Other people among whose images copies of an image are looked for.

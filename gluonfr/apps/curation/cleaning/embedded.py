@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.photos.resumable import Blocks, digest, network_settings
 
 _BLOCK = 512

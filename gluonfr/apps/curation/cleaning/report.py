@@ -8,7 +8,7 @@ import os
 import cv2
 import numpy as np
 
-from gluonfr.core.output import new_folder
+from gluonfr.core import new_folder
 from gluonfr.core.tables import write_table
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.photos.resumable import digest, network_settings

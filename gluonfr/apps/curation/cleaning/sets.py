@@ -6,8 +6,7 @@ import os
 
 import numpy as np
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import DEFAULT_ROOT, GluonFRError, display_path
 from gluonfr.data import FRValDataset, images
 from gluonfr.data.catalog import find, is_training
 from gluonfr.data.records.tools import Source

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gluonfr.apps.curation.clustering.linkage import AverageLinkage
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path
+from gluonfr.core import GluonFRError, display_path
 from gluonfr.metrics.false_accept import FalseAcceptCurve, far_from_fpir
 
 # The chance that a group has a stranger among the other groups: from there on joining does more harm than good.

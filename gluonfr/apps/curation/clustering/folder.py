@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from gluonfr.apps.curation.clustering.cluster import Clusters, cluster_faces, known_people, need_threshold, people_of_folders
 from gluonfr.apps.curation.clustering.faces import find_faces
-from gluonfr.core import GluonFRError
-from gluonfr.core.output import display_path, new_folder, require_new_folder
+from gluonfr.core import GluonFRError, display_path, new_folder, require_new_folder
 from gluonfr.core.tables import write_table
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.metrics import ClusteringResult, bcubed
