@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from gluonfr.align.image_checks import require_rgb
-from gluonfr.core import UsageError, check_number
+from gluonfr.core import check_number
 
 # Fewer pixels of a face than this do not tell it from other things.
 SMALLEST_FACE = 20

@@ -37,7 +37,7 @@ from gluonfr.model_zoo.lresnet import (
 )
 from gluonfr.model_zoo.mobilefacenet import MobileFaceNet, get_mobile_facenet, mbf, mbf_large, mobilefacenet, mobilefacenet_y2
 from gluonfr.model_zoo.mobilefacenet_re import MobileFaceNetRe, get_mobile_facenet_re, mobilefacenet_re
-from gluonfr.model_zoo.registry import get_model, get_model_list
+from gluonfr.model_zoo.registry import get_model, get_model_list, list_models
 from gluonfr.model_zoo.seresnet import (
     SEResNetV2,
     get_se_resnet,
@@ -74,6 +74,7 @@ __all__ = [
     "get_se_resnet",
     "ghostfacenetv1",
     "ghostfacenetv2",
+    "list_models",
     "lresnet100e_ir",
     "lresnet10e_ir",
     "lresnet152e_ir",

@@ -69,6 +69,23 @@ def _make(name, kwargs):
         raise GluonFRError(f"network {name!r}: {str(error).split(') ')[-1].split('() ')[-1]}; see help(get_model).") from error
 
 
-def get_model_list():
-    """Names of all networks, sorted."""
+def list_models() -> list[str]:
+    """Return the names of all architectures, sorted.
+
+    Examples
+    --------
+    >>> "mobilefacenet" in list_models()
+    True
+    """
     return NETWORKS.names()
+
+
+def get_model_list() -> list[str]:
+    """Return the names of all architectures, sorted; gluon-face's name of `list_models`.
+
+    Examples
+    --------
+    >>> get_model_list() == list_models()
+    True
+    """
+    return list_models()
