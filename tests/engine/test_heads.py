@@ -217,14 +217,14 @@ SCALES.update({name: {"s": 12, "m": 0.1} for name in ("AdaFace", "CosLoss")})
 def test_training_with_any_loss_brings_the_embeddings_of_a_person_together(options, unseen, name):
     network_args = dict(options["network_args"], dropout=0)
     run = Run(
-        TrainOptions(**dict(options, network_args=network_args, loss=name, loss_args=SCALES.get(name, {}), steps=40, lr=0.2))
+        TrainOptions(**dict(options, network_args=network_args, loss=name, loss_args=SCALES.get(name, {}), steps=80, lr=0.2))
     )
     untrained = spread_ratio(run.net, *unseen)
     result = run.train()
-    # The untrained network has 0.55 here; trained ones reach 0.01 to 0.2, so that half leaves room for other CPUs' rounding.
-    assert spread_ratio(run.net, *unseen) < 0.5 * untrained
+    # Untrained networks of several seeds have 0.19 to 0.58 here, and trained ones at most 0.08 with any loss.
+    assert spread_ratio(run.net, *unseen) < min(0.15, untrained)
     rows = read_log(os.path.join(result.folder, "log.jsonl"))
-    assert [row["step"] for row in rows if np.isfinite(row["loss"])] == list(range(1, 41))
+    assert [row["step"] for row in rows if np.isfinite(row["loss"])] == list(range(1, 81))
 
 
 class PulledPlug(Exception):
