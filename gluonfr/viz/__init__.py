@@ -1,4 +1,4 @@
-"""Pictures: ROC curves, score histograms, embeddings, margins, training curves, as Matplotlib figures and PNG; the report."""
+"""Figures: ROC curves, score histograms, embeddings, margins, training curves (Matplotlib, PNG), and faces on photos."""
 
 from __future__ import annotations
 

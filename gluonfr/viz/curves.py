@@ -1,48 +1,67 @@
+"""Training curves, and the log of a run from which they are drawn."""
+
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from gluonfr.core import GluonFRError
-from gluonfr.viz.figure import COLORS, line_style, new_figure, save, shown
+from gluonfr.core import DataError
+from gluonfr.viz.figure import COLORS, legend_name, line_style, new_figure, save
 
 LOG = "log.jsonl"
 _PANELS = {"loss": "loss", "lr": "learning rate", "images_per_second": "throughput (images / s)"}
 _ACCURACY = "/accuracy"
 
 
-def plot_training_curves(history, path=None, title=None):
-    """Loss, learning rate, throughput and validation accuracy over the steps of a run; a panel for each that was recorded.
+def plot_training_curves(
+    history: Sequence[dict[str, Any]] | str | os.PathLike,
+    path: str | os.PathLike | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Plot loss, learning rate, throughput and validation accuracy against the steps of a run, one panel for each.
 
     Parameters
     ----------
     history : list of dict, or str
-        Rows, or a JSON-lines file of them. Every row has `step`; a training row has any of `epoch`, `loss`, `lr` and
-        `images_per_second`, a validation row `SET/accuracy` (a share, drawn in %) and perhaps `SET/accuracy_std`. Other
-        keys are ignored. Where a resumed run repeats steps, its rows replace the earlier ones from there on. A last line
-        cut off by a crash is left out.
+        Rows, or a JSON-lines file of them. Every row has `step`. A training row has any of `epoch`, `loss`, `lr` and
+        `images_per_second`, a validation row `SET/accuracy` (a fraction, drawn in %) and optionally `SET/accuracy_std`.
+        Other keys are ignored. Where a resumed run repeats steps, its rows replace the earlier ones from there on. A last
+        line that a crash has cut off is ignored.
     path : str, default None
         PNG file to write.
     title : str, default None
+        Title of the figure.
 
     Returns
     -------
     matplotlib.figure.Figure
 
-    Raises GluonFRError for a file or row that cannot be read, or when nothing can be drawn.
+    Raises
+    ------
+    DataError
+        The file or a row cannot be read, or contains nothing to draw.
+
+    Examples
+    --------
+    >>> figure = plot_training_curves([{"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5, "lfw/accuracy": 0.8}])
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss', 'validation accuracy (%)']
     """
     source = "the history"
     if isinstance(history, (str, os.PathLike)):
         source = os.fspath(history)
         history = read_log(source)
-    series = _series(history, source)
+    series = _collect_series(history, source)
     panels = [key for key in _PANELS if key in series]
     sets = [key[: -len(_ACCURACY)] for key in series if key.endswith(_ACCURACY)]
     if not panels and not sets:
-        raise GluonFRError(f"{source} has nothing to draw; rows need step and loss, lr, images_per_second or SET/accuracy.")
+        raise DataError(f"{source} has nothing to draw; rows need step and loss, lr, images_per_second or SET/accuracy.")
 
     count = len(panels) + bool(sets)
     columns = min(count, 2)
@@ -57,54 +76,84 @@ def plot_training_curves(history, path=None, title=None):
         unused.set_visible(False)
     first, last = min(steps[0] for steps, _ in series.values()), max(steps[-1] for steps, _ in series.values())
     room = 0.03 * (last - first) or 1
-    for each in axes.flat:
-        each.set_xlim(first - room, last + room)
+    for panel in axes.flat:
+        panel.set_xlim(first - room, last + room)
     epochs = series["epoch"][1][-1] if "epoch" in series else 0
     figure.supxlabel(f"step ({epochs:g} epochs)" if epochs > 1 else "step", fontsize=10)
     figure.suptitle(title or "Training")
     return save(figure, path)
 
 
-def read_log(path):
-    """Rows of a JSON-lines file; a last line that was cut off by a crash is left out, any other damage raises GluonFRError."""
+def read_log(path: str | os.PathLike) -> list[Any]:
+    r"""Read the rows of a JSON-lines file; a last line that a crash has cut off is ignored.
+
+    Parameters
+    ----------
+    path : str
+        Log of a training run.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or another line is not JSON.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+    ...     _ = file.write('{"step": 1, "loss": 2.5}\n{"step": 2, "lo')
+    ...     file.flush()
+    ...     rows = read_log(file.name)
+    >>> rows
+    [{'step': 1, 'loss': 2.5}]
+    """
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise GluonFRError(f"{path}: cannot be read as JSON lines ({error}); give the log of a training run.") from error
+        raise DataError(f"{path}: cannot be read as JSON lines ({error}); give the log of a training run.") from error
     rows = []
-    # What follows the last line break is empty, or a row that was still being written.
+    # The text after the last line break is empty, or a row that was being written.
     for number, line in enumerate(lines[:-1], 1):
         if line.strip():
             try:
                 rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise GluonFRError(f"{path}: line {number} is not JSON ({error}); remove the line.") from error
-    with contextlib.suppress(json.JSONDecodeError):
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}: line {number} is not JSON ({error}); remove the line.") from error
+    with contextlib.suppress(ValueError, RecursionError):
         rows.append(json.loads(lines[-1]))
     return rows
 
 
-def _series(rows, source):
-    """-> dict of key to (steps, values), float64 arrays, steps increasing."""
-    points = {}
+def _collect_series(rows: Sequence[Any], source: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return (steps, values) of each key, float64, steps increasing."""
+    points: dict[str, list[tuple[float, float]]] = {}
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not _is_number(row.get("step")):
-            raise GluonFRError(f"{source}: row {number} has no step; every row is a dict with a number under 'step'.")
+            raise DataError(f"{source}: row {number} has no step; every row is a dict with a number under 'step'.")
         for key, value in row.items():
             if key != "step" and _is_number(value):
                 known = points.setdefault(key, [])
                 while known and known[-1][0] >= row["step"]:
                     known.pop()
                 known.append((row["step"], value))
-    return {key: tuple(np.array(known, dtype=np.float64).T) for key, known in points.items()}
+    series = {}
+    for key, known in points.items():
+        steps, values = np.array(known, dtype=np.float64).T
+        series[key] = (steps, values)
+    return series
 
 
-def _is_number(value):
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+def _is_number(value: Any) -> bool:
+    # Integers beyond the range of a float cannot be drawn.
+    return isinstance(value, (float, np.number)) or (type(value) is int and abs(value) < 1 << 1000)
 
 
-def _draw_series(axes, key, steps, values) -> None:
+def _draw_series(axes: Any, key: str, steps: np.ndarray, values: np.ndarray) -> None:
     window = len(values) // 25
     if key != "lr" and window > 1:
         axes.plot(steps, values, color=COLORS[0], alpha=0.3, linewidth=1, label="recorded")
@@ -120,12 +169,13 @@ def _draw_series(axes, key, steps, values) -> None:
         axes.ticklabel_format(axis="y", style="plain", useOffset=False)
 
 
-def _draw_accuracy(axes, sets, series) -> None:
-    for place, name in enumerate(sets):
+def _draw_accuracy(axes: Any, sets: list[str], series: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    for index, name in enumerate(sets):
         steps, values = series[name + _ACCURACY]
-        style = line_style(place)
-        axes.plot(steps, 100 * values, label=f"{shown(name)}: {100 * values[-1]:.2f} %", marker="o", markersize=3.5, **style)
-        spread_steps, spread = series.get(name + _ACCURACY + "_std", ((), ()))
+        style = line_style(index)
+        label = f"{legend_name(name)}: {100 * values[-1]:.2f} %"
+        axes.plot(steps, 100 * values, label=label, marker="o", markersize=3.5, **style)
+        spread_steps, spread = series.get(name + _ACCURACY + "_std", (np.empty(0), np.empty(0)))
         if np.array_equal(spread_steps, steps):
             axes.fill_between(steps, 100 * (values - spread), 100 * (values + spread), color=style["color"], alpha=0.12)
     axes.set_ylabel("validation accuracy (%)")

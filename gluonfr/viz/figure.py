@@ -1,64 +1,127 @@
+"""What all figures share: size, colors, line styles, safe texts, and PNG files."""
+
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from gluonfr.core import GluonFRError, atomic_file
+from gluonfr.core import UsageError, atomic_file
 
-# Okabe and Ito's colors, told apart with any color vision; their yellow is left out, too pale for a line on white.
+# The colors of Okabe and Ito, distinct with any color vision. Their yellow is omitted: it is too pale for a line on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES = ("-", "--", "-.", ":")
 GREY = "#6E6E6E"
 DPI = 100
 
 
-def new_figure(rows=1, columns=1, width=7.0, height=4.6, **options):
-    """A figure and its (rows, columns) array of axes, sizes in inches, made without Matplotlib's global state.
+def new_figure(
+    rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 4.6, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """Create a figure and its (rows, columns) array of axes without Matplotlib's global state.
 
-    So pictures can be drawn without a display, and in several threads at once.
+    Figures can thus be drawn without a display, and in several threads at once.
+
+    Parameters
+    ----------
+    rows, columns : int, default 1
+        Number of axes.
+    width, height : float
+        Size in inches.
+    **options
+        Passed to `Figure.subplots`.
+
+    Examples
+    --------
+    >>> figure, axes = new_figure(rows=1, columns=2)
+    >>> axes.shape
+    (1, 2)
     """
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.1, h_pad=0.1)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for each in axes.flat:
-        each.grid(True, color="#E4E4E4", linewidth=0.8)
-        each.set_axisbelow(True)
-        each.spines[["top", "right"]].set_visible(False)
+    for panel in axes.flat:
+        panel.grid(True, color="#E4E4E4", linewidth=0.8)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def line_style(place):
-    """Color and dashes of the line number `place`; both differ before any repeats."""
-    return {"color": COLORS[place % len(COLORS)], "linestyle": LINES[place // len(COLORS) % len(LINES)]}
+def line_style(index: int) -> dict[str, Any]:
+    """Return color and dashes of a line; all combinations are used before one repeats.
+
+    Examples
+    --------
+    >>> line_style(0)
+    {'color': '#0072B2', 'linestyle': '-'}
+    """
+    return {"color": COLORS[index % len(COLORS)], "linestyle": LINES[index // len(COLORS) % len(LINES)]}
 
 
-def shown(name, longest=44):
-    """A name as a picture shows it: on one line, cut in the middle when it is long, as paths are."""
+def legend_name(name: Any, longest: int = 44) -> str:
+    """Return a name for a legend: on one line, and shortened in the middle when it is long.
+
+    Examples
+    --------
+    >>> legend_name("a/very/long/path/to/a/model", longest=11)
+    'a/ver…model'
+    """
     name = printable(name)
     if len(name) > longest:
         half = (longest - 1) // 2
         name = f"{name[:half]}…{name[-half:]}"
-    # Matplotlib leaves out of legends what begins with an underscore.
+    # Matplotlib omits labels that begin with an underscore from legends.
     return f" {name}" if name.startswith("_") else name
 
 
-def printable(text):
-    """Text without what moves or breaks the text around it: line breaks, control characters, halves of surrogate pairs."""
+def printable(text: Any) -> str:
+    r"""Replace characters that disturb the text around them: line breaks, control characters, lone surrogates.
+
+    Examples
+    --------
+    >>> printable("Ann\x07")
+    'Ann�'
+    """
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
-def save(figure, path):
-    """Write the figure as a PNG file, whole or not at all; None writes nothing. Returns the figure.
+def save(figure: Figure, path: str | os.PathLike | None) -> Figure:
+    """Write a figure as a PNG file, atomically; None writes nothing.
 
-    Its texts are names and numbers: a dollar sign in one begins no formula.
+    Texts of the figure are names and numbers: a dollar sign does not start a formula.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : str or None
+        PNG file to write.
+
+    Returns
+    -------
+    Figure
+        The same figure.
+
+    Raises
+    ------
+    UsageError
+        The name does not end in `.png`.
+
+    Examples
+    --------
+    >>> figure, _ = new_figure()
+    >>> save(figure, None) is figure
+    True
     """
-    for text in figure.findobj(Text):
+    texts: Any = figure.findobj(Text)
+    for text in texts:
         text.set_parse_math(False)
     if path is not None:
         if os.path.splitext(os.fspath(path))[1].lower() != ".png":
-            raise GluonFRError(f"{path}: pictures are written as PNG; give a name that ends in .png.")
+            raise UsageError(f"{path}: figures are written as PNG; give a name that ends in .png.")
         with atomic_file(path) as file:
             figure.savefig(file, format="png", dpi=DPI)
     return figure

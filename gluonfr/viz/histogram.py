@@ -1,32 +1,59 @@
 from __future__ import annotations
 
-import numpy as np
+import os
+from typing import Any
 
-from gluonfr.core import GluonFRError
+import numpy as np
+from matplotlib.figure import Figure
+
+from gluonfr.core import DataError, UsageError
+from gluonfr.metrics import VerificationResult
 from gluonfr.viz.figure import COLORS, new_figure, save
 
 
-def plot_score_histogram(result, issame=None, threshold=None, path=None, title=None, bins=80):
-    """Distances of genuine and of impostor pairs, each as shares of its own pairs, with the threshold between them.
+def plot_score_histogram(
+    result: VerificationResult | Any,
+    issame: Any = None,
+    threshold: float | None = None,
+    path: str | os.PathLike | None = None,
+    title: str | None = None,
+    bins: int = 80,
+) -> Figure:
+    """Plot the distances of genuine and of impostor pairs, with the threshold between them.
+
+    The bars show shares: each kind of pair sums to 100 %.
 
     Parameters
     ----------
     result : VerificationResult, or array-like (N,) of distances
         A pair is accepted iff its distance is below the threshold.
     issame : array-like (N,) of bool, default None
-        With distances: True where the pair shows one person.
+        True where the pair shows one person; required with distances.
     threshold : float, default None
-        None takes the result's; for distances alone, none is drawn.
+        Threshold to draw. None uses that of the result; for distances alone, none is drawn.
     path : str, default None
         PNG file to write.
     title : str, default None
+        Title of the figure.
     bins : int, default 80
+        Number of bins.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    UsageError, DataError
+        Distances and labels do not match, or a distance is not finite.
+
+    Examples
+    --------
+    >>> figure = plot_score_histogram([0.2, 0.4, 1.6, 1.8], [1, 1, 0, 0], threshold=1.0)
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['genuine pairs (2), 0.00 % rejected', 'impostor pairs (2), 0.00 % accepted', 'threshold 1']
     """
-    distances, genuine, impostors, name = _counts(result, issame)
+    distances, genuine, impostors, name = _count_pairs(result, issame)
     if threshold is None:
         threshold = getattr(result, "threshold", None)
     low, high = distances.min(), distances.max()
@@ -58,18 +85,16 @@ def plot_score_histogram(result, issame=None, threshold=None, path=None, title=N
     return save(figure, path)
 
 
-def _counts(result, issame):
-    """-> distances (M,), genuine and impostor pairs at each (M,) int, name of the distance."""
+def _count_pairs(result: Any, issame: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Return distances (M,), genuine and impostor pairs at each (M,) int, and the name of the distance."""
     if issame is None:
-        if not hasattr(result, "roc"):
-            raise GluonFRError("a histogram of distances needs issame too; give both, or a verification result alone.")
+        if not isinstance(result, VerificationResult):
+            raise UsageError("a histogram of distances needs issame too; give both, or a verification result alone.")
         roc = result.roc
         return roc.thresholds[:-1], np.diff(roc.true_accepts), np.diff(roc.false_accepts), result.distance
     distances, issame = np.asarray(result, dtype=np.float64), np.asarray(issame).astype(bool)
     if distances.ndim != 1 or distances.shape != issame.shape or not distances.size:
-        raise GluonFRError(
-            f"distances {distances.shape} and issame {issame.shape} do not fit; give one of each for every pair."
-        )
+        raise UsageError(f"distances {distances.shape} and issame {issame.shape} do not match; give one of each per pair.")
     if not np.isfinite(distances).all():
-        raise GluonFRError("distances hold NaN or infinity and cannot be drawn; check the embeddings.")
+        raise DataError("distances hold NaN or infinity and cannot be drawn; check the embeddings.")
     return distances, issame.astype(np.int64), (~issame).astype(np.int64), "distance"

@@ -1,50 +1,64 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Mapping
 
-from gluonfr.core import GluonFRError
-from gluonfr.viz.figure import GREY, line_style, new_figure, save, shown
+from matplotlib.figure import Figure
+
+from gluonfr.core import UsageError
+from gluonfr.metrics import VerificationResult
+from gluonfr.viz.figure import GREY, legend_name, line_style, new_figure, save
 
 
-def plot_roc(results, path=None, title=None):
-    """TAR against FAR of one or several verification sets; the FAR axis is logarithmic.
+def plot_roc(
+    results: VerificationResult | Mapping[str, VerificationResult],
+    path: str | os.PathLike | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Plot TAR against FAR of one or several verification sets; the FAR axis is logarithmic.
 
-    The axis begins at the rarest FAR that the largest set can show, one of its impostor pairs. Dashed vertical lines stand at
-    the results' FAR targets; the legend states AUC and accuracy.
+    The axis begins at the lowest FAR that the largest set can show: one of its impostor pairs. Dashed vertical lines mark
+    the FAR targets of the results. The legend states AUC and accuracy.
 
     Parameters
     ----------
-    results : dict of str to VerificationResult
-        A curve for each; a result alone is drawn without a name.
+    results : dict of str to VerificationResult, or VerificationResult
+        One curve per entry; a single result is drawn without a name.
     path : str, default None
         PNG file to write.
     title : str, default None
+        Title of the figure.
 
     Returns
     -------
     matplotlib.figure.Figure
 
-    Raises GluonFRError when there is nothing to draw or a set has pairs of one kind only.
+    Raises
+    ------
+    UsageError
+        There are no results, or a set has pairs of one kind only.
+
+    Examples
+    --------
+    >>> from gluonfr.metrics import evaluate_verification
+    >>> figure = plot_roc({"lfw": evaluate_verification([0.2, 1.8] * 10, [1, 0] * 10)})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['lfw: AUC 1.0000, accuracy 100.00 ± 0.00 %', 'chance']
     """
-    if hasattr(results, "roc"):
+    if isinstance(results, VerificationResult):
         results = {"": results}
     if not results:
-        raise GluonFRError("there are no results to draw; give a dict of name to verification result.")
+        raise UsageError("there are no results to draw; give a dict of name to verification result.")
     for name, result in results.items():
-        if not hasattr(result, "roc"):
-            raise GluonFRError(
-                f"{name} is a {type(result).__name__}; give a verification result, as `metric.result()` returns."
-            )
-        if not (result.genuine and result.impostors):
-            missing = "impostor" if result.genuine else "genuine"
-            raise GluonFRError(f"{name or 'the result'} has no {missing} pairs, so it has no ROC; leave it out.")
+        _check_result(name, result)
 
     figure, ((axes,),) = new_figure(height=4.2 + 0.2 * len(results))
     left = min(1 / max(result.impostors for result in results.values()), 0.1)
     lowest = 1.0
-    for place, (name, result) in enumerate(results.items()):
+    for index, (name, result) in enumerate(results.items()):
         corners = result.roc.corners()
-        axes.plot(corners.far, corners.tar, linewidth=1.8, label=_label(name, result), **line_style(place))
+        axes.plot(corners.far, corners.tar, linewidth=1.8, label=_label(name, result), **line_style(index))
         lowest = min(lowest, corners.tar[corners.far <= left].max())
     axes.plot(*_chance(left), color=GREY, linewidth=1, linestyle=(0, (1, 2)), label="chance")
     for target in {at.target for result in results.values() for at in result.tar_at_far}:
@@ -64,11 +78,19 @@ def plot_roc(results, path=None, title=None):
     return save(figure, path)
 
 
-def _label(name, result):
+def _check_result(name: str, result: VerificationResult) -> None:
+    if not isinstance(result, VerificationResult):
+        raise UsageError(f"{name} is a {type(result).__name__}; give a verification result, as `metric.result()` returns.")
+    if not (result.genuine and result.impostors):
+        missing = "impostor" if result.genuine else "genuine"
+        raise UsageError(f"{name or 'the result'} has no {missing} pairs, so it has no ROC; leave it out.")
+
+
+def _label(name: str, result: VerificationResult) -> str:
     numbers = f"AUC {result.auc:.4f}, accuracy {100 * result.accuracy:.2f} ± {100 * result.accuracy_std:.2f} %"
-    return f"{shown(name)}: {numbers}" if name else numbers
+    return f"{legend_name(name)}: {numbers}" if name else numbers
 
 
-def _chance(left):
+def _chance(left: float) -> tuple[list[float], list[float]]:
     rates = [left ** (1 - step / 100) for step in range(101)]
     return rates, rates

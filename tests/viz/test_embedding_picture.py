@@ -16,19 +16,19 @@ from gluonfr.viz.embeddings import _sample
 
 
 def groups(counts, spread=0.1, size=16, seed=0):
-    """Embeddings and labels, mixed: label i has counts[i] points around a direction of its own."""
+    """Return embeddings and labels in random order: label i has counts[i] points around one direction."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.repeat(np.arange(len(counts)), counts))
     centers = random.normal(size=(len(counts), size))
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     points = centers[labels] + spread * random.normal(size=(len(labels), size))
-    # Of any length: only directions count.
+    # Lengths vary: only directions count.
     return points * random.uniform(0.1, 20, (len(labels), 1)), labels
 
 
 def drawn(figure):
-    """dict of name to the (n, 2) points drawn for it, in order."""
-    return {each.get_label(): np.asarray(each.get_offsets()) for each in figure.axes[0].collections}
+    """Return a dict of name to its drawn points, (n, 2), in order."""
+    return {points.get_label(): np.asarray(points.get_offsets()) for points in figure.axes[0].collections}
 
 
 def written(figure):
@@ -36,7 +36,7 @@ def written(figure):
 
 
 def plane(embeddings):
-    """Scores and shares of the first two principal components of the rows' directions, by eigenvectors of the covariance."""
+    """Return scores and shares of the first two principal components of the directions, from the covariance."""
     directions = embeddings / np.sqrt((embeddings**2).sum(axis=1))[:, None]
     centered = directions - directions.mean(axis=0)
     values, vectors = np.linalg.eigh(centered.T @ centered)
@@ -44,9 +44,9 @@ def plane(embeddings):
 
 
 def purity(figure):
-    """Share of the points whose nearest other point belongs to the same person."""
+    """Return the share of points with a nearest neighbor of the same person."""
     found = list(drawn(figure).values())
-    points, owner = np.concatenate(found), np.repeat(np.arange(len(found)), [len(each) for each in found])
+    points, owner = np.concatenate(found), np.repeat(np.arange(len(found)), [len(group) for group in found])
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     return np.mean(owner[distances.argmin(axis=1)] == owner)
@@ -69,19 +69,19 @@ def test_pca_shows_the_first_two_principal_components_of_the_directions():
     assert axes.get_aspect() == 1
 
 
-@pytest.mark.parametrize("people", [4, 20])
-def test_tsne_keeps_people_who_are_apart_apart(people):
-    embeddings, labels = groups([15] * people)
+@pytest.mark.parametrize("people", [4, 12])
+def test_tsne_separates_people_with_separate_embeddings(people):
+    embeddings, labels = groups([12] * people)
     figure = plot_embeddings(embeddings, labels, people=people)
     assert purity(figure) == 1
-    # The measure itself tells: the same points under labels of no meaning.
+    # The measure distinguishes: the same points with random labels are mixed.
     mixed = plot_embeddings(embeddings, np.random.default_rng(1).permutation(labels), people=people)
     assert purity(mixed) < 0.5
     assert "t-SNE, cosine distance, perplexity 5\n" in figure.axes[0].get_xlabel()
     assert "distances between groups mean nothing" in figure.axes[0].get_xlabel()
 
 
-def test_the_same_seed_makes_the_same_picture(tmp_path):
+def test_equal_seeds_give_equal_figures(tmp_path):
     embeddings, labels = groups([30] * 5, spread=0.4)
     for name, seed in [("a", 3), ("b", 3), ("c", 4)]:
         plot_embeddings(embeddings, labels, images_per_person=12, seed=seed, path=tmp_path / f"{name}.png")
@@ -90,7 +90,7 @@ def test_the_same_seed_makes_the_same_picture(tmp_path):
     assert not np.array_equal(same, other)
 
 
-def test_neither_length_nor_scale_of_the_embeddings_matters():
+def test_length_and_scale_of_the_embeddings_have_no_effect():
     embeddings, labels = groups([10, 10, 10])
     directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     for method in ("pca", "tsne"):
@@ -101,13 +101,13 @@ def test_neither_length_nor_scale_of_the_embeddings_matters():
                 np.testing.assert_allclose(first[name], second[name], atol=1e-6 if method == "pca" else 0.5)
 
 
-def test_those_with_most_images_are_drawn_and_ties_go_by_label():
+def test_people_with_most_images_are_drawn_and_ties_are_ordered_by_label():
     counts = [4, 9, 6, 9, 6, 6, 2]
     embeddings, labels = groups(counts)
     figure = plot_embeddings(embeddings, labels, people=4, method="pca")
     assert {name: len(points) for name, points in drawn(figure).items()} == {"1": 9, "2": 6, "3": 9, "4": 6}
     assert figure.axes[0].get_title() == "Embeddings: 30 images of 4 of 7 people"
-    # What is not drawn has no part in the components either.
+    # People who are not drawn do not influence the components.
     rows = np.concatenate([np.flatnonzero(labels == label) for label in (1, 2, 3, 4)])
     found = np.concatenate(list(drawn(figure).values()))
     np.testing.assert_allclose(np.abs(found), np.abs(plane(embeddings[rows])[0]), atol=1e-9)
@@ -116,7 +116,7 @@ def test_those_with_most_images_are_drawn_and_ties_go_by_label():
     assert everyone.axes[0].get_title() == "Embeddings: 42 images of 7 people"
 
 
-def test_people_can_be_named_and_keep_their_order():
+def test_listed_people_are_drawn_in_order_under_their_names():
     embeddings, labels = groups([4, 9, 6, 9])
     figure = plot_embeddings(embeddings, labels, people=[3, 0], names={3: "Ada"}, method="pca")
     assert {name: len(points) for name, points in drawn(figure).items()} == {"Ada": 9, "0": 4}
@@ -130,13 +130,13 @@ def test_people_can_be_named_and_keep_their_order():
     assert list(drawn(floats)) == ["a", "b", "c", "d"]
 
 
-def test_every_image_is_drawn_once_and_of_many_a_random_part():
+def test_every_image_is_drawn_once_and_of_many_images_a_random_sample():
     embeddings, labels = groups([40, 12, 7])
     points = np.concatenate(list(drawn(plot_embeddings(embeddings, labels, method="pca")).values()))
     assert len(points) == 59
     assert len(np.unique(points.round(9), axis=0)) == 59
     few = drawn(plot_embeddings(embeddings, labels, images_per_person=10, method="pca"))
-    assert [len(each) for each in few.values()] == [10, 10, 7]
+    assert [len(points) for points in few.values()] == [10, 10, 7]
     assert len(np.unique(np.concatenate(list(few.values())).round(9), axis=0)) == 27
 
     chosen = _sample(labels, [0, 1, 2], 10, seed=1)
@@ -144,7 +144,7 @@ def test_every_image_is_drawn_once_and_of_many_a_random_part():
         assert (labels[rows] == label).all()
         assert (np.diff(rows) > 0).all()
     assert chosen[0].tolist() != _sample(labels, [0, 1, 2], 10, seed=2)[0].tolist()
-    # Neither the first nor the last alone: over the seeds each is chosen as often as the next.
+    # Over the seeds, all rows are chosen about equally often: 400 draws of 10 in 40 have mean 100, standard deviation 9.
     often = np.bincount(np.concatenate([_sample(labels, [0], 10, seed)[0] for seed in range(400)]), minlength=59)
     assert often[labels == 0].min() > 60
     assert often[labels == 0].max() < 140
@@ -153,13 +153,14 @@ def test_every_image_is_drawn_once_and_of_many_a_random_part():
 def test_people_differ_in_color_and_shape():
     embeddings, labels = groups([3] * 63)
     figure = plot_embeddings(embeddings, labels, people=63, method="pca")
-    looks = [(to_hex(each.get_facecolor()[0]), each.get_paths()[0].vertices.tobytes()) for each in figure.axes[0].collections]
+    points = figure.axes[0].collections
+    looks = [(to_hex(group.get_facecolor()[0]), group.get_paths()[0].vertices.tobytes()) for group in points]
     assert len(set(looks)) == 63
     colors, shapes = zip(*looks[:7])
     assert len(set(colors)) == len(set(shapes)) == 7
 
 
-def test_few_people_stand_in_a_legend_and_many_at_their_points():
+def test_few_people_are_named_in_a_legend_and_many_at_their_points():
     embeddings, labels = groups([6] * 13)
     few = plot_embeddings(embeddings, labels, people=12)
     assert [text.get_text() for text in few.legends[0].get_texts()] == [str(label) for label in range(12)]
@@ -169,11 +170,11 @@ def test_few_people_stand_in_a_legend_and_many_at_their_points():
     assert not many.legends
     assert written(many) == [f"person {label}" for label in range(13)]
     for text, points in zip(many.axes[0].texts, drawn(many).values()):
-        # One of the person's own points, not a place between two halves.
+        # At one of the person's points, not between two halves.
         assert np.abs(points - text.xy).sum(axis=1).min() == 0
 
 
-def test_faces_stand_by_their_own_points():
+def test_faces_are_drawn_at_their_points():
     embeddings, labels = groups([20, 20, 20])
 
     read = []
@@ -183,18 +184,18 @@ def test_faces_stand_by_their_own_points():
         return np.full((112, 112, 3), number, np.uint8)
 
     figure = plot_embeddings(embeddings, labels, images=image)
-    boxes = [each for each in figure.axes[0].get_children() if isinstance(each, AnnotationBbox)]
+    boxes = [artist for artist in figure.axes[0].get_children() if isinstance(artist, AnnotationBbox)]
     faces = [int(box.offsetbox.get_data()[0, 0, 0]) for box in boxes]
     assert labels[faces].tolist() == [0, 1, 2]
     assert faces == read
     for box, points in zip(boxes, drawn(figure).values()):
         assert points[:, 0].min() <= box.xy[0] <= points[:, 0].max()
     for wrong in (np.zeros((112, 112), np.uint8), np.zeros((8, 8, 3), np.float32)):
-        with pytest.raises(GluonFRError, match=r"images gives .* uint8 \(H, W, 3\)"):
+        with pytest.raises(GluonFRError, match=r"images returns .* uint8 \(H, W, 3\)"):
             plot_embeddings(embeddings, labels, method="pca", images=lambda number, wrong=wrong: wrong)
 
 
-def test_png_shows_the_people(tmp_path):
+def test_the_png_shows_the_people(tmp_path):
     path = tmp_path / "new" / "people.png"
     embeddings, labels = groups([20, 20, 20])
     figure = plot_embeddings(embeddings, labels, path=path, title="mine")
@@ -206,12 +207,12 @@ def test_png_shows_the_people(tmp_path):
     for color in [(0xB2, 0x72, 0x00), (0x00, 0x5E, 0xD5), (0x73, 0x9E, 0x00)]:
         mixed = 0.85 * np.array(color) + 0.15 * 255
         assert (np.abs(image - mixed).max(axis=2) < 2).sum() > 300
-    assert [each.name for each in path.parent.iterdir()] == ["people.png"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["people.png"]
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 @pytest.mark.parametrize("counts", [[2, 1], [1, 1, 1], [3, 3]])
-def test_the_fewest_that_make_a_picture(method, counts):
+def test_the_smallest_samples_can_be_drawn(method, counts):
     embeddings, labels = groups(counts, size=2)
     points = np.concatenate(list(drawn(plot_embeddings(embeddings, labels, method=method)).values()))
     assert len(points) == sum(counts)
@@ -219,7 +220,7 @@ def test_the_fewest_that_make_a_picture(method, counts):
     assert np.ptp(points, axis=0).max() > 0
 
 
-def test_embeddings_of_two_directions_only_still_make_a_picture():
+def test_embeddings_of_two_directions_can_be_drawn():
     embeddings = np.repeat(np.eye(2, 8), 30, axis=0)
     for method in ("pca", "tsne"):
         figure = plot_embeddings(embeddings, np.repeat([0, 1], 30), method=method)
@@ -239,12 +240,12 @@ NAN[5, 2], ZERO[3] = np.nan, 0
         (GOOD * [np.inf], LABELS, {}, "row 0 holds NaN or infinity"),
         (ZERO, LABELS, {}, "row 3 is zero, which has no direction"),
         (np.ones((8, 16)), LABELS, {}, "all have one direction"),
-        (GOOD, LABELS[:-1], {}, "7 labels came with 8 embeddings"),
+        (GOOD, LABELS[:-1], {}, "7 labels for 8 embeddings"),
         (GOOD[0], LABELS, {}, r"shape \(16,\)"),
         (GOOD[:, :1], LABELS, {}, r"shape \(8, 1\)"),
         (GOOD[:0], LABELS[:0], {}, r"shape \(0, 16\)"),
-        ([["a", "b"]], [0], {}, "no array of numbers"),
-        ([[1, 2], [3]], [0, 1], {}, "no array of numbers"),
+        ([["a", "b"]], [0], {}, "not an array of numbers"),
+        ([[1, 2], [3]], [0, 1], {}, "not an array of numbers"),
         (GOOD, LABELS + 0.5, {}, "labels are float64"),
         (GOOD, np.where(LABELS, np.nan, 1), {}, "labels are float64"),
         (GOOD, LABELS[:, None], {}, r"labels are int64 \(8, 1\)"),
@@ -254,17 +255,17 @@ NAN[5, 2], ZERO[3] = np.nan, 0
         (GOOD, LABELS, {"images_per_person": 1}, "two people and three images, got 2 with 2"),
         (GOOD, LABELS, {"people": [1]}, "two people and three images, got 1 with 4"),
         (GOOD, LABELS, {"people": []}, "two people and three images, got 0 with 0"),
-        (GOOD, LABELS, {"people": [0, 5]}, "no embedding has the label 5; the labels go from 0 to 1"),
+        (GOOD, LABELS, {"people": [0, 5]}, "no embedding has the label 5; labels range from 0 to 1"),
         (GOOD, LABELS, {"people": 1}, "people must be an integer of at least 2, got 1"),
         (GOOD, LABELS, {"people": 2.5}, "people must be an integer"),
         (GOOD, LABELS, {"images_per_person": 0}, "images_per_person must be an integer of at least 1"),
         (GOOD, LABELS, {"method": "umap"}, "method must be 'tsne' or 'pca', got 'umap'"),
         (GOOD, LABELS, {"seed": -1}, "seed must be an integer"),
-        (GOOD, LABELS, {"names": ["Ada"]}, "1 are too few for the label 1"),
+        (GOOD, LABELS, {"names": ["Ada"]}, "1 names do not include label 1"),
         (GOOD, LABELS, {"path": "x.pdf"}, r"x\.pdf: .*\.png"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(embeddings, labels, options, words, tmp_path):
+def test_invalid_input_is_refused_with_one_sentence(embeddings, labels, options, words, tmp_path):
     options = {"path": tmp_path / "people.png", "method": "pca", **options}
     with pytest.raises(GluonFRError, match=words) as error:
         plot_embeddings(embeddings, labels, **options)
@@ -273,11 +274,12 @@ def test_bad_input_is_refused_in_one_sentence(embeddings, labels, options, words
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_global_state_and_scikit_learn_only_when_drawing():
+@pytest.mark.system
+def test_scikit_learn_is_imported_only_when_drawing():
     program = (
         "import sys, numpy as np\n"
         "from gluonfr.viz import plot_embeddings\n"
-        # MXNet imports scikit-learn's base, which is quick.
+        # MXNet itself imports the base of scikit-learn, which is fast.
         "assert not {'sklearn.manifold', 'sklearn.decomposition'} & set(sys.modules)\n"
         "plot_embeddings(np.eye(12), np.arange(12) // 4)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -286,7 +288,7 @@ def test_no_global_state_and_scikit_learn_only_when_drawing():
 
 
 @pytest.mark.system
-def test_real_faces_of_one_person_lie_together(faces):
+def test_real_faces_of_one_person_are_neighbors(faces):
     dataset = get_recognition_dataset("celeb", root=faces)
     items = np.concatenate([items[:8] for items in dataset.identities[:10]])
     net, _ = load_model(f"{faces}/weights/mobilefacenet-y1-symbol.json")

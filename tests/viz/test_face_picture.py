@@ -11,7 +11,7 @@ def test_boxes_and_names_are_drawn_on_a_copy():
     assert drawn.shape == photo.shape
     assert drawn.dtype == np.uint8
     assert (photo == 90).all()
-    # Known people's boxes are green, others' red; outside of boxes and texts nothing changes.
+    # Boxes of known people are green, others red; nothing changes outside boxes and texts.
     assert drawn[30, 80, 1] > drawn[30, 80, 0]
     assert drawn[60, 210, 0] > drawn[60, 210, 1]
     assert (drawn[:20] == 90).all()
@@ -26,6 +26,6 @@ def test_any_name_and_any_box_can_be_drawn(name):
     assert drawn.any()
 
 
-def test_no_photo_is_refused():
+def test_an_array_that_is_no_photo_is_refused():
     with pytest.raises(GluonFRError, match="uint8"):
         draw_faces(np.zeros((4, 4)), [], [], [])

@@ -15,14 +15,14 @@ def pairs(n=500, dtype="float32"):
 
 def outlines(figure):
     (axes,) = figure.axes
-    return {each.get_label().split(" ")[0]: each for each in axes.patches if each.get_label()}
+    return {patch.get_label().split(" ")[0]: patch for patch in axes.patches if patch.get_label()}
 
 
 def labels(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_bars_are_shares_of_each_kind():
+def test_bars_are_shares_of_the_pairs_of_a_kind():
     distances, issame = pairs()
     figure = plot_score_histogram(evaluate_verification(distances, issame), bins=40)
     for kind, own in [("genuine", distances[issame]), ("impostor", distances[~issame])]:
@@ -33,7 +33,7 @@ def test_bars_are_shares_of_each_kind():
         assert shares.sum() == pytest.approx(100)
 
 
-def test_threshold_line_and_errors_in_the_legend():
+def test_the_threshold_is_a_line_and_the_legend_states_the_errors():
     distances, issame = pairs()
     result = evaluate_verification(distances, issame)
     figure = plot_score_histogram(result)
@@ -60,7 +60,7 @@ def test_a_distance_equal_to_the_threshold_is_rejected():
     assert impostor.endswith(" 0.00 % accepted")
 
 
-def test_distances_with_labels_draw_the_same_as_their_result():
+def test_distances_with_labels_give_the_figure_of_their_result():
     distances, issame = pairs()
     result = evaluate_verification(distances, issame)
     from_result = outlines(plot_score_histogram(result))
@@ -72,14 +72,14 @@ def test_distances_with_labels_draw_the_same_as_their_result():
     assert len(plot_score_histogram(distances, issame).axes[0].lines) == 0
 
 
-def test_one_kind_or_one_distance_still_make_a_picture(tmp_path):
+def test_pairs_of_one_kind_and_distance_can_be_drawn(tmp_path):
     figure = plot_score_histogram(evaluate_verification(np.ones(20), np.ones(20)), path=tmp_path / "one.png")
     assert list(outlines(figure)) == ["genuine"]
     assert outlines(figure)["genuine"].get_data().values.sum() == 100
     assert cv2.imread(str(tmp_path / "one.png")).std() > 5
 
 
-def test_png_shows_both_kinds(tmp_path):
+def test_the_png_shows_both_kinds(tmp_path):
     path = tmp_path / "histogram.png"
     figure = plot_score_histogram(evaluate_verification(*pairs()), path=path)
     image = cv2.imread(str(path))
@@ -93,11 +93,11 @@ def test_png_shows_both_kinds(tmp_path):
     ("arguments", "words"),
     [
         (([0.1, 0.2],), "needs issame"),
-        (([0.1, 0.2], [1]), "do not fit"),
-        (([], []), "do not fit"),
+        (([0.1, 0.2], [1]), "do not match"),
+        (([], []), "do not match"),
         (([0.1, np.nan], [1, 0]), "NaN"),
     ],
 )
-def test_bad_input_is_refused(arguments, words):
+def test_invalid_input_is_refused(arguments, words):
     with pytest.raises(GluonFRError, match=words):
         plot_score_histogram(*arguments)

@@ -1,4 +1,4 @@
-"""The curves of the margins against the papers' formulas, in NumPy."""
+"""Curves of the margins are compared with the formulas of the papers, in NumPy."""
 
 import cv2
 import mxnet as mx
@@ -24,14 +24,14 @@ def sphere(m, weight):
     return (weight * COS + (-1) ** k * np.cos(m * THETA) - 2 * k) / (1 + weight)
 
 
-def ready(name, **arguments):
+def initialized(name, **arguments):
     loss = get_loss(name, classes=2, **arguments)
     loss.initialize()
     return loss
 
 
 def with_state(name, state, **arguments):
-    loss = ready(name, **arguments)
+    loss = initialized(name, **arguments)
     for key, value in state.items():
         getattr(loss, key).set_data(mx.nd.full((1,), value))
     return loss
@@ -43,18 +43,18 @@ AT_60 = np.cos(np.radians(60))
 @pytest.mark.parametrize(
     ("loss", "how", "wanted"),
     [
-        (ready("arc"), {}, arc(0.5)),
-        (ready("subcenter", m=0.3), {}, arc(0.3)),
-        (ready("arc", easy_margin=True), {}, np.where(COS > 0, np.cos(THETA + 0.5), COS)),
-        (ready("cos"), {}, COS - 0.35),
-        (ready("combined"), {}, arc(0.3) - 0.2),
-        (ready("sphereface", lambda_min=5, lambda_max=5), {}, sphere(4, 5)),
-        (ready("sphereface", lambda_min=0, lambda_max=0, m=3), {}, sphere(3, 0)),
-        (ready("lsoftmax", lambda_min=2, lambda_max=2), {}, sphere(4, 2)),
+        (initialized("arc"), {}, arc(0.5)),
+        (initialized("subcenter", m=0.3), {}, arc(0.3)),
+        (initialized("arc", easy_margin=True), {}, np.where(COS > 0, np.cos(THETA + 0.5), COS)),
+        (initialized("cos"), {}, COS - 0.35),
+        (initialized("combined"), {}, arc(0.3) - 0.2),
+        (initialized("sphereface", lambda_min=5, lambda_max=5), {}, sphere(4, 5)),
+        (initialized("sphereface", lambda_min=0, lambda_max=0, m=3), {}, sphere(3, 0)),
+        (initialized("lsoftmax", lambda_min=2, lambda_max=2), {}, sphere(4, 2)),
         (with_state("sphereface", {"steps": 990}), {}, sphere(4, 15)),
-        (ready("magface"), {"norm": 5}, arc(0.45)),
-        (ready("magface"), {"norm": 60}, arc(0.625)),
-        (ready("magface"), {"norm": 500}, arc(0.8)),
+        (initialized("magface"), {"norm": 5}, arc(0.45)),
+        (initialized("magface"), {"norm": 60}, arc(0.625)),
+        (initialized("magface"), {"norm": 500}, arc(0.8)),
         (
             with_state("adaface", {"mean": 30, "std": 10}),
             {"norm": 30 + 10 / 0.333},
@@ -66,9 +66,9 @@ AT_60 = np.cos(np.radians(60))
             {"norm": 0.001},
             np.cos(np.clip(THETA + 0.333 * 2.99970003 * 0.4, 1e-3, np.pi - 1e-3)) - 0.4 * (1 - 0.333 * 2.99970003),
         ),
-        (ready("svx"), {}, arc(0.5)),
+        (initialized("svx"), {}, arc(0.5)),
         (
-            ready("svx", t=1.3),
+            initialized("svx", t=1.3),
             {"other": 60},
             arc(0.5) - (np.cos(THETA + 0.5) < AT_60) * (0.3 * AT_60 + 0.3),
         ),
@@ -78,13 +78,13 @@ AT_60 = np.cos(np.radians(60))
             arc(0.5) - (np.cos(THETA + 0.5) < AT_60) * (AT_60 * (0.7 + AT_60) - AT_60),
         ),
         (
-            ready("circle"),
+            initialized("circle"),
             {"other": 60},
             np.maximum(0, 1.25 - COS) * (COS - 0.75) - ((AT_60 + 0.25) * (AT_60 - 0.25) - AT_60),
         ),
     ],
 )
-def test_the_curve_is_the_papers(loss, how, wanted):
+def test_curves_equal_the_formulas_of_the_papers(loss, how, wanted):
     np.testing.assert_allclose(target_logit(loss, DEGREES, **how), wanted, atol=5e-4)
 
 
@@ -104,20 +104,20 @@ def test_every_margin_is_drawn_as_its_loss_computes_it():
         np.testing.assert_allclose(line.get_ydata()[at], wanted, atol=5e-4)
     assert sum(label.endswith("‖x‖ = 60") for label in drawn) == 2
     assert "45°" in figure.axes[2].get_title()
-    # A margin asks for more wherever it acts: no curve lies above the plain cosine.
+    # A margin lowers the target logit: no curve lies above the plain cosine.
     for line in drawn.values():
         below = np.cos(np.radians(line.get_xdata())) + 1e-6
         assert (line.get_ydata() <= below + (0.5 if line.get_label().startswith("Circle") else 0)).all(), line.get_label()
 
 
-def test_losses_of_ones_own(tmp_path):
+def test_custom_losses_are_drawn_by_name(tmp_path):
     path = tmp_path / "margins.png"
     figure = plot_margins({"mild": ArcLoss(2, m=0.1), "strong": ArcLoss(2, m=1.0)}, path, title="two")
     assert len(figure.axes) == 1
     assert set(curves(figure)) == {"cos θ, no margin", "mild", "strong"}
     assert cv2.imread(str(path)).shape[1] >= 700
     assert path.stat().st_size < 100_000
-    assert set(curves(plot_margins(["cos", ready("magface")], norms=[20]))) == {
+    assert set(curves(plot_margins(["cos", initialized("magface")], norms=[20]))) == {
         "cos θ, no margin",
         "CosLoss",
         "MagFace, ‖x‖ = 20",
@@ -133,10 +133,10 @@ def test_losses_of_ones_own(tmp_path):
         (lambda: plot_margins({"mine": get_loss("curricular", classes=2)}), "initialize"),
         (lambda: plot_margins(["magface"], norms=[0]), "positive norm"),
         (lambda: plot_margins(["svx"], other=200), "between 0 and 180"),
-        (lambda: target_logit(ready("arc"), [10, 190]), "0 to 180"),
+        (lambda: target_logit(initialized("arc"), [10, 190]), "0 to 180"),
         (lambda: plot_margins(["arc"], "margins.jpg"), "PNG"),
     ],
 )
-def test_what_cannot_be_drawn(call, words):
+def test_invalid_losses_and_angles_are_refused(call, words):
     with pytest.raises(GluonFRError, match=words):
         call()

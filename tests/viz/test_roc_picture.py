@@ -18,19 +18,19 @@ def result(seed, n=600, shift=0.6, **options):
 
 
 def line(figure, label):
-    (found,) = [each for each in figure.axes[0].lines if each.get_label().startswith(label)]
+    (found,) = [drawn for drawn in figure.axes[0].lines if drawn.get_label().startswith(label)]
     return found
 
 
-def test_lines_are_the_curves_and_the_legend_states_their_numbers():
+def test_lines_are_the_curves_and_the_legend_states_their_figures():
     results = {"lfw": result(0), "cfp_fp": result(1, n=900, shift=0.3)}
     figure = plot_roc(results)
-    for name, each in results.items():
+    for name, expected in results.items():
         drawn = line(figure, name)
-        np.testing.assert_array_equal(drawn.get_xdata(), each.roc.corners().far)
-        np.testing.assert_array_equal(drawn.get_ydata(), each.roc.corners().tar)
-        assert f"AUC {each.auc:.4f}" in drawn.get_label()
-        assert f"accuracy {100 * each.accuracy:.2f} ± {100 * each.accuracy_std:.2f} %" in drawn.get_label()
+        np.testing.assert_array_equal(drawn.get_xdata(), expected.roc.corners().far)
+        np.testing.assert_array_equal(drawn.get_ydata(), expected.roc.corners().tar)
+        assert f"AUC {expected.auc:.4f}" in drawn.get_label()
+        assert f"accuracy {100 * expected.accuracy:.2f} ± {100 * expected.accuracy_std:.2f} %" in drawn.get_label()
     assert line(figure, "lfw").get_color() != line(figure, "cfp_fp").get_color()
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
@@ -41,13 +41,13 @@ def test_lines_are_the_curves_and_the_legend_states_their_numbers():
     np.testing.assert_array_equal(chance.get_xdata(), chance.get_ydata())
 
 
-def test_the_far_targets_that_fit_are_marked():
+def test_far_targets_within_the_axis_are_marked():
     figure = plot_roc({"lfw": result(0, far_target=[0.1, 0.01, 1e-6])})
-    marks = [each.get_xdata()[0] for each in figure.axes[0].lines if len(each.get_xdata()) == 2]
+    marks = [drawn.get_xdata()[0] for drawn in figure.axes[0].lines if len(drawn.get_xdata()) == 2]
     assert sorted(marks) == [0.01, 0.1]
 
 
-def test_a_perfect_curve_is_inside_the_picture():
+def test_a_perfect_curve_lies_inside_the_axes():
     issame = np.arange(100) < 50
     figure = plot_roc(evaluate_verification(np.where(issame, 0.5, 2.0), issame))
     low, high = figure.axes[0].get_ylim()
@@ -57,11 +57,12 @@ def test_a_perfect_curve_is_inside_the_picture():
 
 def test_many_curves_differ_in_color_or_dashes():
     figure = plot_roc({f"set {seed:02}": result(seed, n=60) for seed in range(12)})
-    styles = {(each.get_color(), each.get_linestyle()) for each in figure.axes[0].lines if each.get_label().startswith("set")}
+    lines = [drawn for drawn in figure.axes[0].lines if drawn.get_label().startswith("set")]
+    styles = {(drawn.get_color(), drawn.get_linestyle()) for drawn in lines}
     assert len(styles) == 12
 
 
-def test_png_is_written_with_the_figures_size(tmp_path):
+def test_the_png_has_the_size_of_the_figure(tmp_path):
     path = tmp_path / "new" / "roc.png"
     figure = plot_roc(result(0), path, title="demo")
     image = cv2.imread(str(path))
@@ -69,12 +70,12 @@ def test_png_is_written_with_the_figures_size(tmp_path):
     assert image.shape == (round(height), round(width), 3)
     assert image.shape[1] <= 1200
     assert path.stat().st_size < 200_000
-    # The first color (#0072B2, here BGR) covers a whole curve's worth of pixels.
+    # The first color (#0072B2, here BGR) covers the pixels of a curve.
     assert (image == (0xB2, 0x72, 0x00)).all(axis=2).sum() > 300
-    assert [each.name for each in path.parent.iterdir()] == ["roc.png"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["roc.png"]
 
 
-def test_threads_draw_the_same_picture(tmp_path):
+def test_threads_draw_equal_figures(tmp_path):
     results = {"lfw": result(0)}
     paths = [tmp_path / f"{number}.png" for number in range(5)]
     plot_roc(results, paths[0])
@@ -83,7 +84,8 @@ def test_threads_draw_the_same_picture(tmp_path):
     assert len({path.read_bytes() for path in paths}) == 1
 
 
-def test_no_global_state_and_no_display(tmp_path):
+@pytest.mark.system
+def test_drawing_needs_no_display_and_no_global_state(tmp_path):
     program = (
         "import sys, numpy as np\n"
         "from gluonfr.metrics import evaluate_verification\n"
@@ -99,7 +101,7 @@ def test_no_global_state_and_no_display(tmp_path):
     assert cv2.imread(str(tmp_path / "roc.png")) is not None
 
 
-def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path):
+def test_invalid_results_are_refused_without_leaving_a_file(tmp_path):
     path = tmp_path / "roc.png"
     with pytest.raises(GluonFRError, match="no results"):
         plot_roc({}, path)
@@ -113,7 +115,7 @@ def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_any_name_stands_in_the_legend_as_it_is(tmp_path):
+def test_the_legend_shows_any_name_literally(tmp_path):
     names = ["_hidden", "$\\frac{x$", "a\nb\x07", "/long/" * 20 + "best"]
     figure = plot_roc({name: result(seed, n=60) for seed, name in enumerate(names)}, tmp_path / "roc.png", title="$\\frac{")
     shown = [text.get_text().split(": AUC")[0] for text in figure.legends[0].get_texts()]

@@ -20,11 +20,11 @@ def rows(steps=range(10, 1010, 10)):
 
 
 def panel(figure, label):
-    (axes,) = [each for each in figure.axes if each.get_visible() and each.get_ylabel().startswith(label)]
+    (axes,) = [axes for axes in figure.axes if axes.get_visible() and axes.get_ylabel().startswith(label)]
     return axes
 
 
-def test_every_panel_draws_its_rows():
+def test_panels_draw_their_series():
     figure = plot_training_curves(rows())
     steps = np.arange(10, 1010, 10)
     for label, expected in [("loss", 1000 / steps), ("learning rate", 0.1 / steps), ("throughput", 40 + steps % 7)]:
@@ -40,7 +40,7 @@ def test_every_panel_draws_its_rows():
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
 
 
-def test_the_smooth_line_is_the_mean_of_the_rows_before_it():
+def test_the_smooth_line_is_the_mean_of_the_preceding_rows():
     figure = plot_training_curves(rows())
     recorded, smooth = panel(figure, "loss").lines
     assert "mean of the last 4 rows" in smooth.get_label()
@@ -50,14 +50,14 @@ def test_the_smooth_line_is_the_mean_of_the_rows_before_it():
     )
 
 
-def test_a_resumed_run_replaces_what_it_repeats():
+def test_a_resumed_run_replaces_repeated_steps():
     figure = plot_training_curves([{"step": s, "loss": 1.0} for s in (1, 2, 3, 4)] + [{"step": s, "loss": 2.0} for s in (3, 5)])
     (line,) = panel(figure, "loss").lines
     assert list(line.get_xdata()) == [1, 2, 3, 5]
     assert list(line.get_ydata()) == [1, 1, 2, 2]
 
 
-def test_missing_series_leave_their_panels_out():
+def test_missing_series_have_no_panel():
     figure = plot_training_curves([{"step": 1, "loss": 2.0, "lr": None}, {"step": 2, "loss": float("nan")}])
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss"]
     figure = plot_training_curves([{"step": 5, "a/accuracy": 0.5}, {"step": 5, "b/accuracy": 0.6}])
@@ -65,7 +65,7 @@ def test_missing_series_leave_their_panels_out():
     assert [line.get_label() for line in axes.lines] == ["a: 50.00 %", "b: 60.00 %"]
 
 
-def test_a_log_file_draws_the_same_as_its_rows(tmp_path):
+def test_a_log_file_gives_the_figure_of_its_rows(tmp_path):
     log = tmp_path / "log.jsonl"
     history = rows()
     log.write_text("".join(json.dumps(row) + "\n" for row in history) + '{"step": 1010, "lo')
@@ -87,9 +87,11 @@ def test_a_log_file_draws_the_same_as_its_rows(tmp_path):
         ('{"step": 1, "epoch": 3}\n', "nothing to draw"),
         ("", "nothing to draw"),
         (b"\xff\xfe\x00", "cannot be read"),
+        ("[" * 100_000 + "\n", "line 1 is not JSON"),
+        ('{"step": 1' + "0" * 5000 + ', "loss": 1}\n', "line 1 is not JSON|row 1 has no step"),
     ],
 )
-def test_bad_logs_are_one_sentence_with_the_path(tmp_path, text, words):
+def test_invalid_logs_are_refused_with_their_path(tmp_path, text, words):
     log = tmp_path / "log.jsonl"
     log.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(GluonFRError, match=words) as caught:

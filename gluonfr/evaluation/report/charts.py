@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from gluonfr.core import GluonFRError, UsageError
 from gluonfr.metrics import PairEvaluation, VerificationResult
 from gluonfr.viz.curves import plot_training_curves
-from gluonfr.viz.figure import DPI, shown
+from gluonfr.viz.figure import DPI, legend_name
 from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.roc import plot_roc
 
@@ -75,13 +75,13 @@ def draw_roc(name: str, results: Mapping[str, VerificationResult]) -> tuple[byte
     results = {model: result for model, result in results.items() if result.genuine and result.impostors}
     if not results:
         return None
-    figure = plot_roc(results, title=f"ROC on {shown(name)}")
+    figure = plot_roc(results, title=f"ROC on {legend_name(name)}")
     png = _png(figure)
     (axes,), (legend,) = figure.axes, figure.legends
     axes.set(title="", xlabel="false accept rate (FAR)", ylabel="true accept rate (TAR)")
     # Names only: the page shows the numbers in a table.
     for text, model in zip(legend.get_texts(), results):
-        text.set_text(shown(model))
+        text.set_text(legend_name(model))
     return png, _chart(figure, _WIDTH, _HEIGHT + 0.2 * len(results))
 
 
@@ -89,7 +89,7 @@ def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[byte
     """Draw the histogram of distances with the production threshold, or else the most accurate one, as PNG and Chart."""
     threshold = evaluation.production.threshold if evaluation.production else None
     figure = plot_score_histogram(
-        evaluation.verification, threshold=threshold, title=f"{shown(model, 34)} on {shown(name, 34)}"
+        evaluation.verification, threshold=threshold, title=f"{legend_name(model, 34)} on {legend_name(name, 34)}"
     )
     png = _png(figure)
     figure.axes[0].set_title("")
