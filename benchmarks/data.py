@@ -46,7 +46,7 @@ def own(augment, as_float=False):
         import numpy as np
 
         from gluonfr.data import FRTrainRecordDataset
-        from gluonfr.data.loader import RecordLoader
+        from gluonfr.data import RecordLoader
 
         root, name = os.path.split(os.path.dirname(os.path.abspath(records)))
         loader = RecordLoader(FRTrainRecordDataset(name, root=root), BATCH, augment, threads=threads)

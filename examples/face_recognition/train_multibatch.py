@@ -19,7 +19,7 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon.data.vision import transforms
 
 from gluonfr.data import get_recognition_dataset
-from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.data import IdentityBatchSampler
 from gluonfr.engine import validate
 from gluonfr.loss import MultiBatchLoss
 from gluonfr.model_zoo import get_model

@@ -23,7 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError, atomic_file
-from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.data import IdentityBatchSampler
 from gluonfr.engine import TrainStep, make_head
 from gluonfr.loss import get_loss, get_loss_list
 from gluonfr.viz.figure import new_figure, save

@@ -1,4 +1,4 @@
-"""What to learn from: training records, verification pairs and the data sets over them."""
+"""Data: training records, verification pairs, the datasets of both, loading and augmentation."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from gluonfr.core.cpu import tune_cpu
 # Before any module of this room imports MXNet.
 tune_cpu()
 
-from gluonfr.data.augment import Augmentation, get_augmentation, get_augmentation_list
-from gluonfr.data.dataset import FRTrainRecordDataset, FRValDataset, get_recognition_dataset, list_recognition_datasets
-from gluonfr.data.joined import FRJoinedDataset
-from gluonfr.data.loader import RecordLoader
+from gluonfr.data.dataset import (
+    FRJoinedDataset,
+    FRTrainRecordDataset,
+    FRValDataset,
+    TrainingSet,
+    get_recognition_dataset,
+    list_recognition_datasets,
+)
+from gluonfr.data.loading import (
+    Augmentation,
+    IdentityBatchSampler,
+    RecordLoader,
+    get_augmentation,
+    get_augmentation_list,
+)
 from gluonfr.data.pairs import read_pairs, write_pairs
-from gluonfr.data.records.file import RecordFile, RecordWriter
-from gluonfr.data.samplers import IdentityBatchSampler
-from gluonfr.data.training import TrainingSet
+from gluonfr.data.records import RecordFile, RecordWriter
 
 __all__ = [
     "Augmentation",

@@ -1,77 +1,86 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
 
-from gluonfr.core.errors import GluonFRError
+from gluonfr.core.errors import UsageError
 
 _GAP = 4
 _CAPTION = 16
-_PAPER, _INK = 255, 40
+_BACKGROUND, _TEXT = 255, 40
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.36
 
 
-def contact_sheet(images, captions=None, columns=None, tile=112):
-    """Many small pictures on one, row by row, each with a line of text below it.
+def contact_sheet(
+    images: Sequence[np.ndarray], captions: Sequence[Any] | None = None, columns: int | None = None, tile: int = 112
+) -> np.ndarray:
+    """Arrange many small images in rows on one image, each with a line of text below it.
 
     Parameters
     ----------
-    images : sequence of uint8 arrays
-        (H, W, 3) RGB or (H, W) grey, of any sizes. Each is scaled to fit its tile with its shape kept, and centered.
-    captions : sequence of str, default None
-        One an image. Letters outside ASCII, which OpenCV cannot draw, become "?"; what is wider than the tile is cut.
-    columns : int, default None
-        Tiles in a row; by default so many that the sheet is about a third wider than high.
+    images : sequence of np.ndarray
+        uint8 (H, W, 3) RGB or (H, W) gray, of any sizes. Each is scaled to fit its tile with its aspect ratio, and centered.
+    captions : sequence, optional
+        One text per image. Letters outside ASCII, which OpenCV cannot draw, become "?"; text wider than the tile is cut off.
+    columns : int, optional
+        Tiles per row; by default the sheet is about a third wider than high.
     tile : int, default 112
         Side of a tile in pixels.
 
     Returns
     -------
-    uint8 (H, W, 3) RGB
+    np.ndarray
+        uint8 (H, W, 3), RGB.
 
     Raises
     ------
-    GluonFRError
-        There are no images, one is no uint8 picture, or the captions are not one an image.
+    UsageError
+        There are no images, one is not a uint8 image, or the number of captions differs.
+
+    Examples
+    --------
+    >>> contact_sheet([np.zeros((112, 112, 3), np.uint8)] * 6, columns=3).shape
+    (236, 352, 3)
     """
-    images = [_picture(image, number) for number, image in enumerate(images)]
-    if not images:
-        raise GluonFRError("images: a contact sheet needs at least one image; give some.")
-    if captions is not None and len(captions) != len(images):
-        raise GluonFRError(f"captions: {len(captions)} for {len(images)} images; give one an image.")
+    pictures = [_as_rgb(image, number) for number, image in enumerate(images)]
+    if not pictures:
+        raise UsageError("images: a contact sheet needs at least one image; pass some.")
+    if captions is not None and len(captions) != len(pictures):
+        raise UsageError(f"captions: {len(captions)} for {len(pictures)} images; pass one per image.")
     if tile < 8 or (columns is not None and columns < 1):
-        raise GluonFRError(f"a contact sheet needs tiles of 8 pixels or more and a column, got {tile} and {columns}.")
-    columns = min(columns or math.ceil(math.sqrt(len(images) * 4 / 3)), len(images))
-    rows = math.ceil(len(images) / columns)
+        raise UsageError(f"a contact sheet needs tile >= 8 and columns >= 1, got {tile} and {columns}.")
+    columns = min(columns or math.ceil(math.sqrt(len(pictures) * 4 / 3)), len(pictures))
+    rows = math.ceil(len(pictures) / columns)
     height = tile + _GAP + (_CAPTION if captions is not None else 0)
     width = tile + _GAP
-    sheet = np.full((rows * height + _GAP, columns * width + _GAP, 3), _PAPER, dtype=np.uint8)
-    for number, image in enumerate(images):
+    sheet = np.full((rows * height + _GAP, columns * width + _GAP, 3), _BACKGROUND, dtype=np.uint8)
+    for number, picture in enumerate(pictures):
         top, left = number // columns * height + _GAP, number % columns * width + _GAP
-        _place(sheet[top : top + tile, left : left + tile], image)
+        _place(sheet[top : top + tile, left : left + tile], picture)
         if captions is not None:
-            # A view of the strip, so that no letter reaches the neighbor.
+            # Drawn on a copy of the strip, so that no letter reaches the neighbor.
             strip = np.ascontiguousarray(sheet[top + tile : top + tile + _CAPTION, left : left + tile])
-            cv2.putText(strip, _ascii(captions[number]), (1, 11), _FONT, _FONT_SCALE, (_INK,) * 3, 1, cv2.LINE_AA)
+            cv2.putText(strip, _ascii(captions[number]), (1, 11), _FONT, _FONT_SCALE, (_TEXT,) * 3, 1, cv2.LINE_AA)
             sheet[top + tile : top + tile + _CAPTION, left : left + tile] = strip
     return sheet
 
 
-def _picture(image, number):
+def _as_rgb(image: Any, number: int) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise GluonFRError(f"images: number {number} must be uint8 (H, W, 3) or (H, W), got {got}; convert it first.")
+        raise UsageError(f"images: number {number} must be uint8 (H, W, 3) or (H, W), got {got}; convert it first.")
     if image.ndim == 2:
         return np.repeat(image[:, :, None], 3, axis=2)
     if image.shape[2] != 3:
-        raise GluonFRError(f"images: number {number} has {image.shape[2]} channels instead of 3; convert it to RGB first.")
+        raise UsageError(f"images: number {number} has {image.shape[2]} channels instead of 3; convert it to RGB first.")
     return image
 
 
-def _place(space, image) -> None:
+def _place(space: np.ndarray, image: np.ndarray) -> None:
     tile = len(space)
     scale = tile / max(image.shape[:2])
     height, width = (max(1, min(tile, round(length * scale))) for length in image.shape[:2])
@@ -81,5 +90,5 @@ def _place(space, image) -> None:
     space[top : top + height, left : left + width] = image
 
 
-def _ascii(text):
+def _ascii(text: Any) -> str:
     return "".join(letter if " " <= letter <= "~" else "?" for letter in str(text))

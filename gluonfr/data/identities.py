@@ -1,56 +1,98 @@
-"""`identities.csv`: whose label is whose, beside a `train.rec` or in a folder of people."""
+"""`identities.csv`: the names of the labels, beside a `train.rec` or in a folder of people."""
 
 from __future__ import annotations
 
 import csv
 import os
+from typing import Any, Iterable
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, atomic_file
+from gluonfr.core import DataError, UsageError
+from gluonfr.core.tables import write_table
 
 FILE_NAME = "identities.csv"
 _HEADER = ["label", "name", "images"]
 
 
-def person_names(values, what):
-    """Labels of people as an array of text: whole numbers as their digits, bytes as UTF-8.
+def person_names(values: Any, what: str) -> np.ndarray:
+    """Convert labels of people to text: whole numbers to their digits, bytes to UTF-8.
 
-    Anything else, such as numbers with a point, which tell nobody, raises GluonFRError.
+    Parameters
+    ----------
+    values : array_like
+        Of integers, text or bytes, any shape.
+    what : str
+        What names the values in the message.
+
+    Returns
+    -------
+    np.ndarray
+        Text of the same shape.
+
+    Raises
+    ------
+    UsageError
+        The values are of another type, such as floats.
+
+    Examples
+    --------
+    >>> person_names([7, 12], "labels").tolist()
+    ['7', '12']
     """
     values = np.asarray(values)
     if values.dtype.kind == "S":
-        return np.array([each.decode("utf-8", "backslashreplace") for each in values.ravel()], dtype=np.str_).reshape(
+        return np.array([value.decode("utf-8", "backslashreplace") for value in values.ravel()], dtype=np.str_).reshape(
             values.shape
         )
     if values.dtype.kind not in "iuU":
-        raise GluonFRError(f"{what} have type {values.dtype}; people are named by text or whole numbers.")
+        raise UsageError(f"{what} have type {values.dtype}; name people by text or whole numbers.")
     return values.astype(np.str_)
 
 
-def write_identities(folder, rows) -> None:
+def write_identities(folder: str, rows: Iterable[tuple[Any, str, Any]]) -> None:
     """Write FOLDER/identities.csv.
 
     Parameters
     ----------
     folder : str
-    rows : iterable of (label, name, images)
-        Names are written as UTF-8; bytes of a file name that are none are written as they are.
+        An existing folder.
+    rows : iterable of (label, name, number of images)
+        Names are written as UTF-8. Bytes of a file name that are not valid UTF-8 are written unchanged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> write_identities(folder, [(0, "Ada", 12)])
+    >>> read_identities(folder)
+    {0: 'Ada'}
     """
-    path = os.path.join(folder, FILE_NAME)
-    with atomic_file(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_HEADER)
-        writer.writerows(rows)
+    write_table(os.path.join(folder, FILE_NAME), _HEADER, rows)
 
 
-def read_identities(folder):
+def read_identities(folder: str) -> dict[int, str] | None:
     """Read FOLDER/identities.csv.
+
+    Parameters
+    ----------
+    folder : str
+        The folder of the set.
 
     Returns
     -------
-    dict
-        label -> name, both as written; None when the folder has no such file.
+    dict of int to str, or None
+        Names by label; None when the folder has no such file.
+
+    Raises
+    ------
+    DataError
+        The file is damaged or has another format.
+
+    Examples
+    --------
+    >>> read_identities("/a/folder/without/the/file") is None
+    True
     """
     path = os.path.join(folder, FILE_NAME)
     try:
@@ -59,13 +101,27 @@ def read_identities(folder):
     except FileNotFoundError:
         return None
     except (OSError, csv.Error) as error:
-        raise GluonFRError(f"{path}: cannot be read ({error}); correct or delete it.") from error
-    names = {}
-    for number, row in enumerate(rows[1:], 2):
-        # isdecimal alone admits digits of other scripts, which int() reads too.
-        if len(row) < 2 or not (row[0].isascii() and row[0].isdecimal()) or int(row[0]) in names:
-            raise GluonFRError(f"{path}: line {number} is not label,name,images with a label of its own; correct or delete it.")
-        names[int(row[0])] = row[1]
+        raise DataError(f"{path}: cannot be read ({error}); correct or delete it.") from error
     if not rows or rows[0][:2] != _HEADER[:2]:
-        raise GluonFRError(f"{path}: the first line is not {','.join(_HEADER)}; correct or delete it.")
+        raise DataError(f"{path}: the first line is not {','.join(_HEADER)}; correct or delete it.")
+    names: dict[int, str] = {}
+    for number, row in enumerate(rows[1:], 2):
+        label = parse_label(row[0]) if len(row) >= 2 else None
+        if label is None or label in names:
+            raise DataError(
+                f"{path}: line {number} is not label,name,images, or repeats an earlier label; correct or delete it."
+            )
+        names[label] = row[1]
     return names
+
+
+def parse_label(text: str) -> int | None:
+    """Parse a label of at most 18 decimal digits; return None for any other text.
+
+    Examples
+    --------
+    >>> parse_label("17"), parse_label("-1"), parse_label("1e3")
+    (17, None, None)
+    """
+    # isdecimal() alone accepts digits of other scripts, which int() reads too.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

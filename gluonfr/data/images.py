@@ -1,101 +1,332 @@
+"""Image files inside sets: decoding within limits, encoding and resizing."""
+
 from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+from typing import Any, Callable, Iterator, Union
 
 import cv2
 import numpy as np
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import DataError, UsageError
+
+# Sets hold crops of faces: 4096 x 4096 pixels are far more than any of them has.
+MAX_PIXELS = 1 << 24
+# Encoders write 10 to 20 scans into a progressive JPEG. Decoding takes time for every scan, however short it is.
+MAX_SCANS = 64
+
+# What names an image in a message: the words, or a function that returns them.
+Where = Union[str, Callable[[], str]]
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _EXTENSIONS = (
     (b"\xff\xd8\xff", ".jpg"),
-    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (_PNG_START, ".png"),
     (b"GIF8", ".gif"),
     (b"BM", ".bmp"),
     (b"II*\0", ".tif"),
     (b"MM\0*", ".tif"),
 )
+# JPEG markers in a byte stream: fill bytes, stuffed zeros and restart markers are none.
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN, _END_OF_IMAGE, _NO_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
+# Formats that both Pillow, which reads the size, and OpenCV, which decodes, may know.
+_OTHER_FORMATS = ("WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 
-def decode(payload, where):
-    """Decode an image file (JPEG, PNG, ...).
+def decode(content: bytes, where: Where) -> np.ndarray:
+    """Decode an image file (JPEG, PNG, ...) of at most `MAX_PIXELS` pixels and `MAX_SCANS` scans.
 
     Parameters
     ----------
-    payload : bytes
+    content : bytes
+        The image file.
     where : str or callable
-        What names the image in a message, such as "train.rec: image 7", or a function that gives it.
+        What names the image in a message, such as "train.rec: image 7", or a function that returns it.
 
     Returns
     -------
-    uint8 (H, W, 3), RGB. An image that does not decode, or a JPEG that is cut off, raises GluonFRError.
+    np.ndarray
+        uint8 (H, W, 3), RGB.
+
+    Raises
+    ------
+    DataError
+        The image does not decode, is a truncated JPEG, or exceeds the limits.
+
+    Examples
+    --------
+    >>> decode(encode(np.zeros((4, 6, 3), np.uint8)), "an image").shape
+    (4, 6, 3)
     """
-    image = None
-    if payload and not _cut_off(payload):
+    size, image = image_size(content), None
+    excess = _excess(size, content, MAX_PIXELS, MAX_SCANS)
+    if excess:
+        raise DataError(f"{_name(where)} {excess}; reduce the image or leave it out.")
+    if size is not None and not _is_truncated(content):
         try:
-            image = cv2.imdecode(np.frombuffer(payload, dtype=np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:
             image = None
     if image is None:
-        where = where() if callable(where) else where
-        raise GluonFRError(f"{where} does not decode as an image ({len(payload)} bytes); write or fetch it again.")
+        raise DataError(f"{_name(where)} does not decode as an image ({len(content)} bytes); write the file again.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def encode(image, quality=95):
-    """JPEG bytes of an image, HWC uint8 RGB, array or NDArray."""
-    image = as_rgb(image, "the image")
-    done, payload = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    if not done:
-        raise GluonFRError(f"the image of shape {image.shape} could not be written as a JPEG; use another size.")
-    return payload.tobytes()
-
-
-def as_rgb(image, where):
-    """The image as a contiguous NumPy array if it is uint8 (H, W, 3); anything else raises GluonFRError."""
-    image = image.asnumpy() if hasattr(image, "asnumpy") else image
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise GluonFRError(f"{where} must be uint8 (H, W, 3) in RGB, got {got}; convert it first.")
-    return np.ascontiguousarray(image)
-
-
-def fit(image, size, where):
-    """Bring an image to the size that its set has.
-
-    An image of the same shape is resized (area averaging when it shrinks, bilinear when it grows); the same shape means that
-    scaling its height to the set's gives the set's width, to the nearest pixel. Another shape would be distorted: it raises
-    GluonFRError.
+def exceeded_limit(content: bytes, max_pixels: int = MAX_PIXELS, max_scans: int = MAX_SCANS) -> str:
+    """Return which limit an image file exceeds, judged by its header and markers without decoding it.
 
     Parameters
     ----------
-    image : uint8 (h, w, 3)
-    size : (H, W)
+    content : bytes
+        The image file.
+    max_pixels : int, default 2**24
+        Largest height times width.
+    max_scans : int, default 64
+        Largest number of scans of a JPEG. Each scan costs the decoder a pass over all pixels.
+
+    Returns
+    -------
+    str
+        The second half of a sentence, such as "has 200 scans (at most 64 are read)"; empty when all limits are met.
+
+    Examples
+    --------
+    >>> content = encode(np.zeros((40, 60, 3), np.uint8))
+    >>> exceeded_limit(content, max_pixels=1000)
+    'has 40x60 pixels (at most 1,000 are read)'
+    >>> exceeded_limit(content)
+    ''
+    """
+    return _excess(image_size(content), content, max_pixels, max_scans)
+
+
+def image_size(content: bytes) -> tuple[int, int] | None:
+    """Read the size of an image file from its header.
+
+    Parameters
+    ----------
+    content : bytes
+        The image file.
+
+    Returns
+    -------
+    tuple of int or None
+        (H, W) as stored, before any rotation by EXIF; None when the header is damaged or of an unknown format.
+
+    Examples
+    --------
+    >>> image_size(encode(np.zeros((4, 6, 3), np.uint8)))
+    (4, 6)
+    """
+    if content.startswith(_JPEG_START):
+        return _jpeg_size(content)
+    if content.startswith(_PNG_START):
+        width, height = struct.unpack_from(">II", content, 16) if len(content) >= 24 else (0, 0)
+        return (height, width) if height and width else None
+    return _size_by_pillow(content)
+
+
+def count_jpeg_scans(content: bytes) -> int:
+    """Count the scans of a JPEG without decoding it.
+
+    Parameters
+    ----------
+    content : bytes
+        An image file.
+
+    Returns
+    -------
+    int
+        The number of scans; 0 for other formats. Embedded thumbnails do not count.
+
+    Examples
+    --------
+    >>> count_jpeg_scans(encode(np.zeros((8, 8, 3), np.uint8)))
+    1
+    """
+    if not content.startswith(_JPEG_START):
+        return 0
+    return sum(marker == _START_OF_SCAN for marker, _ in _jpeg_markers(content))
+
+
+def encode(image: Any, quality: int = 95) -> bytes:
+    r"""Encode an image as JPEG.
+
+    Parameters
+    ----------
+    image : np.ndarray or mx.nd.NDArray
+        uint8 (H, W, 3), RGB.
+    quality : int, default 95
+        JPEG quality, 1 to 100.
+
+    Returns
+    -------
+    bytes
+        The JPEG file.
+
+    Examples
+    --------
+    >>> encode(np.zeros((8, 8, 3), np.uint8))[:2]
+    b'\xff\xd8'
+    """
+    image = as_rgb(image, "the image")
+    done, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    if not done:
+        raise UsageError(f"the image of shape {image.shape} cannot be encoded as JPEG; use another size.")
+    return content.tobytes()
+
+
+def as_rgb(image: Any, where: str) -> np.ndarray:
+    """Return an image as a contiguous NumPy array, or raise UsageError when it is not uint8 (H, W, 3).
+
+    Parameters
+    ----------
+    image : np.ndarray or mx.nd.NDArray
+        uint8 (H, W, 3), RGB.
+    where : str
+        What names the image in the message.
+
+    Examples
+    --------
+    >>> as_rgb(np.zeros((2, 2), np.uint8), "photo 7")
+    Traceback (most recent call last):
+        ...
+    gluonfr.core.errors.UsageError: photo 7 must be uint8 (H, W, 3) in RGB, got uint8 (2, 2); convert it first.
+    """
+    image = image.asnumpy() if hasattr(image, "asnumpy") else image
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UsageError(f"{where} must be uint8 (H, W, 3) in RGB, got {got}; convert it first.")
+    return np.ascontiguousarray(image)
+
+
+def resize(image: np.ndarray, size: tuple[int, int], where: Where) -> np.ndarray:
+    """Resize an image to the size of its set, without distorting it.
+
+    Area averaging is used when the image shrinks, bilinear interpolation when it grows. The aspect ratio must match: scaling
+    the height to the new one must give the new width to the nearest pixel.
+
+    Parameters
+    ----------
+    image : np.ndarray
+        uint8 (h, w, 3).
+    size : tuple of int
+        (H, W).
     where : str or callable
-        What names the image in a message, or a function that gives it.
+        What names the image in a message, or a function that returns it.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 (H, W, 3); `image` itself when it has that size.
+
+    Raises
+    ------
+    DataError
+        The image has another aspect ratio.
+
+    Examples
+    --------
+    >>> resize(np.zeros((8, 8, 3), np.uint8), (4, 4), "an image").shape
+    (4, 4, 3)
     """
     (height, width), (to_height, to_width) = image.shape[:2], size
     if (height, width) == (to_height, to_width):
         return image
     if abs(width * to_height - to_width * height) * 2 > height:
-        where = where() if callable(where) else where
-        raise GluonFRError(
-            f"{where} has {height}x{width} pixels (height x width), which would distort to {to_height}x{to_width}; "
-            "align it to that size first."
+        raise DataError(
+            f"{_name(where)} has {height}x{width} pixels (height x width), which would be distorted to {to_height}x{to_width}; "
+            "align the image to that size first."
         )
     shrinks = height > to_height or width > to_width
     return cv2.resize(image, (to_width, to_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _cut_off(payload):
-    # OpenCV decodes the beginning of a JPEG that was cut off and paints the rest grey. Neither marker can stand inside a
-    # scan, so the end must come after the last start of a scan; some cameras write more behind it.
-    if not payload.startswith(_JPEG_START) or payload.endswith(_JPEG_END):
-        return False
-    return payload.rfind(_JPEG_END) < payload.rfind(_JPEG_SCAN)
+def height_and_width(image: np.ndarray) -> tuple[int, int]:
+    """Return (H, W) of an image.
+
+    Examples
+    --------
+    >>> height_and_width(np.zeros((4, 6, 3)))
+    (4, 6)
+    """
+    return image.shape[0], image.shape[1]
 
 
-def extension(payload):
-    """'.jpg', '.png', ... by the image file's first bytes; '.image' where they are unknown."""
-    if payload[:4] == b"RIFF" and payload[8:12] == b"WEBP":
+def extension(content: bytes) -> str:
+    """Return the file name extension for an image file, or '.image' when the format is unknown.
+
+    Examples
+    --------
+    >>> extension(encode(np.zeros((8, 8, 3), np.uint8)))
+    '.jpg'
+    """
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return ".webp"
-    return next((each for start, each in _EXTENSIONS if payload.startswith(start)), ".image")
+    return next((name for start, name in _EXTENSIONS if content.startswith(start)), ".image")
+
+
+def _name(where: Where) -> str:
+    return where() if callable(where) else where
+
+
+def _excess(size: tuple[int, int] | None, content: bytes, max_pixels: int, max_scans: int) -> str:
+    height, width = size or (0, 0)
+    if height * width > max_pixels:
+        return f"has {height}x{width} pixels (at most {max_pixels:,} are read)"
+    # The bytes of the marker are counted first, which is faster than finding the markers.
+    scans = count_jpeg_scans(content) if content.count(_JPEG_SCAN) > max_scans else 0
+    return f"has {scans:,} scans (at most {max_scans:,} are read)" if scans > max_scans else ""
+
+
+def _is_truncated(content: bytes) -> bool:
+    # OpenCV decodes the beginning of a truncated JPEG and paints the rest gray. Neither marker can occur inside a scan, so
+    # the end of the image must follow the last start of a scan. Some cameras write more data behind the end.
+    if not content.startswith(_JPEG_START) or content.endswith(_JPEG_END):
+        return False
+    return content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN)
+
+
+def _jpeg_markers(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, place of its segment), as libjpeg finds them: bytes between segments are skipped."""
+    found = _MARKER.search(content, 2)
+    while found:
+        marker, place = found.group(1)[0], found.end()
+        yield marker, place
+        if marker == _END_OF_IMAGE:
+            return
+        length = 0 if marker in _NO_LENGTH else int.from_bytes(content[place : place + 2], "big")
+        found = _MARKER.search(content, place + length)
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int] | None:
+    for marker, place in _jpeg_markers(content):
+        if marker in _FRAME_MARKERS:
+            height, width = struct.unpack_from(">HH", content, place + 3) if place + 7 <= len(content) else (0, 0)
+            return (height, width) if height and width else None
+        if marker == _START_OF_SCAN:
+            return None
+    return None
+
+
+def _size_by_pillow(content: bytes) -> tuple[int, int] | None:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            Image.init()
+            with Image.open(io.BytesIO(content), formats=[name for name in _OTHER_FORMATS if name in Image.OPEN]) as image:
+                width, height = image.size
+        except Image.DecompressionBombError:
+            return 1 << 16, 1 << 16
+        # Damaged headers can fail in any way.
+        except Exception:
+            return None
+    return height, width

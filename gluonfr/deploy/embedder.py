@@ -13,7 +13,7 @@ from tqdm import tqdm
 from gluonfr.align import align_face
 from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError
 from gluonfr.data import images as codec
-from gluonfr.data.crops import as_network_takes
+from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy.embedding import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
@@ -162,7 +162,7 @@ class Embedder:
         pixels, where = _pixels(image, where)
         size = self.card.image_size
         if aligned or (aligned is None and pixels.shape[:2] == size):
-            return as_network_takes(pixels, size, self.card.template, where), 1, None
+            return crop_for_network(pixels, size, self.card.template, where), 1, None
         boxes, scores, landmarks = self.detect(pixels)
         if not len(boxes):
             raise GluonFRError(f"{where} shows no face; take another photo, or say that it is aligned if it is a crop.")

@@ -9,7 +9,7 @@ from mxnet import gluon, nd
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.crops import as_network_takes
+from gluonfr.data.crops import crop_for_network
 from gluonfr.data.images import as_rgb, decode
 
 # Of the crops in training and verification sets.
@@ -85,7 +85,7 @@ def embed_pairs(
     dataset : FRValDataset
         Its own transform is not used.
     image_size : (H, W), optional
-        What the network takes, see `as_network_takes`.
+        What the network takes, see `crop_for_network`.
     template : str, default 'arcface'
         On the network's card.
     group : optional
@@ -125,7 +125,7 @@ class _Images:
 
     def __getitem__(self, i):
         image = self._dataset.image(self._numbers[i])
-        return as_network_takes(image, self._size, self._template, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
+        return crop_for_network(image, self._size, self._template, lambda: f"{self._dataset.path}: image {self._numbers[i]}")
 
 
 def _ahead(starts, make):

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.loader import RecordLoader
-from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.data import RecordLoader
+from gluonfr.data import IdentityBatchSampler
 from gluonfr.engine.distributed.group import Group
 
 logger = logging.getLogger(__name__)

@@ -55,7 +55,7 @@ class TrainOptions:
     dtype : {'float32', 'bfloat16', 'float16'}
         Of the network's convolutions; embeddings and classifier stay float32. float16 is for GPUs, and scales the loss.
     people, images_per_person : int, optional
-        Batches of so many people with so many images each (`gluonfr.data.samplers`). A loss that compares the images of a
+        Batches of so many people with so many images each (`gluonfr.data.IdentityBatchSampler`). A loss that compares the images of a
         batch gets them without asking: 16 people unless said otherwise, and as many images of each as fill the batch.
     epochs : float, default 20
         Passes over the training set; a fraction is allowed. `steps` overrides it.

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.sets import training_set, verification_sets
+from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
 from gluonfr.engine import precision
 from gluonfr.engine.average import WeightAverage, shared_statistics
 from gluonfr.engine.batches import make_loader
@@ -81,8 +81,8 @@ class Run:
     def __init__(self, options, group=None) -> None:
         self.options, self.group = options, group or Group()
         self.contexts = options.contexts()
-        self.dataset = training_set(options)
-        self.sets = verification_sets(options)
+        self.dataset = get_training_set(options.dataset, options.root, options.identities)
+        self.sets = get_verification_sets(options.val, options.root, options.dataset)
         check_agreement(self.group, options, self.dataset, self.sets)
         self.folder = RunFolder(options.out)
         self.checkpoints = Checkpoints(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gluonfr.core import DEFAULT_ROOT, DataError, UsageError, atomic_file, read_npz
 from gluonfr.data import FRTrainRecordDataset
-from gluonfr.data.catalog import is_training
+from gluonfr.data.dataset.catalog import is_training
 from gluonfr.data.identities import person_names, read_identities
 from gluonfr.photos.find import find_images
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gluonfr.core import DataError, GluonFRError, atomic_file, generator, read_npz
 from gluonfr.data.identities import person_names
-from gluonfr.data.pair_table import PEOPLE, PairTable, listed_columns
+from gluonfr.data.pairs.table import PEOPLE, PairTable, listed_columns
 from gluonfr.metrics import linked_people, pair_distances
 from gluonfr.metrics.unit import unit_rows
 from gluonfr.photos.pair_lists import read_pair_list

@@ -11,8 +11,8 @@ import numpy as np
 
 from gluonfr.core import UsageError
 from gluonfr.data import FRValDataset
-from gluonfr.data.pair_table import PairTable, read_pair_table, table_path
-from gluonfr.data.sets import find_pairs
+from gluonfr.data.pairs.table import PairTable, read_pair_table, table_path
+from gluonfr.data.dataset.lookup import get_verification_set
 from gluonfr.deploy import embed_pairs
 from gluonfr.evaluation.pair_embeddings import ScoredPairs, read_pair_embeddings, write_pair_embeddings
 from gluonfr.metrics import evaluate_pairs, linked_people, pair_distances
@@ -137,9 +137,9 @@ def _open_source(
         return PairSource(shown, read_pair_table(table, scored.issame) if table else scored.table, scored=scored)
     if name.endswith(_PAIRS):
         folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
-        dataset = find_pairs(file[: -len(_PAIRS)], folder)
+        dataset = get_verification_set(file[: -len(_PAIRS)], folder)
     else:
-        dataset = find_pairs(name, root, training_set)
+        dataset = get_verification_set(name, root, training_set)
     beside = table_path(dataset.path)
     path = table or (beside if os.path.exists(beside) else None)
     return PairSource(shown, read_pair_table(path, dataset.issame) if path else PairTable(), dataset)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluonfr.align import align_face
 from gluonfr.core import GluonFRError
-from gluonfr.data.crops import as_network_takes
+from gluonfr.data.crops import crop_for_network
 from gluonfr.detection.selection import choose_face
 from gluonfr.photos.find import VIDEOS, find_pictures
 from gluonfr.photos.reading import Photo, PhotoError, read_file
@@ -107,7 +107,7 @@ def _as_crop(embedder, pixels, aligned):
 
 
 def _fitted(embedder, crop):
-    return as_network_takes(crop, embedder.card.image_size, embedder.card.template, "the picture")
+    return crop_for_network(crop, embedder.card.image_size, embedder.card.template, "the picture")
 
 
 def _side(box):

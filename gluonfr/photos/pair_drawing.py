@@ -9,9 +9,9 @@ from itertools import combinations, product
 import numpy as np
 
 from gluonfr.core import GluonFRError, disk_errors, generator
-from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
+from gluonfr.data.pairs.table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
-from gluonfr.data.records.tools import Source
+from gluonfr.data.operations.source import RecordSource
 from gluonfr.photos.pair_lists import bin_path
 
 FOLDS = 10
@@ -53,7 +53,7 @@ def draw_pairs(path, out, count, seed=0):
     out = bin_path(out)
     if count < 2 * FOLDS or count % (2 * FOLDS):
         raise GluonFRError(f"count must be a multiple of {2 * FOLDS}, so that ten folds have as many of both, got {count}.")
-    source = Source(path)
+    source = RecordSource(path)
     images_of = {}
     for number in source.numbers().tolist():
         images_of.setdefault(int(source.labels[number]), []).append(number)

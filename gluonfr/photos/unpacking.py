@@ -10,7 +10,7 @@ from gluonfr.data import images
 from gluonfr.data.identities import write_identities
 from gluonfr.data.images import extension
 from gluonfr.data.pairs import read_pairs
-from gluonfr.data.records.tools import Source
+from gluonfr.data.operations.source import RecordSource
 
 PAIRS_FILE = "pairs.csv"
 _LONGEST_NAME = 255
@@ -41,7 +41,7 @@ def unpack(path, out, skip=False):
     out = require_new_folder(out)
     if os.fspath(path).endswith(".bin"):
         return _unpack_pairs(path, out, skip)
-    source = Source(path, skip)
+    source = RecordSource(path, skip)
     folders = _folder_names(source)
     counts = dict.fromkeys(folders, 0)
     digits = len(str(len(source.records)))

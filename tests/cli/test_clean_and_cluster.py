@@ -13,7 +13,7 @@ from gluonfr.apps.curation.clustering import faces as clustering_faces
 from gluonfr.data import FRTrainRecordDataset, images
 from gluonfr.data.identities import read_identities
 from gluonfr.data.pairs import read_pairs, write_pairs
-from gluonfr.data.records.file import RecordFile, RecordWriter
+from gluonfr.data.records import RecordFile, RecordWriter
 
 
 def table(path):

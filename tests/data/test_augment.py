@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError, generator
-from gluonfr.data.augment import Augmentation, get_augmentation, get_augmentation_list
+from gluonfr.data.loading.augmentation import Augmentation, get_augmentation, get_augmentation_list
 
 LUMA = np.array([0.299, 0.587, 0.114])
 EVERY_CHANGE = {
@@ -17,7 +17,7 @@ EVERY_CHANGE = {
     "contrast": {"contrast": 0.5},
     "saturation": {"saturation": 0.5},
     "hue": {"hue": 0.2},
-    "grey": {"grey": 1},
+    "gray": {"gray": 1},
     "blur": {"blur": 1},
     "low_resolution": {"low_resolution": 1},
     "noise": {"noise": 1},
@@ -73,7 +73,7 @@ def test_the_generator_alone_decides(name):
     first = augmentation(image, generator(3, 1, 2, 3))
     augmentation(colorful(50, 50), generator(9))
     assert (augmentation(image, generator(3, 1, 2, 3)) == first).all()
-    if name not in ("flip", "grey"):
+    if name not in ("flip", "gray"):
         assert (augmentation(image, generator(3, 1, 2, 4)) != first).any()
 
 
@@ -175,14 +175,14 @@ def test_contrast_keeps_the_mean_luma():
 
 
 @pytest.mark.parametrize("change", [{"saturation": 0.5}, {"hue": 0.1}])
-def test_saturation_and_hue_keep_the_luma_and_leave_greys(change):
+def test_saturation_and_hue_keep_the_luma_and_leave_grays(change):
     image = colorful()
-    grey = np.repeat(image[:, :, :1], 3, axis=2)
+    gray = np.repeat(image[:, :, :1], 3, axis=2)
     for seed in range(20):
         augmentation = Augmentation(**change)
         difference = augmentation(image, generator(seed)) @ LUMA - image @ LUMA
         assert np.abs(difference).mean() < 0.6
-        assert np.abs(augmentation(grey, generator(seed)).astype(int) - grey).max() <= 1
+        assert np.abs(augmentation(gray, generator(seed)).astype(int) - gray).max() <= 1
 
 
 def test_hue_turns_red_towards_its_neighbors():
@@ -193,9 +193,9 @@ def test_hue_turns_red_towards_its_neighbors():
     assert winners == {0, 1, 2}
 
 
-def test_grey_is_the_luma_in_every_channel():
+def test_gray_is_the_luma_in_every_channel():
     image = colorful()
-    result = Augmentation(grey=1)(image, generator(1)).astype(float)
+    result = Augmentation(gray=1)(image, generator(1)).astype(float)
     assert np.abs(result - (image @ LUMA)[:, :, None]).max() < 0.6
 
 

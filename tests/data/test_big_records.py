@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gluonfr.data import FRTrainRecordDataset, RecordFile
-from gluonfr.data.records import scan as record_scan
+from gluonfr.data.records import index, offsets, scan
 from gluonfr.data.records.framing import LENGTH_MASK, MAGIC_BYTES
 
 FIRST = 2**24 + 1
@@ -47,7 +47,7 @@ def test_offsets_beyond_4_gib_and_numbers_beyond_2_24(big):
     file = RecordFile(big)
     assert file.headers == 5
     assert file.labels.tolist() == LABELS
-    assert file._places.of(13)[0] > 2**32
+    assert file.span(13)[0] > 2**32
     # MXNet finds a record by its number in the index, this package by its place.
     reader = mx.recordio.MXIndexedRecordIO(big[:-3] + "idx", big, "r")
     for i in (0, 10, 11, 12, 13):
@@ -74,8 +74,9 @@ def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
     for key, (label, payload) in enumerate(records):
         writer.write_idx(key, mx.recordio.pack(mx.recordio.IRHeader(0, label, key, 0), payload))
     writer.close()
-    monkeypatch.setattr(record_scan, "_ROWS_AT_ONCE", rows)
-    monkeypatch.setattr(record_scan, "_BYTES_AT_ONCE", size)
+    monkeypatch.setattr(scan, "_BLOCK_ROWS", rows)
+    monkeypatch.setattr(offsets, "_BLOCK_ROWS", rows)
+    monkeypatch.setattr(scan, "_BLOCK_BYTES", size)
     file = RecordFile(path)
     images = [record for record in records if not isinstance(record[0], list)]
     assert file.headers == 7
@@ -86,27 +87,25 @@ def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
 def test_a_record_ends_where_the_next_one_begins_header_or_not():
     starts = np.array([0, 8, 20, 40, 48, 60, 100])
     for headers in ([], [0], [6], [1, 2], [0, 3, 6], [2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5]):
-        places = record_scan.Places.among(starts.copy(), 132, np.array(headers, dtype=np.int64))
+        places = offsets.ImageOffsets.from_records(starts.copy(), 132, np.array(headers, dtype=np.int64))
         whole = [(begin, end) for begin, end in zip(starts, [*starts[1:], 132])]
         expected = [whole[i] for i in range(7) if i not in headers]
-        assert [places.of(i) for i in range(len(places))] == expected
+        assert [places.span(i) for i in range(len(places))] == expected
         for begin in range(len(expected)):
             for end in range(begin + 1, len(expected) + 1):
                 lengths = [last - first for first, last in expected[begin:end]]
                 assert places.lengths(slice(begin, end)).tolist() == lengths
-    assert len(record_scan.Places.among(starts.copy(), 132, np.arange(7))) == 0
+    assert len(offsets.ImageOffsets.from_records(starts.copy(), 132, np.arange(7))) == 0
 
 
 def test_an_index_is_read_in_pieces(tmp_path, monkeypatch):
-    from gluonfr.data.records import framing as recordio
-
     starts = np.arange(300) * 40
     text = "".join("%d\t%d\n" % row for row in zip(np.arange(300) + 2**33, starts))
     for end in ("", "\n\n"):
         for piece in (7, 64, 1000, 1 << 24):
-            monkeypatch.setattr(recordio, "_INDEX_AT_ONCE", piece)
+            monkeypatch.setattr(index, "_BLOCK_BYTES", piece)
             (tmp_path / "x.idx").write_text(text.rstrip("\n") + end)
-            assert (recordio._second_column(str(tmp_path / "x.idx")) == starts).all()
+            assert (index.read_offsets(str(tmp_path / "x.idx")) == starts).all()
             for wrong in (text + "7\n", text.replace("\t4000\n", "\n"), text.replace("\t4000\n", "\tx\n"), "", "\n"):
                 (tmp_path / "x.idx").write_text(wrong)
-                assert recordio._second_column(str(tmp_path / "x.idx")) is None
+                assert index.read_offsets(str(tmp_path / "x.idx")) is None

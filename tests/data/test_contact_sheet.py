@@ -72,7 +72,7 @@ def test_default_columns_make_a_sheet_a_little_wider_than_high():
         ([np.zeros((4, 4, 4), np.uint8)], {}, "4 channels"),
         ([np.zeros((0, 4, 3), np.uint8)], {}, "number 0"),
         ([plain(0)], {"captions": ["a", "b"]}, "2 for 1 images"),
-        ([plain(0)], {"columns": 0}, "a column"),
+        ([plain(0)], {"columns": 0}, "columns >= 1"),
     ],
 )
 def test_mistakes_are_named(images, options, words):

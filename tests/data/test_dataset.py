@@ -25,7 +25,7 @@ from gluonfr.data import (
     list_recognition_datasets,
     write_pairs,
 )
-from gluonfr.data.records import framing as recordio
+from gluonfr.data.records.framing import split_frames
 
 LOADERS = {"one process": {}, "two forked workers": {"num_workers": 2}, "threads": {"num_workers": 2, "thread_pool": True}}
 
@@ -49,7 +49,7 @@ def put_set(root, name="set", labels=(0, 0, 1, 1, 2, 2), size=(112, 112)):
 def put_records(folder, records):
     """(label, payload) as bare records without an index; also what no writer would write."""
     folder.mkdir(exist_ok=True)
-    content = [recordio.split(struct.pack("<IfQQ", 0, label, i, 0) + payload) for i, (label, payload) in enumerate(records)]
+    content = [split_frames(struct.pack("<IfQQ", 0, label, i, 0) + payload) for i, (label, payload) in enumerate(records)]
     (folder / "train.rec").write_bytes(b"".join(content))
 
 
@@ -258,20 +258,20 @@ def test_names_that_are_not_there(root, tmp_path):
         assert str(root) in str(caught.value)
         assert "cfp_fp, emore, emore/lfw, emore/val_data, only_pairs" in str(caught.value)
     for name in ("", None, 3, "/", ".."):
-        with pytest.raises(GluonFRError, match="by its name"):
+        with pytest.raises(GluonFRError, match="found by its name"):
             get_recognition_dataset(name, root=root)
     with pytest.raises(GluonFRError, match="is a verification set .*FRValDataset"):
         FRTrainRecordDataset("cfp_fp", root=root)
     put_set(root, "alone")
     with pytest.raises(GluonFRError, match="is a training set .*val_data.bin.*FRTrainRecordDataset"):
         FRValDataset("alone", root=root)
-    with pytest.raises(GluonFRError, match="give 'emore' as name and .* as root"):
+    with pytest.raises(GluonFRError, match="use 'emore' as name and .* as root"):
         get_recognition_dataset("train", root=root / "emore")
     for function in (list_recognition_datasets, lambda root: get_recognition_dataset("emore", root=root)):
         with pytest.raises(GluonFRError, match="nowhere.* does not exist; give"):
             function(root / "nowhere")
     (root / "empty").mkdir()
-    with pytest.raises(GluonFRError, match="nothing is there"):
+    with pytest.raises(GluonFRError, match="root is empty"):
         get_recognition_dataset("emore", root=root / "empty")
 
 
@@ -305,7 +305,7 @@ def test_without_property_the_records_tell_and_it_says_so(tmp_path, caplog):
 def test_labels_outside_the_classes_are_refused_when_opened(tmp_path):
     folder = put_set(tmp_path, labels=(0, 1, 2, 3))
     (folder / "property").write_text("3,112,112\n")
-    with pytest.raises(GluonFRError, match=r"train\.rec: image 3 .*label 3, where .*property has 3 classes"):
+    with pytest.raises(GluonFRError, match=r"train\.rec: image 3 .*label 3, but .*property declares 3 classes"):
         FRTrainRecordDataset("set", root=tmp_path)
     train = FRTrainRecordDataset("set", root=tmp_path, on_error="skip")
     assert len(train) == 3
@@ -323,7 +323,7 @@ def test_damage_everywhere_is_not_skipped(tmp_path):
         (tmp_path / name / "property").write_text("1,16,16")
     with pytest.raises(GluonFRError, match=r"more than 1000 records are damaged: .*train\.rec: image 0 .*label 0\.5"):
         FRTrainRecordDataset("bad", root=tmp_path, on_error="skip")
-    with pytest.raises(GluonFRError, match=r"train\.rec: image 1 .*label 9, where .*property has 1 classes"):
+    with pytest.raises(GluonFRError, match=r"train\.rec: image 1 .*label 9, but .*property declares 1 classes"):
         FRTrainRecordDataset("outside", root=tmp_path, on_error="skip")
     assert len(FRTrainRecordDataset("some", root=tmp_path, on_error="skip").skipped) == 1000
 
@@ -420,7 +420,7 @@ def test_a_set_without_one_good_image_is_refused(tmp_path):
     put_records(tmp_path / "labels", [(-1, jpeg(0)), (0.5, jpeg(1))])
     put_records(tmp_path / "images", [(0, b"rubbish"), (0, b"")])
     for name in ("labels", "images"):
-        with pytest.raises(GluonFRError, match=r"train\.rec: not one"):
+        with pytest.raises(GluonFRError, match=r"train\.rec: none"):
             FRTrainRecordDataset(name, root=tmp_path, on_error="skip")
     with pytest.raises(GluonFRError, match=r"image 0 .*does not decode"):
         FRTrainRecordDataset("images", root=tmp_path)

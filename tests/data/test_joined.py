@@ -139,14 +139,14 @@ def test_a_file_that_is_no_such_file_is_refused(root, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("a,x", "no data set 'x'; there are a"),
-        ("a,", "asked for by its name, got ''"),
-        ("a,,b", "asked for by its name, got ''"),
+        ("a,x", "no data set 'x'; available are a"),
+        ("a,", "found by its name, got ''"),
+        ("a,,b", "found by its name, got ''"),
         ("a,a", "a and a are the same set"),
         ("a,b,link", "a and link are the same set"),
         ("a,tall", "tall/train.rec has images of 20x16 and .*a/train.rec of 16x16"),
-        ("a,pairs", "'pairs' is a verification set there"),
-        (["a", 3], "asked for by its name, got 3"),
+        ("a,pairs", "'pairs' is a verification set"),
+        (["a", 3], "found by its name, got 3"),
         ([], "no training set was named"),
     ],
 )
@@ -161,7 +161,7 @@ def test_more_people_than_float32_counts_are_refused(root, tmp_path):
         for file in ("train.rec", "train.idx"):
             (tmp_path / name / file).symlink_to(f"{root}/{name}/{file}")
         (tmp_path / name / "property").write_text("9000000,16,16")
-    with pytest.raises(GluonFRError, match="18000000 identities are more than the 16777216"):
+    with pytest.raises(GluonFRError, match="18000000 classes are more than the 16777216"):
         get_recognition_dataset("a,b", root=str(tmp_path))
 
 

@@ -4,7 +4,7 @@ import pytest
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter, read_pairs
 from gluonfr.data.images import encode
-from gluonfr.data.pair_table import read_pair_table, table_path, write_pair_table
+from gluonfr.data.pairs.table import read_pair_table, table_path, write_pair_table
 from gluonfr.photos.pair_drawing import draw_pairs
 from gluonfr.photos.pair_lists import make_pairs
 
@@ -31,16 +31,16 @@ def test_lfws_own_list_names_the_people(tmp_path):
     ("text", "words"),
     [
         ("identity0,identity1\na,a\n", "1 rows for 2 pairs"),
-        ("issame,age\n1,x\n1,y\n", "line 3 says issame 1, the set says 0"),
+        ("issame,age\n1,x\n1,y\n", "line 3 has issame 1, but the set has 0"),
         ("identity0\na\nb\n", "only one of the columns"),
         ("age,age\n1,2\n1,2\n", "name each column once"),
-        ("a,b\n1,2\n1\n", "line 3 has not 2 columns"),
+        ("a,b\n1,2\n1\n", "line 3 does not have 2 columns"),
         ("", "empty"),
         ("\n\n", "no rows"),
         ("a\tb\tc\td\te\n", "line 1"),
         ("issame;age\n1;2\n0;3\n", "semicolons"),
         ("file\n1\n2\n", "cannot be called file"),
-        ('a\n"' + "x" * 200_000 + "\n", "no CSV"),
+        ('a\n"' + "x" * 200_000 + "\n", "not valid CSV"),
     ],
 )
 def test_a_bad_table_is_one_sentence(tmp_path, text, words):

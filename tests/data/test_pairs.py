@@ -210,9 +210,9 @@ RAW = {
     ),
     "unprintable names": (b"cos\x1b[2J\nsy\rstem\n.", "os?[2J.sy?stem"),
     "2**60 in a tuple": (TWICE + b".", "issame"),
-    "nothing": (b"", "cut off"),
+    "nothing": (b"", "truncated"),
     "text": (b"<html>not found</html>" * 9, "fetch"),
-    "stack of nothing": (b"\x80\x02ae.", "cut off"),
+    "stack of nothing": (b"\x80\x02ae.", "truncated"),
     "another object": (pickle.dumps([1, 2, 3]), "not a pickled"),
 }
 

@@ -11,15 +11,16 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRTrainRecordDataset, RecordFile
-from gluonfr.data.records import cache as record_cache
-from gluonfr.data.records import scan as record_scan
+from gluonfr.data.records import cache
+from gluonfr.data.records import file as record_file
+from gluonfr.data.records.cache import save_cache
 
 MAGIC = b"\x0a\x23\xd7\xce"
 
 
 @pytest.fixture(autouse=True)
 def small_sets_count_as_big(monkeypatch):
-    monkeypatch.setattr(record_cache, "_LEAST_IMAGES", 10)
+    monkeypatch.setattr(cache, "_MIN_IMAGES", 10)
 
 
 @pytest.fixture
@@ -47,14 +48,14 @@ def everything(folder):
 
 
 def fails(*_):
-    raise AssertionError("the records were looked through")
+    raise AssertionError("the records were scanned")
 
 
-def test_the_second_opening_looks_at_no_record(folder, monkeypatch):
+def test_the_second_opening_scans_no_record(folder, monkeypatch):
     first = everything(folder)
     assert first[0] == 4
     assert first[2] == [i // 3 for i in range(30)]
-    for module, name in ((record_scan, "find_labels"), (record_scan, "find_headers"), (RecordFile, "_find_records")):
+    for module, name in ((record_file, "find_labels"), (record_file, "find_headers"), (record_file, "read_index")):
         monkeypatch.setattr(module, name, fails)
     assert everything(folder) == first
     labels = RecordFile(str(folder / "train.rec")).labels
@@ -62,30 +63,30 @@ def test_the_second_opening_looks_at_no_record(folder, monkeypatch):
     assert not labels.flags.writeable
 
 
-def test_without_an_index_the_walk_is_remembered(folder, monkeypatch):
+def test_offsets_found_without_an_index_are_cached(folder, monkeypatch):
     first = everything(folder)
     (folder / "train.idx").unlink()
     assert everything(folder) == first
-    monkeypatch.setattr(RecordFile, "_find_records", fails)
+    monkeypatch.setattr(record_file, "find_records", fails)
     assert everything(folder) == first
 
 
-def test_small_sets_leave_nothing_beside_them(folder, monkeypatch):
-    monkeypatch.setattr(record_cache, "_LEAST_IMAGES", 31)
+def test_small_sets_are_not_cached(folder, monkeypatch):
+    monkeypatch.setattr(cache, "_MIN_IMAGES", 31)
     everything(folder)
     assert sorted(os.listdir(str(folder))) == ["train.idx", "train.rec"]
 
 
-def test_damage_is_told_again_at_every_opening(folder):
+def test_damage_is_reported_at_every_opening(folder):
     (folder / "property").write_text("10,112,112")
     with open(str(folder / "train.rec"), "r+b") as file:
         file.seek(int((folder / "train.idx").read_text().splitlines()[4].split()[1]))
         file.write(b"\xff" * 4)
-    told = RecordFile(str(folder / "train.rec")).scan()[1]
-    assert list(told) == [3]
+    first = RecordFile(str(folder / "train.rec")).scan()[1]
+    assert list(first) == [3]
     assert (folder / "train.cache").exists()
     labels, again = RecordFile(str(folder / "train.rec")).scan()
-    assert again == told
+    assert again == first
     assert labels[3] == -1
     assert labels[2] == 0
     assert labels[4] == 1
@@ -121,7 +122,7 @@ def _no_index(folder):
 
 
 @pytest.mark.parametrize("change", [_touch, _other_labels, _other_labels_at_the_same_time, _fewer, _no_index])
-def test_what_was_remembered_of_other_records_is_not_used(folder, change, caplog, tmp_path):
+def test_a_cache_of_other_records_is_not_used(folder, change, caplog, tmp_path):
     everything(folder)
     change(folder)
     shutil.copytree(str(folder), str(tmp_path / "fresh"))
@@ -129,7 +130,7 @@ def test_what_was_remembered_of_other_records_is_not_used(folder, change, caplog
     expected = everything(tmp_path / "fresh")
     with caplog.at_level(logging.WARNING):
         assert everything(folder) == expected
-    assert "train.cache: is of another state" in caplog.text
+    assert "train.cache: does not match the records" in caplog.text
     caplog.clear()
     assert everything(folder) == expected
     assert not caplog.records
@@ -147,7 +148,7 @@ def _flip(content):
     + [lambda content: content.replace(b'"headers": 4', b'"headers": 5'), lambda content: b"[1]".ljust(4096)],
     ids=["flipped", "cut", "longer", "empty", "rubbish", "head", "count", "list"],
 )
-def test_a_damaged_memory_is_replaced(folder, damage, caplog):
+def test_a_damaged_cache_is_replaced(folder, damage, caplog):
     first = everything(folder)
     cache = Path(str(folder / "train.cache"))
     good = cache.read_bytes()
@@ -158,8 +159,8 @@ def test_a_damaged_memory_is_replaced(folder, damage, caplog):
     assert cache.read_bytes() == good
 
 
-def test_a_read_only_folder_works_and_says_so(folder, caplog, monkeypatch):
-    # The superuser may write everywhere, so the system is asked in its place.
+def test_a_read_only_folder_works_without_a_cache(folder, caplog, monkeypatch):
+    # root may write everywhere, so the check is replaced.
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(folder))
     with caplog.at_level(logging.WARNING):
         assert everything(folder)[2] == [i // 3 for i in range(30)]
@@ -168,7 +169,7 @@ def test_a_read_only_folder_works_and_says_so(folder, caplog, monkeypatch):
     assert not (folder / "train.cache").exists()
 
 
-def test_a_place_that_cannot_be_written_is_no_error(folder, caplog):
+def test_an_unwritable_cache_is_logged(folder, caplog):
     (folder / "train.cache").mkdir()
     with caplog.at_level(logging.WARNING):
         assert everything(folder)[2] == [i // 3 for i in range(30)]
@@ -176,24 +177,24 @@ def test_a_place_that_cannot_be_written_is_no_error(folder, caplog):
     assert sorted(os.listdir(str(folder))) == ["train.cache", "train.idx", "train.rec"]
 
 
-def test_files_that_change_meanwhile_are_not_remembered(folder, monkeypatch):
-    find_labels = record_scan.find_labels
+def test_files_that_change_during_the_scan_are_not_cached(folder, monkeypatch):
+    find_labels = record_file.find_labels
 
     def and_touch(*arguments):
         yield from find_labels(*arguments)
         _touch(folder)
 
-    monkeypatch.setattr(record_scan, "find_labels", and_touch)
+    monkeypatch.setattr(record_file, "find_labels", and_touch)
     everything(folder)
     assert not (folder / "train.cache").exists()
 
 
-def test_a_memory_of_another_label_is_found_out_when_the_image_is_read(folder):
+def test_a_wrong_label_in_the_cache_is_found_when_the_image_is_read(folder):
     file = RecordFile(str(folder / "train.rec"))
     labels = file.labels.copy()
     labels[5] = 9
-    assert record_cache.save(file.path, file._fingerprints, file._places, file.headers, labels)
+    assert save_cache(file.path, file._fingerprints, file._offsets, file.headers, labels)
     file = RecordFile(str(folder / "train.rec"))
     assert file.read(4)[0] == 1
-    with pytest.raises(GluonFRError, match="image 5 .* has the label 1 and another one in train.cache; delete train.cache"):
+    with pytest.raises(GluonFRError, match="image 5 .* has the label 1 but another one in train.cache; delete train.cache"):
         file.read(5)

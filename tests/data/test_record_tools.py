@@ -12,8 +12,8 @@ from rules import read_by_the_rules
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRTrainRecordDataset, RecordFile, RecordWriter, read_pairs, write_pairs
 from gluonfr.data.identities import read_identities, write_identities
-from gluonfr.data.inspection import inspect, sheet
-from gluonfr.data.records.tools import merge, shuffle, split
+from gluonfr.data.inspection import contact_sheet_of_set, inspect
+from gluonfr.data.operations import merge, shuffle, split
 from gluonfr.photos.unpacking import unpack
 
 
@@ -183,8 +183,8 @@ def test_the_parts_of_a_split_share_nobody_and_miss_nobody(five, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "one of the two"),
-        ({"fraction": 0.5, "identities": 2}, "one of the two"),
+        ({}, "exactly one"),
+        ({"fraction": 0.5, "identities": 2}, "exactly one"),
         ({"fraction": 0.0}, "without a person"),
         ({"fraction": 1.0}, "without a person"),
         ({"fraction": float("nan")}, "fraction"),
@@ -323,7 +323,7 @@ def test_inspecting_pairs(tmp_path):
     found = inspect(path)
     assert list(found.bad) == [5]
     assert "image 1 of pair 2" in found.bad[5]
-    assert sheet(path).dtype == np.uint8
+    assert contact_sheet_of_set(path).dtype == np.uint8
 
 
 @pytest.mark.system

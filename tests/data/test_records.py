@@ -12,7 +12,7 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordFile, RecordWriter
-from gluonfr.data.records import framing as recordio
+from gluonfr.data.records.framing import join_frames, split_frames
 
 MAGIC = b"\x0a\x23\xd7\xce"
 
@@ -128,8 +128,8 @@ def test_frames_are_the_bytes_that_mxnet_writes(tmp_path):
     for content in contents[1:]:
         writer.write(content)
     writer.close()
-    assert b"".join(recordio.split(content) for content in contents[1:]) == Path(path).read_bytes()
-    assert [recordio.join(recordio.split(content)) for content in contents] == contents
+    assert b"".join(split_frames(content) for content in contents[1:]) == Path(path).read_bytes()
+    assert [join_frames(split_frames(content)) for content in contents] == contents
 
 
 def test_without_an_index_the_offsets_are_found_and_it_says_so(plain, caplog):
@@ -223,7 +223,7 @@ def test_a_file_that_is_cut_off_is_refused(plain, indexed, lost):
     os.truncate(plain, os.path.getsize(plain) - lost)
     if not indexed:
         os.unlink(plain[:-3] + "idx")
-    with pytest.raises(GluonFRError, match=r"train\.rec: .*cut off.*fetch it again"):
+    with pytest.raises(GluonFRError, match=r"train\.rec: .*truncated.*copy"):
         RecordFile(plain)
 
 
@@ -257,9 +257,9 @@ def test_records_too_short_for_their_header_are_refused(tmp_path):
     path = str(tmp_path / "train.rec")
     for content, words in (
         (b"tiny", "too short for a header"),
-        (struct.pack("<IfQQ", 1000, 0, 0, 0) + b"abcd", "announces 1000 labels"),
+        (struct.pack("<IfQQ", 1000, 0, 0, 0) + b"abcd", "declares 1000 labels"),
     ):
-        Path(path).write_bytes(recordio.split(struct.pack("<IfQQ", 0, 1, 0, 0) + b"good") + recordio.split(content))
+        Path(path).write_bytes(split_frames(struct.pack("<IfQQ", 0, 1, 0, 0) + b"good") + split_frames(content))
         file = RecordFile(path)
         assert file.read(0) == (1.0, b"good")
         for use in (lambda file=file: file.read(1), lambda file=file: file.labels):

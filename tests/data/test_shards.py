@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gluonfr.core import generator
-from gluonfr.data import FRTrainRecordDataset, RecordLoader, RecordWriter, loader
+from gluonfr.data import FRTrainRecordDataset, RecordLoader, RecordWriter
+from gluonfr.data.loading.order import SHUFFLE_PURPOSE, EpochOrder, earlier_occurrences
 from gluonfr.data.records import file as records
 
 COUNT = 61
@@ -30,8 +31,8 @@ def test_a_rank_reads_its_own_records_only(dataset, monkeypatch, ranks, size, la
         return read(descriptor, length, begin)
 
     monkeypatch.setattr(records.os, "pread", watched)
-    number_of = {dataset.records._places.of(i)[0]: i for i in range(COUNT)}
-    length_of = {begin: dataset.records._places.of(i)[1] - begin for begin, i in number_of.items()}
+    number_of = {dataset.records.span(i)[0]: i for i in range(COUNT)}
+    length_of = {begin: dataset.records.span(i)[1] - begin for begin, i in number_of.items()}
     reads = []
     for rank in range(ranks):
         asked.clear()
@@ -48,15 +49,9 @@ def test_a_rank_reads_its_own_records_only(dataset, monkeypatch, ranks, size, la
 @pytest.mark.parametrize("count", [2, 100, 128, 129, 40_000, 100_000])
 def test_the_order_is_that_of_a_permutation(count):
     # Runs that were interrupted long ago go on with this order.
-    class Of:
-        _transform = None
-
-        def __len__(self):
-            return count
-
     for epoch in (0, 5):
-        order = RecordLoader(Of(), 2, seed=7)._order(epoch)
-        assert (order == generator(7, loader._SHUFFLE, epoch).permutation(count)).all()
+        order = EpochOrder(count, 2, seed=7).all_ranks(epoch)
+        assert (order == generator(7, SHUFFLE_PURPOSE, epoch).permutation(count)).all()
         assert order.itemsize <= 4
 
 
@@ -83,4 +78,4 @@ def test_how_often_a_number_came_before(kind):
         for number in order.tolist():
             expected.append(before.get(number, 0))
             before[number] = expected[-1] + 1
-        assert loader._times_before(order).tolist() == expected
+        assert earlier_occurrences(order).tolist() == expected

@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 from gluonfr.align import realign
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, write_pairs
-from gluonfr.data.crops import as_network_takes
+from gluonfr.data.crops import crop_for_network
 from gluonfr.data.images import encode
 from gluonfr.deploy import RawPixels, embed, embed_pairs
 from gluonfr.model_zoo import get_model
@@ -170,9 +170,9 @@ def test_crops_of_sets_are_cut_again_for_a_network_of_another_template():
         large = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_NEAREST)
         if template != "arcface":
             # A set of larger crops shows the same part of the face.
-            np.testing.assert_array_equal(as_network_takes(large, size, template, "it"), wanted)
-        np.testing.assert_array_equal(as_network_takes(crop, size, template, "it"), wanted)
+            np.testing.assert_array_equal(crop_for_network(large, size, template, "it"), wanted)
+        np.testing.assert_array_equal(crop_for_network(crop, size, template, "it"), wanted)
     chip = np.zeros((150, 150, 3), np.uint8)
-    assert as_network_takes(chip, (150, 150), "dlib", "it") is chip
+    assert crop_for_network(chip, (150, 150), "dlib", "it") is chip
     with pytest.raises(GluonFRError, match="it has 112x112"):
-        as_network_takes(crop, (112, 96), "arcface", "it")
+        crop_for_network(crop, (112, 96), "arcface", "it")

@@ -12,7 +12,7 @@ from mxnet import nd
 from mxnet.gluon import nn
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.samplers import IdentityBatchSampler
+from gluonfr.data import IdentityBatchSampler
 from gluonfr.engine import GatheringHead, PlainHead, Run, TrainOptions, TrainStep, make_head, train
 from gluonfr.engine.batches import people_and_images
 from gluonfr.engine.checkpoints.files import read

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter
-from gluonfr.data.sets import find_pairs, training_set
+from gluonfr.data.dataset.lookup import get_training_set, get_verification_set
 from gluonfr.engine import TrainOptions
 from gluonfr.engine.distributed.agreement import _facts
 from gluonfr.engine.run import Run
@@ -46,16 +45,15 @@ def test_pairs_are_looked_for_in_each_training_folder_in_turn(root):
         ("val_data", "blobs,dots", "blobs"),
         ("val_data", ["dots", "blobs"], "dots"),
     ):
-        assert find_pairs(name, root, sets).path == os.path.join(root, folder, name + ".bin")
+        assert get_verification_set(name, root, sets).path == os.path.join(root, folder, name + ".bin")
     with pytest.raises(GluonFRError, match="no data set 'other'"):
-        find_pairs("other", root, "blobs,dots")
+        get_verification_set("other", root, "blobs,dots")
 
 
 def test_ranks_compare_all_sets_and_who_is_who(root, tmp_path):
     def facts(identities=None, dataset="blobs,dots"):
         options = TrainOptions(dataset=dataset, root=root, out=str(tmp_path))
-        named = SimpleNamespace(dataset=dataset, root=root, identities=identities)
-        return dict(_facts(options, training_set(named), {}))[f"{dataset} of"]
+        return dict(_facts(options, get_training_set(dataset, root, identities), {}))[f"{dataset} of"]
 
     rows = [f"{name},{label},{name[0]}{label}\n" for name, count in (("blobs", 6), ("dots", 2)) for label in range(count)]
     (tmp_path / "who.csv").write_text("dataset,label,identity\n" + "".join(rows))

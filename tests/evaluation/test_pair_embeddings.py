@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import Card, GluonFRError
-from gluonfr.data.pair_table import PairTable
+from gluonfr.data.pairs.table import PairTable
 from gluonfr.evaluation.embedding_files import write_embeddings
 from gluonfr.evaluation.pair_embeddings import read_pair_embeddings, write_pair_embeddings
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
-from gluonfr.data.pair_table import write_pair_table
+from gluonfr.data.pairs.table import write_pair_table
 from gluonfr.deploy import RawPixels
 from gluonfr.engine.validate import validate
 from gluonfr.evaluation.pair_embeddings import write_pair_embeddings

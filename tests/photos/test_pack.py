@@ -17,7 +17,7 @@ from gluonfr.align import get_template
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter, get_recognition_dataset
 from gluonfr.data.identities import read_identities
-from gluonfr.data.records.tools import split
+from gluonfr.data.operations import split
 from gluonfr.photos.packing import pack
 from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes
 from gluonfr.photos.unpacking import unpack

@@ -35,9 +35,9 @@ def _write_sheet(source: str, path: str) -> None:
     import cv2
 
     from gluonfr.core import atomic_file, disk_errors
-    from gluonfr.data.inspection import sheet
+    from gluonfr.data.inspection import contact_sheet_of_set
 
-    png = cv2.imencode(".png", sheet(source)[:, :, ::-1])[1].tobytes()
+    png = cv2.imencode(".png", contact_sheet_of_set(source)[:, :, ::-1])[1].tobytes()
     with disk_errors(path), atomic_file(path) as file:
         file.write(png)
 

@@ -15,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr merge`."""
-    from gluonfr.data.records.tools import merge
+    from gluonfr.data.operations import merge
 
     left_out = merge(arguments.sets, arguments.out, arguments.by_name, arguments.skip_damaged)
     return print_written([number for part in left_out for number in part], arguments.out)

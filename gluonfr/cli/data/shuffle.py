@@ -15,6 +15,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr shuffle`."""
-    from gluonfr.data.records.tools import shuffle
+    from gluonfr.data.operations import shuffle
 
     return print_written(shuffle(arguments.set, arguments.out, arguments.seed, arguments.skip_damaged), arguments.out)

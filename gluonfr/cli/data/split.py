@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr split`."""
-    from gluonfr.data.records.tools import split
+    from gluonfr.data.operations import split
 
     names = ("out_a", "out_b", "fraction", "identities", "seed")
     options = {name: getattr(arguments, name) for name in names}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gluonfr.data.records.file import RecordFile, RecordWriter
+from gluonfr.data.records.file import RecordFile
+from gluonfr.data.records.writer import RecordWriter
 
-__all__ = [
-    "RecordFile",
-    "RecordWriter",
-]
+__all__ = ["RecordFile", "RecordWriter"]

@@ -14,9 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gluonfr.core import GluonFRError, atomic_folder, check_integer, cores, generator
-from gluonfr.data.pair_table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
-from gluonfr.data.records.file import RecordWriter
+from gluonfr.data.pairs.table import PEOPLE, table_path, write_pair_table
+from gluonfr.data.records import RecordWriter
 from gluonfr.data.synthetic import conditions
 from gluonfr.data.synthetic.identity import make_identity
 from gluonfr.data.synthetic.rendering import encode
@@ -73,7 +73,7 @@ def make_dataset(
     val_pairs = check_integer("val_pairs", val_pairs, 2 * _FOLDS)
     if val_pairs % (2 * _FOLDS):
         raise GluonFRError(
-            f"val_pairs is a multiple of {2 * _FOLDS}, 10 folds with as many same as different, got {val_pairs}."
+            f"val_pairs must be a multiple of {2 * _FOLDS} (10 folds with as many genuine as impostor pairs), got {val_pairs}."
         )
     seed = check_integer("seed", seed, 0, 2**64 - 1)
     workers = cores() if workers is None else check_integer("workers", workers, 1)

@@ -102,7 +102,7 @@ class Cropper:
             except GluonFRError as error:
                 raise PhotoError("unreadable", "damaged") from error
         try:
-            fitted = images.fit(photo.pixels(), self.image_size, "it")
+            fitted = images.resize(photo.pixels(), self.image_size, "it")
         except GluonFRError as error:
             size, wanted = ("x".join(map(str, each)) for each in (photo.size, self.image_size))
             raise PhotoError("wrong shape", f"{size} pixels, which would distort to {wanted}") from error

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from gluonfr.core import GluonFRError, disk_errors, display_path
 from gluonfr.core.tables import write_table
 from gluonfr.data.identities import FILE_NAME, read_identities, write_identities
-from gluonfr.data.records.file import RecordWriter
+from gluonfr.data.records import RecordWriter
 from gluonfr.photos.packing.crops import Cut, make_cropper
 from gluonfr.photos.packing.journal import Journal, alone
 from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes

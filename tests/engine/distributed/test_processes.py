@@ -19,7 +19,7 @@ from mxnet import nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset
-from gluonfr.data.sets import training_set, verification_sets
+from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
 from gluonfr.deploy import embed_pairs
 from gluonfr.engine import TrainOptions, validate
 from gluonfr.engine.distributed.agreement import check_agreement, check_devices
@@ -266,6 +266,11 @@ class Other(Group):
         return json.loads(json.dumps([value] * (self.size - 1) + [other]))
 
 
+def _sets(options):
+    training = get_training_set(options.dataset, options.root, options.identities)
+    return training, get_verification_sets(options.val, options.root, options.dataset)
+
+
 @pytest.mark.parametrize(
     ("size", "changed", "options", "words"),
     [
@@ -279,13 +284,14 @@ class Other(Group):
 )
 def test_ranks_have_to_agree(small_options, size, changed, options, words):
     options = TrainOptions(**dict(small_options, **options))
+    sets = _sets(options)
     with pytest.raises(GluonFRError, match=words):
-        check_agreement(Other(size, changed), options, training_set(options), verification_sets(options))
+        check_agreement(Other(size, changed), options, *sets)
 
 
 def test_ranks_that_agree_pass(small_options):
     options = TrainOptions(**small_options)
-    check_agreement(Other(6, {"host": "b"}), options, training_set(options), verification_sets(options))
+    check_agreement(Other(6, {"host": "b"}), options, *_sets(options))
 
 
 def test_a_watch_knows_who_is_silent_and_who_never_came():

@@ -12,7 +12,7 @@ import numpy as np
 from gluonfr.apps.curation.cleaning.clean import RELABEL, REMOVE
 from gluonfr.apps.curation.cleaning.report import CHANGES, CHANGES_HEADER, REPORT
 from gluonfr.core import GluonFRError, display_path, new_folder, require_new_folder
-from gluonfr.data.records.tools import write_set
+from gluonfr.data.operations.source import write_set
 from gluonfr.photos.resumable import digest, network_settings
 from gluonfr.weights.network_identity import network_name
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from gluonfr.core import DEFAULT_ROOT, GluonFRError, display_path
 from gluonfr.data import FRValDataset, images
-from gluonfr.data.catalog import find, is_training
-from gluonfr.data.records.tools import Source
+from gluonfr.data.dataset.catalog import find_set, is_training
+from gluonfr.data.operations.source import RecordSource
 from gluonfr.metrics import linked_people
 from gluonfr.photos.faces import MIN_FACE, main_face, why
 from gluonfr.photos.packing.scan import scan
@@ -46,8 +46,8 @@ def open_set(source, root=DEFAULT_ROOT, skip=False, aligned=None, min_face=MIN_F
             f"{display_path(source)} is missing: give a .rec, a .bin, a folder with train.rec or a folder of people."
         )
     if is_training(source, root):
-        return RecordSet(os.path.dirname(find(source, root, "training")), skip)
-    return PairSet(find(source, root, "verification"))
+        return RecordSet(os.path.dirname(find_set(source, root, "training")), skip)
+    return PairSet(find_set(source, root, "verification"))
 
 
 class RecordSet:
@@ -64,7 +64,7 @@ class RecordSet:
     kind = "records"
 
     def __init__(self, path, skip=False) -> None:
-        self.source, self.skip = Source(path, skip), skip
+        self.source, self.skip = RecordSource(path, skip), skip
         self.path = self.source.records.path
         self.keys = self.source.numbers()
         self.labels = self.source.labels[self.keys]

@@ -1,23 +1,28 @@
+"""Random changes of training images."""
+
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
 from math import cos, exp, log, pi, radians, sin, sqrt
+from typing import Any, Callable, Sequence
 
 import cv2
 import numpy as np
 
-from gluonfr.core import GluonFRError, Registry, generator
+from gluonfr.core import Registry, UsageError, generator
+
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 _BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 _LUMA = np.array([0.299, 0.587, 0.114])
-_GREY = np.tile(_LUMA, (3, 1))
-_CHROMA = np.eye(3) - _GREY
+_GRAY = np.tile(_LUMA, (3, 1))
+_CHROMA = np.eye(3) - _GRAY
 _TO_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-# Turning the colors by an angle, with the luma kept, is _GREY + cos(angle) * _CHROMA + sin(angle) * _QUARTER_TURN.
+# Rotating the colors by an angle at constant luma is _GRAY + cos(angle) * _CHROMA + sin(angle) * _QUARTER_TURN.
 _QUARTER_TURN = np.linalg.inv(_TO_YIQ) @ np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ _TO_YIQ
 
-_PROBABILITIES = ("flip", "geometric", "crop", "color", "grey", "blur", "low_resolution", "jpeg", "noise", "cutout")
+_PROBABILITIES = ("flip", "geometric", "crop", "color", "gray", "blur", "low_resolution", "jpeg", "noise", "cutout")
 _STRENGTHS = {"rotation": 180, "scale": 0.9, "translation": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
 _RANGES = {
     "crop_area": (0.01, 1),
@@ -31,39 +36,45 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a training image, all off unless asked for: ``augmentation(image, rng) -> image``.
+    """Random changes of a training image, all off by default: ``augmentation(image, rng) -> image``.
 
-    `image` is HWC uint8 RGB, any size, and is never written to; the result has the same shape and dtype and may be `image`
-    itself when nothing happened. Everything is drawn from `rng`, a fixed number of draws in fixed places, so that the
-    outcome depends on `rng` alone and switching one change on leaves the others as they were. Instances can be pickled,
-    compared and printed.
+    The image is uint8 (H, W, 3) RGB of any size and is not modified. The result has the same shape and dtype; it may be the
+    image itself when nothing changed. All random numbers come from `rng`, in a fixed order and number. So the result depends
+    on `rng` alone, and switching one change on does not alter the others.
 
-    Probabilities lie in [0, 1]. A strength `s` stands for a value uniform in [-s, s] (for `scale`, `brightness`,
-    `contrast` and `saturation`: a factor in [1 - s, 1 + s]). Ranges are (low, high) and drawn uniformly.
+    Probabilities are in [0, 1]. A strength `s` means a value drawn uniformly from [-s, s]; for `scale`, `brightness`,
+    `contrast` and `saturation` it means a factor from [1 - s, 1 + s]. Ranges are (low, high), drawn uniformly.
 
     Parameters
     ----------
-    flip : float
-        Probability of the mirror image.
+    flip : float, default 0
+        Probability of a horizontal flip.
     geometric : float, default 1
-        Probability that rotation, scale and translation are drawn.
-    rotation, scale, translation : float
-        Degrees, fraction, and fraction of the side.
-    crop : float
-        Probability of cutting out `crop_area`, a fraction of the area with the image's own aspect, anywhere inside, enlarged
-        to the full size. Rotation, scale, translation and crop are one bilinear resampling together.
-    border : 'reflect', 'replicate' or 'black'
-        What stands where the resampled image has no pixels.
+        Probability of rotation, scale and translation.
+    rotation, scale, translation : float, default 0
+        Strengths, in degrees, as a factor, and as a fraction of the side.
+    crop : float, default 0
+        Probability of a crop of `crop_area`, a fraction of the area, with the image's own aspect ratio at a random place, which
+        is enlarged to the full size. Rotation, scale, translation and crop are one bilinear resampling.
+    border : {'reflect', 'replicate', 'black'}
+        How to fill pixels outside the image.
     color : float, default 1
-        Probability that brightness, contrast, saturation and hue are drawn.
-    brightness, contrast, saturation, hue : float
-        Strengths; contrast keeps the mean luma, hue is a fraction of the full circle. They are one linear map of the colors.
-    grey : float
-        Probability of taking the color away.
-    blur, low_resolution, noise, jpeg, cutout : float
-        Probabilities of: Gaussian blur, `blur_sigma` in pixels; shrinking to `low_resolution_scale` of each side and
-        enlarging again; additive Gaussian noise a channel, `noise_sigma` in grey levels; JPEG compression at
-        `jpeg_quality`; a rectangle of one random color that covers `cutout_area` of the image, partly outside at times.
+        Probability of brightness, contrast, saturation and hue.
+    brightness, contrast, saturation, hue : float, default 0
+        Strengths. Contrast preserves the mean luma; hue is a fraction of the full circle. They are one linear map of the
+        colors.
+    gray : float, default 0
+        Probability of removing the color.
+    blur, low_resolution, noise, jpeg, cutout : float, default 0
+        Probabilities of a Gaussian blur with `blur_sigma` in pixels; of shrinking to `low_resolution_scale` of each side and
+        enlarging again; of additive Gaussian noise per channel with `noise_sigma` in gray levels; of JPEG compression at
+        `jpeg_quality`; and of a rectangle of one random color over `cutout_area` of the image, sometimes partly outside.
+
+    Examples
+    --------
+    >>> augmentation = Augmentation(flip=0.5, rotation=8)
+    >>> augmentation(np.zeros((112, 112, 3), np.uint8), np.random.default_rng(0)).shape
+    (112, 112, 3)
     """
 
     flip: float = 0.0
@@ -79,7 +90,7 @@ class Augmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
-    grey: float = 0.0
+    gray: float = 0.0
     blur: float = 0.0
     blur_sigma: tuple[float, float] = (0.4, 1.8)
     low_resolution: float = 0.0
@@ -90,39 +101,42 @@ class Augmentation:
     jpeg_quality: tuple[int, int] = (25, 90)
     cutout: float = 0.0
     cutout_area: tuple[float, float] = (0.02, 0.2)
+    _resamples: bool = field(init=False, repr=False, compare=False, default=False)
+    _recolors: bool = field(init=False, repr=False, compare=False, default=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in _PROBABILITIES:
             self._check(name, _is_number(getattr(self, name), 0, 1), "a probability from 0 to 1")
         for name, limit in _STRENGTHS.items():
             self._check(name, _is_number(getattr(self, name), 0, limit), f"a strength from 0 to {limit}")
         for name, (low, high) in _RANGES.items():
             pair = getattr(self, name)
-            right = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_number(each, low, high) for each in pair)
-            self._check(name, right and pair[0] <= pair[1], f"a pair (low, high) within {low} to {high}")
+            valid = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_number(value, low, high) for value in pair)
+            self._check(name, valid and pair[0] <= pair[1], f"a pair (low, high) within {low} to {high}")
             object.__setattr__(self, name, tuple(pair))
         self._check("border", self.border in _BORDERS, "one of " + ", ".join(map(repr, _BORDERS)))
         object.__setattr__(self, "_resamples", any((self.rotation, self.scale, self.translation, self.crop)))
-        object.__setattr__(self, "_recolors", any((self.brightness, self.contrast, self.saturation, self.hue, self.grey)))
+        object.__setattr__(self, "_recolors", any((self.brightness, self.contrast, self.saturation, self.hue, self.gray)))
 
-    def _check(self, name, right, wanted) -> None:
-        if not right:
-            raise GluonFRError(f"{name}={getattr(self, name)!r} of an augmentation must be {wanted}.")
+    def _check(self, name: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise UsageError(f"{name}={getattr(self, name)!r} of an augmentation must be {expected}.")
 
     def __repr__(self) -> str:
-        changed = (each.name for each in fields(self) if getattr(self, each.name) != each.default)
+        changed = (one.name for one in fields(self) if one.init and getattr(self, one.name) != one.default)
         return "Augmentation(%s)" % ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
 
-    def __call__(self, image, rng):
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the changed image, or the image itself when nothing changes."""
         if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-            raise GluonFRError(f"an augmentation takes an image (H, W, 3) of uint8, got {describe(image)}.")
+            raise UsageError(f"an augmentation needs a uint8 image (H, W, 3), got {describe(image)}.")
         draws = rng.random(35).tolist()
         if draws[0] < self.flip:
             image = cv2.flip(image, 1)
         if self._resamples:
             image = self._resample(image, draws[1:10])
         if draws[10] < self.cutout:
-            image = self._cut(image, draws[11:18])
+            image = self._cut_out(image, draws[11:18])
         if self._recolors:
             image = self._recolor(image, draws[18:24])
         if draws[24] < self.blur:
@@ -135,7 +149,7 @@ class Augmentation:
             image = _recompressed(image, round(_between(self.jpeg_quality, draws[34])))
         return image
 
-    def _resample(self, image, draws):
+    def _resample(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
         height, width = image.shape[:2]
         angle, factor, right, down, zoom = 0.0, 1.0, 0.0, 0.0, 1.0
         if draws[0] < self.geometric:
@@ -150,7 +164,7 @@ class Augmentation:
             return image
         middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
         a, b = cos(angle) * zoom / factor, sin(angle) * zoom / factor
-        # Where each pixel of the result comes from: source = middle + shift + zoom / factor * rotation (pixel - middle).
+        # The source of each pixel of the result: source = middle + shift + zoom / factor * rotation (pixel - middle).
         inverse = np.array(
             [
                 [a, b, middle_x + right - a * middle_x - b * middle_y],
@@ -160,15 +174,15 @@ class Augmentation:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, inverse, (width, height), flags=flags, borderMode=_BORDERS[self.border])
 
-    def _cut(self, image, draws):
+    def _cut_out(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
         height, width = image.shape[:2]
         area, aspect = _between(self.cutout_area, draws[0]), exp((2 * draws[1] - 1) * log(2.5))
         half_x, half_y = sqrt(area * aspect) * width / 2, sqrt(area / aspect) * height / 2
         x, y = draws[2] * width, draws[3] * height
         corners = (int(x - half_x), int(y - half_y)), (int(x + half_x), int(y + half_y))
-        return cv2.rectangle(image.copy(), *corners, [int(256 * each) for each in draws[4:7]], -1)
+        return cv2.rectangle(image.copy(), *corners, [int(256 * draw) for draw in draws[4:7]], -1)
 
-    def _recolor(self, image, draws):
+    def _recolor(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
         gain = contrast = saturation = 1.0
         hue = 0.0
         if draws[0] < self.color:
@@ -176,12 +190,12 @@ class Augmentation:
             contrast = 1 + _around(self.contrast, draws[2])
             saturation = 1 + _around(self.saturation, draws[3])
             hue = _around(self.hue, draws[4])
-        if draws[5] < self.grey:
+        if draws[5] < self.gray:
             saturation = 0.0
         if gain == 1 and contrast == 1 and saturation == 1 and hue == 0:
             return image
         matrix = np.zeros((3, 4))
-        matrix[:, :3] = _GREY + saturation * cos(2 * pi * hue) * _CHROMA
+        matrix[:, :3] = _GRAY + saturation * cos(2 * pi * hue) * _CHROMA
         if hue:
             matrix[:, :3] += saturation * sin(2 * pi * hue) * _QUARTER_TURN
         matrix *= gain * contrast
@@ -190,7 +204,7 @@ class Augmentation:
             matrix[:, 3] = gain * (1 - contrast) * (0.299 * red + 0.587 * green + 0.114 * blue)
         return cv2.transform(image, matrix)
 
-    def _coarsen(self, image, draws):
+    def _coarsen(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
         height, width = image.shape[:2]
         fraction = _between(self.low_resolution_scale, draws[0])
         small = max(1, round(width * fraction)), max(1, round(height * fraction))
@@ -198,25 +212,31 @@ class Augmentation:
         return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC if draws[2] < 0.5 else cv2.INTER_LINEAR)
 
 
-def _is_number(value, low, high):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+def describe(image: Any) -> str:
+    """Return the words for a value that was given instead of an image.
 
-
-def describe(image):
-    """What was given instead of an image, for a message."""
+    Examples
+    --------
+    >>> describe(np.zeros((4, 4)))
+    '(4, 4) of float64'
+    """
     return f"{image.shape} of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
 
 
-def _around(strength, draw):
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _around(strength: float, draw: float) -> float:
     return strength * (2 * draw - 1)
 
 
-def _between(pair, draw):
+def _between(pair: Sequence[float], draw: float) -> float:
     return pair[0] + (pair[1] - pair[0]) * draw
 
 
-def _blurred(image, sigma):
-    # Three times as fast as cv2.GaussianBlur, whose 8-bit form is exact in fixed point.
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    # Three times as fast as cv2.GaussianBlur, which computes exactly in fixed point for 8 bits.
     kernel = cv2.getGaussianKernel(2 * int(2 * sigma + 1) + 1, sigma, cv2.CV_32F)
     return cv2.sepFilter2D(image, -1, kernel, kernel)
 
@@ -225,13 +245,13 @@ _NOISE_STEPS = 32.0
 
 
 @lru_cache(maxsize=1)
-def _noise_table():
-    # Drawing 112 x 112 x 3 normal numbers costs more than all other changes together: draw a place in a table instead.
+def _noise_table() -> np.ndarray:
+    # Drawing 112 x 112 x 3 normal numbers takes longer than all other changes together; drawing a place in a table does not.
     normal = generator(0).standard_normal(1 << 19, dtype=np.float32)
     return np.clip(np.rint(128 + _NOISE_STEPS * normal), 0, 255).astype(np.uint8)
 
 
-def _noisy(image, sigma, draw):
+def _noisy(image: np.ndarray, sigma: float, draw: float) -> np.ndarray:
     table = _noise_table()
     start = int(draw * (table.size // 2))
     noise = table[start : start + image.size] if image.size <= table.size // 2 else np.resize(table[start:], image.size)
@@ -239,7 +259,7 @@ def _noisy(image, sigma, draw):
     return cv2.addWeighted(image, 1.0, noise.reshape(image.shape), weight, -128 * weight)
 
 
-def _recompressed(image, quality):
+def _recompressed(image: np.ndarray, quality: int) -> np.ndarray:
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
     return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
@@ -273,7 +293,7 @@ _presets.register("strong")(
         contrast=0.4,
         saturation=0.4,
         hue=0.03,
-        grey=0.15,
+        gray=0.15,
         blur=0.2,
         low_resolution=0.3,
         noise=0.2,
@@ -283,16 +303,36 @@ _presets.register("strong")(
 )
 
 
-def get_augmentation(name):
-    """The augmentation called `name`: 'none', 'flip', 'standard' (flip, mild geometry and color) or 'strong' (everything,
-    for small data sets); None is 'none', and an :class:`Augmentation` or another callable ``(image, rng) -> image`` is
-    returned as it is. An unknown name raises GluonFRError with the known ones.
+def get_augmentation(name: str | Augment | None) -> Augment:
+    """Return an augmentation by name.
+
+    Parameters
+    ----------
+    name : str, Augmentation, callable or None
+        'none', 'flip', 'standard' (flip, mild geometry and color) or 'strong' (all changes, for small data sets). None means
+        'none'. An :class:`Augmentation` or another callable ``(image, rng) -> image`` is returned unchanged.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown; the message lists the known ones.
+
+    Examples
+    --------
+    >>> get_augmentation("flip")
+    Augmentation(flip=0.5)
     """
     if name is None:
         return Augmentation()
     return name if callable(name) else _presets.get(name)()
 
 
-def get_augmentation_list():
-    """The names that :func:`get_augmentation` knows, sorted."""
+def get_augmentation_list() -> list[str]:
+    """List the names that :func:`get_augmentation` knows, sorted.
+
+    Examples
+    --------
+    >>> get_augmentation_list()
+    ['flip', 'none', 'standard', 'strong']
+    """
     return _presets.names()
