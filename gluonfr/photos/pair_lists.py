@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from gluonfr.core import GluonFRError, disk_errors, display_path, require_file
 from gluonfr.core.tables import write_table
-from gluonfr.data.pairs.table import listed_columns, table_path, write_pair_table
 from gluonfr.data.pairs import write_pairs
+from gluonfr.data.pairs.table import listed_columns, table_path, write_pair_table
 from gluonfr.photos.packing.crops import Cut, make_cropper
 from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes
 from gluonfr.photos.reading import PhotoError

@@ -9,8 +9,8 @@ from gluonfr.core import GluonFRError, new_folder, require_new_folder
 from gluonfr.data import images
 from gluonfr.data.identities import write_identities
 from gluonfr.data.images import extension
-from gluonfr.data.pairs import read_pairs
 from gluonfr.data.operations.source import RecordSource
+from gluonfr.data.pairs import read_pairs
 
 PAIRS_FILE = "pairs.csv"
 _LONGEST_NAME = 255

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gluonfr.core.cpu import tune_cpu
+from gluonfr.core.compat import prepare_mxnet
 
 # Before any module of this room imports MXNet.
-tune_cpu()
+prepare_mxnet()
 
 from gluonfr.weights.insightface import load_insightface
 from gluonfr.weights.load import load_weights
