@@ -67,7 +67,7 @@ def _parser(arguments: Sequence[str]) -> tuple[ArgumentParser, ArgumentParser | 
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"gluonfr {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=SUPPRESS)
+    commands = parser.add_subparsers(prog="gluonfr", dest="command", metavar="COMMAND", required=True, help=SUPPRESS)
     name = next((word for word in arguments if not word.startswith("-")), None)
     chosen = None
     for command in COMMANDS.values():
