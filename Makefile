@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: test test-system test-full test-faults test-cpus test-pythons coverage lint demo horovod clean
+.PHONY: test test-system test-full test-faults test-cpus test-cu112 test-pythons coverage lint demo horovod clean
 
 $(VENV)/ready: setup.py tools/make_venv.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
@@ -48,6 +48,15 @@ coverage: $(VENV)/system-ready
 # The first tier on the instruction sets of other CPUs, with one and two threads, and beside a busy process.
 test-cpus: $(VENV)/ready
 	$(BIN)/python tools/test_on_cpus.py $(ARGS)
+
+# The first tier on MXNet's CUDA build, on CPU contexts and with a stand-in for the driver; downloads 2.3 GB.
+CUDA_VENV := $(VENV)-cu112
+test-cu112: export MXNET_OMP_MAX_THREADS = 1
+test-cu112: tools/stub_libcuda.c
+	$(PYTHON) tools/make_venv.py $(CUDA_VENV) cu112,test
+	mkdir -p $(CUDA_VENV)/stub
+	gcc -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $(CUDA_VENV)/stub/libcuda.so.1
+	LD_LIBRARY_PATH=$(CURDIR)/$(CUDA_VENV)/stub $(CUDA_VENV)/bin/python -m pytest -q $(PARALLEL) -m "not system and not full" $(ARGS)
 
 # Kills a hundred training runs at random moments and compares their results with the unbroken runs, bit by bit.
 test-faults: $(VENV)/system-ready

@@ -17,6 +17,7 @@ _MISSING = (
     'gluonfr needs MXNet, which is not installed: run `pip install "gluonfr[cpu]"`, or on a machine with an NVIDIA GPU '
     '`pip install "gluonfr[cu112]"`.'
 )
+_NUMPY_TOO_NEW = 'MXNet 1.9.1 does not work with NumPy {}: run `pip install "numpy<2"`.'
 _problem: str | None = None
 
 
@@ -37,7 +38,7 @@ def make_mxnet_importable() -> None:
     """
     global _problem
     _restore_numpy_names()
-    _problem = cuda_problem() if _has_mxnet() else _MISSING
+    _problem = _find_problem()
     if _problem is not None and not _is_command_line():
         raise ImportError(_problem)
 
@@ -69,13 +70,23 @@ def prepare_mxnet() -> None:
     tune_cpu()
 
 
+def _find_problem() -> str | None:
+    if not _has_mxnet():
+        return _MISSING
+    return _NUMPY_TOO_NEW.format(np.__version__) if _numpy_version() >= (2, 0) else cuda_problem()
+
+
+def _numpy_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in np.__version__.split(".")[:2])
+
+
 def _is_command_line() -> bool:
     # `python -m gluonfr` has "-m" there while the package is imported.
     return os.path.basename(sys.argv[0]) in ("gluonfr", "gluonfr.exe", "-m")
 
 
 def _restore_numpy_names() -> None:
-    if tuple(int(part) for part in np.__version__.split(".")[:2]) < (1, 24):
+    if _numpy_version() < (1, 24):
         return
     for name, value in _REMOVED_FROM_NUMPY.items():
         if name not in np.__dict__:

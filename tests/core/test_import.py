@@ -49,6 +49,12 @@ def test_missing_mxnet_is_reported_with_both_install_commands():
     assert "gluonfr[cu112]" in last
 
 
+def test_numpy_2_is_reported_with_the_command_that_replaces_it():
+    done = run("import numpy; numpy.__version__ = '2.1.0'; import gluonfr")
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == 'ImportError: MXNet 1.9.1 does not work with NumPy 2.1.0: run `pip install "numpy<2"`.'
+
+
 def test_names_that_numpy_removed_are_restored_for_mxnet():
     done = run(
         """
