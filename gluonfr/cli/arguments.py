@@ -199,15 +199,15 @@ def make_face_embedder(arguments: Namespace, gallery: Gallery | None = None) -> 
     # Computed once, where the card does not state it.
     embedder.card.embedding_size = embedder.embedding_size
     if gallery is not None:
-        gallery.need(embedder.card)
+        gallery.check_network(embedder.card)
     return embedder
 
 
 def open_gallery_and_embedder(arguments: Namespace, stack: ExitStack) -> tuple[Gallery, Embedder]:
     """Open the gallery of `--gallery`, created when missing, and load its network; `stack` closes the gallery."""
-    from gluonfr.apps.gallery.gallery import Gallery, gallery_is_there
+    from gluonfr.apps.gallery.gallery import Gallery, gallery_exists
 
     # Before a network is chosen: an existing gallery records its own.
-    known = stack.enter_context(Gallery(arguments.gallery, create=False)) if gallery_is_there(arguments.gallery) else None
+    known = stack.enter_context(Gallery(arguments.gallery, create=False)) if gallery_exists(arguments.gallery) else None
     embedder = make_face_embedder(arguments, known)
     return known or stack.enter_context(Gallery(arguments.gallery, embedder.card)), embedder

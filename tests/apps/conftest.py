@@ -3,16 +3,16 @@ import itertools
 import shutil
 
 import pytest
-from made_up import CARD
+from synthetic_people import CARD
 
 from gluonfr.apps.gallery.gallery import Gallery
 
 # Each change on a Milvus server waits for its clock: these tests show the most, the others run with the long variants.
 QUICK_ON_MILVUS = {
-    "test_search_equals_a_search_by_hand",
-    "test_the_same_photo_twice_is_one",
-    "test_rename_merge_remove",
-    "test_any_text_is_a_name[milvus-0]",
+    "test_search_equals_an_exhaustive_search",
+    "test_enrolled_photos_are_skipped_and_foreign_photos_refused",
+    "test_rename_merge_and_remove",
+    "test_any_text_is_a_valid_name[milvus-0]",
 }
 NUMBERS = itertools.count()
 

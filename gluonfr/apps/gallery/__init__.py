@@ -1,37 +1,37 @@
-"""Who is it: people with several photos each, and who a new face is among them."""
+"""Galleries: enrolled people with embeddings of their photos, and the identification of faces among them."""
 
 from __future__ import annotations
 
-from gluonfr.apps.gallery.enrolling import Enrolled, enroll_folder
-from gluonfr.apps.gallery.exchange import export_gallery, import_gallery
-from gluonfr.apps.gallery.gallery import Answer, Gallery
-from gluonfr.apps.gallery.identifying import Picture, Seen, identify_files, identify_picture
-from gluonfr.apps.gallery.one_photo import Chosen, chosen_face, enroll_photo
-from gluonfr.apps.gallery.searching import Found, search_photos
-from gluonfr.apps.gallery.store import Change, Entry, GalleryStore, Match, Person
-from gluonfr.apps.gallery.unknown import Threshold, threshold_for
+from gluonfr.apps.gallery.enrolling import EnrollmentResult, enroll_folder, enroll_photo
+from gluonfr.apps.gallery.face_choice import ChosenFace, select_face
+from gluonfr.apps.gallery.gallery import Gallery, Identification
+from gluonfr.apps.gallery.identifying import IdentifiedFace, IdentifiedImage, identify_faces, identify_files
+from gluonfr.apps.gallery.import_export import export_gallery, import_gallery
+from gluonfr.apps.gallery.searching import SearchResult, search_photos
+from gluonfr.apps.gallery.stores.base import Change, Entry, GalleryStore, Match, Person
+from gluonfr.apps.gallery.unknown import Threshold, calibrate
 
 __all__ = [
-    "Answer",
-    "Chosen",
-    "GalleryStore",
-    "Enrolled",
+    "Change",
+    "ChosenFace",
+    "EnrollmentResult",
     "Entry",
-    "Found",
     "Gallery",
+    "GalleryStore",
+    "Identification",
+    "IdentifiedFace",
+    "IdentifiedImage",
     "Match",
     "Person",
-    "Picture",
-    "Change",
-    "Seen",
+    "SearchResult",
     "Threshold",
-    "chosen_face",
+    "calibrate",
     "enroll_folder",
     "enroll_photo",
     "export_gallery",
+    "identify_faces",
     "identify_files",
-    "identify_picture",
     "import_gallery",
     "search_photos",
-    "threshold_for",
+    "select_face",
 ]

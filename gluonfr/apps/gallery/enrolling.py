@@ -1,4 +1,4 @@
-"""A folder of people into a gallery."""
+"""Enrollment of photos: a folder of people, or one photo."""
 
 from __future__ import annotations
 
@@ -6,163 +6,256 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
+from typing import Sequence
 
+import numpy as np
 from tqdm import tqdm
 
-from gluonfr.apps.gallery.gallery import checked_name
-from gluonfr.apps.gallery.milvus_server import is_address, name_in
+from gluonfr.apps.gallery.face_choice import select_face
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.apps.gallery.names import person_name
+from gluonfr.apps.gallery.stores.source_paths import rename_in_source
 from gluonfr.core import GluonFRError, display_path
-from gluonfr.core.tables import write_table
+from gluonfr.deploy import Embedder
 from gluonfr.photos.faces import MIN_FACE, main_face
 from gluonfr.photos.packing.scan import scan
 from gluonfr.photos.reading import PhotoError, read_file
 
-# Crops that are embedded and enrolled together, unless one person has more: people are enrolled whole.
-_TOGETHER = 64
+# Crops to embed and enroll together. All photos of a person are enrolled in one transaction, also if they are more.
+_BATCH = 64
 
 
 @dataclass
-class Enrolled:
-    """What became of a folder.
+class EnrollmentResult:
+    """The result of enrolling a folder.
 
     Attributes
     ----------
     people, photos : int
-        Who got photos, and how many.
+        People with new photos, and new photos.
     before : int
-        Photos that were enrolled already, or stand in the folder twice.
+        Photos that were enrolled already, or that are in the folder twice.
+    moved : int
+        Photos that were moved from one person to another because the folder has changed.
     ambiguous : list of str
-        Photos on which another face could be meant as well.
+        Enrolled photos on which another face could be meant.
     left_out : list of (file, reason, detail)
     seconds : float
+
+    Examples
+    --------
+    >>> EnrollmentResult(people=2, photos=5).photos
+    5
     """
 
     people: int = 0
     photos: int = 0
     before: int = 0
+    moved: int = 0
     ambiguous: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def enroll_folder(gallery, embedder, folder, aligned=None, min_face=MIN_FACE, progress=None):
-    """Enroll the people of a folder: a folder a person, with photos in it or below it.
+def enroll_folder(
+    gallery: Gallery,
+    embedder: Embedder,
+    folder: str,
+    aligned: bool | None = None,
+    min_face: int = MIN_FACE,
+    progress: str | None = None,
+) -> EnrollmentResult:
+    """Enroll the people of a folder that contains one folder of photos per person.
 
-    People are enrolled whole, some at a time. What is enrolled already is known by its bytes and skipped, so that the same
-    call goes on after an interruption. Of several faces on a photo the large one in the middle is taken.
+    All photos of a person are enrolled in one transaction. Enrolled photos are recognized by their SHA-256 and skipped, so
+    that the same call resumes after an interruption. On a photo with several faces the large face nearest the middle is used.
 
     Parameters
     ----------
     gallery : Gallery
     embedder : Embedder
-        Of the gallery's network.
+        With the gallery's network.
     folder : str
     aligned : bool, optional
-        As of `Embedder`.
+        As `Embedder`.
     min_face : int, default 32
-        Shorter side of the smallest face that is taken, in pixels.
+        Shorter side of the smallest face to use, in pixels.
     progress : str, optional
         Text of a progress bar.
 
     Returns
     -------
-    Enrolled
+    EnrollmentResult
 
     Raises
     ------
     GluonFRError
-        The folder is missing or holds no people; what `Gallery.enroll` raises.
+        The folder is missing or contains no people; errors of `Gallery.enroll`.
+
+    Examples
+    --------
+    >>> with Gallery("g.db", embedder.card) as gallery:  # doctest: +SKIP
+    ...     result = enroll_folder(gallery, embedder, "people")
     """
-    start, done = time.perf_counter(), Enrolled()
+    start, result = time.perf_counter(), EnrollmentResult()
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     listing = scan(folder)
-    done.left_out += listing.left_out
-    waiting = _Waiting(gallery, embedder, done)
-    total = sum(map(len, listing.people.values()))
+    result.left_out += listing.left_out
+    people: dict[str, list[str]] = {}
+    for person, files in listing.people.items():
+        try:
+            people.setdefault(person_name(person), []).extend(files)
+        except GluonFRError as error:
+            result.left_out.append((person, "no name", str(error)))
+    enrollment = _FolderEnrollment(gallery, embedder, folder, people, result, (aligned, min_face))
+    total = sum(map(len, people.values()))
     with tqdm(total=total, desc=progress, unit="photo", disable=None if progress else True, leave=False) as bar:
-        for person, files in listing.people.items():
-            _enroll_person(waiting, folder, person, files, (aligned, min_face), bar)
-    waiting.enroll()
-    done.seconds = time.perf_counter() - start
-    return done
+        for name in people:
+            enrollment.add_person(name, bar)
+    enrollment.enroll_batch()
+    result.seconds = time.perf_counter() - start
+    return result
 
 
-def report_beside(path):
-    """Where the report on a gallery's enrollment lies: `g.left_out.csv` beside `g.db`, and here for one on a server."""
-    if is_address(path):
-        return name_in(path) + ".left_out.csv"
-    return os.path.splitext(os.path.expanduser(os.fspath(path)))[0] + ".left_out.csv"
+def enroll_photo(
+    gallery: Gallery,
+    embedder: Embedder,
+    name: str,
+    content: bytes,
+    pixels: np.ndarray,
+    box: Sequence[float] | None = None,
+    source: str = "",
+    aligned: bool | None = None,
+    min_face: int = MIN_FACE,
+) -> int:
+    """Enroll one face of one photo.
+
+    A photo with one face is identified by the SHA-256 of its file, as with `enroll_folder`. On a photo with several faces each
+    face counts as a photo, and a box is required.
+
+    Parameters
+    ----------
+    gallery : Gallery
+    embedder : Embedder
+        With the gallery's network.
+    name : str
+    content : bytes
+        Content of the file.
+    pixels : np.ndarray, uint8 (H, W, 3) RGB
+        The decoded photo.
+    box, aligned, min_face
+        As `select_face`.
+    source : str, optional
+        Path or description of the photo.
+
+    Returns
+    -------
+    int
+        Number of new photos of the person: 0 or 1.
+
+    Raises
+    ------
+    PhotoError
+        There is no face, or there are several faces and no box.
+    GluonFRError
+        Errors of `Gallery.enroll`.
+
+    Examples
+    --------
+    >>> with Gallery("g.db", embedder.card) as gallery:  # doctest: +SKIP
+    ...     new = enroll_photo(gallery, embedder, "Ann", content, pixels)
+    """
+    # Checked before a network runs.
+    name = person_name(name)
+    chosen = select_face(embedder, pixels, box, aligned, min_face)
+    if box is None and chosen.faces > 1:
+        raise PhotoError("several faces", f"{chosen.faces} of them")
+    identified_by = content if chosen.faces == 1 else chosen.face.crop.tobytes()
+    embedding = embedder([chosen.face.crop], aligned=True)
+    return gallery.enroll(name, embedding, [hashlib.sha256(identified_by).digest()], [source])
 
 
-def write_report(path, done) -> None:
-    """A CSV of what was left out: file, reason, detail; also of photos on which another face could be meant."""
-    rows = [*done.left_out, *((file, "ambiguous", "enrolled; another face could be meant") for file in done.ambiguous)]
-    write_table(path, ["file", "reason", "detail"], rows)
+class _FolderEnrollment:
+    """Enrollment of the people of a folder, in batches of complete people."""
 
+    def __init__(
+        self,
+        gallery: Gallery,
+        embedder: Embedder,
+        folder: str,
+        people: dict[str, list[str]],
+        result: EnrollmentResult,
+        options: tuple[bool | None, int],
+    ) -> None:
+        self._gallery, self._embedder, self._folder, self._people = gallery, embedder, folder, people
+        self._result, self._options = result, options
+        # Crops that are not embedded yet: (crop, digest, file) per person, and the person of each digest.
+        self._waiting: dict[str, list[tuple[np.ndarray, bytes, str]]] = {}
+        self._owners: dict[bytes, str] = {}
 
-def drop_report(path) -> None:
-    """Take away the report of an earlier run, which would be taken for that of this one."""
-    if os.path.exists(path):
-        os.unlink(path)
+    def add_person(self, name: str, bar: tqdm) -> None:
+        """Find the faces of a person's photos, and enroll a batch when it is full."""
+        known = False
+        for file in self._people[name]:
+            bar.update()
+            try:
+                known = self._add_photo(name, file) or known
+            except PhotoError as refused:
+                self._result.left_out.append((file, refused.reason, refused.detail))
+        if not known and not any(person.name == name for person in self._gallery.people()):
+            self._result.left_out.append((name, "no photo left", ""))
+        if len(self._owners) >= _BATCH:
+            self.enroll_batch()
 
-
-class _Waiting:
-    """People whose photos are cut, but not embedded yet."""
-
-    def __init__(self, gallery, embedder, done) -> None:
-        self.gallery, self.embedder, self.done = gallery, embedder, done
-        self.people, self.owner, self.crops = {}, {}, 0
-
-    def add(self, name, found) -> None:
-        """`found`: list of (crop, digest, source)."""
-        self.people.setdefault(name, []).extend(found)
-        self.owner.update((digest, name) for _, digest, _ in found)
-        self.crops += len(found)
-        if self.crops >= _TOGETHER:
-            self.enroll()
-
-    def enroll(self) -> None:
-        if not self.people:
+    def enroll_batch(self) -> None:
+        """Embed the waiting crops and enroll their people."""
+        if not self._waiting:
             return
-        rows = self.embedder([crop for found in self.people.values() for crop, _, _ in found], aligned=True)
+        rows = self._embedder([crop for found in self._waiting.values() for crop, _, _ in found], aligned=True)
         ready, start = {}, 0
-        for name, found in self.people.items():
+        for name, found in self._waiting.items():
             _, digests, sources = zip(*found)
             ready[name] = rows[start : start + len(found)], digests, sources
             start += len(found)
-        self.done.photos += self.gallery.enroll_people(ready)
-        self.done.people += len(ready)
-        self.people, self.owner, self.crops = {}, {}, 0
+        self._result.photos += self._gallery.enroll_people(ready)
+        self._result.people += len(ready)
+        self._waiting, self._owners = {}, {}
 
-
-def _enroll_person(waiting, folder, person, files, options, bar) -> None:
-    done, found, digests = waiting.done, [], set()
-    try:
-        name = checked_name(person)
-    except GluonFRError as error:
-        done.left_out.append((person, "no name", str(error)))
-        bar.update(len(files))
-        return
-    for file in files:
-        bar.update()
-        try:
-            content = read_file(os.path.join(folder, file))
-            digest = hashlib.sha256(content).digest()
-            owner = name if digest in digests else waiting.owner.get(digest) or waiting.gallery.owners([digest]).get(digest)
-            if owner == name:
-                done.before += 1
-                continue
-            if owner is not None:
-                raise PhotoError("two people", f"enrolled as {display_path(owner)}")
-            crop, ambiguous = main_face(waiting.embedder, content, *options)
-        except PhotoError as refused:
-            done.left_out.append((file, refused.reason, refused.detail))
-            continue
-        digests.add(digest)
-        found.append((crop, digest, file))
+    def _add_photo(self, name: str, file: str) -> bool:
+        """Find the face of a photo; returns True, because the person has a photo then."""
+        content = read_file(os.path.join(self._folder, file))
+        digest = hashlib.sha256(content).digest()
+        owner = self._owners.get(digest) or self._gallery.owners([digest]).get(digest)
+        if owner == name:
+            self._result.before += 1
+            return True
+        if owner is not None:
+            self._move_or_refuse(owner, name, digest)
+            return True
+        crop, ambiguous = main_face(self._embedder, content, *self._options)
+        self._owners[digest] = name
+        self._waiting.setdefault(name, []).append((crop, digest, file))
         if ambiguous:
-            done.ambiguous.append(file)
-    if found:
-        waiting.add(name, found)
-    elif not digests and not waiting.people.get(name) and not any(each.name == name for each in waiting.gallery.people()):
-        done.left_out.append((person, "no photo left", ""))
+            self._result.ambiguous.append(file)
+        return True
+
+    def _move_or_refuse(self, owner: str, name: str, digest: bytes) -> None:
+        """Move an enrolled photo from its owner to `name` if the folder of the owner does not contain it any more."""
+        refusal = PhotoError("two people", f"enrolled as {display_path(owner)}")
+        if digest in self._owners or owner not in self._people or self._folder_contains(owner, digest):
+            raise refusal
+        source = next(entry.source for _, entry in self._gallery.entries(owner) if entry.digest == digest)
+        # Only what was enrolled from a folder of people is moved with it.
+        if rename_in_source(source, owner, name) == source:
+            raise refusal
+        self._gallery.move_photos(owner, [digest], name)
+        self._result.moved += 1
+
+    def _folder_contains(self, name: str, digest: bytes) -> bool:
+        for file in self._people[name]:
+            try:
+                if hashlib.sha256(read_file(os.path.join(self._folder, file))).digest() == digest:
+                    return True
+            except PhotoError:
+                continue
+        return False

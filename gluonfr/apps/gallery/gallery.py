@@ -1,301 +1,340 @@
+"""Enrolled people, and the identification of new faces among them."""
+
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import unicodedata
 from dataclasses import dataclass
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from gluonfr.apps.gallery.milvus_server import is_address
-from gluonfr.apps.gallery.sqlite_store import SQLiteStore
-from gluonfr.apps.gallery.store import Entry, Match
-from gluonfr.apps.gallery.unknown import given_threshold, need_fpir, threshold_for
-from gluonfr.core import GluonFRError, display_path
+from gluonfr.apps.gallery.names import person_name, valid_text
+from gluonfr.apps.gallery.stores.base import Change, Entry, GalleryStore, Match, Person
+from gluonfr.apps.gallery.stores.milvus_server import is_address
+from gluonfr.apps.gallery.stores.sqlite_store import SQLiteStore
+from gluonfr.apps.gallery.unknown import Threshold, calibrate, check_fpir, given_threshold
+from gluonfr.core import Card, GluonFRError, UsageError, display_path
 from gluonfr.metrics.unit import unit_rows
 from gluonfr.weights.network_identity import need_same_network
 
-LONGEST_NAME = 200
 FPIR = 0.01
-# The scores of strangers are taken anew when the gallery has grown or shrunk by more than this share.
-_DRIFT = 0.05
+# Impostor scores are computed again when the number of people or photos has changed by more than this fraction.
+_MAX_DRIFT = 0.05
 _NOTE = "strangers"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Who a face is.
+class Identification:
+    """The result of identifying one face.
 
     Attributes
     ----------
     name : str or None
-        The person, or None: unknown.
+        Name of the person, or None for an unknown face.
     matches : tuple of Match
         The most similar people, best first, also below the threshold.
+
+    Examples
+    --------
+    >>> Identification("Ann", (Match("Ann", 0.6, "a.jpg"),)).similarity
+    0.6
     """
 
     name: str | None
     matches: tuple[Match, ...]
 
     @property
-    def similarity(self):
-        """Of the best match; -1 in an empty gallery."""
+    def similarity(self) -> float:
+        """Similarity of the best match; -1 in an empty gallery."""
         return self.matches[0].similarity if self.matches else -1.0
 
-    def to_dict(self):
-        """Plain Python, for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, for JSON."""
         return {"name": self.name, "matches": [dict(vars(match)) for match in self.matches]}
 
 
 class Gallery:
-    """People, each with embeddings of several photos, and who a new face is among them.
+    """A gallery: enrolled people with embeddings of their photos.
 
-        with Gallery("g.db", embedder.card) as gallery:
-            gallery.enroll("Ann Lee", embedder(["a.jpg", "b.jpg"]))
-            gallery.identify(embedder(["new.jpg"]))[0].name
-
-    Every change is whole or not at all, and safe on the disk when the call returns. Changes by other processes are seen.
+    Every change is atomic and durable when the call returns. Changes by other processes are visible at once.
 
     Parameters
     ----------
     where : str or GalleryStore
-        Path of the gallery's file; `milvus://HOST:PORT/NAME`, a gallery on a Milvus server; or the engine that keeps it.
+        Path of a file, `milvus://HOST:PORT/NAME` for a gallery on a Milvus server, or an open store.
     card : Card, optional
-        Of the network that the embeddings are from, with its embedding size. Needed to make a gallery; a gallery of another
-        network is refused.
+        Card of the network, with its embedding size. Required to create a gallery; a gallery of another network is refused.
     create : bool, default True
-        Make the file when it is missing and there is a card.
+        Create the gallery if it is missing and there is a card.
 
     Attributes
     ----------
     card : Card
-        Of the gallery's network.
+        Card of the gallery's network.
     where : str
+        Path or address.
 
     Raises
     ------
     GluonFRError
-        The file is missing, locked, damaged, of a later format or no gallery; no server answers; the network is another.
+        The file is missing, locked, damaged, of a later format or not a gallery; no server answers; the network is another.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Gallery(os.path.join(folder, "g.db"), Card(network="n", embedding_size=2)) as gallery:
+    ...         new = gallery.enroll("Ann Lee", [[1, 0], [0.9, 0.1]])
+    ...         answer = gallery.identify([1, 0.1], threshold=gallery.threshold(similarity=0.5))[0]
+    >>> new, answer.name, round(answer.similarity, 4)
+    (2, 'Ann Lee', 0.9999)
     """
 
-    def __init__(self, where, card=None, create=True) -> None:
-        if isinstance(where, (str, os.PathLike)):
-            if card is not None and not card.embedding_size:
-                raise GluonFRError("card: its embedding_size is 0; a gallery must know how long its embeddings are.")
-            self._engine = _engine_of(where)(where, card, create)
+    def __init__(self, where: str | os.PathLike | GalleryStore, card: Card | None = None, create: bool = True) -> None:
+        if isinstance(where, GalleryStore):
+            self._store = where
         else:
-            self._engine = where
-        self.card, self.where = self._engine.card, self._engine.where
-        self._strangers = None
+            if card is not None and not card.embedding_size:
+                raise UsageError("card: embedding_size is 0; a gallery requires the size of the embeddings.")
+            where = os.fspath(where)
+            self._store = _store_class(where)(where, card, create)
+        self.card, self.where = self._store.card, self._store.where
+        # (people, photos) at the time of the calculation, scores, and a number per person.
+        self._impostors: tuple[tuple[int, int], list[float], list[int]] | None = None
         if card is not None:
             try:
-                self.need(card)
+                self.check_network(card)
             except GluonFRError:
                 self.close()
                 raise
 
-    def __enter__(self):
+    def __repr__(self) -> str:
+        return f"Gallery({self.where!r}, network={self.card.network!r}, embedding_size={self.card.embedding_size})"
+
+    def __enter__(self) -> Gallery:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file or the server."""
-        self._engine.close()
+        """Close the file or the connection."""
+        self._store.close()
 
-    def need(self, card) -> None:
-        """GluonFRError unless `card` is of the network that the gallery's embeddings are from."""
+    def check_network(self, card: Card) -> None:
+        """Raise GluonFRError unless the embeddings of the gallery are from the network of this card."""
         need_same_network(self.card, self.where, card, "the network here")
 
-    def people(self):
-        """List of Person (`name`, `photos`), in the order in which they came."""
-        return self._engine.people()
+    def people(self) -> list[Person]:
+        """Return all people (`name`, `photos`) in the order of their enrollment."""
+        return self._store.people()
 
-    def count(self):
-        """(people, photos)."""
-        return self._engine.count()
+    def count(self) -> tuple[int, int]:
+        """Return the numbers of people and photos."""
+        return self._store.count()
 
-    def enroll(self, name, embeddings, digests=None, sources=None):
-        """Add photos of a person, who may be enrolled already.
+    def enroll(
+        self,
+        name: str,
+        embeddings: Any,
+        digests: Sequence[bytes] | None = None,
+        sources: Sequence[str] | None = None,
+    ) -> int:
+        """Add photos to a new or existing person.
 
         Parameters
         ----------
         name : str
             1 to 200 characters.
         embeddings : array-like, (N, D) or (D,) float
-            Of the gallery's network; they are normalized here.
+            Embeddings of the gallery's network; they are normalized.
         digests : sequence of N bytes, optional
-            SHA-256 of each photo, which tells it from others: the same photo twice is one. By default, of its embedding.
+            SHA-256 of each photo: a photo that is enrolled already is skipped. Default: SHA-256 of the embedding.
         sources : sequence of N str, optional
-            Where each photo came from.
+            Path or description of each photo.
 
         Returns
         -------
         int
-            How many photos were new.
+            Number of new photos.
 
         Raises
         ------
         GluonFRError
-            A bad name, embeddings that do not fit or are NaN or zero, or a photo that is enrolled as somebody else; nothing is
-            added then.
+            The name or the embeddings are invalid, or a photo is enrolled for another person; nothing is added then.
         """
         return self.enroll_people({name: (embeddings, digests, sources)})
 
-    def enroll_people(self, people):
-        """As `enroll` for many people in one transaction: a dict of name to (embeddings, digests or None, sources or None)."""
-        return self._engine.add({checked_name(name): self._entries(name, *each) for name, each in people.items()})
+    def enroll_people(self, people: Mapping[str, tuple[Any, Any, Any]]) -> int:
+        """Enroll many people in one transaction.
 
-    def owners(self, digests):
-        """Of these digests, those that are enrolled: a dict to the name of the person."""
-        return self._engine.owners(digests)
+        Parameters
+        ----------
+        people : dict of str to (embeddings, digests or None, sources or None)
+            As the arguments of `enroll`.
 
-    def entries(self, name=None):
-        """Iterator of (name, Entry) over all photos, or one person's."""
-        return self._engine.entries(None if name is None else checked_name(name))
-
-    def remove(self, name):
-        """Take a person away, with every byte of the name and the embeddings where the engine can: Change.
-
-        In a file, `erased` is False only while another process reads them; the next change or the next opening makes up for
-        it. On a Milvus server it is always False.
+        Returns
+        -------
+        int
+            Number of new photos.
         """
-        return self._engine.remove(checked_name(name))
+        return self._store.add({person_name(name): self._entries(name, *values) for name, values in people.items()})
 
-    def rename(self, old, new):
-        """Give a person another name, which nobody has: Change. Paths that begin with the old name get the new one."""
-        return self._engine.rename(checked_name(old), checked_name(new))
+    def owners(self, digests: Iterable[bytes]) -> dict[bytes, str]:
+        """Return the names of the people to whom enrolled digests belong; other digests are left out."""
+        return self._store.owners(digests)
 
-    def merge(self, name, into):
-        """Give all photos of one person to another, who is the same one: Change. Paths as with `rename`."""
-        removed = self._engine.merge(checked_name(name), checked_name(into))
-        # The two counted as strangers of each other.
-        self._strangers = None
-        self._engine.note(_NOTE, "")
-        return removed
+    def entries(self, name: str | None = None) -> Iterator[tuple[str, Entry]]:
+        """Iterate over (name, entry) of all photos, or of one person."""
+        return self._store.entries(None if name is None else person_name(name))
 
-    def identify(self, embeddings, k=5, threshold=None):
-        """Who faces are.
+    def remove(self, name: str) -> Change:
+        """Remove a person, and erase the name and the embeddings where the store can.
+
+        In a file, `Change.erased` is False only while another process reads it; the next change or the next opening erases
+        the rest. On a Milvus server it is always False.
+        """
+        return self._store.remove(person_name(name))
+
+    def remove_photos(self, name: str, digests: Sequence[bytes]) -> Change:
+        """Remove photos of a person by their digests, as `entries` returns them; a person without photos is removed."""
+        return self._forget_impostors(self._store.remove_photos(person_name(name), list(digests)))
+
+    def move_photos(self, name: str, digests: Sequence[bytes], into: str) -> Change:
+        """Move photos of a person to another person, who may be new."""
+        change = self._store.move_photos(person_name(name), list(digests), person_name(into))
+        return self._forget_impostors(change)
+
+    def rename(self, old: str, new: str) -> Change:
+        """Give a person a name that is not in use. Source paths that begin with the old name get the new one."""
+        return self._store.rename(person_name(old), person_name(new))
+
+    def merge(self, name: str, into: str) -> Change:
+        """Move all photos of a person to another person. Source paths change as with `rename`."""
+        # The two were impostors of each other.
+        return self._forget_impostors(self._store.merge(person_name(name), person_name(into)))
+
+    def identify(self, embeddings: Any, k: int = 5, threshold: Threshold | None = None) -> list[Identification]:
+        """Identify faces.
 
         Parameters
         ----------
         embeddings : array-like, (N, D) or (D,) float
-            Of the gallery's network.
+            Embeddings of the gallery's network.
         k : int, default 5
-            How many people to name as candidates.
+            Number of candidates per face.
         threshold : Threshold, optional
-            From `threshold`; by default that for false alarms of 1 %.
+            Default: the threshold for a false positive rate of 1 %.
 
         Returns
         -------
-        list of N Answer
+        list of Identification
         """
         if k < 1:
-            raise GluonFRError(f"k must be at least 1, got {k}.")
+            raise UsageError(f"k must be at least 1, got {k}.")
         queries = self._unit(embeddings, "embeddings")
         threshold = self.threshold() if threshold is None else threshold
-        found = self._engine.search(queries, k)
-        return [
-            Answer(matches[0].name if matches and matches[0].similarity > threshold.similarity else None, tuple(matches))
-            for matches in found
-        ]
+        return [Identification(threshold.name_of(matches), tuple(matches)) for matches in self._store.search(queries, k)]
 
-    def threshold(self, fpir=FPIR, similarity=None):
-        """From where on somebody is named, at this gallery's size.
+    def threshold(self, fpir: float = FPIR, similarity: float | None = None) -> Threshold:
+        """Return the similarity above which a face gets a name, for the present size of the gallery.
 
         Parameters
         ----------
         fpir : float, default 0.01
-            The rate of false alarms wanted: the share of faces of strangers for which somebody is named.
+            False positive identification rate: the fraction of faces of unknown people that may get a name.
         similarity : float, optional
-            A threshold of your own, of which the rate is told.
+            Use this cosine instead, and estimate its rate.
 
         Returns
         -------
         Threshold
         """
-        need_fpir(fpir)
-        (people, photos), (scores, names) = self.count(), self._stranger_scores()
+        check_fpir(fpir)
+        (people, photos), (scores, names) = self.count(), self._impostor_scores()
         if similarity is not None:
             if not -1 <= similarity <= 1:
-                raise GluonFRError(f"the threshold must be a cosine from -1 to 1, got {similarity}.")
+                raise UsageError(f"the threshold must be a cosine from -1 to 1, got {similarity}.")
             return given_threshold(float(similarity), people, photos, scores, names, self.card)
-        return threshold_for(fpir, people, photos, scores, names, self.card)
+        return calibrate(fpir, people, photos, scores, names, self.card)
 
-    def _stranger_scores(self):
+    def _impostor_scores(self) -> tuple[list[float], list[int]]:
         count = self.count()
-        if self._strangers is None:
-            self._strangers = _read_note(self._engine.notes(_NOTE))
-        if self._strangers is None or _drifted(self._strangers[0], count):
-            scores, names = self._engine.strangers() if count[0] > 1 else ((), ())
-            # Whose is whose matters, who is not: removed names must not stay here.
+        if self._impostors is None:
+            self._impostors = _parse_note(self._store.load_note(_NOTE))
+        if self._impostors is None or _has_drifted(self._impostors[0], count):
+            scores, names = self._store.impostor_scores() if count[0] > 1 else ((), ())
+            # Numbers instead of names, because the names of removed people must not stay in the note.
             numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-            self._strangers = count, [round(float(each), 6) for each in scores], [numbers[name] for name in names]
-            self._engine.note(_NOTE, json.dumps(self._strangers))
-        return self._strangers[1:]
+            self._impostors = count, [round(float(score), 6) for score in scores], [numbers[name] for name in names]
+            self._store.save_note(_NOTE, json.dumps(self._impostors))
+        return self._impostors[1:]
 
-    def _entries(self, name, embeddings, digests, sources):
+    def _forget_impostors(self, change: Change) -> Change:
+        self._impostors = None
+        self._store.save_note(_NOTE, "")
+        return change
+
+    def _entries(self, name: Any, embeddings: Any, digests: Any, sources: Any) -> list[Entry]:
         rows = self._unit(embeddings, f"embeddings of {display_path(str(name))}")
         digests = [hashlib.sha256(row.tobytes()).digest() for row in rows] if digests is None else list(digests)
-        sources = [""] * len(rows) if sources is None else [valid_text(each) for each in sources]
+        sources = [""] * len(rows) if sources is None else [valid_text(source) for source in sources]
         if len(digests) != len(rows) or len(sources) != len(rows):
-            raise GluonFRError(f"{len(rows)} embeddings, {len(digests)} digests, {len(sources)} sources; give one for each.")
-        if not all(isinstance(each, bytes) and len(each) == 32 for each in digests):
-            raise GluonFRError("digests must be the 32 bytes of a SHA-256 each.")
-        return [Entry(*each) for each in zip(rows, digests, sources)]
+            raise UsageError(
+                f"{len(rows)} embeddings, {len(digests)} digests, {len(sources)} sources; pass one of each per embedding."
+            )
+        if not all(isinstance(digest, bytes) and len(digest) == 32 for digest in digests):
+            raise UsageError("digests: each must be the 32 bytes of a SHA-256.")
+        return [Entry(*values) for values in zip(rows, digests, sources)]
 
-    def _unit(self, embeddings, what):
+    def _unit(self, embeddings: Any, what: str) -> np.ndarray:
         embeddings = np.asarray(embeddings)
         rows = unit_rows(embeddings[None] if embeddings.ndim == 1 else embeddings, what)
         if rows.shape[1] != self.card.embedding_size:
-            raise GluonFRError(
-                f"{what} have {rows.shape[1]} numbers and those of {display_path(self.where)} {self.card.embedding_size}; "
-                "use its network."
+            raise UsageError(
+                f"{what} have {rows.shape[1]} numbers, but those of {display_path(self.where)} have "
+                f"{self.card.embedding_size}; use the network of the gallery."
             )
         return rows
 
 
-def _engine_of(where):
+def gallery_exists(where: str) -> bool:
+    """Return whether there is a gallery in a file or at an address.
+
+    Raises
+    ------
+    GluonFRError
+        No server answers at the address.
+
+    Examples
+    --------
+    >>> gallery_exists("missing.db")
+    False
+    """
+    return _store_class(where).exists(where)
+
+
+def _store_class(where: str) -> type[Any]:
     if not is_address(where):
         return SQLiteStore
-    # Its client takes a second, which only those wait for who ask for it.
-    from gluonfr.apps.gallery.milvus_store import MilvusStore
+    # The client of Milvus takes a second to import.
+    from gluonfr.apps.gallery.stores.milvus_store import MilvusStore
 
     return MilvusStore
 
 
-def gallery_is_there(where):
-    """Whether a gallery lies in that file or at that address; GluonFRError where no server answers."""
-    return _engine_of(where).is_there(where)
+def _has_drifted(before: tuple[int, int], now: tuple[int, int]) -> bool:
+    return any(abs(a - b) > _MAX_DRIFT * a for a, b in zip(before, now))
 
 
-def checked_name(name):
-    """A person's name as galleries keep it: composed Unicode, without space at its ends. GluonFRError where it is none."""
-    if not isinstance(name, str):
-        raise GluonFRError(f"a person's name must be text, got {type(name).__name__}.")
-    name = unicodedata.normalize("NFC", valid_text(name)).strip()
-    if not name or len(name) > LONGEST_NAME or "\0" in name:
-        what = "empty" if not name else f"{len(name)} characters long" if len(name) > LONGEST_NAME else "holding a zero byte"
-        raise GluonFRError(
-            f"a person's name must have 1 to {LONGEST_NAME} characters, this one is {what}: '{display_path(name[:40])}'."
-        )
-    return name
-
-
-def valid_text(text):
-    """Bytes of file names that are no UTF-8 as their escapes: a database takes nothing else."""
-    return os.fspath(text).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _drifted(before, now):
-    return any(abs(a - b) > _DRIFT * a for a, b in zip(before, now))
-
-
-def _read_note(text):
+def _parse_note(text: str | None) -> tuple[tuple[int, int], list[float], list[int]] | None:
+    """Return what `_impostor_scores` saved, or None if the text is missing or damaged."""
     try:
-        count, scores, people = json.loads(text) if text else (None, [], [])
-        return (tuple(count), scores, people) if count and len(scores) == len(people) else None
-    except (ValueError, TypeError):
+        (people, photos), scores, names = json.loads(text or "")
+        valid = all(isinstance(value, int) for value in (people, photos, *names))
+        valid = valid and all(isinstance(score, float) and -1.01 <= score <= 1.01 for score in scores)
+        return ((people, photos), scores, names) if valid and len(scores) == len(names) else None
+    except (ValueError, TypeError, RecursionError):
         return None

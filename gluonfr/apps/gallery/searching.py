@@ -1,135 +1,144 @@
-"""The same person in a folder of photos, without a gallery."""
+"""Search for one person in a collection of photos, without a gallery."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.apps.gallery.one_photo import chosen_face
-from gluonfr.apps.gallery.unknown import Threshold, need_fpir, threshold_for
-from gluonfr.core import GluonFRError, display_path
+from gluonfr.apps.gallery.face_choice import ChosenFace, select_face
+from gluonfr.apps.gallery.unknown import Threshold, calibrate, check_fpir
+from gluonfr.core import DataError, UsageError, display_path
 from gluonfr.core.top_k import top_k
 from gluonfr.data.contact_sheet import contact_sheet
+from gluonfr.deploy import Embedder
 from gluonfr.evaluation.face_comparison import describe_face_choice
-from gluonfr.photos.faces import MIN_FACE, all_faces, pictures, why
+from gluonfr.photos.faces import MIN_FACE, Face, all_faces, pictures, why
 from gluonfr.photos.find import find_pictures
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
-_TOGETHER = 64
+_BATCH = 64
 _SHOWN = 40
 
 
 @dataclass
-class Found:
-    """Faces like one face, best first.
+class SearchResult:
+    """The faces that are most similar to the face of one photo.
 
     Attributes
     ----------
     files : list of str
-        A photo stands once, with its best face.
+        Photos, best first; each appears once, with its best face.
     similarities : list of float
-    crops : list of uint8 (H, W, 3) RGB
+    crops : list of np.ndarray, uint8 (H, W, 3) RGB
     faces : int
-        That were looked at.
+        Number of faces that were compared.
     threshold : Threshold
-        Of a search among so many faces.
+        For a search among this number of faces.
     left_out : dict of str to str
+        Photos without a result, and the reason.
     photo : dict
-        `file` of the photo whose person is looked for, the number of `faces` on it, and the `box` of the one that was taken.
+        `file` of the photo, number of `faces` on it, and `box` of the face that was used.
+
+    Examples
+    --------
+    >>> result = SearchResult(["a.jpg"], [0.6], [], 9, Threshold(0.5, 0.01, 9, "card"))
+    >>> result.same
+    1
     """
 
     files: list[str]
     similarities: list[float]
-    crops: list[np.ndarray]
+    crops: list[np.ndarray] = field(repr=False)
     faces: int
     threshold: Threshold
     left_out: dict[str, str] = field(default_factory=dict)
-    photo: dict = field(default_factory=dict)
+    photo: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def same(self):
-        """How many are above the threshold."""
-        return sum(each > self.threshold.similarity for each in self.similarities)
+    def same(self) -> int:
+        """Number of photos above the threshold."""
+        return sum(similarity > self.threshold.similarity for similarity in self.similarities)
 
-    def taken(self):
-        """Which of several faces of the photo was taken, in words; empty where there was one."""
-        return (
-            describe_face_choice(display_path(self.photo["file"]), self.photo["faces"], self.photo["box"]) if self.photo else ""
-        )
+    def taken(self) -> str:
+        """Return which of several faces of the photo was used; empty if it shows one face."""
+        if not self.photo:
+            return ""
+        return describe_face_choice(display_path(self.photo["file"]), self.photo["faces"], self.photo["box"])
 
     def explain(self) -> str:
-        """The threshold in words."""
+        """Return the meaning of the threshold in words."""
         threshold = self.threshold
         if threshold.basis == "none":
-            return "the network's card states no thresholds: which of these show the same person is for you to see"
+            return "the network's card has no thresholds: decide by eye which photos show the same person"
         return (
-            f"same person above the similarity {threshold.similarity:.4f}: for a person on none of so many faces, about "
-            f"{100 * threshold.fpir:.2g} of 100 searches find somebody all the same"
+            f"same person above similarity {threshold.similarity:.4f}: of 100 searches for a person who is on none of the "
+            f"photos, about {100 * threshold.fpir:.2g} have a match"
         )
 
-    def to_dict(self):
-        """Plain Python, for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, for JSON."""
         found = [{"file": file, "similarity": score} for file, score in zip(self.files, self.similarities)]
         threshold = {**self.threshold.to_dict(), "meaning": self.explain()}
         return {"photo": self.photo, "found": found, "faces": self.faces, "threshold": threshold, "left_out": self.left_out}
 
-    def sheet(self, most=_SHOWN):
-        """uint8 (H, W, 3) RGB: the crops of the best as a contact sheet, each with its similarity."""
-        captions = [f"{each:.3f} {'same' if each > self.threshold.similarity else ''}" for each in self.similarities]
+    def sheet(self, most: int = _SHOWN) -> np.ndarray:
+        """Return a contact sheet of the best crops with their similarities, uint8 (H, W, 3) RGB."""
+        captions = [f"{score:.3f} {'same' if score > self.threshold.similarity else ''}" for score in self.similarities]
         return contact_sheet(self.crops[:most], captions[:most])
 
 
-def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_FACE, every=1.0, k=100, progress=None):
-    """Look for the person of one photo on all faces of others.
+def search_photos(
+    embedder: Embedder,
+    photo: str,
+    paths: Sequence[str],
+    fpir: float = 0.01,
+    aligned: bool | None = None,
+    min_face: int = MIN_FACE,
+    every: float = 1.0,
+    k: int = 100,
+    progress: str | None = None,
+) -> SearchResult:
+    """Search for the person of one photo among the faces of other photos.
 
     Parameters
     ----------
     embedder : Embedder
     photo : str
-        Of several faces on it the large one in the middle is meant.
+        Path. Of several faces on it, the large face nearest the middle is used.
     paths : sequence of str
-        Files and folders.
+        Files and folders to search.
     fpir : float, default 0.01
-        The chance that a search finds somebody although the person is on none of the photos.
+        Probability of a match if the person is on none of the photos.
     aligned, min_face, every
         As `identify_files`.
     k : int, default 100
-        Photos to keep.
+        Number of photos to return.
     progress : str, optional
         Text of a progress bar.
 
     Returns
     -------
-    Found
+    SearchResult
 
     Raises
     ------
     GluonFRError
-        The photo shows no face or cannot be read; there is no face on any of the others.
+        The photo cannot be read or shows no face; there is no face on any other photo.
+
+    Examples
+    --------
+    >>> search_photos(embedder, "ann.jpg", ["holidays"]).files  # doctest: +SKIP
+    ['holidays/12.jpg', 'holidays/7.jpg']
     """
     if k < 1:
-        raise GluonFRError(f"k must be at least 1, got {k}.")
-    need_fpir(fpir)
-    try:
-        chosen = chosen_face(embedder, Photo(read_file(photo)).pixels(), None, aligned, min_face)
-    except PhotoError as refused:
-        raise GluonFRError(f"{display_path(photo)} cannot be used: {why(refused)}.") from refused
-    query = embedder([chosen.face.crop], aligned=True)
-    scores, faces, left_out, waiting = {}, 0, {}, []
-
-    def compare() -> None:
-        best = top_k(embedder([each.crop for _, each in waiting], aligned=True), query, 1, largest_norm=1.001)[0][:, 0]
-        for (name, face), score in zip(waiting, best.tolist()):
-            if score > scores.get(name, (-2.0,))[0]:
-                scores[name] = score, face.crop
-        waiting.clear()
-        if len(scores) > 2 * k + _TOGETHER:
-            # Crops of all photos of a large folder would not fit into memory.
-            for each in sorted(scores, key=lambda each: -scores[each][0])[k:]:
-                del scores[each]
-
+        raise UsageError(f"k must be at least 1, got {k}.")
+    check_fpir(fpir)
+    chosen = _face_of(embedder, photo, aligned, min_face)
+    search = _Search(embedder, embedder([chosen.face.crop], aligned=True), k)
+    left_out = {}
     total = len(find_pictures(paths))
     with tqdm(total=total, desc=progress, unit="photo", disable=None if progress else True, leave=False) as bar:
         for name, pixels, reason in pictures(paths, every):
@@ -137,27 +146,59 @@ def search_photos(embedder, photo, paths, fpir=0.01, aligned=None, min_face=MIN_
             try:
                 if pixels is None:
                     raise PhotoError(reason)
-                seen = all_faces(embedder, pixels, aligned, min_face)
-                if not seen:
+                faces = all_faces(embedder, pixels, aligned, min_face)
+                if not faces:
                     raise PhotoError("no face")
             except PhotoError as refused:
                 left_out[name] = why(refused)
                 continue
-            faces += len(seen)
-            waiting += [(name, face) for face in seen]
-            if len(waiting) >= _TOGETHER:
-                compare()
-    if waiting:
-        compare()
-    if not scores:
-        raise GluonFRError(f"{', '.join(map(display_path, paths))}: there is no face on any photo there.")
-    order = sorted(scores, key=lambda name: (-scores[name][0], name))[:k]
-    return Found(
-        order,
-        [scores[name][0] for name in order],
-        [scores[name][1] for name in order],
-        faces,
-        threshold_for(fpir, faces, faces, card=embedder.card),
-        left_out,
-        {"file": photo, "faces": chosen.faces, "box": [round(each, 1) for each in chosen.face.box]},
-    )
+            search.add(name, faces)
+    files, similarities, crops = search.best()
+    if not files:
+        raise DataError(f"{', '.join(map(display_path, paths))}: no photo there shows a face; give other photos.")
+    threshold = calibrate(fpir, search.faces, search.faces, card=embedder.card)
+    photo_face = {"file": photo, "faces": chosen.faces, "box": [round(corner, 1) for corner in chosen.face.box]}
+    return SearchResult(files, similarities, crops, search.faces, threshold, left_out, photo_face)
+
+
+def _face_of(embedder: Embedder, photo: str, aligned: bool | None, min_face: int) -> ChosenFace:
+    try:
+        return select_face(embedder, Photo(read_file(photo)).pixels(), None, aligned, min_face)
+    except PhotoError as refused:
+        raise DataError(f"{display_path(photo)} cannot be used: {why(refused)}; choose another photo.") from refused
+
+
+class _Search:
+    """The best face of each photo, of the k best photos."""
+
+    def __init__(self, embedder: Embedder, query: np.ndarray, k: int) -> None:
+        self._embedder, self._query, self._k = embedder, query, k
+        self._found: dict[str, tuple[float, np.ndarray]] = {}
+        self._waiting: list[tuple[str, Face]] = []
+        self.faces = 0
+
+    def add(self, name: str, faces: list[Face]) -> None:
+        """Compare the faces of a photo, in batches."""
+        self.faces += len(faces)
+        self._waiting += [(name, face) for face in faces]
+        if len(self._waiting) >= _BATCH:
+            self._compare()
+
+    def best(self) -> tuple[list[str], list[float], list[np.ndarray]]:
+        """Return files, similarities and crops, best first."""
+        if self._waiting:
+            self._compare()
+        files = sorted(self._found, key=lambda name: (-self._found[name][0], name))[: self._k]
+        return files, [self._found[name][0] for name in files], [self._found[name][1] for name in files]
+
+    def _compare(self) -> None:
+        embeddings = self._embedder([face.crop for _, face in self._waiting], aligned=True)
+        scores = top_k(embeddings, self._query, 1, largest_norm=1.001)[0][:, 0]
+        for (name, face), score in zip(self._waiting, scores.tolist()):
+            if name not in self._found or score > self._found[name][0]:
+                self._found[name] = score, face.crop
+        self._waiting.clear()
+        if len(self._found) > 2 * self._k + _BATCH:
+            # The crops of all photos of a large folder would not fit into memory.
+            for name in sorted(self._found, key=lambda name: -self._found[name][0])[self._k :]:
+                del self._found[name]

@@ -12,9 +12,10 @@ from typing import Optional
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from gluonfr.apps.gallery.gallery import checked_name
-from gluonfr.apps.gallery.identifying import identify_picture
-from gluonfr.apps.gallery.one_photo import chosen_face, enroll_photo
+from gluonfr.apps.gallery.enrolling import enroll_photo
+from gluonfr.apps.gallery.face_choice import select_face
+from gluonfr.apps.gallery.identifying import identify_faces
+from gluonfr.apps.gallery.names import person_name
 from gluonfr.apps.serve import answers
 from gluonfr.apps.serve.errors import RequestError, answer_problems
 from gluonfr.apps.serve.upload import MOST_BYTES, MOST_PIXELS, pixels_of, read_body
@@ -127,7 +128,7 @@ def _add_photos(app, desk) -> None:
         def work(content):
             threshold = gallery.threshold(fpir, similarity)
             pixels = pixels_of(content)
-            faces = identify_picture(gallery, embedder, pixels, threshold, top, *how)
+            faces = identify_faces(gallery, embedder, pixels, threshold, top, *how)
             return {"faces": [face.to_dict() for face in faces], "threshold": threshold.to_dict(), **_size(pixels)}
 
         found = await desk.look(work, await desk.upload(request))
@@ -143,7 +144,7 @@ def _add_photos(app, desk) -> None:
         source: str = Query("", max_length=1000, description="Where the photo comes from, such as its file's name"),
     ) -> answers.Enrolled:
         """Enroll a face of a photo, which is the body."""
-        corners, name = _corners(box), checked_name(name)
+        corners, name = _corners(box), person_name(name)
 
         def work(content):
             return enroll_photo(gallery, embedder, name, content, pixels_of(content), corners, source, *how)
@@ -161,7 +162,7 @@ def _add_photos(app, desk) -> None:
             crops, taken = [], []
             for part in (content[:first], content[first:]):
                 pixels = pixels_of(part)
-                chosen = chosen_face(embedder, pixels, None, *how)
+                chosen = select_face(embedder, pixels, None, *how)
                 crops.append(chosen.face.crop)
                 taken.append({"box": chosen.face.box, "faces": chosen.faces, "ambiguous": chosen.ambiguous, **_size(pixels)})
             verdict = compare_faces(embedder, *crops, aligned=True)

@@ -41,13 +41,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _report_left_out(arguments: Namespace, done: Any) -> None:
-    from gluonfr.apps.gallery.enrolling import drop_report, report_beside, write_report
+    from gluonfr.apps.gallery.enrollment_report import remove_report, report_path, write_report
     from gluonfr.core import display_path
     from gluonfr.photos.packing.report import reasons
 
-    path = report_beside(arguments.gallery)
+    path = report_path(arguments.gallery)
     if not done.left_out and not done.ambiguous:
-        drop_report(path)
+        remove_report(path)
         return
     write_report(path, done)
     counts = [f"{len(done.left_out)} left out ({reasons(done.left_out)})"] if done.left_out else []

@@ -33,13 +33,14 @@ def add_every(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr identify`."""
+    from gluonfr.apps.gallery.annotated_images import annotate_images, check_output
     from gluonfr.apps.gallery.gallery import Gallery
-    from gluonfr.apps.gallery.identifying import identify_files, need_place, write_pictures
+    from gluonfr.apps.gallery.identifying import identify_files
     from gluonfr.core import display_path
     from gluonfr.weights.network_identity import network_name
 
     # Before a network is loaded, so that a mistyped name is reported at once.
-    need_place(arguments.out, arguments.images)
+    check_output(arguments.out, arguments.images)
     with Gallery(arguments.gallery, create=False) as gallery:
         threshold = gallery.threshold(arguments.fpir, arguments.threshold)
         embedder = make_face_embedder(arguments, gallery)
@@ -52,7 +53,7 @@ def run(arguments: Namespace) -> int:
             progress="identify",
         )
         pictures, rows = [], []
-        for picture in write_pictures(identified, arguments.out, arguments.images):
+        for picture in annotate_images(identified, arguments.out, arguments.images):
             pictures.append(picture.to_dict())
             rows += [_row(picture.name, number, face.answer) for number, face in enumerate(picture.faces, 1)]
     if rows:

@@ -21,20 +21,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr people`."""
-    from gluonfr.apps.gallery.exchange import export_gallery, import_gallery, read_card
-    from gluonfr.apps.gallery.gallery import Gallery, checked_name
+    from gluonfr.apps.gallery.gallery import Gallery
+    from gluonfr.apps.gallery.import_export import export_gallery, import_gallery, read_card
+    from gluonfr.apps.gallery.names import person_name
     from gluonfr.core import display_path
 
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
         if arguments.remove:
-            name = checked_name(arguments.remove)
+            name = person_name(arguments.remove)
             _print_change(gallery.remove(name), f"{display_path(name)} is removed")
         elif arguments.rename:
-            old, new = map(checked_name, arguments.rename)
+            old, new = map(person_name, arguments.rename)
             _print_change(gallery.rename(old, new), f"{display_path(old)} is now {display_path(new)}")
         elif arguments.merge:
-            name, into = map(checked_name, arguments.merge)
+            name, into = map(person_name, arguments.merge)
             _print_change(gallery.merge(name, into), f"{display_path(name)} is now {display_path(into)}")
         elif arguments.export:
             people, photos = export_gallery(gallery, arguments.export)

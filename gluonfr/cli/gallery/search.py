@@ -26,13 +26,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr search`."""
-    from gluonfr.apps.gallery.identifying import need_output, write_image
+    from gluonfr.apps.gallery.annotated_images import check_image_path, write_image
     from gluonfr.apps.gallery.searching import search_photos
     from gluonfr.core import display_path
     from gluonfr.weights.network_identity import network_name
 
     if arguments.out:
-        need_output(arguments.out, [arguments.photo, *arguments.images])
+        check_image_path(arguments.out, [arguments.photo, *arguments.images])
     embedder = make_face_embedder(arguments)
     found = search_photos(
         *(embedder, arguments.photo, arguments.images, arguments.fpir),

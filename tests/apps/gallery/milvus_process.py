@@ -64,7 +64,8 @@ class MilvusProcess:
             )
         end = time.monotonic() + 180
         while wait and not self._healthy():
-            assert self._process.poll() is None and time.monotonic() < end, "the Milvus server does not start"
+            assert self._process.poll() is None, "the Milvus server has ended"
+            assert time.monotonic() < end, "the Milvus server does not start"
             time.sleep(0.1)
 
     def kill(self):

@@ -1,4 +1,4 @@
-"""What holds for every engine."""
+"""Behavior of galleries in every store."""
 
 import os
 import subprocess
@@ -6,16 +6,16 @@ import sys
 import threading
 from dataclasses import replace
 
-import made_up
 import numpy as np
 import pytest
-from made_up import CARD, SIZE, faces_of
+import synthetic_people
+from synthetic_people import CARD, SIZE, faces_of
 
-from gluonfr.apps.gallery.exchange import export_gallery, import_gallery
-from gluonfr.apps.gallery.gallery import Gallery, gallery_is_there
-from gluonfr.apps.gallery.matrix import Matrix, search_people
-from gluonfr.apps.gallery.milvus_server import is_address
-from gluonfr.apps.gallery.store import Person
+from gluonfr.apps.gallery.gallery import Gallery, gallery_exists
+from gluonfr.apps.gallery.import_export import export_gallery, import_gallery
+from gluonfr.apps.gallery.stores.base import Person
+from gluonfr.apps.gallery.stores.matrix import Matrix, search_people
+from gluonfr.apps.gallery.stores.milvus_server import is_address
 from gluonfr.core import Card, GluonFRError
 
 HOSTILE = [
@@ -30,7 +30,7 @@ HOSTILE = [
 ]
 
 
-def test_people_are_found_again(open_gallery):
+def test_enrolled_people_are_identified(open_gallery):
     gallery = open_gallery()
     for person in range(20):
         assert gallery.enroll(f"p{person}", faces_of(person), sources=[f"p{person}/{n}.jpg" for n in range(3)]) == 3
@@ -42,24 +42,24 @@ def test_people_are_found_again(open_gallery):
         assert len(answer.matches) == 3
         assert answer.matches[0].source.startswith(f"p{person}/")
     assert all(answer.name is None for answer in gallery.identify(faces_of(99), threshold=threshold))
-    # Also after it was closed.
+    # Also after it was closed and opened again.
     gallery.close()
     again = open_gallery()
     assert again.count() == (20, 60)
     assert again.identify(faces_of(7)[0], 1, threshold)[0].name == "p7"
 
 
-def test_a_gallery_is_there_once_it_was_made(open_gallery, where):
-    assert not gallery_is_there(where)
+def test_gallery_exists_after_it_was_created(open_gallery, where):
+    assert not gallery_exists(where)
     open_gallery()
-    assert gallery_is_there(where)
+    assert gallery_exists(where)
 
 
-def test_search_equals_a_search_by_hand(open_gallery):
+def test_search_equals_an_exhaustive_search(open_gallery):
     random = np.random.default_rng(0)
     gallery = open_gallery()
     people, rows, names = {}, [], []
-    # One person with very many photos must not hide the others.
+    # A person with very many photos must not hide the others.
     for person, photos in enumerate(random.integers(1, 9, 40).tolist() + [300]):
         embeddings = random.normal(size=(photos, SIZE)).astype(np.float32)
         people[str(person)] = embeddings, None, None
@@ -77,29 +77,29 @@ def test_search_equals_a_search_by_hand(open_gallery):
     assert len(gallery.identify(queries[:1], 1000)[0].matches) == 41
 
 
-def test_the_same_photo_twice_is_one(open_gallery):
+def test_enrolled_photos_are_skipped_and_foreign_photos_refused(open_gallery):
     gallery = open_gallery()
     digests = [bytes([n]) * 32 for n in range(3)]
     assert gallery.enroll("a", faces_of(0), digests) == 3
-    # Known by the photo, not by its embedding, which may differ in the last digit.
+    # Photos are recognized by their digest, because embeddings may differ in the last digit.
     assert gallery.enroll("a", faces_of(1), digests) == 0
     assert gallery.enroll("a", faces_of(0, 5), [*digests, b"x" * 32, b"y" * 32]) == 2
     assert gallery.enroll("b", faces_of(3)) == 3
     assert gallery.enroll("b", faces_of(3)) == 0
     assert gallery.owners([digests[0], b"z" * 32]) == {digests[0]: "a"}
-    with pytest.raises(GluonFRError, match="of b is enrolled as a"):
+    with pytest.raises(GluonFRError, match="of 'b' is enrolled as 'a'"):
         gallery.enroll_people({"c": (faces_of(5), None, None), "b": (faces_of(4), [b"q" * 32, *digests[:2]], None)})
-    # Nothing of a refused call is there, the part before the mistake neither.
+    # A refused call adds nothing, not even the people before the mistake.
     assert gallery.people() == [Person("a", 5), Person("b", 3)]
     assert not gallery.owners([b"q" * 32])
 
 
-def test_rename_merge_remove(open_gallery, where):
+def test_rename_merge_and_remove(open_gallery, where):
     gallery = open_gallery()
     for person in range(4):
         gallery.enroll(f"p{person}", faces_of(person))
     renamed = gallery.rename("p0", "Ann Lee")
-    # Only a file can be cleared of what was in it, and who asked is told.
+    # Only a file can be erased; the result says so.
     assert renamed.photos == 3
     assert renamed.erased != is_address(where)
     assert bool(renamed.left) != renamed.erased
@@ -112,10 +112,10 @@ def test_rename_merge_remove(open_gallery, where):
     assert gallery.enroll("p2", faces_of(2)) == 3
     for call in (
         lambda: gallery.remove("p0"),
-        lambda: gallery.rename("nobody", "x"),
+        lambda: gallery.rename("missing", "x"),
         lambda: gallery.rename("p3", "Ann Lee"),
         lambda: gallery.merge("p3", "p3"),
-        lambda: gallery.merge("p3", "nobody"),
+        lambda: gallery.merge("p3", "missing"),
         lambda: gallery.rename("p3", " "),
     ):
         with pytest.raises(GluonFRError):
@@ -124,7 +124,7 @@ def test_rename_merge_remove(open_gallery, where):
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_any_text_is_a_name(open_gallery, name):
+def test_any_text_is_a_valid_name(open_gallery, name):
     gallery = open_gallery()
     gallery.enroll(name, faces_of(1), sources=[name] * 3)
     gallery.enroll("other", faces_of(2))
@@ -138,7 +138,7 @@ def test_any_text_is_a_name(open_gallery, name):
     assert gallery.count() == (0, 0)
 
 
-def test_names_are_composed_and_bad_ones_refused(open_gallery):
+def test_names_are_normalized_and_invalid_names_refused(open_gallery):
     gallery = open_gallery()
     gallery.enroll("Andre\u0301 ", faces_of(0))
     gallery.enroll("Andr\u00e9", faces_of(1))
@@ -146,37 +146,37 @@ def test_names_are_composed_and_bad_ones_refused(open_gallery):
     gallery.enroll("bytes\udcff", faces_of(2))
     assert gallery.people()[1].name == "bytes\\udcff"
     for name in ("", "  \n", "x" * 201, "a\0b", 5, None):
-        with pytest.raises(GluonFRError, match="name must"):
+        with pytest.raises(GluonFRError, match="name of a person must"):
             gallery.enroll(name, faces_of(3))
 
 
-def test_bad_embeddings_are_refused(open_gallery):
+def test_invalid_embeddings_are_refused(open_gallery):
     gallery = open_gallery()
     for embeddings in (np.zeros((1, SIZE)), np.full((1, SIZE), np.nan), np.ones((1, SIZE + 1)), np.empty((0, SIZE)), ["a"]):
         for call in (lambda rows: gallery.enroll("a", rows), gallery.identify):
             with pytest.raises(GluonFRError):
                 call(embeddings)
-    with pytest.raises(GluonFRError, match="one for each"):
+    with pytest.raises(GluonFRError, match="one of each per embedding"):
         gallery.enroll("a", faces_of(0), [b"x" * 32])
     with pytest.raises(GluonFRError, match="32 bytes"):
         gallery.enroll("a", faces_of(0), ["x"] * 3)
     assert gallery.count() == (0, 0)
 
 
-def test_an_empty_gallery_knows_nobody(open_gallery):
+def test_empty_gallery_identifies_nobody(open_gallery):
     gallery = open_gallery()
     answer = gallery.identify(faces_of(0))[0]
     assert answer.name is None
     assert answer.matches == ()
     assert answer.similarity == -1
-    assert "nobody is named" in str(gallery.threshold())
+    assert "no face gets a name" in str(gallery.threshold())
     gallery.enroll("only", faces_of(0))
-    # One person, and a card without thresholds: nothing tells who is a stranger.
+    # With one person and a card without thresholds, there is no threshold.
     assert gallery.identify(faces_of(0))[0].name is None
     assert gallery.identify(faces_of(0))[0].matches[0].name == "only"
 
 
-def test_another_network_is_refused(open_gallery):
+def test_gallery_of_another_network_is_refused(open_gallery):
     open_gallery().enroll("a", faces_of(0))
     for other in (
         replace(CARD, sha256="bb" * 32),
@@ -186,16 +186,16 @@ def test_another_network_is_refused(open_gallery):
     ):
         with pytest.raises(GluonFRError, match="holds embeddings of some"):
             open_gallery(other)
-    # The same network without a known hash, and a card of other words.
+    # The same network without a hash, and a card with another license.
     assert open_gallery(replace(CARD, sha256="")).count() == (1, 3)
     assert open_gallery(replace(CARD, license="none")).card == CARD
     with pytest.raises(GluonFRError, match="embedding_size is 0"):
         open_gallery(Card())
 
 
-def test_out_and_in_again(open_gallery, tmp_path):
+def test_exported_gallery_can_be_imported(open_gallery, tmp_path):
     gallery = open_gallery()
-    with pytest.raises(GluonFRError, match="nobody"):
+    with pytest.raises(GluonFRError, match="gallery is empty"):
         export_gallery(gallery, tmp_path / "out.npz")
     for number, name in enumerate(HOSTILE):
         gallery.enroll(name, faces_of(number), sources=[f"{n}.jpg" for n in range(3)])
@@ -213,14 +213,14 @@ def test_out_and_in_again(open_gallery, tmp_path):
         with pytest.raises(GluonFRError, match="out.npz is some"):
             import_gallery(other, tmp_path / "out.npz")
         (tmp_path / "bad.npz").write_bytes(b"PK no")
-        with pytest.raises(GluonFRError, match="holds no people"):
+        with pytest.raises(GluonFRError, match="does not contain people"):
             import_gallery(other, tmp_path / "bad.npz")
 
 
 _OTHER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from made_up import CARD, faces_of
+from synthetic_people import CARD, faces_of
 from gluonfr.apps.gallery import Gallery
 
 with Gallery(sys.argv[2], CARD) as gallery:
@@ -231,11 +231,11 @@ with Gallery(sys.argv[2], CARD) as gallery:
 
 
 @pytest.mark.system
-def test_an_open_gallery_sees_what_another_process_does(open_gallery, where):
+def test_open_gallery_sees_changes_of_other_processes(open_gallery, where):
     gallery = open_gallery()
     gallery.enroll("mine", faces_of(0))
     given = gallery.threshold(similarity=0.6)
-    command = [sys.executable, "-c", _OTHER, os.path.dirname(made_up.__file__), where]
+    command = [sys.executable, "-c", _OTHER, os.path.dirname(synthetic_people.__file__), where]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         for do, who in (
             ("gallery.enroll('theirs', faces_of(1))", ["mine", "theirs", None]),
@@ -250,7 +250,7 @@ def test_an_open_gallery_sees_what_another_process_does(open_gallery, where):
         other.stdin.close()
 
 
-def test_threads_share_a_gallery(open_gallery):
+def test_threads_can_share_a_gallery(open_gallery):
     gallery = open_gallery()
     for person in range(30):
         gallery.enroll(f"p{person}", faces_of(person))
@@ -277,7 +277,7 @@ def test_threads_share_a_gallery(open_gallery):
     assert gallery.count() == (50, 150)
 
 
-def test_a_snapshot_stays_as_it_was():
+def test_snapshot_is_not_affected_by_later_changes():
     matrix = Matrix(4)
     matrix.add(np.arange(1, 5), np.array([1, 1, 2, 3]), np.eye(4, dtype=np.float32))
     rows, people, _ = matrix.snapshot()

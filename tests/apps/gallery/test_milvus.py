@@ -9,12 +9,12 @@ import sys
 import time
 from collections import Counter
 
-import made_up
 import numpy as np
 import pytest
-from made_up import CARD, faces_of
+import synthetic_people
+from synthetic_people import CARD, faces_of
 
-from gluonfr.apps.gallery.enrolling import report_beside
+from gluonfr.apps.gallery.enrollment_report import report_path
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
@@ -31,18 +31,18 @@ def address(milvus_server, request):
     return f"{milvus_server.address}/{name}"
 
 
-def test_an_address_is_checked_before_anything_is_asked():
+def test_invalid_addresses_are_refused_without_their_password():
     for wrong in ("milvus://", "milvus://host", "milvus://host/", "milvus://host/1a", "milvus://host/a-b", "milvus://host/a/b"):
         with pytest.raises(GluonFRError, match="write milvus://HOST:PORT/NAME"):
             Gallery(wrong, CARD)
     with pytest.raises(GluonFRError, match="write milvus") as told:
         Gallery("milvus://ann:secret@host:port/a", CARD)
     assert "secret" not in str(told.value)
-    assert report_beside("milvus://ann:secret@host:1/who") == "who.left_out.csv"
+    assert report_path("milvus://ann:secret@host:1/who") == "who.left_out.csv"
 
 
-def test_a_server_that_is_not_there_is_one_sentence_in_bounded_time(monkeypatch, capsys):
-    monkeypatch.setattr("gluonfr.apps.gallery.milvus_server.CONNECT", 1)
+def test_missing_server_is_reported_in_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_server.CONNECT", 1)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"milvus://ann:secret@127.0.0.1:{nobody.getsockname()[1]}/who"
@@ -55,10 +55,10 @@ def test_a_server_that_is_not_there_is_one_sentence_in_bounded_time(monkeypatch,
     assert "Traceback" not in said
 
 
-def test_what_a_killed_process_left_is_never_seen_and_taken_away(address, monkeypatch, capsys):
+def test_unfinished_changes_are_invisible_and_removed(address, monkeypatch, capsys):
     with Gallery(address, CARD) as gallery:
         gallery.enroll("a", faces_of(0))
-        engine = gallery._engine
+        engine = gallery._store
 
         # Cut off before the names come, and before the photos go.
         def cut_off(*_):
@@ -82,21 +82,21 @@ def test_what_a_killed_process_left_is_never_seen_and_taken_away(address, monkey
         assert engine._count_photos("part > 0") == 3 + 3 + 3 + 3
     # Somebody's removal is finished at once, but what may be a change at work is left alone.
     with Gallery(address) as gallery:
-        assert gallery._engine._count_photos("part > 0") == 3 + 6
+        assert gallery._store._count_photos("part > 0") == 3 + 6
         # The same photos may come again meanwhile.
         assert gallery.enroll("again", faces_of(2)) == 3
-    monkeypatch.setattr("gluonfr.apps.gallery.milvus_store._GIVEN_UP", -1)
+    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store._GIVEN_UP", -1)
     with Gallery(address) as gallery:
-        assert gallery._engine._count_photos("part > 0") == 6
+        assert gallery._store._count_photos("part > 0") == 6
         assert gallery.count() == (2, 6)
     assert main(["people", "--gallery", address, "--remove", "again"]) == 0
     assert "stay on the server's disks" in capsys.readouterr().out
 
 
 @pytest.mark.full
-def test_people_behind_more_photos_than_a_server_gives_are_found(address, monkeypatch):
-    monkeypatch.setattr("gluonfr.apps.gallery.milvus_store.MOST_ROWS", 16)
-    monkeypatch.setattr("gluonfr.apps.gallery.milvus_store._ROWS", 20)
+def test_people_beyond_the_row_limit_are_found(address, monkeypatch):
+    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store.MOST_ROWS", 16)
+    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store._ROWS", 20)
     rng = np.random.default_rng(0)
     query = np.eye(16)[0]
     with Gallery(address, CARD) as gallery:
@@ -117,11 +117,11 @@ def test_people_behind_more_photos_than_a_server_gives_are_found(address, monkey
 
 
 @pytest.mark.full
-def test_a_sample_is_the_same_until_the_gallery_changes(address):
+def test_sample_is_reproducible_until_the_gallery_changes(address):
     with Gallery(address, CARD) as gallery:
         gallery.enroll_people({f"p{n}": (faces_of(n), None, None) for n in range(200)})
-        names, rows = gallery._engine.sample(100)
-        again, same = gallery._engine.sample(100)
+        names, rows = gallery._store.sample(100)
+        again, same = gallery._store.sample(100)
         assert names == again
         assert len(names) == 100
         assert (rows == same).all()
@@ -129,18 +129,18 @@ def test_a_sample_is_the_same_until_the_gallery_changes(address):
         assert len({int(name[1:]) // 50 for name in names}) == 4
         for name, row in zip(names, rows):
             assert np.abs(faces_of(int(name[1:])) - row).sum(axis=1).min() < 1e-5
-        assert len(gallery._engine.sample(1000)[0]) == 600
+        assert len(gallery._store.sample(1000)[0]) == 600
 
 
 _PREPARE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from made_up import CARD, faces_of
+from synthetic_people import CARD, faces_of
 from gluonfr.apps.gallery import Gallery
 
 gallery = Gallery(sys.argv[2], CARD)
 """
-_CHANGE_FOR_EVER = (
+_CHANGE_FOREVER = (
     _PREPARE
     + """
 def say(text):
@@ -163,7 +163,7 @@ for number in range(1 << 20):
 
 
 def changing(address, mark):
-    command = [sys.executable, "-c", _CHANGE_FOR_EVER, os.path.dirname(made_up.__file__), address, mark, str(PHOTOS)]
+    command = [sys.executable, "-c", _CHANGE_FOREVER, os.path.dirname(synthetic_people.__file__), address, mark, str(PHOTOS)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -190,17 +190,17 @@ def whole(address, lines, before):
 
 
 @pytest.mark.parametrize("when", ["_write_photos", "_commit"])
-def test_two_that_enroll_the_same_photos_at_once(address, monkeypatch, when):
+def test_concurrent_enrollment_of_the_same_photos_is_consistent(address, monkeypatch, when):
     with Gallery(address, CARD) as here, Gallery(address, CARD) as there:
-        step, digests = getattr(there._engine, when), [bytes([n]) * 32 for n in range(6)]
+        step, digests = getattr(there._store, when), [bytes([n]) * 32 for n in range(6)]
 
         def later(given):
             # The other one looked for owners before this, and this one's photos are all there after it.
-            monkeypatch.setattr(there._engine, when, step)
+            monkeypatch.setattr(there._store, when, step)
             here.enroll_people({"a": (faces_of(0), digests[:3], None), "b": (faces_of(1), digests[3:], None)})
             step(given)
 
-        monkeypatch.setattr(there._engine, when, later)
+        monkeypatch.setattr(there._store, when, later)
         there.enroll_people({"a": (faces_of(0), digests[:3], None), "c": (faces_of(1)[:1], digests[3:4], None)})
         # The last one to write has a photo, and nobody has one that is not there.
         expected = {"a": 3, "b": 2, "c": 1} if when == "_write_photos" else {"a": 3, "b": 3}
@@ -210,7 +210,7 @@ def test_two_that_enroll_the_same_photos_at_once(address, monkeypatch, when):
 
 
 @pytest.mark.full
-def test_nothing_acknowledged_is_lost_when_processes_are_killed(address):
+def test_kills_lose_no_acknowledged_change_on_a_server(address):
     there, total, choose = set(), 0, random.Random(0)
     for mark in range(8):
         child = changing(address, f"m{mark}")
@@ -226,7 +226,7 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed(address):
 
 
 @pytest.mark.full
-def test_a_reader_beside_a_writer_sees_whole_people(address):
+def test_reader_sees_complete_people_during_writes(address):
     Gallery(address, CARD).close()
     child, seen = changing(address, "w"), set()
     try:
@@ -247,12 +247,14 @@ def test_a_reader_beside_a_writer_sees_whole_people(address):
 
 
 @pytest.mark.full
-def test_processes_that_enroll_the_same_name_make_one_person(address):
+def test_processes_that_enroll_one_name_create_one_person(address):
     Gallery(address, CARD).close()
     code = _PREPARE + (
         "for number in range(10):\n    gallery.enroll(f'p{number}', faces_of(number), [os.urandom(32) for _ in range(3)])\n"
     )
-    children = [subprocess.Popen([sys.executable, "-c", code, os.path.dirname(made_up.__file__), address]) for _ in range(2)]
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, os.path.dirname(synthetic_people.__file__), address]) for _ in range(2)
+    ]
     assert [child.wait() for child in children] == [0, 0]
     with Gallery(address) as gallery:
         people = {person.name: person.photos for person in gallery.people()}
@@ -260,7 +262,7 @@ def test_processes_that_enroll_the_same_name_make_one_person(address):
 
 
 @pytest.mark.full
-def test_a_server_that_is_killed_and_starts_again_is_waited_for(new_milvus_server):
+def test_restarting_server_is_waited_for(new_milvus_server):
     server = new_milvus_server()
     address, there = server.address + "/killed", set()
     with Gallery(address, CARD) as open_all_the_time:

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.requests import Request
 
 from gluonfr.apps.gallery.gallery import Gallery
-from gluonfr.apps.gallery.store import Person
+from gluonfr.apps.gallery.stores.base import Person
 from gluonfr.apps.serve import connection, upload
 from gluonfr.apps.serve.app import Desk, make_app
 from gluonfr.apps.serve.errors import RequestError, problem_of

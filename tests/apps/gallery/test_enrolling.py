@@ -1,17 +1,17 @@
-"""Which face of a photo is meant, and by what it is known again."""
+"""Which face of a photo is meant, and how enrolled photos are recognized."""
 
 import hashlib
 import io
 
 import numpy as np
 import pytest
-from made_up import CARD
 from PIL import Image
+from synthetic_people import CARD
 
 from gluonfr.align import get_template
-from gluonfr.apps.gallery.enrolling import enroll_folder
+from gluonfr.apps.gallery.enrolling import enroll_folder, enroll_photo
+from gluonfr.apps.gallery.face_choice import select_face
 from gluonfr.apps.gallery.gallery import Gallery
-from gluonfr.apps.gallery.one_photo import chosen_face, enroll_photo
 from gluonfr.core import Card, GluonFRError
 from gluonfr.photos.reading import Photo, PhotoError
 
@@ -19,7 +19,7 @@ BOXES = [(200.0, 40.0, 300.0, 160.0), (20.0, 30.0, 120.0, 150.0), (150.0, 10.0, 
 
 
 class Camera:
-    """In the place of an `Embedder`: faces where the test says, and the mean colors of a crop's parts as its embedding."""
+    """Replaces an `Embedder`: faces at the given boxes; embeddings are the mean colors of the parts of a crop."""
 
     card = Card(**{**CARD.to_dict(), "image_size": (112, 112)})
 
@@ -45,28 +45,28 @@ def content():
     return file.getvalue()
 
 
-def test_the_face_in_a_box_or_the_large_one_in_the_middle(content):
+def test_box_or_position_selects_the_face(content):
     pixels = Photo(content).pixels()
-    # The third one is smaller than what is taken.
+    # The third face is smaller than the smallest face to use.
     for box, meant in [(BOXES[0], 0), (BOXES[1], 1), ((10, 20, 110, 140), 1), ((205.0, 50.0, 290.0, 155.0), 0)]:
-        chosen = chosen_face(Camera(), pixels, box)
+        chosen = select_face(Camera(), pixels, box)
         assert chosen.face.box == BOXES[meant]
         assert chosen.faces == 2
         assert not chosen.ambiguous
-    chosen = chosen_face(Camera(), pixels)
+    chosen = select_face(Camera(), pixels)
     assert chosen.face.box in BOXES[:2]
     assert chosen.faces == 2
     assert chosen.ambiguous
-    assert not chosen_face(Camera(BOXES[:1]), pixels).ambiguous
+    assert not select_face(Camera(BOXES[:1]), pixels).ambiguous
     elsewhere = [(120, 40, 200, 160), BOXES[2], (0, 0, 320, 200), (300, 160, 200, 40), (60, 60, 60, 60), (np.nan,) * 4]
     for box in elsewhere:
         with pytest.raises(PhotoError, match="no face"):
-            chosen_face(Camera(), pixels, box)
+            select_face(Camera(), pixels, box)
     with pytest.raises(PhotoError, match="no face"):
-        chosen_face(Camera(BOXES[2:]), pixels)
+        select_face(Camera(BOXES[2:]), pixels)
 
 
-def test_each_face_of_a_photo_is_a_photo_of_its_own(path, content):
+def test_each_face_of_a_group_photo_counts_as_a_photo(path, content):
     pixels = Photo(content).pixels()
     with Gallery(path, CARD) as gallery:
         with pytest.raises(PhotoError, match="several faces"):
@@ -75,7 +75,7 @@ def test_each_face_of_a_photo_is_a_photo_of_its_own(path, content):
         assert enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[1]) == 1
         # The same face again, pointed at a little differently.
         assert enroll_photo(gallery, Camera(), "Ann", content, pixels, (203.0, 41.0, 301.0, 158.0)) == 0
-        with pytest.raises(GluonFRError, match="enrolled as Ann"):
+        with pytest.raises(GluonFRError, match="enrolled as 'Ann'"):
             enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[0])
         with pytest.raises(GluonFRError, match="1 to 200"):
             enroll_photo(gallery, Camera(), " ", content, pixels, BOXES[0])
@@ -83,7 +83,7 @@ def test_each_face_of_a_photo_is_a_photo_of_its_own(path, content):
         assert next(gallery.entries("Ann"))[1].source == "group.png"
 
 
-def test_a_photo_of_one_face_is_the_one_that_a_folder_enrols(path, content, tmp_path):
+def test_single_face_photo_has_the_digest_of_its_file(path, content, tmp_path):
     (tmp_path / "photos" / "Ann").mkdir(parents=True)
     (tmp_path / "photos" / "Ann" / "a.png").write_bytes(content)
     camera, pixels = Camera(BOXES[:1]), Photo(content).pixels()

@@ -10,7 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from made_up import CARD, child_of, faces_of, leftovers
+from synthetic_people import CARD, child_of, faces_of, leftovers
 
 from gluonfr.apps.gallery.gallery import Gallery
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.system
 PHOTOS = 5
 
 
-def change_for_ever(path, mark):
+def change_forever(path, mark):
     """Enroll people and remove every third of them, saying before and after."""
 
     def work(say):
@@ -38,12 +38,12 @@ def change_for_ever(path, mark):
     return work
 
 
-def kill_at_any_moment(path, rounds, seed):
+def kill_at_random_moments(path, rounds, seed):
     """SIGKILL a process that changes a gallery, `rounds` times; checks the file after each. Returns how much was done."""
     generator, total = random.Random(seed), Counter()
     expected = set()
     for mark in range(rounds):
-        child, pipe = child_of(change_for_ever(path, f"{seed}.{mark}"))
+        child, pipe = child_of(change_forever(path, f"{seed}.{mark}"))
         # It must have begun, or nothing would be tested.
         assert select.select([pipe], [], [], 60)[0]
         time.sleep(generator.uniform(0, 0.2))
@@ -75,20 +75,20 @@ def kill_at_any_moment(path, rounds, seed):
     return total
 
 
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed(path):
-    total = kill_at_any_moment(path, 12, 0)
+def test_kills_lose_no_acknowledged_change(path):
+    total = kill_at_random_moments(path, 12, 0)
     assert total["enrolled"] > 50
     assert total["removed"] > 5
 
 
 @pytest.mark.full
-def test_nothing_acknowledged_is_lost_in_a_hundred_kills(path):
-    total = kill_at_any_moment(path, 100, 1)
+def test_a_hundred_kills_lose_no_acknowledged_change(path):
+    total = kill_at_random_moments(path, 100, 1)
     assert total["enrolled"] > 500
     assert total["removed"] > 100
 
 
-def test_a_process_killed_while_it_makes_the_file_leaves_none_or_a_whole_one(path):
+def test_kill_during_creation_leaves_no_partial_file(path):
     def make(say):
         say("now")
         Gallery(path, CARD).close()
@@ -105,10 +105,10 @@ def test_a_process_killed_while_it_makes_the_file_leaves_none_or_a_whole_one(pat
         os.unlink(path)
 
 
-def test_a_reader_beside_a_writer_sees_whole_people(path):
+def test_reader_sees_complete_people_during_writes(path):
     with Gallery(path, CARD) as gallery:
         gallery.enroll("first", faces_of(1, PHOTOS))
-    child, pipe = child_of(change_for_ever(path, "w"))
+    child, pipe = child_of(change_forever(path, "w"))
     seen = set()
     try:
         with Gallery(path, create=False) as reader:
@@ -125,7 +125,7 @@ def test_a_reader_beside_a_writer_sees_whole_people(path):
     assert len(seen) > 5
 
 
-def test_two_processes_write_in_turns(path):
+def test_two_processes_can_write(path):
     def enroll(mark):
         def work(say):
             with Gallery(path, CARD) as gallery:
