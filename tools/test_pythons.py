@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from make_venv import is_supported, make_environment, version_of  # noqa: E402
+from make_venv import is_supported, make_environment  # noqa: E402
 
 TESTS = ("tests/core", "tests/nn", "tests/loss", "tests/metrics", "tests/engine/test_step.py")
 
@@ -57,7 +57,10 @@ def main():
         except subprocess.CalledProcessError as error:
             print(error)
             good = False
-        print(f"Python {name}: {('works' if is_supported(version) else 'refused with a reason') if good else 'FAILED'}", flush=True)
+        print(
+            f"Python {name}: {('works' if is_supported(version) else 'refused with a reason') if good else 'FAILED'}",
+            flush=True,
+        )
         if not good:
             failed.append(name)
     if not pythons():
