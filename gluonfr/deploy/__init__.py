@@ -1,4 +1,4 @@
-"""A network at work: embeddings of images and of pairs."""
+"""Trained networks in use: loading, embeddings of images and of pairs, export, ONNX."""
 
 from __future__ import annotations
 

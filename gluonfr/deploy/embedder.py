@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -11,7 +12,7 @@ from mxnet.gluon import HybridBlock
 from tqdm import tqdm
 
 from gluonfr.align import align_face
-from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError
+from gluonfr.core import DEFAULT_MODELS, Card, DataError, GluonFRError, UsageError, check_choice
 from gluonfr.data import images as codec
 from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy.embedding import embed
@@ -25,216 +26,273 @@ BACKENDS = ("gluon", "onnxruntime")
 
 
 class Embedder:
-    """Images of faces to embeddings that can be compared.
-
-        embedder = Embedder("runs/emore/best")
-        embedder.similarity("a.jpg", "b.jpg")
+    """Embeddings of images of faces.
 
     Parameters
     ----------
     model : str, Block or None
-        What `load_model` takes, or a network of your own, which then needs a `card`. None takes the only stored model.
+        Any model that `load_model` accepts, or a network, which then needs a `card`. None selects the only stored model.
     card : Card, optional
-        In place of the model's own: size and template of the crops.
+        Replaces the model's own card: size and template of the crops.
     contexts : list of Context, default [mx.cpu()]
+        Devices that run the network.
     flip : bool, default True
         Add the embedding of the mirrored image before normalizing, as verification does. False halves the time.
     batch_size : int, default 64
-        Images in memory at a time.
+        Number of images in memory at once.
     backend : {'gluon', 'onnxruntime'}, default 'gluon'
-        What runs the network: MXNet, in its fastest form for the device (`InferenceNetwork`), or ONNX Runtime, where it is
+        Library that runs the network: MXNet, in its fastest form for the device (`InferenceNetwork`), or ONNX Runtime, if
         installed. An `.onnx` model always runs in ONNX Runtime.
     detector : str or object with `detect`, optional
-        Of photos: a name for `gluonfr.detection.get_detector`, or a detector. It is made when the first photo comes.
+        Detector for photos: a name for `gluonfr.detection.get_detector`, or a detector. It is created for the first photo.
     root : str, default '~/.mxnet/models/face'
-        Where stored models are kept.
+        Folder of stored models.
 
     Attributes
     ----------
     card : Card
+        Card of the network.
     embedding_size : int
+        Length of the embeddings.
     flip : bool
+        As above.
 
     Raises
     ------
-    GluonFRError
-        As `load_model`; an unknown backend, or one that is not installed.
+    UsageError, WeightsError
+        The errors of `load_model`; the backend is unknown or not installed.
+
+    Examples
+    --------
+    >>> from gluonfr.deploy import RawPixels
+    >>> embedder = Embedder(RawPixels(), Card(image_size=(8, 8)))
+    >>> embedder
+    Embedder(InferenceNetwork(RawPixels, image_size=(8, 8)), flip=True, batch_size=64)
+    >>> crops = np.full((2, 8, 8, 3), 100, np.uint8)
+    >>> embedder(crops, aligned=True).shape
+    (2, 192)
+    >>> round(embedder.similarity(crops[0], crops[1], aligned=True), 3)
+    1.0
+
+    With a trained model and photos:
+
+    >>> embedder = Embedder("runs/emore/best")  # doctest: +SKIP
+    >>> embedder.similarity("a.jpg", "b.jpg")  # doctest: +SKIP
+    0.713
     """
 
     def __init__(
         self,
-        model=None,
-        card=None,
-        contexts=None,
-        flip=True,
-        batch_size=64,
-        backend="gluon",
-        detector=None,
-        root=DEFAULT_MODELS,
+        model: Any = None,
+        card: Card | None = None,
+        contexts: Sequence[mx.Context] | None = None,
+        flip: bool = True,
+        batch_size: int = 64,
+        backend: str = "gluon",
+        detector: Any = None,
+        root: str = DEFAULT_MODELS,
     ) -> None:
-        if backend not in BACKENDS:
-            raise GluonFRError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}.")
+        check_choice("backend", backend, BACKENDS)
         self._contexts = list(contexts or [mx.cpu()])
+        net = model
         if model is None or isinstance(model, (str, os.PathLike)):
-            net, own = load_model(model, self._contexts, root)
-            card = card or own
-        else:
-            net = model
-            if not isinstance(card, Card):
-                raise GluonFRError("card: a network of your own needs one, such as Card(image_size=(112, 112)).")
+            net, own_card = load_model(model, self._contexts, root)
+            card = card or own_card
+        if not isinstance(card, Card):
+            raise UsageError("card: a network needs a card, such as Card(image_size=(112, 112)).")
         self.card = card
-        self.net = _running(net, card, backend)
+        self.net = _for_backend(net, card, backend)
         self.flip, self._batch_size, self._detector = flip, batch_size, detector
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"Embedder({self.net!r}, flip={self.flip}, batch_size={self._batch_size})"
+
     @property
-    def embedding_size(self):
-        """D."""
+    def embedding_size(self) -> int:
+        """Length of the embeddings."""
         if not self.card.embedding_size:
             blank = np.full((*self.card.image_size, 3), 128, dtype=np.uint8)
             self.card.embedding_size = self([blank], aligned=True).shape[1]
         return self.card.embedding_size
 
-    def __call__(self, images, aligned=None, progress=None, normalize=True):
-        """Embeddings of one image or many.
+    def __call__(
+        self, images: Any, aligned: bool | None = None, progress: str | None = None, normalize: bool = True
+    ) -> np.ndarray:
+        """Compute embeddings of one image or of several.
 
         Parameters
         ----------
         images : image or sequence of images
-            An image is the path of a file, the bytes of one, or a uint8 (H, W, 3) RGB array or NDArray; an array
-            (N, H, W, 3) is many.
+            An image is the path of a file, the bytes of one, or a (H, W, 3) uint8 RGB array or NDArray; an array
+            (N, H, W, 3) holds several.
         aligned : bool, optional
-            True: they are crops, as training and verification sets hold them, cut again for a network of another template.
-            False: they are photos; the face is found and aligned, of several the large one in the middle. None: crops where
-            they have exactly the size of the card, photos otherwise.
+            True: the images are crops, as in training and verification sets, re-aligned for a network of another template.
+            False: they are photos; the face is detected and aligned, of several faces the large one in the middle. None:
+            crops where they have exactly the size of the card, photos otherwise.
         progress : str, optional
             Text of a progress bar.
         normalize : bool, default True
-            False keeps the lengths that the network gives.
+            False returns embeddings of the original length.
 
         Returns
         -------
-        float32 (D,) for one image, (N, D) for many; of norm 1 unless `normalize` is False.
+        float32 (D,) for one image, (N, D) for several
+            Norm 1 unless `normalize` is False.
 
         Raises
         ------
-        GluonFRError
+        DataError
             An image is unreadable or shows no face; the message names it.
         """
-        many = _listed(images)
-        if many is None:
+        several = _as_sequence(images)
+        if several is None:
             return self([images], aligned, progress, normalize)[0]
-        if not len(many):
+        if not len(several):
             return np.zeros((0, self.embedding_size), dtype=np.float32)
-        crops = _Crops(self, many, aligned)
+        crops = _Crops(self, several, aligned)
         return embed(self.net, crops, self._contexts, self._batch_size, self.flip, progress, normalize)
 
-    def files(self, paths, aligned=None, progress=None):
-        """Embeddings of many files, some of which may be useless.
+    def files(
+        self, paths: Iterable[str | os.PathLike], aligned: bool | None = None, progress: str | None = None
+    ) -> tuple[np.ndarray, list[str], dict[str, str]]:
+        """Compute embeddings of many files and skip unusable ones.
+
+        Parameters
+        ----------
+        paths : iterable of str
+            Image files.
+        aligned, progress
+            As above.
 
         Returns
         -------
-        embeddings : float32 (n, D)
-        kept : list of str
-            The paths they belong to.
+        embeddings : (n, D) float32
+            Embeddings of the usable files.
+        used : list of str
+            Their paths.
         left_out : dict of str to str
-            Path -> why there is no embedding.
+            Reason for each skipped path.
         """
-        paths = [os.fspath(path) for path in paths]
-        rows, crops, kept, left_out = [], [], [], {}
-        for path in tqdm(paths, desc=progress, unit="file", disable=None if progress else True, leave=False):
+        rows: list[np.ndarray] = []
+        crops: list[np.ndarray] = []
+        used: list[str] = []
+        left_out: dict[str, str] = {}
+        names = [os.fspath(path) for path in paths]
+        for path in tqdm(names, desc=progress, unit="file", disable=None if progress else True, leave=False):
             try:
                 crops.append(self.crop(path, aligned))
-                kept.append(path)
+                used.append(path)
             except GluonFRError as error:
                 left_out[path] = str(error)
             if len(crops) == self._batch_size:
                 rows.append(self(crops, aligned=True))
                 crops = []
-        return np.concatenate([*rows, self(crops, aligned=True)]), kept, left_out
+        return np.concatenate([*rows, self(crops, aligned=True)]), used, left_out
 
-    def crop(self, image, aligned=None, where="the image"):
-        """The crop of one image that the network gets: uint8 array (H, W, 3) RGB of the card's size; arguments as above."""
+    def crop(self, image: Any, aligned: bool | None = None, where: str = "the image") -> np.ndarray:
+        """Return the crop of one image that the network receives: (H, W, 3) uint8 RGB of the card's size."""
         return self.chosen_crop(image, aligned, where)[0]
 
-    def chosen_crop(self, image, aligned=None, where="the image"):
-        """As `crop`: (crop, number of faces on the image, box of the one that is taken: x0, y0, x1, y1 in pixels, or None)."""
+    def chosen_crop(
+        self, image: Any, aligned: bool | None = None, where: str = "the image"
+    ) -> tuple[np.ndarray, int, list[float] | None]:
+        """Return the crop of one image, the number of faces found, and the box of the chosen one.
+
+        Parameters
+        ----------
+        image, aligned
+            As above.
+        where : str, default 'the image'
+            Name of an array in messages.
+
+        Returns
+        -------
+        crop : (H, W, 3) uint8
+            RGB, of the card's size.
+        faces : int
+            Number of faces on the image; 1 for a crop.
+        box : [x0, y0, x1, y1] or None
+            Box of the chosen face in pixels; None for a crop.
+        """
         pixels, where = _pixels(image, where)
         size = self.card.image_size
         if aligned or (aligned is None and pixels.shape[:2] == size):
             return crop_for_network(pixels, size, self.card.template, where), 1, None
         boxes, scores, landmarks = self.detect(pixels)
         if not len(boxes):
-            raise GluonFRError(f"{where} shows no face; take another photo, or say that it is aligned if it is a crop.")
+            raise DataError(f"{where} shows no face; use another photo, or pass aligned=True if it is a crop.")
         index, _ = choose_face(boxes, scores, pixels.shape)
-        box = [round(float(each), 1) for each in boxes[index]]
+        box = [round(float(value), 1) for value in boxes[index]]
         return align_face(pixels, landmarks[index], self.card.template), len(boxes), box
 
-    def detect(self, pixels):
-        """All faces of a photo, uint8 (H, W, 3) RGB: boxes, scores and landmarks, as a detector gives them."""
-        # Images are made in several threads, a network that keeps its memory works in one at a time.
+    def detect(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Detect all faces of a photo, (H, W, 3) uint8 RGB: boxes, scores and landmarks, as a detector returns them."""
+        # Crops are made in several threads, but a detector works in one at a time.
         with self._lock:
             if self._detector is None or isinstance(self._detector, str):
                 self._detector = get_detector(self._detector)
             return self._detector.detect(pixels)
 
-    def similarity(self, a, b, aligned=None):
-        """Cosine between two faces, or between each of some and each of others.
+    def similarity(self, a: Any, b: Any, aligned: bool | None = None) -> Any:
+        """Compute the cosine between two faces, or between all of some and all of others.
 
         Parameters
         ----------
         a, b : image, embedding, or several
-            Images as `__call__` takes them, or float arrays (D,) or (N, D) that it gave.
+            Images as for `__call__`, or float arrays (D,) or (N, D) that it returned.
         aligned : bool, optional
+            As above.
 
         Returns
         -------
-        float between -1 and 1 for one and one, else float32 (N, M), (N,) or (M,).
+        float or float32 (N, M), (N,) or (M,)
+            Between -1 and 1.
         """
-        first, second = (self._embedded(each, aligned) for each in (a, b))
+        first, second = (self._embedded(faces, aligned) for faces in (a, b))
         cosine = np.clip(first @ second.T, -1, 1)
         return float(cosine) if cosine.ndim == 0 else cosine
 
-    def _embedded(self, faces, aligned):
+    def _embedded(self, faces: Any, aligned: bool | None) -> np.ndarray:
         if not (isinstance(faces, np.ndarray) and np.issubdtype(faces.dtype, np.floating)):
             return self(faces, aligned)
         if faces.ndim not in (1, 2) or faces.shape[-1] != self.embedding_size:
-            raise GluonFRError(f"embeddings must be (D,) or (N, D) with D = {self.embedding_size}, got {faces.shape}.")
+            raise UsageError(f"embeddings must be (D,) or (N, D) with D = {self.embedding_size}, got {faces.shape}.")
         norms = np.linalg.norm(faces, axis=-1, keepdims=True)
         if not (np.isfinite(norms) & (norms > 0)).all():
-            raise GluonFRError("embeddings: one is zero or not finite, so that it has no direction; leave it out.")
+            raise DataError("embeddings: one is zero or not finite and has no direction; leave it out.")
         return faces / norms
 
 
 class _Crops:
-    """Crops of images, made when they are asked for."""
+    """Crops of images, made on access."""
 
-    def __init__(self, embedder, images, aligned) -> None:
+    def __init__(self, embedder: Embedder, images: Any, aligned: bool | None) -> None:
         self._embedder, self._images, self._aligned = embedder, images, aligned
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> np.ndarray:
         return self._embedder.crop(self._images[i], self._aligned, f"image {i}")
 
 
-def _listed(images):
-    """The images as a sequence when they are many, else None."""
+def _as_sequence(images: Any) -> Any:
+    """Return several images as a sequence, or None for a single image."""
     if isinstance(images, (str, bytes, os.PathLike)):
         return None
     if hasattr(images, "ndim"):
         return None if images.ndim == 3 else images
     if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
-        # Perhaps made only when asked for.
+        # Not converted to a list: it may load images on access.
         return images
     if not isinstance(images, Iterable):
-        raise GluonFRError(f"images: paths, bytes or arrays are needed, got {images!r}; give an image or a list of some.")
+        raise UsageError(f"images must be paths, bytes or arrays, got {images!r}; give an image or a list of images.")
     return list(images)
 
 
-def _pixels(image, where):
-    """uint8 (H, W, 3) RGB, and what names the image in messages."""
+def _pixels(image: Any, where: str) -> tuple[np.ndarray, str]:
+    """Return (H, W, 3) uint8 RGB, and the name of the image for messages."""
     if not isinstance(image, (str, bytes, os.PathLike)):
         return codec.as_rgb(image, where), where
     try:
@@ -242,13 +300,13 @@ def _pixels(image, where):
             return Photo(image).pixels(), where
         where = os.fspath(image)
         return Photo(read_file(image)).pixels(), where
-    except PhotoError as refused:
-        detail = f" ({refused.detail})" if refused.detail else ""
-        raise GluonFRError(f"{where} cannot be used: {refused.reason}{detail}.") from refused
+    except PhotoError as error:
+        detail = f" ({error.detail})" if error.detail else ""
+        raise DataError(f"{where} cannot be used: {error.reason}{detail}.") from error
 
 
-def _running(net, card, backend):
-    """The network in the form that the backend runs."""
+def _for_backend(net: Any, card: Card, backend: str) -> Any:
+    """Return the network in the form that the backend runs."""
     from gluonfr.deploy.onnx_network import OnnxNetwork
 
     if isinstance(net, OnnxNetwork) or not isinstance(net, HybridBlock):

@@ -3,75 +3,88 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from typing import Any
 
 import mxnet as mx
 from mxnet import nd
-from mxnet.gluon import SymbolBlock
+from mxnet.gluon import HybridBlock, SymbolBlock
 
-from gluonfr.deploy.fast_graph import fast_graph
-from gluonfr.deploy.onnx_out.trace import Trace
+from gluonfr.deploy.graph_fusion import fuse_graph
+from gluonfr.deploy.trace import Trace
 
 logger = logging.getLogger(__name__)
 
-# Images that go through the network together. More do not fit into the caches and are slower; single ones make up the rest,
-# because another shape costs more than several images: memory is planned anew.
-_TOGETHER = 8
+# Images per forward pass. More images exceed the caches and are slower. Remaining images are run one by one, because memory
+# planning for another batch size costs more than several images.
+_BATCH = 8
 
 
 class InferenceNetwork:
-    """A network in the form that runs fastest where it is; what it gives differs from the network's by rounding only.
+    """A network in the form that runs fastest on its device; its output differs from the network's by rounding only.
 
-    On CPU the graph is taken apart and put together as oneDNN runs it fastest (`fast_graph`). On GPU the network itself runs.
-    Calls from several threads take turns.
+    On CPUs the graph is rewritten for oneDNN (`fuse_graph`). On GPUs the network itself runs. Calls from several threads are
+    serialized.
 
     Parameters
     ----------
     net : HybridBlock
-        Initialized, one of the zoo or any that takes images (N, 3, H, W). Its parameters are copied: later changes of the
-        network have no effect.
+        Initialized; images (N, 3, H, W) to embeddings. Its parameters are copied: later changes have no effect.
     image_size : (H, W)
-        Of the images.
+        Size of the images.
 
     Inputs:
         - **data**: (N, 3, H, W) float32 in [0, 1]; any N.
     Outputs:
         - **embedding**: (N, D), on the same device.
+
+    Examples
+    --------
+    >>> from gluonfr.deploy import RawPixels
+    >>> net = InferenceNetwork(RawPixels(), (8, 8))
+    >>> net
+    InferenceNetwork(RawPixels, image_size=(8, 8))
+    >>> net(nd.ones((2, 3, 8, 8))).shape
+    (2, 192)
     """
 
     # Callers need not fill up the last batch.
     any_batch = True
 
-    def __init__(self, net, image_size) -> None:
+    def __init__(self, net: HybridBlock, image_size: tuple[int, int]) -> None:
         self._net = net
-        self._size = tuple(image_size)
-        self._trace = None
-        self._blocks = {}
+        self._size = (image_size[0], image_size[1])
+        self._fused: tuple[Any, dict[str, Any]] | None = None
+        self._blocks: dict[tuple[mx.Context, int], SymbolBlock] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, x):
+    def __repr__(self) -> str:
+        return f"InferenceNetwork({type(self._net).__name__}, image_size={self._size})"
+
+    def __call__(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Compute embeddings of images."""
         with self._lock:
             if x.context.device_type != "cpu":
                 out = self._net(x)
                 return out[0] if isinstance(out, (list, tuple)) else out
             rows, start, count = [], 0, x.shape[0]
             while start < count:
-                size = _TOGETHER if count - start >= _TOGETHER else 1
+                size = _BATCH if count - start >= _BATCH else 1
                 rows.append(self._block(x.context, size)(x[start : start + size]).copy())
                 start += size
             return rows[0] if len(rows) == 1 else nd.concat(*rows, dim=0)
 
-    def _block(self, context, size):
+    def _block(self, context: mx.Context, size: int) -> SymbolBlock:
         key = (context, size)
         if key not in self._blocks:
-            if self._trace is None:
-                self._trace = fast_graph(Trace(self._net, self._size))
-            self._blocks[key] = self._make(context, size)
+            if self._fused is None:
+                self._fused = fuse_graph(Trace(self._net, self._size))
+            self._blocks[key] = self._compile(self._fused, context, size)
         return self._blocks[key]
 
-    def _make(self, context, size):
-        symbol, parameters = self._trace
+    def _compile(self, fused: tuple[Any, dict[str, Any]], context: mx.Context, size: int) -> SymbolBlock:
+        symbol, parameters = fused
         with warnings.catch_warnings():
-            # MXNet warns that it cannot tell types it need not know.
+            # MXNet warns that it cannot infer types, which are not needed.
             warnings.simplefilter("ignore")
             block = SymbolBlock(symbol, [mx.sym.var("data")])
             for name, parameter in block.collect_params().items():
@@ -83,7 +96,7 @@ class InferenceNetwork:
                 block.optimize_for(example, backend="MKLDNN", static_alloc=True, static_shape=True)
                 block(example).wait_to_read()
             except mx.base.MXNetError as error:
-                # Fusing fails for some graphs; they run one operator after the other, more slowly.
+                # Fusing fails for some graphs; their operators run one by one, more slowly.
                 logger.info("the network's layers cannot be fused: %s", str(error).splitlines()[0])
                 block.hybridize(static_alloc=True, static_shape=True)
         return block

@@ -1,3 +1,5 @@
+"""Smaller ONNX models: weights in float16, or weights and activations in int8."""
+
 from __future__ import annotations
 
 import io
@@ -5,36 +7,61 @@ import os
 import tempfile
 import warnings
 from contextlib import redirect_stdout
+from typing import Any
 
 import numpy as np
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError, generator
+from gluonfr.core import DEFAULT_ROOT, UsageError, WeightsError, generator
 from gluonfr.data import FRValDataset, get_recognition_dataset
 
-# Smaller constants stay float32: together they are nothing, and running statistics would lose what float16 cannot hold.
-_LEAST = 1024
-# Images that go through the network together while ranges are measured: the values of every layer are kept for them.
-_TOGETHER = 8
-# Faces beyond these do not change the ranges, fewer than the least do not give them.
-_MOST, _FEWEST = 256, 16
-# Of the values of a layer that its range covers. The few beyond are cut off: with the whole range, as well as with the one
-# that loses the least entropy, embeddings of MobileFaceNet turn away by 0.15 in cosine, with this one by 0.02.
+# Smaller constants remain float32: together they are negligible, and running statistics may exceed the range of float16.
+_MIN_CONSTANT = 1024
+# Images per forward pass while ranges are measured; the values of all layers are stored for them.
+_BATCH = 8
+# More faces than the maximum do not change the ranges; fewer than the minimum do not determine them.
+_MAX_FACES, _MIN_FACES = 256, 16
+# Share of a layer's values that its range covers; the rest is clipped. With the full range, and with the range of minimum
+# entropy, embeddings of MobileFaceNet lose 0.15 in cosine; with this one they lose 0.02.
 _PERCENTILE = 99.99
 
 
-def as_float16(model):
-    """An ONNX model whose large weights are stored as float16; what is computed stays float32, through Cast nodes that a
-    runtime resolves when it opens the file.
+def as_float16(model: Any) -> Any:
+    """Store the large weights of an ONNX model as float16.
+
+    Computation remains in float32, through Cast nodes that a runtime resolves when it opens the file.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        It is changed in place.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The same model.
+
+    Raises
+    ------
+    WeightsError
+        A weight exceeds the range of float16.
+
+    Examples
+    --------
+    >>> from gluonfr.core import Card
+    >>> from gluonfr.deploy import RawPixels
+    >>> from gluonfr.deploy.onnx_export import onnx_model
+    >>> len(as_float16(onnx_model(RawPixels(), (8, 8), Card(image_size=(8, 8)))).graph.node)
+    1
     """
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
     for constant in model.graph.initializer:
-        if constant.data_type != TensorProto.FLOAT or np.prod(constant.dims) < _LEAST:
+        if constant.data_type != TensorProto.FLOAT or np.prod(constant.dims) < _MIN_CONSTANT:
             continue
         values, name = numpy_helper.to_array(constant), constant.name
         if np.abs(values).max() > np.finfo(np.float16).max:
-            raise GluonFRError(f"layer {name}: its numbers are too large for float16; export float32.")
+            raise WeightsError(f"layer {name}: its weights are too large for float16; export float32.")
         constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_float16"))
         casts.append(helper.make_node("Cast", [name + "_float16"], [name], name=name + "_cast", to=TensorProto.FLOAT))
     nodes = casts + list(model.graph.node)
@@ -43,100 +70,128 @@ def as_float16(model):
     return model
 
 
-def open_calibration(name, root=DEFAULT_ROOT):
-    """Some hundred faces for the calibration of int8: uint8 (H, W, 3), drawn from a set.
+def open_calibration(name: str, root: str = DEFAULT_ROOT) -> list[np.ndarray]:
+    """Draw up to 256 faces of a set for the calibration of int8.
 
     Parameters
     ----------
     name : str
         A training or verification set below `root`, or the path of a `.bin` or of a training set's folder.
-    root : str
+    root : str, default '~/.mxnet/datasets/face'
+        Folder of the sets.
+
+    Returns
+    -------
+    list of (H, W, 3) uint8
+
+    Examples
+    --------
+    >>> faces = open_calibration("celeb")  # doctest: +SKIP
+    >>> len(faces)  # doctest: +SKIP
+    256
     """
     path = os.path.abspath(os.path.expanduser(name))
     if name.endswith(".bin"):
         root, name = os.path.split(path[: -len(".bin")])
     elif os.path.isfile(os.path.join(path, "train.rec")):
         root, name = os.path.split(path)
-    dataset = get_recognition_dataset(name, root=root)
+    dataset: Any = get_recognition_dataset(name, root=root)
     pairs = isinstance(dataset, FRValDataset)
-    numbers = generator(0).permutation(len(dataset) * (2 if pairs else 1))[:_MOST].tolist()
+    numbers = generator(0).permutation(len(dataset) * (2 if pairs else 1))[:_MAX_FACES].tolist()
     return [dataset.image(i) if pairs else dataset.read(i)[0] for i in numbers]
 
 
-def as_int8(model, images):
-    """An ONNX model with 8-bit weights (per channel) and 8-bit numbers between the layers, written with QuantizeLinear and
-    DequantizeLinear. The first convolution and depthwise ones, which lose most, hold little and gain nothing, stay float32.
+def as_int8(model: Any, images: np.ndarray) -> Any:
+    """Quantize the weights (per channel) and activations of an ONNX model to 8 bits.
+
+    The model contains QuantizeLinear and DequantizeLinear nodes. The first convolution and all depthwise convolutions remain
+    float32: they lose most accuracy, hold few weights and gain no speed.
 
     Parameters
     ----------
     model : onnx.ModelProto
-    images : float32 (N, 3, H, W) in [0, 1]
+    images : (N, 3, H, W) float32 in [0, 1]
         Aligned faces, 16 or more; the first 256 are used.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    UsageError
+        There are too few faces, or ONNX Runtime is not installed.
+
+    Examples
+    --------
+    >>> small = as_int8(model, faces)  # doctest: +SKIP
     """
-    if len(images) < _FEWEST:
-        raise GluonFRError(f"calibration: {len(images)} faces say too little about the ranges of int8; give {_FEWEST} or more.")
+    if len(images) < _MIN_FACES:
+        raise UsageError(
+            f"calibration: {len(images)} faces are too few to determine the ranges of int8; give {_MIN_FACES} or more."
+        )
     try:
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise GluonFRError('dtype int8 needs the package onnxruntime: run `pip install ".[onnx]"` in the checkout.') from error
+        raise UsageError('dtype int8 needs the package onnxruntime: run `pip install ".[onnx]"` in the checkout.') from error
     import onnx
 
-    properties = {each.key: each.value for each in model.metadata_props}
-    # It tells its progress by print.
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    # The quantizer prints its progress.
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        plain, folded, written = (os.path.join(folder, name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))
+        plain, folded, quantized = (os.path.join(folder, name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))
         onnx.save(model, plain)
-        # BatchNorm goes into the convolutions before these are quantized.
+        # BatchNorm is folded into the convolutions before these are quantized.
         quant_pre_process(plain, folded, skip_symbolic_shape=True)
         quantization.quantize_static(
             folded,
-            written,
-            _reader(images[:_MOST]),
+            quantized,
+            _calibration_reader(images[:_MAX_FACES]),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Gemm"],
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
             calibrate_method=quantization.CalibrationMethod.Percentile,
-            nodes_to_exclude=_sensitive(onnx.load(folded)),
+            nodes_to_exclude=_sensitive_nodes(onnx.load(folded)),
             extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
         )
-        quantized = onnx.load(written)
-    del quantized.metadata_props[:]
-    onnx.helper.set_model_props(quantized, properties)
-    quantized.doc_string = model.doc_string
-    return quantized
+        result = onnx.load(quantized)
+    del result.metadata_props[:]
+    onnx.helper.set_model_props(result, properties)
+    result.doc_string = model.doc_string
+    return result
 
 
-def _sensitive(model):
-    """Names of the first convolution and of all depthwise ones."""
+def _sensitive_nodes(model: Any) -> list[str]:
+    """Return the names of the first convolution and of all depthwise ones."""
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    grouped = [node for node in convolutions if any(each.name == "group" and each.i > 1 for each in node.attribute)]
+    grouped = [node for node in convolutions if any(entry.name == "group" and entry.i > 1 for entry in node.attribute)]
     return sorted({node.name for node in convolutions[:1] + grouped})
 
 
-def _reader(images):
+def _calibration_reader(images: np.ndarray) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
-        """A batch at a time, and a stretch of batches at a time, so that not all layers' values are held at once."""
+        """Batches of images within a range, so that the values of all layers are never stored for all images."""
 
         def __init__(self) -> None:
             self._next, self._end = 0, len(self)
 
         def __len__(self) -> int:
-            return len(images) // _TOGETHER
+            return len(images) // _BATCH
 
-        def set_range(self, start_index, end_index) -> None:
+        def set_range(self, start_index: int, end_index: int) -> None:
             self._next, self._end = start_index, end_index
 
-        def get_next(self):
+        def get_next(self) -> dict[str, np.ndarray] | None:
             if self._next >= self._end:
                 return None
-            start = self._next * _TOGETHER
+            start = self._next * _BATCH
             self._next += 1
-            return {"data": images[start : start + _TOGETHER]}
+            return {"data": images[start : start + _BATCH]}
 
     return Reader()

@@ -39,22 +39,22 @@ def content(path):
 
 
 class Center:
-    """Finds one face, upright in the middle, on whatever has a bright pixel."""
+    """A detector that finds one upright face in the middle of any image with a bright pixel."""
 
     def detect(self, image):
         if image.max() < 128:
             return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))
         height, width = image.shape[:2]
-        marks = np.array([[-1, -1], [1, -1], [0, 0], [-0.8, 1], [0.8, 1]]) * min(height, width) / 6
+        landmarks = np.array([[-1, -1], [1, -1], [0, 0], [-0.8, 1], [0.8, 1]]) * min(height, width) / 6
         box = [width / 4, height / 4, width * 3 / 4, height * 3 / 4]
-        return np.array([box]), np.array([0.9]), (marks + [width / 2, height / 2])[None]
+        return np.array([box]), np.array([0.9]), (landmarks + [width / 2, height / 2])[None]
 
 
 def crops(count, seed=0):
     return np.random.RandomState(seed).randint(0, 256, (count, *SIZE, 3)).astype(np.uint8)
 
 
-def test_one_or_many_files_bytes_or_arrays_are_the_same(embedder, net, tmp_path):
+def test_files_bytes_and_arrays_have_equal_embeddings(embedder, net, tmp_path):
     images = crops(3)
     wanted = embed(net, list(images))
     paths = []
@@ -64,12 +64,12 @@ def test_one_or_many_files_bytes_or_arrays_are_the_same(embedder, net, tmp_path)
     many = [
         images,
         list(images),
-        [nd.array(each, dtype="uint8") for each in images],
+        [nd.array(image, dtype="uint8") for image in images],
         paths,
         tuple(map(content, paths)),
     ]
-    for each in many:
-        got = embedder(each)
+    for several in many:
+        got = embedder(several)
         assert got.shape == (3, 6)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, wanted, atol=1e-5)
@@ -81,7 +81,7 @@ def test_one_or_many_files_bytes_or_arrays_are_the_same(embedder, net, tmp_path)
     assert embedder([]).shape == (0, 6)
 
 
-def test_the_flip_sum_does_not_see_mirroring_and_without_it_does(net):
+def test_the_flip_sum_is_invariant_to_mirroring(net):
     image = crops(1, seed=3)[0]
     mirrored = np.ascontiguousarray(image[:, ::-1])
     card = Card(image_size=SIZE)
@@ -89,11 +89,11 @@ def test_the_flip_sum_does_not_see_mirroring_and_without_it_does(net):
     assert Embedder(net, card, flip=False).similarity(image, mirrored) < 0.9999
 
 
-def test_photos_are_aligned_and_crops_are_not(embedder):
+def test_photos_are_aligned_and_crops_are_used_unchanged(embedder):
     photo = np.zeros((100, 140, 3), dtype=np.uint8)
     photo[30:70, 40:100] = crops(1)[0].repeat(2, 0).repeat(2, 1)[:40, :60]
     crop = embedder.crop(photo)
-    assert crop.shape == (112, 112, 3)  # the template's size, whatever the card of this small network says
+    assert crop.shape == (112, 112, 3)  # the size of the template; the card of this small network has another
     with pytest.raises(GluonFRError, match="distort"):
         embedder.crop(photo, aligned=True)
     same_size = crops(1)[0]
@@ -102,7 +102,7 @@ def test_photos_are_aligned_and_crops_are_not(embedder):
     np.testing.assert_array_equal(embedder.crop(same_size.repeat(2, 0).repeat(2, 1), aligned=True), same_size)
 
 
-def test_a_photo_without_a_face_is_named(embedder, tmp_path):
+def test_a_photo_without_a_face_is_refused_by_name(embedder, tmp_path):
     path = str(tmp_path / "dark.png")
     cv2.imwrite(path, np.zeros((90, 90, 3), np.uint8))
     with pytest.raises(GluonFRError, match="dark.png shows no face"):
@@ -111,7 +111,7 @@ def test_a_photo_without_a_face_is_named(embedder, tmp_path):
         embedder([crops(1)[0], np.zeros((90, 90, 3), np.uint8)])
 
 
-def test_unusable_files_are_left_out_by_name_and_the_rest_is_embedded(embedder, net, tmp_path):
+def test_unusable_files_are_skipped_with_a_reason(embedder, net, tmp_path):
     images = crops(5)
     names = []
     for i, image in enumerate(images):
@@ -124,18 +124,18 @@ def test_unusable_files_are_left_out_by_name_and_the_rest_is_embedded(embedder, 
     found = find_images([str(tmp_path)])
     assert len(found) == 8
     small = Embedder(net, Card(image_size=SIZE), batch_size=2)
-    embeddings, kept, left_out = small.files(found, aligned=True)
-    assert kept == names
+    embeddings, used, left_out = small.files(found, aligned=True)
+    assert used == names
     np.testing.assert_allclose(embeddings, embed(net, list(images)), atol=1e-5)
-    assert {os.path.basename(each) for each in left_out} == {"text.jpg", "empty.jpg", "half.jpg"}
+    assert {os.path.basename(path) for path in left_out} == {"text.jpg", "empty.jpg", "half.jpg"}
     assert all(path in reason for path, reason in left_out.items())
-    nothing, kept, left_out = small.files([str(tmp_path / "text.jpg")])
+    nothing, used, left_out = small.files([str(tmp_path / "text.jpg")])
     assert nothing.shape == (0, 6)
-    assert not kept
+    assert not used
     assert left_out
 
 
-def test_similarity_of_images_and_embeddings(embedder):
+def test_similarity_accepts_images_and_embeddings(embedder):
     images = crops(4)
     e = embedder(images)
     assert embedder.similarity(images[0], images[1]) == pytest.approx(float(e[0] @ e[1]), abs=1e-5)
@@ -149,12 +149,12 @@ def test_similarity_of_images_and_embeddings(embedder):
 
 
 @pytest.mark.parametrize("nothing", [None, 3])
-def test_what_is_no_image_is_refused(embedder, nothing):
+def test_other_objects_than_images_are_refused(embedder, nothing):
     with pytest.raises(GluonFRError, match="paths, bytes or arrays"):
         embedder(nothing)
 
 
-def test_wrong_arguments():
+def test_invalid_arguments_are_refused():
     with pytest.raises(GluonFRError, match="backend must be one of gluon, onnxruntime"):
         Embedder("x", backend="torch")
     with pytest.raises(GluonFRError, match="card"):
@@ -163,7 +163,7 @@ def test_wrong_arguments():
         Embedder(Block(), Card()).crop("nowhere.jpg")
 
 
-def test_onnx_runtime_gives_the_same(net, embedder):
+def test_onnx_runtime_gives_equal_embeddings(net, embedder):
     pytest.importorskip("onnxruntime")
     images = crops(5)
     other = Embedder(net, Card(image_size=SIZE), backend="onnxruntime")
@@ -172,7 +172,7 @@ def test_onnx_runtime_gives_the_same(net, embedder):
     np.testing.assert_allclose(other(images[0]), embedder(images[0]), atol=1e-4)
 
 
-def test_files_of_embeddings(tmp_path):
+def test_files_of_embeddings_are_read_back_or_refused(tmp_path):
     path = str(tmp_path / "e.npz")
     rows = np.random.RandomState(0).rand(2, 3).astype(np.float32)
     write_embeddings(path, rows, ["a'b.jpg", "人.jpg"], Card(network="x", trained_on="y"))
@@ -193,7 +193,7 @@ def test_files_of_embeddings(tmp_path):
         find_images([str(tmp_path / "empty")])
 
 
-def test_a_verdict_says_what_each_threshold_means(net):
+def test_a_comparison_explains_each_threshold(net):
     images = crops(2)
     plain = Embedder(net, Card(image_size=SIZE))
     similarity = plain.similarity(images[0], images[1])

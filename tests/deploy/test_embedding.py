@@ -24,7 +24,7 @@ def pictures(count, size=16, seed=0):
 
 
 def network(contexts=None):
-    """Not symmetric under mirroring, so that a forgotten or doubled flip shows."""
+    """Create a network that is not symmetric under mirroring, so that a missing or repeated flip is noticed."""
     net = nn.HybridSequential()
     net.add(nn.Conv2D(4, 3, in_channels=3), nn.Flatten(), nn.Dense(5, in_units=4 * 14 * 14))
     net.initialize(mx.init.Normal(0.1), ctx=contexts or mx.cpu())
@@ -41,7 +41,7 @@ def by_hand(net, image, flip):
 
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize(("devices", "batch_size"), [(1, 4), (2, 4), (2, 3), (1, 64), (3, 5)])
-def test_embeddings_are_those_of_single_images_whatever_the_batches(devices, batch_size, flip):
+def test_embeddings_in_batches_equal_those_of_single_images(devices, batch_size, flip):
     contexts = [mx.cpu(i) for i in range(devices)]
     net = network(contexts)
     images = pictures(11)
@@ -54,15 +54,15 @@ def test_embeddings_are_those_of_single_images_whatever_the_batches(devices, bat
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_encoded_images_and_arrays_are_the_same():
+def test_encoded_images_and_arrays_have_equal_embeddings():
     net, images = network(), pictures(3)
     encoded = [encode(image) for image in images]
     from gluonfr.data.images import decode
 
-    np.testing.assert_array_equal(embed(net, encoded), embed(net, [decode(each, "") for each in encoded]))
+    np.testing.assert_array_equal(embed(net, encoded), embed(net, [decode(image, "") for image in encoded]))
 
 
-def test_pairs_that_share_images_embed_each_once(tmp_path):
+def test_images_shared_by_pairs_are_embedded_once(tmp_path):
     a, b, c = (encode(image) for image in pictures(3))
     write_pairs(str(tmp_path / "v.bin"), [a, b, a, a, c, a, b, c], [True, True, False, False])
     pairs = FRValDataset("v", root=str(tmp_path))
@@ -80,13 +80,13 @@ def test_pairs_that_share_images_embed_each_once(tmp_path):
     np.testing.assert_allclose(second, every[1::2], rtol=1e-6)
 
 
-def test_a_network_with_classifier_embeds_by_its_embedding():
+def test_the_embedding_of_a_network_with_a_classifier_is_used():
     net = get_model("lresnet10e_ir", units=(1,), channels=(8, 8), embedding_size=6, classes=3)
     net.initialize()
     assert embed(net, pictures(2)).shape == (2, 6)
 
 
-def test_bad_images_and_bad_networks_are_named():
+def test_invalid_images_and_outputs_are_refused():
     net = network()
     good = pictures(3)
     with pytest.raises(GluonFRError, match="image 2 does not decode"):
@@ -105,7 +105,7 @@ def test_bad_images_and_bad_networks_are_named():
     assert embed(net, []).shape[0] == 0
 
 
-def test_a_network_comes_back_from_its_folder(tmp_path):
+def test_a_saved_network_is_loaded_from_its_folder(tmp_path):
     arguments = {"units": [1, 1], "channels": [8, 8, 16], "embedding_size": 6}
     net = get_model("lresnet10e_ir", **arguments)
     net.initialize(mx.init.Xavier())
@@ -118,7 +118,7 @@ def test_a_network_comes_back_from_its_folder(tmp_path):
     assert card.embedding_size == 6
 
 
-def test_folders_that_hold_no_network_say_so(tmp_path):
+def test_folders_without_a_network_are_refused(tmp_path):
     with pytest.raises(GluonFRError, match="card.json is missing"):
         load_network(str(tmp_path))
     net = get_model("lresnet10e_ir", units=(1,), channels=(8, 8), embedding_size=6)
@@ -138,9 +138,9 @@ def test_folders_that_hold_no_network_say_so(tmp_path):
         load_network(str(tmp_path))
 
 
-def test_fewer_images_than_devices():
+def test_fewer_images_than_devices_are_embedded():
     class AnyBatch:
-        """Takes the last batch as it is, as networks for inference do."""
+        """A network that accepts a shorter last batch, like networks for inference."""
 
         any_batch = True
 
@@ -158,7 +158,7 @@ def test_fewer_images_than_devices():
         np.testing.assert_allclose(got, wanted[:count], rtol=1e-4, atol=1e-6)
 
 
-def test_crops_of_sets_are_cut_again_for_a_network_of_another_template():
+def test_crops_are_realigned_for_a_network_of_another_template():
     crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     for size, template, wanted in (
         ((112, 112), "arcface", crop),
@@ -169,7 +169,7 @@ def test_crops_of_sets_are_cut_again_for_a_network_of_another_template():
     ):
         large = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_NEAREST)
         if template != "arcface":
-            # A set of larger crops shows the same part of the face.
+            # Larger crops show the same part of the face.
             np.testing.assert_array_equal(crop_for_network(large, size, template, "it"), wanted)
         np.testing.assert_array_equal(crop_for_network(crop, size, template, "it"), wanted)
     chip = np.zeros((150, 150, 3), np.uint8)

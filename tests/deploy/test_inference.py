@@ -1,5 +1,5 @@
+import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -10,22 +10,22 @@ from mxnet import autograd, nd
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.deploy import InferenceNetwork
-from gluonfr.deploy.fast_graph import fast_graph
-from gluonfr.deploy.onnx_out.trace import Trace
-from gluonfr.model_zoo import get_model, get_model_list
+from gluonfr.deploy.graph_fusion import fuse_graph
+from gluonfr.deploy.trace import Trace
+from gluonfr.model_zoo import get_model, list_models
 from gluonfr.nn import PReLU
 
 
-def shaken(net, size, seed=0):
-    """Initialized, with slopes on both sides of 0 and 1 and running statistics that a lost BatchNorm would show."""
+def randomized(net, size, seed=0):
+    """Initialize a network with random slopes around 0 and 1 and running statistics that reveal a lost BatchNorm."""
     mx.random.seed(seed)
     net.initialize(mx.init.Xavier())
     net(nd.zeros((1, 3, *size)))
-    shaken_values(net, seed)
+    randomize_values(net, seed)
     return net
 
 
-def shaken_values(net, seed=0):
+def randomize_values(net, seed=0):
     rng = np.random.RandomState(seed)
     ranges = {
         "alpha": (-0.5, 2),
@@ -40,8 +40,8 @@ def shaken_values(net, seed=0):
                 parameter.set_data(nd.array(rng.uniform(*bounds, parameter.shape)))
 
 
-def settled(net, x):
-    """Running statistics as after training: without them, numbers explode in a deep network, and rounding with them."""
+def calibrate_statistics(net, x):
+    """Set running statistics as after training; otherwise numbers explode in a deep network, and rounding errors with them."""
     net(x[:1])
     for name, parameter in net.collect_params().items():
         if name.endswith("alpha"):
@@ -58,7 +58,7 @@ def settled(net, x):
 
 
 def images(count, size, seed=1):
-    # Coarse patterns: white noise of the same strength looks all the same to a network.
+    # Coarse patterns: embeddings of white noise hardly differ.
     rng = np.random.RandomState(seed)
     coarse = rng.rand(count, 3, 4, 4) * rng.rand(count, 3, 1, 1)
     return nd.array(np.kron(coarse, np.ones((size[0] // 4, size[1] // 4))))
@@ -76,8 +76,8 @@ def images(count, size, seed=1):
         ),
     ],
 )
-def test_the_fast_form_gives_what_the_network_gives_at_any_batch(name, arguments, size):
-    net = shaken(get_model(name, **arguments), size)
+def test_outputs_equal_those_of_the_network_at_any_batch_size(name, arguments, size):
+    net = randomized(get_model(name, **arguments), size)
     fast = InferenceNetwork(net, size)
     for count in (1, 8, 3, 19):
         x = images(count, size)
@@ -85,14 +85,14 @@ def test_the_fast_form_gives_what_the_network_gives_at_any_batch(name, arguments
         got = fast(x).asnumpy()
         assert got.shape == wanted.shape
         np.testing.assert_allclose(got, wanted, atol=5e-5 * np.abs(wanted).max())
-    # Rows must be of their own images, not of the last that went through.
+    # Rows belong to their own images, not to the last one of the batch.
     assert np.abs(np.diff(wanted, axis=0)).max(1).min() > 1e-3 * np.abs(wanted).max()
 
 
-def test_only_the_embedding_comes_back_and_the_network_stays_as_it_is():
-    net = shaken(get_model("lresnet10e_ir", channels=(8, 8, 8, 8, 8), embedding_size=4, classes=5), (32, 32))
+def test_only_the_embedding_is_returned_and_the_network_is_unchanged():
+    net = randomized(get_model("lresnet10e_ir", channels=(8, 8, 8, 8, 8), embedding_size=4, classes=5), (32, 32))
     net.hybridize()
-    before = {name: each.data().asnumpy() for name, each in net.collect_params().items()}
+    before = {name: parameter.data().asnumpy() for name, parameter in net.collect_params().items()}
     got = InferenceNetwork(net, (32, 32))(images(2, (32, 32)))
     embedding, output = net(images(2, (32, 32)))
     np.testing.assert_allclose(got.asnumpy(), embedding.asnumpy(), rtol=1e-4)
@@ -101,7 +101,7 @@ def test_only_the_embedding_comes_back_and_the_network_stays_as_it_is():
         np.testing.assert_array_equal(net.collect_params()[name].data().asnumpy(), value)
 
 
-def test_several_contexts_and_threads_do_not_mix():
+def test_contexts_and_threads_do_not_interfere():
     size = (32, 32)
     contexts = [mx.cpu(0), mx.cpu(1)]
     net = get_model("lresnet10e_ir", channels=(8, 8, 8, 8, 8), embedding_size=4)
@@ -118,16 +118,16 @@ def test_several_contexts_and_threads_do_not_mix():
             got[i] = out.asnumpy()
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(parts))]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     for a, b in zip(got, wanted):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 class Slopes(HybridBlock):
-    """A slope a channel, one for all, and one a number of a vector."""
+    """PReLU with one slope per channel, one for all channels, and one per element of a vector."""
 
     def __init__(self):
         super().__init__()
@@ -141,7 +141,7 @@ class Slopes(HybridBlock):
         return self.body(x * 2 - 1)
 
 
-def test_every_kind_of_slope_keeps_its_value():
+def test_every_kind_of_prelu_equals_its_formula():
     net = Slopes()
     net.initialize(mx.init.Normal(1))
     slopes = [-1.0, 1.0, 3.0]
@@ -160,7 +160,7 @@ def test_every_kind_of_slope_keeps_its_value():
 
 
 class Norms(HybridBlock):
-    """BatchNorm behind layers with and without bias, with free and fixed scale, and where it must not be folded."""
+    """BatchNorm after layers with and without bias, with free and fixed scale, and where it must not be folded."""
 
     def __init__(self):
         super().__init__()
@@ -175,62 +175,69 @@ class Norms(HybridBlock):
     def hybrid_forward(self, F, x):
         x = self.norms[0](self.bare(x))
         y = self.conv(x)
-        # The convolution's own output goes on besides the normalized one.
+        # The output of the convolution is used besides the normalized one.
         x = self.norms[1](y) + F.relu(y)
         return self.norms[3](self.dense(self.norms[2](F.relu(x))))
 
 
-def test_norms_are_folded_where_nothing_else_sees_the_layer():
+def test_norms_are_folded_where_nothing_else_uses_the_layer():
     net = Norms()
     net.initialize(mx.init.Normal(1))
     x = images(3, (4, 4))
     net(x)
-    shaken_values(net)
-    symbol, parameters = fast_graph(Trace(net, (4, 4)))
+    randomize_values(net)
+    symbol, parameters = fuse_graph(Trace(net, (4, 4)))
     assert symbol.tojson().count('"op": "BatchNorm"') == 2
     wanted = net(x).asnumpy()
     np.testing.assert_allclose(InferenceNetwork(net, (4, 4))(x).asnumpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_the_slow_operator_is_gone_from_maps():
-    net = shaken(get_model("mobilefacenet", width=0.125, embedding_size=4), (112, 112))
-    symbol, parameters = fast_graph(Trace(net, (112, 112)))
+def test_the_prelu_operator_on_maps_is_replaced():
+    net = randomized(get_model("mobilefacenet", width=0.125, embedding_size=4), (112, 112))
+    symbol, parameters = fuse_graph(Trace(net, (112, 112)))
     assert '"prelu"' not in symbol.tojson()
     assert set(parameters) == set(symbol.list_inputs()) - {"data"}
 
 
-QUICK = ("ghostfacenetv1", "mbf", "mobilefacenet_re", "vargfacenet", "l_se_resnet18v2")
+SAMPLE = ("mobilefacenet_re", "vargfacenet")
+SYSTEM = ("ghostfacenetv1", "mbf", "l_se_resnet18v2")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in get_model_list()]
+    "name",
+    [
+        pytest.param(name, marks=() if name in SAMPLE else pytest.mark.system if name in SYSTEM else pytest.mark.full)
+        for name in list_models()
+    ],
 )
-def test_every_network_has_a_fast_form(name):
+def test_networks_of_the_zoo_are_fused(name):
     mx.random.seed(0)
     net = get_model(name, embedding_size=16)
     size = getattr(net, "image_size", (112, 112))
     net.initialize(mx.init.Xavier())
-    x = images(9, size)
-    settled(net, x)
+    x = images(4, size)
+    calibrate_statistics(net, x)
     fast = InferenceNetwork(net, size)
     wanted = net(x).asnumpy()
-    # Attention networks of hundreds of layers blow up rounding, with random weights: as much as they do the last digits of x.
+    # Attention networks of hundreds of random layers amplify rounding, as much as they amplify the last digits of x.
     rounding = np.abs(net(x * (1 + 1e-6)).asnumpy() - wanted).max()
     np.testing.assert_allclose(fast(x).asnumpy(), wanted, atol=max(1e-4 * np.abs(wanted).max(), 10 * rounding))
 
 
-def test_threads_take_turns_on_gpu_too():
-    inside, most = [], []
+def test_calls_from_threads_are_serialized_on_gpus_too():
+    running, entered = threading.Lock(), []
 
-    def slow(x):
-        inside.append(1)
-        most.append(len(inside))
-        time.sleep(0.02)
-        inside.pop()
+    def net(x):
+        # Two calls at once would find the lock taken.
+        assert running.acquire(blocking=False)
+        entered.append(threading.get_ident())
+        # Other threads get the chance to enter.
+        os.sched_yield()
+        running.release()
         return x
 
     image = SimpleNamespace(context=SimpleNamespace(device_type="gpu"))
-    net = InferenceNetwork(slow, (112, 112))
+    inference = InferenceNetwork(net, (112, 112))
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(net, [image] * 8))
-    assert most == [1] * 8
+        list(pool.map(inference, [image] * 200))
+    assert len(entered) == 200

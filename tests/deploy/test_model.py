@@ -10,7 +10,7 @@ from mxnet.gluon import nn
 
 from gluonfr.core import Card, GluonFRError
 from gluonfr.deploy import load_model
-from gluonfr.deploy.graph_network import GraphNetwork
+from gluonfr.deploy.symbol_network import SymbolNetwork
 from gluonfr.model_zoo import get_model
 from gluonfr.weights.saved import save_network
 
@@ -30,7 +30,7 @@ def images(count=3, size=32):
 
 
 def plain_graph(folder, name="graph", bias=True):
-    """A symbol that takes 'data' and gives a dense layer's output and that times two, exported without a card."""
+    """Export a dense layer on 'data' without a card."""
     block = nn.HybridSequential()
     block.add(nn.Dense(4, in_units=3 * 8 * 8, use_bias=bias))
     block.initialize(mx.init.Normal(1))
@@ -40,7 +40,7 @@ def plain_graph(folder, name="graph", bias=True):
     return block
 
 
-def test_folders_and_stored_models(net, tmp_path):
+def test_folders_and_stored_models_are_loaded(net, tmp_path):
     folder = tmp_path / "store" / "mine"
     os.makedirs(folder)
     save_network(net, str(folder), {"network": "lresnet10e_ir", "arguments": ARGUMENTS, "image_size": [32, 32]})
@@ -52,11 +52,11 @@ def test_folders_and_stored_models(net, tmp_path):
         assert card.image_size == (32, 32)
         assert card.embedding_size == 6
     shutil.copytree(folder, tmp_path / "store" / "other")
-    with pytest.raises(GluonFRError, match="mine, other are stored.*say which"):
+    with pytest.raises(GluonFRError, match="mine, other are stored.*name one"):
         load_model(None, root=store)
 
 
-def test_what_is_no_model_is_named(tmp_path):
+def test_invalid_models_are_refused_by_name(tmp_path):
     store = str(tmp_path / "store")
     with pytest.raises(GluonFRError, match="network without weights"):
         load_model("mobilefacenet", root=store)
@@ -72,7 +72,7 @@ def test_what_is_no_model_is_named(tmp_path):
         path.unlink()
 
 
-def test_a_graph_with_a_card_gets_the_pixels_that_the_card_says(tmp_path):
+def test_a_graph_receives_pixels_as_its_card_specifies(tmp_path):
     block = plain_graph(str(tmp_path))
     x = images(2, 8)
     pixels = x.asnumpy() * 255
@@ -97,7 +97,7 @@ def test_a_graph_with_a_card_gets_the_pixels_that_the_card_says(tmp_path):
             assert card.image_size == (8, 8)
 
 
-def test_the_card_says_which_output_is_the_embedding(tmp_path):
+def test_the_card_names_the_output_that_is_the_embedding(tmp_path):
     data = mx.sym.var("data")
     first = mx.sym.FullyConnected(data, num_hidden=3, no_bias=True, name="first")
     both = mx.sym.Group([first, mx.sym.FullyConnected(first, num_hidden=2, no_bias=True, name="second")])
@@ -106,23 +106,23 @@ def test_the_card_says_which_output_is_the_embedding(tmp_path):
     nd.save(str(tmp_path / "two-0000.params"), weights)
     path = str(tmp_path / "two-symbol.json")
     for output, length in (("first_output", 3), ("first", 3), ("second", 2)):
-        assert GraphNetwork(path, Card(image_size=(8, 8), output=output))(images(2, 8)).shape == (2, length)
+        assert SymbolNetwork(path, Card(image_size=(8, 8), output=output))(images(2, 8)).shape == (2, length)
     with pytest.raises(GluonFRError, match="first_output, second_output"):
-        GraphNetwork(path, Card(image_size=(8, 8)))
+        SymbolNetwork(path, Card(image_size=(8, 8)))
     with pytest.raises(GluonFRError, match="no output 'third'"):
-        GraphNetwork(path, Card(image_size=(8, 8), output="third"))
+        SymbolNetwork(path, Card(image_size=(8, 8), output="third"))
     with pytest.raises(GluonFRError, match="does not fit its symbol with images of 9x9"):
-        GraphNetwork(path, Card(image_size=(9, 9), output="first"))
+        SymbolNetwork(path, Card(image_size=(9, 9), output="first"))
     del weights["arg:second_weight"]
     nd.save(str(tmp_path / "two-0000.params"), weights)
-    with pytest.raises(GluonFRError, match="takes data, second_weight"):
-        GraphNetwork(path, Card(image_size=(8, 8), output="second"))
+    with pytest.raises(GluonFRError, match="needs data, second_weight"):
+        SymbolNetwork(path, Card(image_size=(8, 8), output="second"))
     (tmp_path / "two-symbol.json").write_text("{}")
-    with pytest.raises(GluonFRError, match="no MXNet symbol"):
-        GraphNetwork(path, Card(image_size=(8, 8), output="second"))
+    with pytest.raises(GluonFRError, match="not an MXNet symbol"):
+        SymbolNetwork(path, Card(image_size=(8, 8), output="second"))
 
 
-def test_cards_that_cannot_be_are_refused_by_entry(tmp_path):
+def test_invalid_cards_are_refused_by_entry(tmp_path):
     path = tmp_path / "card.json"
     bad = [
         ({"image_size": [112]}, "image_size"),

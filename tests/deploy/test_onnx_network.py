@@ -1,13 +1,13 @@
-"""ONNX models of any origin in the place of a network: scaling, outputs, batches, and files that are not what they seem."""
+"""ONNX models of any origin in place of a network: scaling, outputs, batches, and invalid files."""
 
 import json
 
 import numpy as np
 import onnx
 import pytest
-from lively import embedding, enliven, images
 from mxnet import nd
 from onnx import TensorProto, helper, numpy_helper
+from random_networks import embedding, images, randomized
 
 from gluonfr.core import Card, GluonFRError
 from gluonfr.deploy import embed
@@ -19,11 +19,11 @@ SIZE = (4, 6)
 
 
 def foreign(path, shape=("N", 3, *SIZE), kind=TensorProto.FLOAT, outputs=("fc1",), reshape=None, extra_input=False, channel=1):
-    """A model whose embedding is every second number of what it is given, so that wrong colors, scales or rows show."""
+    """Write a model that returns every second number of its input, which reveals wrong colors, scales or rows."""
     inputs = [helper.make_tensor_value_info("input.1", kind, shape)]
     inputs += [helper.make_tensor_value_info("scale", kind, ("N", 1))] * extra_input
     nodes = [helper.make_node("Flatten", ["input.1"], ["flat"], axis=1)]
-    constants = [numpy_helper.from_array(np.array(each, np.int64), name) for name, each in zip("bcd", ([0], [72], [2]))]
+    constants = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in zip("bcd", ([0], [72], [2]))]
     constants.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
     nodes.append(helper.make_node("Slice", ["flat", "b", "c", "axis", "d"], ["half"]))
     if reshape:
@@ -60,7 +60,7 @@ def card(**kwargs):
         {"color": "BGR", "mean": [10.0, 20.0, 30.0], "std": [1.0, 2.0, 4.0]},
     ],
 )
-def test_images_become_what_the_model_was_trained_on(tmp_path, settings):
+def test_images_are_scaled_as_the_card_specifies(tmp_path, settings):
     net = OnnxNetwork(foreign(tmp_path / "x.onnx"), card(**settings))
     x = images(3, SIZE)
     np.testing.assert_allclose(net.run(x), by_hand(x, **settings), rtol=1e-5, atol=1e-4)
@@ -73,21 +73,21 @@ def test_images_become_what_the_model_was_trained_on(tmp_path, settings):
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 7])
-def test_models_of_a_fixed_batch_take_any_number(tmp_path, batch, count):
+def test_models_of_a_fixed_batch_accept_any_number_of_images(tmp_path, batch, count):
     net = OnnxNetwork(foreign(tmp_path / "x.onnx", (batch, 3, *SIZE)), card())
     x = images(count, SIZE)
     assert net.run(x).shape == (count, 36)
     np.testing.assert_allclose(net.run(x), by_hand(x), rtol=1e-5, atol=1e-5)
 
 
-def test_an_open_batch_that_is_one_inside(tmp_path):
-    # Declared (N, 3, H, W), but a Reshape holds the 1 with which it was traced.
+def test_a_declared_open_batch_that_is_fixed_inside_is_detected(tmp_path):
+    # Declared (N, 3, H, W), but a Reshape contains the 1 with which it was traced.
     net = OnnxNetwork(foreign(tmp_path / "x.onnx", reshape=(1, 36)), card())
     x = images(3, SIZE)
     np.testing.assert_allclose(net.run(x), by_hand(x), rtol=1e-5, atol=1e-5)
 
 
-def test_open_sizes_half_floats_and_threads(tmp_path):
+def test_models_of_open_size_and_half_precision_run(tmp_path):
     x = images(2, SIZE)
     net = OnnxNetwork(foreign(tmp_path / "x.onnx", ("N", 3, "h", "w"), TensorProto.FLOAT16), card(), threads=1)
     got = net.run(x)
@@ -97,7 +97,7 @@ def test_open_sizes_half_floats_and_threads(tmp_path):
         OnnxNetwork(str(tmp_path / "x.onnx"), card(), threads=0)
 
 
-def test_which_output_is_the_embedding(tmp_path):
+def test_the_card_selects_the_output(tmp_path):
     path = foreign(tmp_path / "x.onnx", outputs=("fc1", "other"))
     x = images(2, SIZE)
     with pytest.raises(GluonFRError, match=r"fc1 \(2, 36\), other \(2, 36\)\) 2 can be the embedding.*name the embedding"):
@@ -105,7 +105,7 @@ def test_which_output_is_the_embedding(tmp_path):
     np.testing.assert_allclose(OnnxNetwork(path, card(output="other")).run(x), 2 * by_hand(x), rtol=1e-5, atol=1e-5)
     with pytest.raises(GluonFRError, match="no output 'fc2' but fc1, other"):
         OnnxNetwork(path, card(output="fc2"))
-    with pytest.raises(GluonFRError, match="36 numbers, its card says 512"):
+    with pytest.raises(GluonFRError, match="length 36, but its card specifies 512"):
         OnnxNetwork(path, card(output="fc1", embedding_size=512))
     with pytest.raises(GluonFRError, match="0 can be the embedding"):
         OnnxNetwork(foreign(tmp_path / "y.onnx", reshape=(-1, 6, 6)), card())
@@ -118,23 +118,23 @@ def test_which_output_is_the_embedding(tmp_path):
         ({"shape": ("N", 1, *SIZE)}, r"\(N, 3, H, W\); give a network for color"),
         ({"shape": ("N", 72)}, "not a batch of images"),
         ({"kind": TensorProto.INT64}, "is int64 .*not a batch of images"),
-        ({"shape": ("N", 3, 8, 8)}, "its card says 4x6; correct image_size"),
+        ({"shape": ("N", 3, 8, 8)}, "its card specifies 4x6; correct image_size"),
         ({"extra_input": True}, r"this has 2 \(input.1, scale\)"),
         ({"reshape": (5, 7)}, "does not run on images of 4x6"),
     ],
 )
-def test_models_of_something_else_are_refused(tmp_path, options, words):
+def test_models_that_do_not_embed_images_are_refused(tmp_path, options, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         OnnxNetwork(foreign(tmp_path / "x.onnx", **options), card())
     assert "\n" not in str(caught.value)
     assert "x.onnx" in str(caught.value)
 
 
-def test_files_that_are_no_model(tmp_path):
+def test_files_without_a_model_are_refused(tmp_path):
     foreign(tmp_path / "x.onnx")
     whole = (tmp_path / "x.onnx").read_bytes()
     contents = {
-        "no ONNX model": b"once upon a time " * 50,
+        "not an ONNX model": b"once upon a time " * 50,
         "damaged": whole[: len(whole) * 2 // 3],
         "is empty": b"",
         "git-LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
@@ -150,10 +150,10 @@ def test_files_that_are_no_model(tmp_path):
         load_onnx(str(tmp_path))
 
 
-def test_other_images_than_the_cards_are_refused(tmp_path):
+def test_images_of_another_size_than_the_card_are_refused(tmp_path):
     net = OnnxNetwork(foreign(tmp_path / "x.onnx"), card())
     for shape in ((2, 3, 6, 4), (3, 4, 6), (2, 4, 6, 3)):
-        with pytest.raises(GluonFRError, match=r"takes images \(N, 3, 4, 6\)"):
+        with pytest.raises(GluonFRError, match=r"expects images \(N, 3, 4, 6\)"):
             net.run(np.zeros(shape, np.float32))
 
 
@@ -161,7 +161,7 @@ def test_scaling_is_never_guessed(tmp_path):
     path = foreign(tmp_path / "x.onnx")
     with pytest.raises(GluonFRError, match="write .*x.card.json with color, mean and std") as caught:
         load_onnx(path)
-    # What the message shows is a card that works.
+    # The example in the message is a valid card.
     example = json.loads(str(caught.value).split("such as ")[1][:-1])
     beside = tmp_path / "x.card.json"
     beside.write_text(json.dumps({"mean": 127.5}))
@@ -172,7 +172,7 @@ def test_scaling_is_never_guessed(tmp_path):
     x = images(2, SIZE)
     np.testing.assert_allclose(net.run(x), by_hand(x, mean=127.5, std=127.5), rtol=1e-5, atol=1e-5)
     assert found.embedding_size == 36
-    # The model's own size where the card says none.
+    # Without a size in the card, the model's own is used.
     del example["image_size"]
     beside.write_text(json.dumps(example))
     assert load_onnx(path)[1].image_size == SIZE
@@ -186,8 +186,8 @@ def test_scaling_is_never_guessed(tmp_path):
     np.testing.assert_allclose(given.run(x), by_hand(x, "BGR"), rtol=1e-5, atol=1e-5)
 
 
-def test_our_own_models_need_nothing_beside(tmp_path):
-    net = enliven(get_model("mobilefacenet", embedding_size=16, width=0.25))
+def test_exported_models_need_no_card_beside_them(tmp_path):
+    net = randomized(get_model("mobilefacenet", embedding_size=16, width=0.25))
     path = str(tmp_path / "own.onnx")
     export_onnx(net, path, card=Card(network="mobilefacenet", license="mine"))
     (tmp_path / "own.card.json").unlink()
@@ -199,7 +199,7 @@ def test_our_own_models_need_nothing_beside(tmp_path):
     np.testing.assert_allclose(embed(loaded, crops, batch_size=2), embed(net, crops), atol=1e-5)
 
 
-def test_without_onnxruntime_the_cure_is_named(tmp_path, monkeypatch):
+def test_a_missing_onnxruntime_is_reported_with_the_command_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setattr("gluonfr.deploy.onnx_network.has_onnxruntime", lambda: False)
     with pytest.raises(GluonFRError, match=r'pip install "\.\[onnx\]"'):
         OnnxNetwork(foreign(tmp_path / "x.onnx"), card())

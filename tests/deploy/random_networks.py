@@ -1,4 +1,4 @@
-"""Networks whose every parameter matters: fresh ones have means of 0, scales of 1 and equal slopes, which hide mistakes."""
+"""Networks with random scales, shifts and slopes; the constant initial values of new networks would hide mistakes."""
 
 import mxnet as mx
 import numpy as np
@@ -6,7 +6,7 @@ from mxnet import nd
 from mxnet.gluon import nn
 
 
-def enliven(net, image_size=(112, 112), seed=0):
+def randomized(net, image_size=(112, 112), seed=0):
     """Initialize a network with random scales, shifts and slopes, and the running statistics that belong to them."""
     rng = np.random.RandomState(seed)
     mx.random.seed(seed)
@@ -18,7 +18,7 @@ def enliven(net, image_size=(112, 112), seed=0):
         low_high = ranges.get(name.rsplit("_", 1)[-1])
         if low_high:
             parameter.set_data(nd.array(rng.uniform(*low_high, parameter.shape)))
-    # Any statistics would make numbers explode layer by layer; near those of what flows, 1e-4 keeps its meaning.
+    # Arbitrary statistics would make numbers explode layer by layer; near the true ones, a tolerance of 1e-4 is meaningful.
     hooks = []
 
     def measure(norm, inputs):

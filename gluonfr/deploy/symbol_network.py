@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+from mxnet.gluon import HybridBlock, SymbolBlock
+
+from gluonfr.core import Card, WeightsError, require_file
+from gluonfr.weights.insightface import find_checkpoint
+from gluonfr.weights.params_file import read_params
+
+
+class SymbolNetwork(HybridBlock):
+    """A network that exists only as files of an MXNet symbol, for inference in place of a network of the zoo.
+
+    Parameters
+    ----------
+    path : str
+        `X-symbol.json`, `X-0000.params`, or X.
+    card : Card
+        `color`, `mean` and `std` describe the input of the graph; `output` names the embedding among several outputs.
+    contexts : list of Context, optional
+        Devices of the parameters, by default the CPU.
+
+    Inputs:
+        - **data**: (N, 3, H, W) float32 RGB in [0, 1].
+    Outputs:
+        - **embedding**: (N, D).
+
+    Raises
+    ------
+    WeightsError
+        A file is missing or damaged, has no such output, or requires more than one image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gluonfr.deploy import RawPixels
+    >>> from gluonfr.deploy.export import export_symbol
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     card = export_symbol(RawPixels(), folder + "/raw", image_size=(8, 8))
+    ...     net = SymbolNetwork(folder + "/raw-symbol.json", card)
+    >>> net(nd.ones((1, 3, 8, 8))).shape
+    (1, 192)
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, card: Card, contexts: Sequence[mx.Context] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        symbol_path, params_path = find_checkpoint(path)
+        self._bgr = card.color == "BGR"
+        self._scale, self._shift = _scale_and_shift(card.mean, card.std)
+        values = read_params(require_file(params_path, "network's parameters"))
+        values = {name.split(":", 1)[-1]: value for name, value in values.items()}
+        symbol = _load_embedding(symbol_path, card.output)
+        inputs = [name for name in symbol.list_inputs() if name not in values]
+        if len(inputs) != 1:
+            raise WeightsError(
+                f"{symbol_path} needs {', '.join(inputs) or 'nothing'} besides {params_path}, but a network has "
+                "one image as its input; give the parameters that belong to it."
+            )
+        with warnings.catch_warnings(), self.name_scope():
+            # MXNet warns that it cannot infer types, which are not needed.
+            warnings.simplefilter("ignore")
+            self.graph = SymbolBlock(symbol, [mx.sym.var(inputs[0])])
+        self._check_shapes(symbol, inputs[0], values, params_path, card.image_size)
+        for name, parameter in self.graph.collect_params().items():
+            parameter.shape = values[name].shape
+            parameter.initialize(ctx=contexts or mx.cpu())
+            parameter.set_data(nd.array(values[name]))
+
+    @staticmethod
+    def _check_shapes(symbol: Any, data: str, values: dict[str, Any], path: str, image_size: tuple[int, int]) -> None:
+        shapes = {name: values[name].shape for name in symbol.list_inputs() if name != data}
+        try:
+            symbol.infer_shape(**{data: (1, 3, *image_size)}, **shapes)
+        except mx.base.MXNetError as error:
+            reason = next((line for line in str(error).splitlines() if "Error" in line), "shapes differ")
+            size = "{}x{}".format(*image_size)
+            raise WeightsError(f"{path} does not fit its symbol with images of {size}: {' '.join(reason.split())}") from error
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Convert the images as the card specifies, and run the graph."""
+        if self._bgr:
+            x = F.flip(x, axis=1)
+        if self._shift is None:
+            return self.graph(x if self._scale == 1 else x * self._scale)
+        return self.graph(F.broadcast_add(F.broadcast_mul(x, self._level(F, self._scale)), self._level(F, self._shift)))
+
+    @staticmethod
+    def _level(F: Any, values: Sequence[float]) -> Any:
+        parts = [F.full(shape=(1, 1, 1, 1), val=float(value)) for value in values]
+        return F.concat(*parts, dim=1)
+
+
+def _scale_and_shift(mean: Any, std: Any) -> tuple[Any, list[float] | None]:
+    """Write (pixel - mean) / std as scale * x + shift of x in [0, 1]; no shift where every mean is 0 and the stds are equal."""
+    means, stds = (np.broadcast_to(np.asarray(level, dtype=np.float64), 3).tolist() for level in (mean, std))
+    if not any(means) and len(set(stds)) == 1:
+        return 255 / stds[0], None
+    return [255 / value for value in stds], [-m / s for m, s in zip(means, stds)]
+
+
+def _load_embedding(path: str, output: str) -> Any:
+    try:
+        symbol = mx.sym.load(require_file(path, "symbol"))
+    except mx.base.MXNetError as error:
+        raise WeightsError(f"{path} is not an MXNet symbol; export or fetch it again.") from error
+    if output:
+        internals = symbol.get_internals()
+        names = internals.list_outputs()
+        for name in (output, output + "_output"):
+            if name in names:
+                return internals[name]
+        raise WeightsError(f"{path} has no output {output!r}, which its card names; correct the card.")
+    if len(symbol.list_outputs()) > 1:
+        raise WeightsError(
+            f"{path} has the outputs {', '.join(symbol.list_outputs())}; name the embedding under `output` in its card."
+        )
+    return symbol
