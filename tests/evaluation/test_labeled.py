@@ -94,7 +94,7 @@ def test_invalid_sources_are_reported(tmp_path, embedder):
     with pytest.raises(GluonFRError, match="1.jpg is in no person's folder"):
         labeled_embeddings(str(tmp_path / "c.npz"))
     np.savez(tmp_path / "d.npz", embeddings=np.ones((2, 4)), labels=[1.0, 2.0])
-    with pytest.raises(GluonFRError, match="named by text or whole numbers"):
+    with pytest.raises(GluonFRError, match="name people by text or whole numbers"):
         labeled_embeddings(str(tmp_path / "d.npz"))
     np.savez(tmp_path / "e.npz", embeddings=np.ones((2, 4)), labels=np.array(["é".encode(), b"b"]))
     assert labeled_embeddings(str(tmp_path / "e.npz")).labels.tolist() == ["é", "b"]

@@ -91,7 +91,7 @@ def test_listed_pairs_are_found_among_embedded_files(tmp_path):
         ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": 1}, "issame"),
         ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": [1, 0], "identity0": ["a", "b"]}, "only one of"),
         ({"embeddings0": vectors(2), "embeddings1": vectors(2), "issame": [1, 0], "age": ["a"]}, "age has shape"),
-        ({"embeddings": vectors(2), "labels": [1.0, np.nan]}, "named by text or whole numbers"),
+        ({"embeddings": vectors(2), "labels": [1.0, np.nan]}, "name people by text or whole numbers"),
         ({"embeddings0": vectors(1), "embeddings1": vectors(1), "issame": np.array([True, None], object)}, "without pickles"),
     ],
 )

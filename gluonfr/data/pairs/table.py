@@ -99,9 +99,7 @@ def read_pair_table(path: str, issame: Sequence[bool]) -> PairTable:
     if "issame" in columns:
         for (line, _), value, same in zip(rows, columns["issame"].tolist(), issame):
             if _FLAGS.get(value.lower()) is not bool(same):
-                raise DataError(
-                    f"{path}: line {line} has issame {value}, but the set has {int(same)}; it is outdated."
-                )
+                raise DataError(f"{path}: line {line} has issame {value}, but the set has {int(same)}; it is outdated.")
     if (PEOPLE[0] in columns) != (PEOPLE[1] in columns):
         raise DataError(f"{path}: has only one of the columns {' and '.join(PEOPLE)}; add the other or remove both.")
     people = np.stack([columns[name] for name in PEOPLE], axis=1) if PEOPLE[0] in columns else None

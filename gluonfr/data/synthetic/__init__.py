@@ -1,12 +1,12 @@
-"""Synthetic people: the embedded default data for machines that have no faces.
+"""Synthetic faces: data for tests, demos and machines without face images.
 
-`render` draws one picture, `make_dataset` writes a training set and verification pairs of people it does not hold. What is
-reached on them proves that a pipeline works from records to metrics; it says **nothing about accuracy on real faces**.
+`render` draws one image, `make_dataset` writes a training set and verification pairs of other people. Results on them show
+that a pipeline works from records to metrics. They say **nothing about accuracy on real faces**.
 
-A person is a shape of head, hair, eyes, brows, nose, mouth and skin, perhaps with glasses, beard and marks. A
-picture of them differs in pose, expression, light, white balance, background, focus, noise, occlusion, in how well it is
-aligned, and in JPEG quality. All of it follows from (seed, identity, image) alone, whatever else is rendered, by whom and in
-which order. Pixels are repeated on the same version of OpenCV; another one may round differently.
+A person is defined by the shape of the head, hair, eyes, brows, nose, mouth and skin, and perhaps glasses, beard and marks. The
+images of a person differ in pose, expression, light, white balance, background, focus, noise, occlusion, alignment and JPEG
+quality. All of it depends on (seed, identity, image) alone. Pixels are reproducible with the same version of OpenCV; other
+versions may round differently.
 """
 
 from __future__ import annotations

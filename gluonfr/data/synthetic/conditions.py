@@ -1,4 +1,4 @@
-"""What changes from picture to picture: pose, expression, light, background, optics, occlusion, compression."""
+"""Conditions that differ between images: pose, expression, light, background, optics, occlusion, compression."""
 
 from __future__ import annotations
 
@@ -11,24 +11,32 @@ from gluonfr.data.synthetic.face import Expression
 _PURPOSE = 2
 
 
-def picture_generator(seed, identity, image):
-    """The random numbers of one picture."""
+def image_generator(seed: int, identity: int, image: int) -> np.random.Generator:
+    """Return the random generator of one image.
+
+    Examples
+    --------
+    >>> rng = image_generator(0, 3, 0)
+    >>> background(rng, 16).shape, light(rng, 16).shape
+    ((16, 16, 3), (16, 16, 3))
+    """
     return generator(seed, _PURPOSE, identity, image)
 
 
-def pose(rng):
-    """Yaw and pitch in radians."""
+def pose(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw yaw and pitch in radians."""
     yaw = np.clip(rng.normal(0, 11), -26, 26)
     pitch = np.clip(rng.normal(0, 6), -14, 14)
     return np.radians(yaw), np.radians(pitch)
 
 
-def alignment_error(rng):
-    """(angle, scale, dx, dy) by which an aligner misses the template."""
+def alignment_error(rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Draw (angle, scale, dx, dy) of an aligner's error: radians, factor, pixels of a 112x112 image."""
     return np.radians(rng.normal(0, 3)), np.exp(rng.normal(0, 0.04)), rng.normal(0, 2), rng.normal(0, 2)
 
 
-def expression(rng):
+def expression(rng: np.random.Generator) -> Expression:
+    """Draw an expression."""
     smile = rng.uniform(-0.5, 1.0)
     return Expression(
         smile=smile,
@@ -40,8 +48,8 @@ def expression(rng):
     )
 
 
-def background(rng, size):
-    """A scene behind the head (size, size, 3) uint8: a gradient, some bars and blobs, out of focus."""
+def background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a background, uint8 (size, size, 3): a gradient and some bars and blobs, out of focus."""
     small = np.empty((28, 28, 3), dtype=np.uint8)
     colors = rng.uniform(0, 255, (7, 3))
     corners = colors[:4].reshape(2, 2, 3).astype(np.float32) * np.float32(rng.uniform(0.3, 1.0))
@@ -54,8 +62,8 @@ def background(rng, size):
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def light(rng, size):
-    """How bright every pixel is (size, size, 3) uint8, 128 for as drawn: a lamp on a round head, sometimes a shadow's edge."""
+def light(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw the brightness of every pixel, uint8 (size, size, 3) with 128 for unchanged: a lamp, sometimes a shadow's edge."""
     at = (np.arange(28, dtype=np.float32) - 13.5) / 14
     nx, ny = np.meshgrid(at / 0.85, at / 1.1)
     away = np.sqrt(nx**2 + ny**2)
@@ -76,8 +84,8 @@ def light(rng, size):
     return cv2.resize(np.clip(total, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def occlude(rng, picture) -> None:
-    """Sometimes put an object over a part near the border, in place; picture (S, S, 3) uint8."""
+def occlude(rng: np.random.Generator, picture: np.ndarray) -> None:
+    """Sometimes draw an object over a part near the border of an image, uint8 (S, S, 3), in place."""
     if rng.random() > 0.25:
         return
     size = len(picture)
@@ -89,8 +97,8 @@ def occlude(rng, picture) -> None:
     cv2.fillPoly(picture, [np.rint(points * size).astype(np.int32)], tuple(map(float, rng.uniform(10, 245, 3))))
 
 
-def develop(rng, picture):
-    """Exposure, contrast, white balance, lens and sensor of one camera; picture (S, S, 3) uint8."""
+def develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Apply exposure, contrast, white balance, lens and sensor of one camera to an image, uint8 (S, S, 3)."""
     level = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.exp(rng.normal(0, 0.11, 3)) * np.exp(rng.normal(0, 0.12))
     gamma = np.exp(rng.normal(0, 0.22))
@@ -119,5 +127,6 @@ def develop(rng, picture):
     return picture
 
 
-def jpeg_quality(rng):
+def jpeg_quality(rng: np.random.Generator) -> int:
+    """Draw a JPEG quality."""
     return int(rng.integers(35, 96))

@@ -1,19 +1,27 @@
-"""Drawing the face: head, ears, eyes, brows, nose, mouth and marks."""
+"""Draw the face: head, ears, eyes, brows, nose, mouth and marks."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gluonfr.data.synthetic.canvas import Canvas
 from gluonfr.data.synthetic.geometry import at_depth, mirrored, smooth, surface
+from gluonfr.data.synthetic.identity import Identity
 
 WHITE = np.array([240.0, 236.0, 232.0])
 DARK = np.array([24.0, 14.0, 14.0])
 
 
 class Expression(NamedTuple):
-    """What a face does in one picture; zeros are a neutral face with open eyes."""
+    """The expression of a face in one image; zeros are a neutral face with open eyes.
+
+    Examples
+    --------
+    >>> Expression(smile=0.5).closed
+    0.0
+    """
 
     smile: float = 0.0
     mouth_open: float = 0.0
@@ -23,12 +31,26 @@ class Expression(NamedTuple):
     gaze_y: float = 0.0
 
 
-def mix(first, second, share):
+def mix(first: Any, second: Any, share: Any) -> np.ndarray:
+    """Mix two colors or points; `share` is the weight of the second.
+
+    Examples
+    --------
+    >>> mix([0, 0], [10, 20], 0.5).tolist()
+    [5.0, 10.0]
+    """
     return np.asarray(first) * (1 - share) + np.asarray(second) * share
 
 
-def head_outline(person, grow=0.0, top=0.0):
-    """The closed outline of the head as control points (12, 3), `grow` pixels wider and `top` pixels higher."""
+def head_outline(person: Identity, grow: float = 0.0, top: float = 0.0) -> np.ndarray:
+    """Return the closed outline of the head as control points (12, 3), `grow` pixels wider and `top` pixels higher.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> head_outline(make_identity(0)).shape
+    (12, 3)
+    """
     length = person.chin_length
     half = mirrored(
         [
@@ -45,22 +67,29 @@ def head_outline(person, grow=0.0, top=0.0):
     return np.column_stack([half, np.clip((half[:, 1] + 10) / 60, -0.15, 1) * 16])
 
 
-def landmarks(person, expression):
-    """Eyes, nose tip and mouth corners of this person with this expression: (5, 3)."""
+def landmarks(person: Identity, expression: Expression) -> np.ndarray:
+    """Return eyes, nose tip and mouth corners of a person with an expression: (5, 3).
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> landmarks(make_identity(0), Expression()).shape
+    (5, 3)
+    """
     eyes = surface([(-person.eye_x, 0), (person.eye_x, 0)])
     nose = surface([(0, person.nose_length)], person.nose_tip)
     x, y = _mouth_corner(person, expression)
     return np.concatenate([eyes, nose, surface([(-x, y), (x, y)])])
 
 
-def _mouth_corner(person, expression):
+def _mouth_corner(person: Identity, expression: Expression) -> tuple[float, float]:
     return person.mouth_width * (1 + 0.12 * expression.smile - 0.1 * expression.mouth_open), (
         person.mouth_y - 3.0 * expression.smile
     )
 
 
-def draw_head(canvas, person, widen) -> None:
-    """Neck, ears and the face without features."""
+def draw_head(canvas: Canvas, person: Identity, widen: float) -> None:
+    """Draw neck, ears and the face without features."""
     skin = person.skin
     canvas.fill(at_depth([(-22, 30), (22, 30), (26, 90), (-26, 90)], -12), skin * 0.62)
     stretch = np.array([widen, 1.0, 1.0])
@@ -84,8 +113,8 @@ def draw_head(canvas, person, widen) -> None:
             canvas.fill(surface(circle), mix(skin, (220, 70, 70), 0.5), person.blush)
 
 
-def draw_skin_marks(canvas, person) -> None:
-    """Freckles, moles, scar, and the lines of age."""
+def draw_skin_marks(canvas: Canvas, person: Identity) -> None:
+    """Draw freckles, moles, scar and wrinkles."""
     skin = person.skin
     if len(person.freckles):
         canvas.dots(surface(person.freckles[:, :2]), person.freckles[:, 2], mix(skin, (120, 62, 30), 0.55))
@@ -106,8 +135,8 @@ def draw_skin_marks(canvas, person) -> None:
         canvas.lines(forehead + cheeks + feet, tone, 0.8)
 
 
-def draw_eyes(canvas, person, expression) -> None:
-    """Sclera, iris and pupil between the lids, lashes and crease."""
+def draw_eyes(canvas: Canvas, person: Identity, expression: Expression) -> None:
+    """Draw the eyes: sclera, iris, pupil, lids, lashes and crease."""
     skin = person.skin
     width, tilt = person.eye_width, person.eye_tilt
     height = person.eye_height * (1 - expression.closed) * (1 - 0.2 * max(expression.smile, 0))
@@ -127,7 +156,7 @@ def draw_eyes(canvas, person, expression) -> None:
         canvas.dots(pupil, [person.iris_size * 0.82], person.iris)
         canvas.dots(pupil, [person.iris_size * 0.42], DARK)
         canvas.dots(pupil + (-1.0, -1.2, 0), [0.8], (255, 255, 255))
-        # Lids painted over the iris stand in for clipping it.
+        # The lids are painted over the iris instead of clipping it.
         above = np.column_stack([mix(upper[:, 0], center[0], -0.06), upper[:, 1] - 3.4])
         canvas.fill(surface(np.concatenate([upper, above[::-1]])), lid)
         below = np.column_stack([lower[:, 0], lower[:, 1] + 3.2])
@@ -138,7 +167,8 @@ def draw_eyes(canvas, person, expression) -> None:
             canvas.lines([surface(upper - (0, 2.8))], mix(skin, DARK, 0.35 * person.eye_crease), 0.7)
 
 
-def draw_brows(canvas, person, expression) -> None:
+def draw_brows(canvas: Canvas, person: Identity, expression: Expression) -> None:
+    """Draw the eyebrows."""
     gap = person.brow_gap + 2.5 * expression.brow_raise
     length, thick, tilt, arch = person.brow_length, person.brow_thickness, person.brow_tilt, person.brow_arch
     for side in (-1, 1):
@@ -151,12 +181,13 @@ def draw_brows(canvas, person, expression) -> None:
         canvas.fill(surface([(-8, y - 1), (8, y - 1), (8, y + 1), (-8, y + 1)], 2), person.brow, 0.7)
 
 
-def draw_nose(canvas, person) -> None:
+def draw_nose(canvas: Canvas, person: Identity) -> None:
+    """Draw the nose."""
     skin = person.skin
     length, width, bridge, tip = person.nose_length, person.nose_width, person.nose_bridge, person.nose_tip
     side_tone, line = skin * 0.8, skin * 0.52
 
-    def on_nose(points, share):
+    def on_nose(points: Any, share: Any) -> np.ndarray:
         return surface(points, tip * np.asarray(share))
 
     for side in (-1, 1):
@@ -176,14 +207,15 @@ def draw_nose(canvas, person) -> None:
     canvas.dots(on_nose(holes, 0.75), [0.16 * width + 0.3] * 2, skin * 0.3)
 
 
-def draw_mouth(canvas, person, expression) -> None:
+def draw_mouth(canvas: Canvas, person: Identity, expression: Expression) -> None:
+    """Draw lips and teeth."""
     x, corner = _mouth_corner(person, expression)
     gap = 7.0 * expression.mouth_open
     middle = person.mouth_y + 0.6 * max(expression.smile, 0)
     upper, lower = person.lip_upper * (1 - 0.2 * expression.smile), person.lip_lower * (1 - 0.15 * expression.smile)
-    top = [(-x, corner), (-0.55 * x, middle - 0.75 * upper), (-0.16 * x, middle - upper), (0, middle - 0.78 * upper)]
+    top: Any = [(-x, corner), (-0.55 * x, middle - 0.75 * upper), (-0.16 * x, middle - upper), (0, middle - 0.78 * upper)]
     top += [(-px, py) for px, py in top[-2::-1]]
-    bottom = [(x, corner), (0.55 * x, middle + gap + 0.75 * lower), (0, middle + gap + lower)]
+    bottom: Any = [(x, corner), (0.55 * x, middle + gap + 0.75 * lower), (0, middle + gap + lower)]
     bottom += [(-px, py) for px, py in bottom[-2::-1]]
     inner_top = smooth(
         [(-x, corner), (-0.5 * x, middle - 0.1), (0, middle), (0.5 * x, middle - 0.1), (x, corner)], closed=False

@@ -1,15 +1,19 @@
-"""Drawing what frames a face: hair, beard and glasses."""
+"""Draw hair, beard and glasses."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from gluonfr.data.synthetic.canvas import Canvas
 from gluonfr.data.synthetic.face import head_outline, mix
 from gluonfr.data.synthetic.geometry import at_depth, mirrored, smooth, surface
+from gluonfr.data.synthetic.identity import Identity
 
 # Right half of the hairline from the middle to the side, (share of the temple's half width, y), and the volume at the
 # side and on top in pixels. Styles with two halves are not symmetric: left half first.
-_STYLES = {
+_STYLES: dict[str, Any] = {
     "buzz": (((0, -35), (0.55, -33), (0.84, -20), (0.98, 2)), 0.5, 1),
     "crop": (((0, -31), (0.6, -29), (0.85, -16), (0.98, 4)), 2, 6),
     "fringe": (((0, -14), (0.55, -13), (0.86, -9), (1.0, 12)), 4, 8),
@@ -20,13 +24,13 @@ _STYLES = {
     "curly": (((0, -27), (0.55, -26), (0.86, -14), (1.02, 12)), 10, 14),
     "mohawk": (((0, -30), (0.12, -31), (0.24, -36), (0.32, -50)), 0, 12),
 }
-_ASYMMETRIC = {
+_ASYMMETRIC: dict[str, Any] = {
     "side part": (((-0.98, 4), (-0.9, -14), (-0.62, -38), (0.1, -30), (0.7, -22), (0.95, -6), (0.98, 6)), 3, 9),
     "swept": (((-0.98, 10), (-0.88, -6), (-0.45, -12), (0.15, -22), (0.6, -34), (0.9, -20), (0.98, 6)), 4, 9),
 }
 
 
-def _hairline(person):
+def _hairline(person: Identity) -> tuple[np.ndarray, float, float]:
     if person.hair_style in _ASYMMETRIC:
         line, side, top = _ASYMMETRIC[person.hair_style]
         line = np.array(line) * (person.parting, 1)
@@ -39,8 +43,8 @@ def _hairline(person):
     return line, side * person.hair_volume, top * person.hair_volume
 
 
-def _crown(person, side, top, start, end):
-    """The outer edge of the hair from the left end of the hairline over the top to the right end: (17, 2)."""
+def _crown(person: Identity, side: float, top: float, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the outer edge of the hair from the left end of the hairline over the top to the right end: (17, 2)."""
     angle = np.linspace(np.pi, 0, 17)
     if person.hair_style == "mohawk":
         angle = np.linspace(0.6 * np.pi, 0.4 * np.pi, 17)
@@ -55,8 +59,8 @@ def _crown(person, side, top, start, end):
     return crown
 
 
-def draw_back_hair(canvas, person) -> None:
-    """What hangs behind the head, drawn before it."""
+def draw_back_hair(canvas: Canvas, person: Identity) -> None:
+    """Draw the hair behind the head, before the head is drawn."""
     if not person.hair_length or person.hair_style in ("bald", "buzz", "mohawk"):
         return
     wide = person.cheek + 5 * person.hair_volume
@@ -67,7 +71,8 @@ def draw_back_hair(canvas, person) -> None:
     canvas.fill(at_depth(shape, -10), person.hair * 0.72)
 
 
-def draw_hair(canvas, person, widen) -> None:
+def draw_hair(canvas: Canvas, person: Identity, widen: float) -> None:
+    """Draw the hair."""
     if person.hair_style == "bald":
         return
     line, side, top = _hairline(person)
@@ -80,7 +85,7 @@ def draw_hair(canvas, person, widen) -> None:
         canvas.fill(shape, mix(person.hair, person.skin, 0.15), 0.72)
         return
     canvas.fill(shape, person.hair)
-    # Strands from the edge to the hairline, darker and lighter in turn.
+    # Strands from the edge to the hairline, alternately darker and lighter.
     at = np.linspace(0.06, 0.94, 15)
     outer = edge[np.rint(at * (len(edge) - 1)).astype(int)]
     inner = on_head[np.rint(at * (len(on_head) - 1)).astype(int)]
@@ -90,12 +95,14 @@ def draw_hair(canvas, person, widen) -> None:
     canvas.lines(strands[1::2], mix(person.hair, (255, 240, 220), 0.14), 0.5)
 
 
-def draw_beard(canvas, person) -> None:
-    """Beard and moustache, drawn before the mouth."""
+def draw_beard(canvas: Canvas, person: Identity) -> None:
+    """Draw beard and moustache, before the mouth is drawn."""
     kind, color = person.beard, person.beard_color
     if kind is None:
         return
     outline = head_outline(person)
+    inner: Any
+    half: Any
     mouth, length = person.mouth_y, person.chin_length
     alpha = 0.4 if kind == "stubble" else 0.94
     if kind in ("stubble", "full", "chin strap"):
@@ -125,7 +132,7 @@ def draw_beard(canvas, person) -> None:
         canvas.fill(surface(smooth(mirrored(half)), 3), color, alpha)
 
 
-def _lens(shape, width, height):
+def _lens(shape: str, width: float, height: float) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     c, s = np.cos(angle), np.sin(angle)
     power = {"round": 1.0, "square": 0.45, "cat eye": 0.7, "aviator": 0.75, "half rim": 0.5}[shape]
@@ -140,7 +147,8 @@ def _lens(shape, width, height):
     return np.column_stack([x, y])
 
 
-def draw_glasses(canvas, person) -> None:
+def draw_glasses(canvas: Canvas, person: Identity) -> None:
+    """Draw the glasses."""
     glasses = person.glasses
     if glasses is None:
         return

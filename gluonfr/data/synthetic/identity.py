@@ -1,8 +1,9 @@
-"""Who a synthetic person is: what stays the same in every picture of them."""
+"""A synthetic person: everything that is the same in all images of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,20 +48,34 @@ GLASSES = ("round", "square", "cat eye", "aviator", "half rim")
 
 @dataclass(frozen=True)
 class Glasses:
+    """The glasses of a person; lengths as in `Identity`.
+
+    Examples
+    --------
+    >>> Glasses("round", (22, 22, 26), 13.0, 9.0, 2.0, None).shape
+    'round'
+    """
+
     shape: str
-    frame: tuple[int, int, int]
+    frame: Any
     width: float
     height: float
     thickness: float
-    tint: tuple[int, int, int] | None
+    tint: Any
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One person. Lengths are pixels of the 112x112 template with the origin between the eyes, y downwards."""
+    """One person. Lengths are pixels of the 112x112 template; the origin is between the eyes and y points down.
+
+    Examples
+    --------
+    >>> make_identity(3).hair_style in HAIR_STYLES
+    True
+    """
 
     skin: np.ndarray
-    # half widths at the temples, cheeks, jaw and chin; the lengths above and below the eye line
+    # Half widths at the temples, cheeks, jaw and chin; lengths above and below the eye line.
     temple: float
     cheek: float
     jaw: float
@@ -110,12 +125,12 @@ class Identity:
     blush: float
 
 
-def _pick(rng, palette, spread=0.0):
+def _pick(rng: np.random.Generator, palette: Any, spread: float = 0.0) -> np.ndarray:
     color = np.array(palette[rng.integers(len(palette))], dtype=np.float64)
     return np.clip(color + rng.normal(0, spread, 3), 0, 255)
 
 
-def _skin(rng):
+def _skin(rng: np.random.Generator) -> np.ndarray:
     at = rng.uniform(0, len(SKINS) - 1)
     low = int(at)
     high = min(low + 1, len(SKINS) - 1)
@@ -123,7 +138,7 @@ def _skin(rng):
     return np.clip(color * np.exp(rng.normal(0, 0.03, 3)), 0, 255)
 
 
-def _glasses(rng):
+def _glasses(rng: np.random.Generator) -> Glasses | None:
     if rng.random() > 0.4:
         return None
     tinted = rng.random() < 0.3
@@ -137,7 +152,7 @@ def _glasses(rng):
     )
 
 
-def _marks(rng):
+def _marks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     moles = np.stack(
         [rng.uniform(-21, 21, 3), rng.uniform(-26, 46, 3), rng.uniform(1.1, 2.4, 3)],
         axis=1,
@@ -154,58 +169,28 @@ def _marks(rng):
     return moles, freckles, scar
 
 
-def make_identity(number, seed=0):
-    """The person called `number` (0 <= number < 2**64) of the world `seed`; depends on nothing else."""
+def make_identity(number: int, seed: int = 0) -> Identity:
+    """Return person `number` (0 <= number < 2**64) of `seed`; the result depends on nothing else.
+
+    Examples
+    --------
+    >>> make_identity(3).hair_style == make_identity(3).hair_style
+    True
+    """
     rng = generator(seed, _PURPOSE, number)
+    # The order of the draws defines the person.
     bearded = rng.random() < 0.33
-    painted = not bearded and rng.random() < 0.5
+    lipstick = not bearded and rng.random() < 0.5
     skin = _skin(rng)
     hair = _pick(rng, HAIR_COLORS, 8)
     moles, freckles, scar = _marks(rng)
-    cheek = rng.uniform(31, 40)
     return Identity(
         skin=skin,
-        temple=cheek * rng.uniform(0.9, 1.02),
-        cheek=cheek,
-        jaw=cheek * rng.uniform(0.68, 0.95),
-        chin=rng.uniform(9, 19),
-        chin_length=rng.uniform(53, 66),
-        skull=rng.uniform(45, 54),
-        ear_size=rng.uniform(7, 12),
-        ear_out=rng.uniform(1, 6),
-        earring=_pick(rng, ((230, 190, 60), (225, 225, 235), (40, 170, 190), (200, 30, 60)), 5)
-        if rng.random() < 0.25
-        else None,
-        hair_style=HAIR_STYLES[rng.integers(len(HAIR_STYLES))],
-        hair=hair,
-        hairline=rng.uniform(-5, 4),
-        hair_volume=rng.uniform(0.6, 1.5),
-        hair_length=rng.uniform(40, 75) if rng.random() < (0.15 if bearded else 0.6) else 0.0,
-        parting=int(rng.choice([-1, 1])),
-        eye_x=rng.uniform(15.2, 20.0),
-        eye_width=rng.uniform(6.3, 9.3),
-        eye_height=rng.uniform(2.4, 4.6),
-        eye_tilt=rng.uniform(-1.8, 2.2),
-        eye_crease=rng.uniform(0.0, 1.0),
-        lash=rng.uniform(0.8, 2.2),
-        iris=_pick(rng, IRISES, 8),
-        iris_size=rng.uniform(2.9, 4.1),
-        brow=hair * rng.uniform(0.35, 0.8),
-        brow_thickness=rng.uniform(1.0, 5.0),
-        brow_length=rng.uniform(8.5, 13.0),
-        brow_gap=rng.uniform(6.5, 12.5),
-        brow_arch=rng.uniform(-0.5, 3.5),
-        brow_tilt=rng.uniform(-2.5, 2.5),
-        brow_joined=bool(rng.random() < 0.08),
-        nose_length=rng.uniform(16.5, 24.0),
-        nose_width=rng.uniform(4.5, 9.5),
-        nose_bridge=rng.uniform(1.6, 4.2),
-        nose_tip=rng.uniform(6, 13),
-        mouth_y=rng.uniform(37.0, 43.5),
-        mouth_width=rng.uniform(10.5, 17.5),
-        lip_upper=rng.uniform(1.0, 4.0),
-        lip_lower=rng.uniform(1.6, 5.5),
-        lips=_pick(rng, LIPS, 8) if painted else np.clip(skin * [0.82, 0.6, 0.6] + rng.normal(0, 7, 3), 0, 255),
+        **_head(rng),
+        **_hair(rng, hair, bearded),
+        **_eyes_and_brows(rng, hair),
+        **_nose_and_mouth(rng),
+        lips=_pick(rng, LIPS, 8) if lipstick else np.clip(skin * [0.82, 0.6, 0.6] + rng.normal(0, 7, 3), 0, 255),
         beard=BEARDS[rng.integers(len(BEARDS))] if bearded else None,
         beard_color=hair * rng.uniform(0.6, 1.0),
         glasses=_glasses(rng),
@@ -215,3 +200,64 @@ def make_identity(number, seed=0):
         wrinkles=max(0.0, rng.uniform(-1.0, 1.0)),
         blush=max(0.0, rng.uniform(-0.6, 0.5)),
     )
+
+
+def _head(rng: np.random.Generator) -> dict[str, Any]:
+    cheek = rng.uniform(31, 40)
+    return {
+        "temple": cheek * rng.uniform(0.9, 1.02),
+        "cheek": cheek,
+        "jaw": cheek * rng.uniform(0.68, 0.95),
+        "chin": rng.uniform(9, 19),
+        "chin_length": rng.uniform(53, 66),
+        "skull": rng.uniform(45, 54),
+        "ear_size": rng.uniform(7, 12),
+        "ear_out": rng.uniform(1, 6),
+        "earring": _pick(rng, ((230, 190, 60), (225, 225, 235), (40, 170, 190), (200, 30, 60)), 5)
+        if rng.random() < 0.25
+        else None,
+    }
+
+
+def _hair(rng: np.random.Generator, hair: np.ndarray, bearded: bool) -> dict[str, Any]:
+    return {
+        "hair_style": HAIR_STYLES[rng.integers(len(HAIR_STYLES))],
+        "hair": hair,
+        "hairline": rng.uniform(-5, 4),
+        "hair_volume": rng.uniform(0.6, 1.5),
+        "hair_length": rng.uniform(40, 75) if rng.random() < (0.15 if bearded else 0.6) else 0.0,
+        "parting": int(rng.choice([-1, 1])),
+    }
+
+
+def _eyes_and_brows(rng: np.random.Generator, hair: np.ndarray) -> dict[str, Any]:
+    return {
+        "eye_x": rng.uniform(15.2, 20.0),
+        "eye_width": rng.uniform(6.3, 9.3),
+        "eye_height": rng.uniform(2.4, 4.6),
+        "eye_tilt": rng.uniform(-1.8, 2.2),
+        "eye_crease": rng.uniform(0.0, 1.0),
+        "lash": rng.uniform(0.8, 2.2),
+        "iris": _pick(rng, IRISES, 8),
+        "iris_size": rng.uniform(2.9, 4.1),
+        "brow": hair * rng.uniform(0.35, 0.8),
+        "brow_thickness": rng.uniform(1.0, 5.0),
+        "brow_length": rng.uniform(8.5, 13.0),
+        "brow_gap": rng.uniform(6.5, 12.5),
+        "brow_arch": rng.uniform(-0.5, 3.5),
+        "brow_tilt": rng.uniform(-2.5, 2.5),
+        "brow_joined": bool(rng.random() < 0.08),
+    }
+
+
+def _nose_and_mouth(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "nose_length": rng.uniform(16.5, 24.0),
+        "nose_width": rng.uniform(4.5, 9.5),
+        "nose_bridge": rng.uniform(1.6, 4.2),
+        "nose_tip": rng.uniform(6, 13),
+        "mouth_y": rng.uniform(37.0, 43.5),
+        "mouth_width": rng.uniform(10.5, 17.5),
+        "lip_upper": rng.uniform(1.0, 4.0),
+        "lip_lower": rng.uniform(1.6, 5.5),
+    }
