@@ -13,7 +13,7 @@ import numpy as np
 
 from gluonfr.core import atomic_file, generator
 from gluonfr.data.synthetic import render
-from gluonfr.weights.dlib import find_free
+from gluonfr.weights.dlib import find_packaged_weights
 
 FIXTURE = os.path.join(os.path.dirname(__file__), "..", "tests", "model_zoo", "fixtures", "dlib_vectors.npz")
 SIZE = 150
@@ -29,7 +29,7 @@ def main(model=None, fixture=FIXTURE):
     import dlib
 
     chips = np.stack([render(0, 0, size=SIZE), render(1, 0, size=SIZE), pattern()])
-    network = dlib.face_recognition_model_v1(model or find_free())
+    network = dlib.face_recognition_model_v1(model or find_packaged_weights())
     # A chip of 150x150 is taken as it is, without landmarks or another cut.
     vectors = np.array([network.compute_face_descriptor(chip) for chip in chips], dtype=np.float32)
     with atomic_file(fixture) as file:

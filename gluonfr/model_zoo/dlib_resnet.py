@@ -1,8 +1,12 @@
+"""The residual network of dlib's face recognition."""
+
 from __future__ import annotations
+
+from typing import Any
 
 from mxnet.gluon import HybridBlock, nn
 
-from gluonfr.model_zoo.registry import NETWORKS
+from gluonfr.model_zoo.registry import register_network
 from gluonfr.nn import FrBase
 
 # (channels, whether the unit halves the map) of the residual units.
@@ -18,18 +22,18 @@ _UNITS = (
 )
 
 
-def _affine(channels):
-    # dlib keeps of BatchNorm a scale and a shift alone; statistics that stay at 0 and 1 make it that, in training too.
+def _affine(channels: int) -> nn.BatchNorm:
+    # dlib stores only a scale and a shift; statistics that stay at 0 and 1 make BatchNorm the same, in training too.
     return nn.BatchNorm(in_channels=channels, use_global_stats=True)
 
 
 class _Unit(HybridBlock):
     """Two 3x3 convolutions beside the input; with `down` the first has stride 2 and the input is averaged over 2x2.
 
-    The smaller of the two is as if filled with zeros: below, to the right and in the last channels.
+    The smaller of the two is padded with zeros: below, to the right and in the last channels.
     """
 
-    def __init__(self, in_channels, channels, down, **kwargs) -> None:
+    def __init__(self, in_channels: int, channels: int, down: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._down, self._shared = down, in_channels if in_channels < channels else None
         first = {"strides": 2} if down else {"padding": 1}
@@ -45,11 +49,11 @@ class _Unit(HybridBlock):
             if down:
                 self.shortcut = nn.AvgPool2D(2, 2)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         out = self.body(x)
         if self._down:
             x = self.shortcut(x)
-            # Of s pixels (s - 1) // 2 are left here and s // 2 there: one row and column more, or as many.
+            # Of s pixels (s - 1) // 2 remain here and s // 2 there: one row and column more, or the same number.
             out = F.pad(out, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, 0, 1, 0, 1))
             out = F.slice_like(out, x, axes=(2, 3))
         if self._shared:
@@ -63,25 +67,31 @@ class _Unit(HybridBlock):
 class DlibResNet(FrBase):
     """The residual network of dlib's face recognition (http://dlib.net/dnn_face_recognition_ex.cpp.html).
 
-    A ResNet-34 with half the channels and 29 convolutions, whose weights are in the public domain (CC0):
-    `get_model("dlib_resnet29", pretrained=True)` takes them from the package `face-recognition-models`.
+    A ResNet-34 with half the channels and 29 convolutions. Its weights are in the public domain (CC0):
+    `get_model("dlib_resnet29", pretrained=True)` loads them from the package `face-recognition-models`.
 
     Input 150x150, crop template "dlib". 5,614,592 parameters without running statistics, 0.271 G multiply-adds. Embeddings are
-    compared by their Euclidean distance; dlib takes two at less than 0.6 for one person.
+    compared by their Euclidean distance; dlib regards two faces at less than 0.6 as the same person.
 
-    BatchNorm stands for dlib's scale and shift: its running statistics are 0 and 1 and stay so, which suits training that
-    begins with the weights; from nothing, other networks train better.
+    dlib's scale and shift are a BatchNorm with running statistics fixed at 0 and 1. This suits training that begins with the
+    weights; from scratch, other networks train better.
 
     Parameters
     ----------
     embedding_size : int, default 128
+        Length of the embedding.
     **kwargs
-        As `gluonfr.nn.FrBase`.
+        Arguments of `gluonfr.nn.FrBase`.
+
+    Examples
+    --------
+    >>> DlibResNet().image_size
+    (150, 150)
     """
 
     image_size = (150, 150)
 
-    def __init__(self, classes=None, embedding_size=128, **kwargs) -> None:
+    def __init__(self, classes: int | None = None, embedding_size: int = 128, **kwargs: Any) -> None:
         super().__init__(classes, embedding_size, **kwargs)
         with self.name_scope():
             body, before = self.features, 32
@@ -92,7 +102,13 @@ class DlibResNet(FrBase):
             body.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(embedding_size, use_bias=False, in_units=before))
 
 
-@NETWORKS.register("dlib_resnet29")
-def dlib_resnet29(**kwargs):
-    """`DlibResNet`."""
+@register_network(DlibResNet, "dlib_resnet29")
+def dlib_resnet29(**kwargs: Any) -> DlibResNet:
+    """Build a `DlibResNet`.
+
+    Examples
+    --------
+    >>> dlib_resnet29(embedding_size=64).embedding_size
+    64
+    """
     return DlibResNet(**kwargs)

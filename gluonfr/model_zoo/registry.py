@@ -1,40 +1,85 @@
+"""The network architectures by name, and the functions that build and list them."""
+
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any, NamedTuple
 
-from gluonfr.core import DEFAULT_MODELS, GluonFRError, Registry
+from gluonfr.core import DEFAULT_MODELS, Registry, UsageError
+from gluonfr.model_zoo.arguments import check_argument
+from gluonfr.model_zoo.backbones import adapt_network
+from gluonfr.nn import FrBase
 
 NETWORKS = Registry("network")
 # By name: `gluonfr.weights` is built on the networks, so this module cannot import it.
 _PRETRAINED_LOADER = ("gluonfr.weights.load", "load_weights")
+# Arguments of every Gluon block.
+_OF_BLOCKS = {"prefix", "params"}
 
 
-def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
-    """A network by its name.
+class _Entry(NamedTuple):
+    name: str
+    block: type[FrBase]
+
+
+_ENTRIES: dict[Callable[..., FrBase], _Entry] = {}
+
+
+def register_network(block: type[FrBase], name: str, *aliases: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that registers a constructor of networks under its name and aliases.
+
+    Parameters
+    ----------
+    block : type
+        Class of the networks, whose constructor declares the arguments.
+    name : str
+        Listed by `list_models`.
+    *aliases : str
+        Other names, which `get_model` accepts.
+
+    Examples
+    --------
+    >>> from gluonfr.model_zoo import MobileFaceNet
+    >>> decorate = register_network(MobileFaceNet, "tiny_facenet")
+    >>> # @register_network(MobileFaceNet, "tiny_facenet")
+    >>> # def tiny_facenet(**kwargs):
+    >>> #     return MobileFaceNet(**{"width": 0.25, **kwargs})
+    """
+
+    def register(constructor: Callable[..., Any]) -> Callable[..., Any]:
+        _ENTRIES[constructor] = _Entry(name, block)
+        return NETWORKS.register(name, *aliases)(constructor)
+
+    return register
+
+
+def get_model(
+    name: str, pretrained: str | bool | None = None, ctx: Any = None, root: str = DEFAULT_MODELS, **kwargs: Any
+) -> FrBase:
+    """Build a network by its name.
 
     Parameters
     ----------
     name : str
-        One of `get_model_list()`; case, dashes and underscores do not matter. Or an image network as backbone:
-        "gluon:NAME" from MXNet's own zoo, "gluoncv:NAME" from gluoncv's, as `gluonfr.model_zoo.adapter` says.
+        One of `list_models()`; case, dashes and underscores do not matter. Or an image network as a backbone:
+        "gluon:NAME" from MXNet's own model zoo, "gluoncv:NAME" from GluonCV's; see `gluonfr.model_zoo.backbones`.
     pretrained : str or bool, optional
-        Weights: the name of a stored model (True: the one called `name`), or the path of a saved network's folder, of
-        `.params`, of an InsightFace checkpoint's `-symbol.json` or of a PyTorch `.pt`, as `load_weights` says. A classifier
-        is left as it is.
+        Weights to load: the name of a stored model (True: the one called `name`), or a path; `gluonfr.weights.load_weights`
+        lists the kinds of files. A classifier is not loaded.
     ctx : Context or list of Context, optional
-        Where pretrained weights are put; default CPU.
+        Devices of the pretrained weights; default CPU.
     root : str, default '~/.mxnet/models/face'
-        Where stored models are kept.
-    classes : int, optional
-        Identities of the training set; without it the network returns embeddings alone.
-    embedding_size : int, optional
-        The network's own default otherwise.
-    weight_norm, feature_norm : bool, default False
-        Normalize the classifier's weight and input; both for losses on cosines (`ArcLoss`, `CosLoss`).
-    need_cls_layer : bool, default True
-        False leaves the classifier out.
+        Folder of the stored models.
     **kwargs
-        Passed to the network's constructor.
+        Arguments of the network's constructor. All networks accept:
+
+        - classes (int, optional): number of identities of the training set; without it the network returns embeddings alone.
+        - embedding_size (int): default depends on the network.
+        - weight_norm, feature_norm (bool, default False): normalize the weight and the input of the classifier; both are
+          needed by losses on cosines (`ArcLoss`, `CosLoss`).
+        - need_cls_layer (bool, default True): False leaves out the classifier.
 
     Returns
     -------
@@ -43,11 +88,17 @@ def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
 
     Raises
     ------
-    GluonFRError
-        For an unknown name (the known ones are listed), an argument that the network does not have, or weights that are not
-        the network's (the first layer that differs is named).
+    UsageError
+        The name or an argument is unknown, or an argument has a wrong value.
+    WeightsError
+        The pretrained weights do not fit; the first layer that differs is named.
+
+    Examples
+    --------
+    >>> get_model("mobilefacenet", classes=10, embedding_size=128)
+    mobilefacenet(MobileFaceNet, input 3x112x112, embedding 128, classes 10, 1,004,544 parameters)
     """
-    net = _make(name, kwargs)
+    net = build_network(name, **kwargs)
     if pretrained:
         module, function = _PRETRAINED_LOADER
         load_weights = getattr(import_module(module), function)
@@ -55,22 +106,84 @@ def get_model(name, pretrained=None, ctx=None, root=DEFAULT_MODELS, **kwargs):
     return net
 
 
-def _make(name, kwargs):
-    if isinstance(name, str) and ":" in name:
-        from gluonfr.model_zoo.adapter import from_zoo
+def build_network(name: str, **kwargs: Any) -> FrBase:
+    """Build a network by its name, without weights.
 
-        return from_zoo(*name.split(":", 1), **kwargs)
-    maker = NETWORKS.get(name)
-    try:
-        return maker(**kwargs)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise GluonFRError(f"network {name!r}: {str(error).split(') ')[-1].split('() ')[-1]}; see help(get_model).") from error
+    Parameters
+    ----------
+    name : str
+        As in `get_model`.
+    **kwargs
+        Arguments of the network's constructor.
+
+    Examples
+    --------
+    >>> build_network("mobilefacenet", embedding_size=64).embedding_size
+    64
+    """
+    if isinstance(name, str) and ":" in name:
+        return adapt_network(*name.split(":", 1), **kwargs)
+    constructor = NETWORKS.get(name)
+    check_arguments(name, kwargs)
+    net = constructor(**kwargs)
+    net.architecture = _ENTRIES[constructor].name
+    return net
+
+
+def check_arguments(name: str, arguments: dict[str, Any]) -> None:
+    """Raise UsageError unless a network declares these arguments and accepts their values.
+
+    Parameters
+    ----------
+    name : str
+        A name of `list_models()`.
+    arguments : dict
+        Arguments for its constructor, for instance from a file.
+
+    Examples
+    --------
+    >>> check_arguments("mobilefacenet", {"embedding_size": 64})
+    >>> check_arguments("mobilefacenet", {"root": "/tmp"})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: network 'mobilefacenet' has no argument 'root'; it accepts blocks, classes, dropout, ...
+    """
+    declared = _declared_arguments(NETWORKS.get(name))
+    for argument, value in arguments.items():
+        if argument not in declared:
+            known = ", ".join(sorted(declared - _OF_BLOCKS))
+            raise UsageError(f"network {name!r} has no argument {argument!r}; it accepts {known}.")
+        check_argument(argument, value)
+
+
+def _declared_arguments(constructor: Callable[..., FrBase]) -> set[str]:
+    """Return the names that a constructor accepts, or that the class of its network and the bases of that declare."""
+    functions: list[Any] = [base.__init__ for base in _ENTRIES[constructor].block.__mro__ if issubclass(base, FrBase)]
+    declared = set(_OF_BLOCKS)
+    for function in (constructor, *functions):
+        parameters = inspect.signature(function).parameters.values()
+        declared |= {each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+    return declared - {"self"}
+
+
+def registered_name(name: str) -> str:
+    """Return the name by which `list_models` lists a network.
+
+    Raises
+    ------
+    GluonFRError
+        There is no network of that name.
+
+    Examples
+    --------
+    >>> registered_name("MobileFaceNet-y1")
+    'mobilefacenet'
+    """
+    return name if ":" in name else _ENTRIES[NETWORKS.get(name)].name
 
 
 def list_models() -> list[str]:
-    """Return the names of all architectures, sorted.
+    """Return the names of all network architectures, sorted.
 
     Examples
     --------
@@ -81,7 +194,7 @@ def list_models() -> list[str]:
 
 
 def get_model_list() -> list[str]:
-    """Return the names of all architectures, sorted; gluon-face's name of `list_models`.
+    """Return the names of all network architectures, sorted; gluon-face's name of `list_models`.
 
     Examples
     --------

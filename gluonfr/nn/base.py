@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import check_integer
@@ -29,6 +31,10 @@ class FrBase(HybridBlock):
         - **output**: (N, C), only with a classifier: cosines when both norms are on, else logits.
     """
 
+    # Name in the model zoo, where the network was built by its name; crop size in pixels (height, width).
+    architecture = ""
+    image_size = (112, 112)
+
     def __init__(
         self, classes=None, embedding_size=128, weight_norm=False, feature_norm=False, need_cls_layer=True, **kwargs
     ) -> None:
@@ -43,6 +49,22 @@ class FrBase(HybridBlock):
             self.output = None
             if self.classes:
                 self.output = NormDense(self.classes, weight_norm, feature_norm, in_units=embedding_size, prefix="output_")
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        parts = [f"input 3x{height}x{width}", f"embedding {self.embedding_size}"]
+        if self.architecture:
+            parts.insert(0, type(self).__name__)
+        if self.classes:
+            parts.append(f"classes {self.classes}")
+        return f"{self.architecture or type(self).__name__}({', '.join(parts)}, {self._parameter_count():,} parameters)"
+
+    def _parameter_count(self) -> int:
+        """Return the number of parameters without running statistics; shapes may still be unknown before the first image."""
+        out = self(mx.sym.var("data"))
+        symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out
+        shapes, _, _ = symbol.infer_shape_partial(data=(1, 3, *self.image_size))
+        return sum(int(np.prod(shape)) for name, shape in zip(symbol.list_arguments(), shapes) if name != "data")
 
     def hybrid_forward(self, F, x):
         embedding = self.features(x * 2 - 1)

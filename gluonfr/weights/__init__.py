@@ -7,19 +7,19 @@ from gluonfr.core.compat import prepare_mxnet
 # Before any module of this room imports MXNet.
 prepare_mxnet()
 
+from gluonfr.weights.arcface_torch import load_torch
 from gluonfr.weights.insightface import load_insightface
-from gluonfr.weights.load import load_weights
+from gluonfr.weights.load import load_pretrained, load_weights
 from gluonfr.weights.saved import load_network, save_network
-from gluonfr.weights.store import add_model, fetch, find_model, list_models, remove_model
-from gluonfr.weights.torch_state import load_torch
+from gluonfr.weights.store import add_model, find_stored_model, list_stored_models, remove_model
 
 __all__ = [
     "add_model",
-    "fetch",
-    "find_model",
-    "list_models",
+    "find_stored_model",
+    "list_stored_models",
     "load_insightface",
     "load_network",
+    "load_pretrained",
     "load_torch",
     "load_weights",
     "remove_model",

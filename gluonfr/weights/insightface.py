@@ -1,205 +1,248 @@
+"""InsightFace checkpoints: recognition of the network by its structure, and conversion of its weights."""
+
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections.abc import Sequence
+from typing import Any
 
-from gluonfr.core import Card, GluonFRError, file_sha256, require_file
-from gluonfr.model_zoo.registry import get_model, get_model_list
-from gluonfr.weights.graph import difference, layers_of_network, layers_of_nodes, likeness, pairs
-from gluonfr.weights.layers import PASSED, fold_name
+import numpy as np
+from mxnet.gluon import HybridBlock
+
+from gluonfr.core import Card, GluonFRError, WeightsError, file_sha256, require_file
+from gluonfr.model_zoo.registry import get_model, list_models
+from gluonfr.weights.conversion import convert_parameters, fold_input_scaling, set_parameters
+from gluonfr.weights.known_files import known_card_fields
+from gluonfr.weights.layer_graph import LayerGraph, graph_of_network, graph_of_symbol
+from gluonfr.weights.matching import find_difference, match_layers, similarity
 from gluonfr.weights.params_file import read_params
-from gluonfr.weights.published import facts
-from gluonfr.weights.transfer import converted, scale_input, set_values
+from gluonfr.weights.symbol_file import read_symbol
+from gluonfr.weights.symbol_layers import PASS_THROUGH, fold_name
 
 _SYMBOL, _EPOCH = "-symbol.json", re.compile(r"-\d{4,}\.params$")
-# InsightFace names the embedding so; what follows it is the training's classifier.
+# InsightFace's name of the embedding; the classifier of the training follows it.
 _EMBEDDING = "fc1"
 
 
-def load_insightface(path, network=None, epoch=None, ctx=None):
-    """A network of the zoo with the weights of an InsightFace checkpoint, as its MXNet repository publishes and trains them.
+def load_insightface(
+    path: str, network: str | None = None, epoch: int | None = None, ctx: Any = None
+) -> tuple[HybridBlock, Card]:
+    """Load an InsightFace checkpoint (the MXNet format) into a network of the model zoo.
 
-    The network is recognized by its structure, whatever its layers are called. How the checkpoint scales its input
-    ((x - 127.5) / 128 of pixels 0..255, say) goes into the first convolution, because networks of the zoo take [0, 1].
+    The network is recognized by its structure, whatever its layers are called. The checkpoint's scaling of the input, such as
+    (x - 127.5) / 128 of pixels 0..255, is moved into the first convolution, because our networks expect [0, 1].
 
     Parameters
     ----------
     path : str
-        `X-symbol.json`, `X-0000.params`, or X. A classifier that a training left behind the embedding is ignored.
+        `X-symbol.json`, `X-0000.params`, or X. The classifier of a training is ignored.
     network : str, optional
-        Name of the only network that it may be; any of the zoo otherwise.
+        Name of the only network to compare with; default all of the model zoo.
     epoch : int, optional
-        Which of several `X-NNNN.params`; the last unless `path` or this says which.
+        Number NNNN of `X-NNNN.params`; default the one in `path`, or the highest.
     ctx : Context or list of Context, default CPU
+        Devices of the parameters.
 
     Returns
     -------
-    (net, card) : HybridBlock, Card
+    net : HybridBlock
+        The network with its weights.
+    card : Card
+        Its card.
 
     Raises
     ------
-    GluonFRError
-        A file is missing, damaged or no such file; no network of the zoo has this structure (the nearest is named, and the
-        first layer that differs); an array is missing or of another shape. No network is returned half-loaded.
+    WeightsError
+        A file is missing or damaged; no network of the model zoo has this structure (the most similar one is named, and the
+        first layer that differs); an array is missing or has another shape.
+
+    Examples
+    --------
+    >>> net, card = load_insightface("mobilefacenet-y1-symbol.json")  # doctest: +SKIP
+    >>> card.network, card.embedding_size  # doctest: +SKIP
+    ('mobilefacenet', 128)
     """
     symbol, params = find_checkpoint(path, epoch)
-    checkpoint = Checkpoint(symbol, params)
-    name, net, pick = checkpoint.recognize([network] if network else get_model_list())
-    set_values(net, pick, ctx)
+    checkpoint = InsightFaceCheckpoint(symbol, params)
+    name, net, values = checkpoint.recognize([network] if network else list_models())
+    set_parameters(net, values, ctx)
     net.hybridize(static_alloc=True)
     sha256 = file_sha256(params)
     card = checkpoint.card.to_dict() if checkpoint.card else {}
-    # The network takes what all of the zoo take, whatever the file's graph took.
+    # The converted network has the input of all networks of the model zoo, whatever the input of the file's graph.
     card.update({"network": name, "arguments": {"embedding_size": net.embedding_size}, "embedding_size": net.embedding_size})
     card.update({"color": "RGB", "mean": 0.0, "std": 255.0, "output": "", "sha256": ""})
-    known = facts(sha256)
+    known = known_card_fields(sha256)
     extra = known.pop("extra", {})
-    card = Card.from_dict({**card, **known, **extra})
-    card.extra.update(converted_from=os.path.basename(params), original_sha256=sha256)
-    return net, card
+    result = Card.from_dict({**card, **known, **extra})
+    result.extra.update(converted_from=os.path.basename(params), original_sha256=sha256)
+    return net, result
 
 
-def card_beside(path):
-    """`X.card.json` beside `X-symbol.json` or `X-0000.params`, as `gluonfr export` writes it; None where there is none."""
+def find_card_beside(path: str) -> Card | None:
+    """Return the card `X.card.json` beside `X-symbol.json` or `X-0000.params`; None if there is none.
+
+    Examples
+    --------
+    >>> find_card_beside("no_such_model-symbol.json") is None
+    True
+    """
     prefix = path[: -len(_SYMBOL)] if path.endswith(_SYMBOL) else _EPOCH.sub("", path)
     path = prefix + ".card.json"
     return Card.read(path) if os.path.isfile(path) else None
 
 
-def find_checkpoint(path, epoch=None):
-    """Paths of the symbol and of the parameters of a checkpoint, of which `path` is one, or what both begin with."""
+def find_checkpoint(path: str, epoch: int | None = None) -> tuple[str, str]:
+    """Return the paths of the symbol and of the parameters of a checkpoint.
+
+    Parameters
+    ----------
+    path : str
+        One of the two files, or their common prefix.
+    epoch : int, optional
+        Number of the parameters; default the one in `path`, or the highest.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing.
+
+    Examples
+    --------
+    >>> find_checkpoint("mobilefacenet-y1")  # doctest: +SKIP
+    ('/.../mobilefacenet-y1-symbol.json', '/.../mobilefacenet-y1-0000.params')
+    """
     path = os.path.abspath(os.path.expanduser(os.fspath(path)))
     if path.endswith(".params"):
         prefix = _EPOCH.sub("", path)
         if prefix == path:
-            raise GluonFRError(f"{path}: an MXNet checkpoint is called NAME-0000.params, with NAME-symbol.json beside it.")
-        params = path if epoch is None else _params(prefix, epoch)
+            raise WeightsError(
+                f"{path}: is not the name of an MXNet checkpoint; rename it to NAME-0000.params, with NAME-symbol.json beside it."
+            )
+        params = path if epoch is None else _find_params(prefix, epoch)
     else:
         prefix = path[: -len(_SYMBOL)] if path.endswith(_SYMBOL) else path
-        params = _params(prefix, epoch)
+        params = _find_params(prefix, epoch)
     return require_file(prefix + _SYMBOL, "symbol of an InsightFace checkpoint"), params
 
 
-def _params(prefix, epoch):
+def _find_params(prefix: str, epoch: int | None) -> str:
     if epoch is not None:
         return f"{prefix}-{epoch:04d}.params"
     folder, start = os.path.split(prefix)
-    there = os.listdir(folder) if os.path.isdir(folder) else []
-    found = [each for each in there if each.startswith(start) and _EPOCH.fullmatch(each, len(start))]
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = [name for name in names if name.startswith(start) and _EPOCH.fullmatch(name, len(start))]
     if not found:
-        raise GluonFRError(f"{prefix}-0000.params is missing: an MXNet checkpoint needs it beside its symbol.")
-    return os.path.join(folder, max(found, key=lambda each: int(each[len(start) + 1 : -len(".params")])))
+        raise WeightsError(f"{prefix}-0000.params is missing: copy it beside the symbol of the checkpoint.")
+    return os.path.join(folder, max(found, key=lambda name: int(name[len(start) + 1 : -len(".params")])))
 
 
-class Checkpoint:
-    """An InsightFace checkpoint: its graph up to the embedding, and its arrays."""
+class InsightFaceCheckpoint:
+    """An InsightFace checkpoint: its graph up to the embedding, and its arrays.
 
-    def __init__(self, symbol, params) -> None:
+    Parameters
+    ----------
+    symbol, params : str
+        Paths of the two files; see `find_checkpoint`.
+
+    Attributes
+    ----------
+    card : Card or None
+        The card beside the files.
+    layers : LayerGraph
+        The graph up to the embedding.
+
+    Examples
+    --------
+    >>> checkpoint = InsightFaceCheckpoint(*find_checkpoint("mobilefacenet-y1"))  # doctest: +SKIP
+    """
+
+    def __init__(self, symbol: str, params: str) -> None:
         self.path = params
-        self.card = card_beside(symbol)
-        nodes, heads = _nodes(symbol)
-        root = _embedding(nodes, heads, symbol)
-        self.layers = layers_of_nodes(nodes, root, symbol)
-        self._folded = layers_of_nodes(nodes, root, symbol, True) if self.layers.starts_with_norm() else None
-        self._arrays = self._named_arrays(nodes)
+        self.card = find_card_beside(symbol)
+        nodes, heads = read_symbol(symbol)
+        root = _find_embedding(nodes, heads, symbol)
+        self.layers = graph_of_symbol(nodes, root, symbol)
+        # The same graph, with a BatchNorm of the input as part of its scaling.
+        self._folded = graph_of_symbol(nodes, root, symbol, True) if self.layers.starts_with_norm() else None
+        self._arrays = self._read_arrays(nodes)
 
-    def _named_arrays(self, nodes):
-        stored = read_params(self.path, "parameters of an MXNet checkpoint")
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r}, {self.layers!r})"
+
+    def _read_arrays(self, nodes: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
         arrays = {}
-        for name, array in stored.items():
+        for name, array in read_params(self.path, "parameters of an MXNet checkpoint").items():
             kind, colon, bare = name.partition(":")
             if not colon or kind not in ("arg", "aux"):
-                raise GluonFRError(f"{self.path} holds {name!r}: an MXNet checkpoint's arrays begin with arg: or aux:.")
+                raise WeightsError(
+                    f"{self.path}: has an array {name!r}, but the names in an MXNet checkpoint begin with arg: or aux:; "
+                    "name the network if Gluon saved the file."
+                )
             arrays[bare] = array
-        known = {each["name"] for each in nodes}
+        known = {node["name"] for node in nodes}
         for graph in (self.layers, self._folded):
-            known.update(
-                name for layer in (graph.layers + graph.preamble if graph else ()) for name in layer.parameters.values()
-            )
-        # The classifier's weights stay in many files whose symbol ends before it.
-        unknown = sorted(each for each in set(arrays) - known if not each.startswith("fc7"))
+            for layer in graph.layers + graph.input_scaling if graph else ():
+                known.update(layer.parameters.values())
+        # Many files still have the weights of the classifier although their symbol ends before it.
+        unknown = sorted(name for name in set(arrays) - known if not name.startswith("fc7"))
         if unknown:
-            raise GluonFRError(
-                f"{self.path} holds {unknown[0]!r}, which its symbol does not name ({len(unknown)} such arrays); "
+            raise WeightsError(
+                f"{self.path}: has {len(unknown)} arrays that its symbol lacks, such as {unknown[0]!r}; "
                 "give the two files of one checkpoint."
             )
         return arrays
 
-    def recognize(self, names):
-        """(name, network, its parameters' values) of the first of these networks that has this structure."""
-        nearest = None
+    def recognize(self, names: Sequence[str]) -> tuple[str, Any, dict[str, np.ndarray]]:
+        """Return (name, network, values of its parameters) of the first of these networks that has this structure."""
+        nearest = (-1.0, "", "")
         for name in names:
             try:
                 net = get_model(name, embedding_size=self.layers.embedding_size)
-                ours = layers_of_network(net)
-            except (GluonFRError, TypeError):
+                ours = graph_of_network(net)
+            except GluonFRError:
                 if len(names) == 1:
                     raise
                 continue
-            theirs, differs = self._compare(ours, name)
-            if differs is None:
-                return name, net, self.values(theirs, ours)
-            nearest = max(nearest or (-1.0, ""), (likeness(theirs, ours), f"{name}, but {differs}"))
+            theirs, difference = self._compare(ours, name)
+            if difference is None:
+                return name, net, self._convert(theirs, ours)
+            nearest = max(nearest, (similarity(theirs, ours), name, difference))
+        _, name, difference = nearest
         if len(names) == 1:
-            raise GluonFRError(f"{self.path} is no {nearest[1].replace(', but', ':', 1)}.")
-        raise GluonFRError(f"{self.path} is no network of the zoo: the nearest is {nearest[1]}.")
+            raise WeightsError(f"{self.path} does not fit {name}: {difference}.")
+        raise WeightsError(f"{self.path} fits no network of the model zoo; the most similar is {name}, but {difference}.")
 
-    def fit(self, net, name):
-        """Values for the parameters of `net`; GluonFRError names the first layer that differs."""
-        ours = layers_of_network(net)
-        theirs, differs = self._compare(ours, name)
-        if differs is not None:
-            raise GluonFRError(f"{self.path} does not fit {name}: {differs}.")
-        return self.values(theirs, ours)
+    def fit(self, net: Any, name: str) -> dict[str, np.ndarray]:
+        """Return values for the parameters of `net`; the WeightsError names the first layer that differs."""
+        ours = graph_of_network(net)
+        theirs, difference = self._compare(ours, name)
+        if difference is not None:
+            raise WeightsError(f"{self.path} does not fit {name}: {difference}.")
+        return self._convert(theirs, ours)
 
-    def _compare(self, ours, name):
+    def _compare(self, ours: LayerGraph, name: str) -> tuple[LayerGraph, str | None]:
         theirs = self.layers if self._folded is None or ours.starts_with_norm() else self._folded
-        return theirs, difference(theirs, ours, name)
+        return theirs, find_difference(theirs, ours, name)
 
-    def values(self, theirs, ours):
-        """Values for our parameters, by name."""
-        values = converted(pairs(theirs, ours), self._arrays, self.path)
-        scale_input(values, ours, theirs, self._arrays, self.path, self.card)
+    def _convert(self, theirs: LayerGraph, ours: LayerGraph) -> dict[str, np.ndarray]:
+        values = convert_parameters(match_layers(theirs, ours), self._arrays, self.path)
+        fold_input_scaling(values, ours, theirs, self._arrays, self.path, self.card)
         return values
 
 
-def _nodes(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            graph = json.load(file)
-        nodes, heads = graph["nodes"], graph["heads"]
-        for place, node in enumerate(nodes):
-            right = isinstance(node["op"], str) and isinstance(node["name"], str)
-            right = right and all(isinstance(node.get(each) or {}, dict) for each in ("attr", "attrs", "param"))
-            if not right or not all(_is_reference(each, place) for each in node["inputs"]):
-                raise ValueError(f"node {place} is not as MXNet writes it")
-        if not heads or not all(_is_reference(each, len(nodes)) for each in heads):
-            raise ValueError("it has no output")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise GluonFRError(f"{path} is no symbol of MXNet ({reason}); fetch it again.") from error
-    return nodes, [each[0] for each in heads]
-
-
-def _is_reference(reference, below):
-    return (
-        isinstance(reference, list)
-        and len(reference) >= 2
-        and all(isinstance(each, int) and each >= 0 for each in reference[:2])
-        and reference[0] < below
-    )
-
-
-def _embedding(nodes, heads, path):
-    """Number of the node that gives the embedding."""
+def _find_embedding(nodes: Sequence[dict[str, Any]], heads: Sequence[int], path: str) -> int:
+    """Return the number of the node that computes the embedding."""
     named = [i for i, node in enumerate(nodes) if node["name"] == _EMBEDDING and node["op"] != "null"]
     if named:
         return named[-1]
     root = heads[0]
-    # The embedding's length says nothing to a comparison by cosine.
-    while fold_name(nodes[root]["op"]) in PASSED | {"l2normalization"} and nodes[root]["inputs"]:
+    # The length of the embedding has no effect on cosines.
+    while fold_name(nodes[root]["op"]) in PASS_THROUGH | {"l2normalization"} and nodes[root]["inputs"]:
         root = nodes[root]["inputs"][0][0]
     if fold_name(nodes[root]["op"]) in ("softmax", "softmaxoutput", "makeloss", "null"):
-        raise GluonFRError(f"{path} has no embedding called {_EMBEDDING} and ends in {nodes[root]['op']}; give a face network.")
+        raise WeightsError(
+            f"{path}: has no embedding called {_EMBEDDING} and ends in {nodes[root]['op']}; give the symbol of a face network."
+        )
     return root

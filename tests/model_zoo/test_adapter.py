@@ -11,7 +11,7 @@ from mxnet.gluon.model_zoo import vision
 
 from gluonfr.core import GluonFRError
 from gluonfr.model_zoo import complexity, get_model
-from gluonfr.model_zoo.complexity import Graph
+from gluonfr.model_zoo.graph import NetworkGraph
 
 # Channels, height and width of the last map of a 112x112 image.
 GLUON = {
@@ -28,14 +28,14 @@ GLUON = {
 
 
 def map_of(net, image_size=(112, 112)):
-    return Graph(net.features[0], (1, 3, *image_size)).outputs[0][1:]
+    return NetworkGraph(net.features[0], (1, 3, *image_size)).outputs[0][1:]
 
 
 @pytest.mark.parametrize("name", GLUON)
 def test_last_map_of_every_family(name):
     net = get_model(f"gluon:{name}", embedding_size=96, classes=5)
     assert map_of(net) == GLUON[name]
-    assert Graph(net, (2, 3, 112, 112)).outputs == [(2, 96), (2, 5)]
+    assert NetworkGraph(net, (2, 3, 112, 112)).outputs == [(2, 96), (2, 5)]
 
 
 def fill(net, numbers=None):
@@ -94,7 +94,7 @@ def test_stride_and_pooling_are_left_out():
 
 def test_without_a_strided_convolution_the_first_pool_goes():
     net = get_model("gluon:vgg11")
-    pools = [each for each in Graph(net.features[0], (1, 3, 112, 112)).nodes if each["op"] == "Pooling"]
+    pools = [each for each in NetworkGraph(net.features[0], (1, 3, 112, 112)).nodes if each["op"] == "Pooling"]
     assert len(pools) == 4
     assert map_of(get_model("gluon:vgg11", image_size=(224, 224)), (224, 224)) == (512, 7, 7)
     # The dense layers of 4096 do not belong to the map.
@@ -102,7 +102,7 @@ def test_without_a_strided_convolution_the_first_pool_goes():
 
 
 def test_squeezenets_classifier_is_a_convolution_and_goes_too():
-    assert max(each[0] for each in Graph(get_model("gluon:squeezenet1.1"), (1, 3, 112, 112)).arguments.values()) == 512
+    assert max(each[0] for each in NetworkGraph(get_model("gluon:squeezenet1.1"), (1, 3, 112, 112)).arguments.values()) == 512
 
 
 @pytest.mark.parametrize("head", ["E", "GDC", "GAP", "FC"])

@@ -17,7 +17,7 @@ from gluonfr.apps.gallery.stores.sqlite_store import SQLiteStore
 from gluonfr.apps.gallery.unknown import Threshold, calibrate, check_fpir, given_threshold
 from gluonfr.core import Card, GluonFRError, UsageError, display_path
 from gluonfr.metrics.unit import unit_rows
-from gluonfr.weights.network_identity import need_same_network
+from gluonfr.weights.network_identity import require_same_network
 
 FPIR = 0.01
 # Impostor scores are computed again when the number of people or photos has changed by more than this fraction.
@@ -125,7 +125,7 @@ class Gallery:
 
     def check_network(self, card: Card) -> None:
         """Raise GluonFRError unless the embeddings of the gallery are from the network of this card."""
-        need_same_network(self.card, self.where, card, "the network here")
+        require_same_network(self.card, self.where, card, "the network here")
 
     def people(self) -> list[Person]:
         """Return all people (`name`, `photos`) in the order of their enrollment."""

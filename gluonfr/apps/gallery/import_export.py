@@ -12,7 +12,7 @@ from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.names import person_name
 from gluonfr.apps.gallery.stores.base import Entry
 from gluonfr.core import Card, DataError, UsageError, atomic_file, disk_errors, display_path, require_file
-from gluonfr.weights.network_identity import need_same_network
+from gluonfr.weights.network_identity import require_same_network
 
 _PEOPLE_PER_TRANSACTION = 1000
 
@@ -102,7 +102,7 @@ def import_gallery(gallery: Gallery, path: str) -> int:
     168
     """
     card, embeddings, names, digests, sources = _read(path)
-    need_same_network(gallery.card, gallery.where, card, display_path(path))
+    require_same_network(gallery.card, gallery.where, card, display_path(path))
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows_of.setdefault(person_name(name), []).append(row)

@@ -41,11 +41,11 @@ def run(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> None:
-    from gluonfr.model_zoo import get_model_list
-    from gluonfr.weights.store import list_models
+    from gluonfr.model_zoo import list_models
+    from gluonfr.weights.store import list_stored_models
 
-    networks = {name: _counts(name) if arguments.complexity else {} for name in get_model_list()}
-    stored = list_models(arguments.models)
+    networks = {name: _counts(name) if arguments.complexity else {} for name in list_models()}
+    stored = list_stored_models(arguments.models)
     if arguments.complexity:
         rows = [
             [name, f"{counts['parameters']:,}", f"{counts['multiply_adds'] / 1e9:.3f} G"] for name, counts in networks.items()

@@ -1,12 +1,13 @@
-"""Published files of weights by the SHA-256 of the original, with what is known of them but does not stand in the file."""
+"""Published files of weights by the SHA-256 of the original, with facts about them that the files do not contain."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 _INSIGHTFACE = "InsightFace's terms: non-commercial research use only"
 
-KNOWN = {
+KNOWN_FILES: dict[str, dict[str, Any]] = {
     # mobilefacenet-y1-0000.params
     "b151f97e392e68cb540fb9710a91a574a4187d491eeda77d1c1799ae6dc3b82b": {
         "name": "mobilefacenet-y1",
@@ -26,8 +27,8 @@ KNOWN = {
         "license": "CC0-1.0 (public domain)",
         "trained_on": "about 3 million faces of 7,485 people: FaceScrub, VGG Face and others",
         "published": {"LFW": 0.9938},
-        # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs; crops of 112x112 were cut again to
-        # 150x150, so that they lack the margin of faces cut out of photos. Embeddings of this network all lie near each other.
+        # Measured by this toolkit with the flip sum on LFW, 3,000 impostor pairs. Crops of 112x112 were re-aligned to
+        # 150x150, so they lack the margin of crops from photos. All embeddings of this network are close to each other.
         "thresholds": [
             {"far": 0.1, "similarity": 0.908, "measured_on": "lfw"},
             {"far": 0.01, "similarity": 0.934, "measured_on": "lfw"},
@@ -37,11 +38,26 @@ KNOWN = {
 }
 
 
-def facts(sha256):
-    """What the card of a file with this hash should say: a dict of `Card`'s names; empty when the file is not known.
+def known_card_fields(sha256: str) -> dict[str, Any]:
+    """Return the fields of the card of a published file; empty for an unknown file.
 
-    `name` and `published` (accuracy by test set, as its authors state it) go into the card's `extra`.
+    Parameters
+    ----------
+    sha256 : str
+        SHA-256 of the original file.
+
+    Returns
+    -------
+    dict
+        Names and values of `Card`. `extra` has `name` and `published` (accuracy by test set, as stated by the authors).
+
+    Examples
+    --------
+    >>> known_card_fields("0" * 64)
+    {}
+    >>> known_card_fields("55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30")["license"]
+    'CC0-1.0 (public domain)'
     """
-    known = copy.deepcopy(KNOWN.get(sha256, {}))
+    known = copy.deepcopy(KNOWN_FILES.get(sha256, {}))
     extra = {key: known.pop(key) for key in ("name", "published") if key in known}
     return {**known, "extra": extra} if known else {}
