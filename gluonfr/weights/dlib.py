@@ -47,7 +47,8 @@ def convert_dlib(net: Any, path: str) -> dict[str, np.ndarray]:
         if parts is None:
             raise WeightsError(
                 f"{path} does not fit {name}: layer {number} ({kind}) of those with weights has "
-                f"{'x'.join(map(str, array.shape))} numbers, which is not the size of {block.name}; give dlib's own {DLIB_FILE}."
+                f"{'x'.join(map(str, array.shape))} numbers, which is not the size of {block.name}; "
+                f"give dlib's own {DLIB_FILE}."
             )
         values.update((parameter.name, part) for parameter, part in parts)
     _fold_input(values, ours[0][1], mean)

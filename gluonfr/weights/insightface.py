@@ -118,7 +118,8 @@ def find_checkpoint(path: str, epoch: int | None = None) -> tuple[str, str]:
         prefix = _EPOCH.sub("", path)
         if prefix == path:
             raise WeightsError(
-                f"{path}: is not the name of an MXNet checkpoint; rename it to NAME-0000.params, with NAME-symbol.json beside it."
+                f"{path}: is not the name of an MXNet checkpoint; "
+                "rename it to NAME-0000.params, with NAME-symbol.json beside it."
             )
         params = path if epoch is None else _find_params(prefix, epoch)
     else:

@@ -34,7 +34,7 @@ class LayerGraph:
     --------
     >>> from gluonfr.model_zoo import get_model
     >>> graph_of_network(get_model("lresnet10e_ir", units=(1,), channels=(4, 8), embedding_size=4))
-    LayerGraph(19 layers, embedding 4)
+    LayerGraph(16 layers, embedding 4)
     """
 
     def __init__(self, layers: list[Layer], fold_norm: bool = False) -> None:
@@ -110,8 +110,8 @@ def graph_of_network(net: Any, image_size: tuple[int, int] | None = None) -> Lay
     >>> graph_of_network(get_model("mobilefacenet", embedding_size=64)).embedding_size
     64
     """
-    size = image_size or getattr(net, "image_size", (112, 112))
-    graph = NetworkGraph(_EmbeddingOnly(net), (1, 3, *size))
+    height, width = net.image_size if image_size is None else image_size
+    graph = NetworkGraph(_EmbeddingOnly(net), (1, 3, height, width))
     layers = graph_of_symbol(graph.nodes, len(graph.nodes) - 1, type(net).__name__)
     shapes = {node["name"]: graph.output(node) for node in graph.nodes if node["op"] == "null"}
     for layer in layers.layers:

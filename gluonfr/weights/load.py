@@ -151,9 +151,9 @@ def _load_gluon(path: str, network: str | None, ctx: Any) -> tuple[HybridBlock, 
     key = next(key for key, parameter in parameters_by_path(net).items() if parameter.name == last.parameters["weight"])
     stored = read_params(path)
     size = stored[key].shape[0] if key in stored and stored[key].ndim else net.embedding_size
-    arguments = {"embedding_size": max(1, size)}
-    net = get_model(network, **arguments)
+    net = get_model(network, embedding_size=max(1, size))
     set_parameters(net, read_saved_values(net, path, network), ctx)
     net.hybridize(static_alloc=True)
     extra = {"converted_from": os.path.basename(path), "original_sha256": file_sha256(path)}
+    arguments = {"embedding_size": net.embedding_size}
     return net, Card(network=network, arguments=arguments, embedding_size=net.embedding_size, extra=extra)

@@ -121,12 +121,10 @@ def network_of_card(card: Card, where: str) -> Any:
     try:
         return build_network(card.network, **card.arguments)
     except GluonFRError as error:
-        raise WeightsError(f"{where}: describes no network that can be built ({error}); correct or restore the card.") from error
+        raise WeightsError(f"{where}: its network cannot be built ({error}); correct or restore the card.") from error
 
 
-def read_saved_values(
-    net: Any, path: str, name: str, image_size: tuple[int, int] | None = None
-) -> dict[str, np.ndarray]:
+def read_saved_values(net: Any, path: str, name: str, image_size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
     """Read the values of all parameters of `net`, except its classifier, from a file of Gluon's `save_parameters`.
 
     Parameters

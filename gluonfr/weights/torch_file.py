@@ -67,7 +67,9 @@ class _Archive:
     def read(self) -> Any:
         roots = [name[: -len("data.pkl")] for name in self._entries if name.split("/")[1:] == ["data.pkl"]]
         if len(roots) != 1:
-            raise WeightsError(f"{self._path} is not a PyTorch checkpoint: it has no data.pkl; save net.state_dict() with torch.save.")
+            raise WeightsError(
+                f"{self._path} is not a PyTorch checkpoint: it has no data.pkl; save net.state_dict() with torch.save."
+            )
         self._root = roots[0]
         if self._root + "constants.pkl" in self._entries:
             raise WeightsError(f"{self._path} is a TorchScript archive, which contains code; save its state_dict() instead.")
@@ -109,8 +111,8 @@ class _Archive:
         if storage not in self._arrays:
             bfloat = storage.dtype == "bfloat16"
             data = np.frombuffer(self._bytes(f"{self._root}data/{storage.key}"), "<u2" if bfloat else storage.dtype)
-            if len(data) != storage.count:
-                raise ValueError(f"storage {storage.key} has {len(data)} numbers instead of {storage.count}")
+            if len(data) != storage.length:
+                raise ValueError(f"storage {storage.key} has {len(data)} numbers instead of {storage.length}")
             self._arrays[storage] = (data.astype("<u4") << 16).view("<f4") if bfloat else data
         data = self._arrays[storage]
         if len(size) != len(stride) or len(size) > 16 or min((*size, *stride, offset), default=0) < 0:

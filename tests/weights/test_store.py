@@ -12,7 +12,7 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.model_zoo import get_model
 from gluonfr.weights.saved import load_network, save_network
-from gluonfr.weights.store import add_model, fetch, find_model, list_models, remove_model
+from gluonfr.weights.store import add_model, find_stored_model, list_stored_models, remove_model
 
 SMALL = {"units": (1, 1), "channels": (8, 8, 16), "embedding_size": 6}
 
@@ -31,11 +31,11 @@ def trained(tmp_path):
 def test_models_are_added_found_listed_and_removed(tmp_path, trained):
     net, run = trained
     root = tmp_path / "models"
-    assert list_models(root) == {}
+    assert list_stored_models(root) == {}
     folder = add_model("mine-1.0", run, root)
     assert sorted(os.listdir(folder)) == ["card.json", "network.params"]
-    assert find_model("mine-1.0", root) == folder
-    card = list_models(root)["mine-1.0"]
+    assert find_stored_model("mine-1.0", root) == folder
+    card = list_stored_models(root)["mine-1.0"]
     assert (card.network, card.trained_on, len(card.sha256)) == ("lresnet10e_ir", "people", 64)
     x = nd.random.uniform(shape=(1, 3, 112, 112))
     again = get_model("lresnet10e_ir", pretrained="mine-1.0", root=root, **SMALL)
@@ -43,7 +43,7 @@ def test_models_are_added_found_listed_and_removed(tmp_path, trained):
     with pytest.raises(GluonFRError, match="there already"):
         add_model("mine-1.0", run, root)
     with pytest.raises(GluonFRError, match="did you mean 'mine-1.0'"):
-        find_model("mine-1", root)
+        find_stored_model("mine-1", root)
     remove_model("mine-1.0", root)
     assert os.listdir(root) == []
     with pytest.raises(GluonFRError, match="none is stored"):
@@ -76,7 +76,7 @@ def test_gluons_own_parameters_need_the_networks_name(tmp_path):
 def test_y1_is_stored_with_what_is_known_of_it(tmp_path, faces):
     prefix = os.path.join(faces, "weights", "mobilefacenet-y1")
     add_model("y1", prefix + "-symbol.json", tmp_path, network="mobilefacenet")
-    card = list_models(tmp_path)["y1"]
+    card = list_stored_models(tmp_path)["y1"]
     assert "non-commercial" in card.license
     assert card.embedding_size == 128
     assert card.extra["published"] == {"LFW": 0.995}

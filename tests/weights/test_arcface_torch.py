@@ -9,7 +9,7 @@ from mxnet import nd
 
 from gluonfr.core import GluonFRError, generator
 from gluonfr.weights.torch_file import read_torch
-from gluonfr.weights.torch_state import load_torch
+from gluonfr.weights.arcface_torch import load_torch
 
 # ------------------------------------------------------------------------------------------- PyTorch's own networks
 
