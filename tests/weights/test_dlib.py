@@ -1,4 +1,4 @@
-"""dlib's network and the file of its weights: the format byte by byte, the topology by NumPy, the numbers by dlib itself."""
+"""dlib's network and the file of its weights: the format byte by byte, the topology in NumPy, embeddings of dlib itself."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from gluonfr.core import Card, GluonFRError, file_sha256
 from gluonfr.deploy import load_model
 from gluonfr.model_zoo import complexity, get_model
 from gluonfr.model_zoo.dlib_resnet import _Unit
-from gluonfr.weights import dlib as dlib_file
+from gluonfr.weights import dlib
 from gluonfr.weights.dlib import DLIB_NETWORK, find_packaged_weights, store_packaged_weights
 from gluonfr.weights.dlib_file import read_dlib
 from gluonfr.weights.load import load_weights
@@ -45,7 +45,7 @@ def tensor(*sizes, values):
 
 
 def stream(*layers, size=(150, 150), mean=MEAN):
-    """A file as dlib writes it; numbers with a point are a mantissa and a power of 2."""
+    """A file as dlib writes it; floats are a mantissa and a power of 2."""
     start = integer(1) + text("loss_metric_2") + integer(3) + integer(10737418) + integer(-28) + integer(2) + integer(1)
     levels = b"".join(integer(round(each * 2**17)) + integer(-17) for each in mean)
     return start + text("input_rgb_image_sized") + levels + integer(size[0]) + integer(size[1]) + b"".join(layers)
@@ -84,8 +84,8 @@ def write(tmp_path, content):
     return str(path)
 
 
-def test_reader(tmp_path):
-    # The name of a layer among the numbers of another is none.
+def test_layers_mean_and_size_are_read(tmp_path):
+    # The name of a layer among the numbers of another layer must be ignored.
     trap = np.frombuffer(text("con_4")[:4] + b"con_" + text("affine_")[:4], "<f4")
     layers = convolution([1.5, -2, *trap]), affine([3, 4]), dense(np.arange(6).reshape(3, 2))
     found = read_dlib(write(tmp_path, stream(*layers, size=(150, 97))))
@@ -97,26 +97,26 @@ def test_reader(tmp_path):
     np.testing.assert_array_equal(found.layers[2][1], [[0, 1], [2, 3], [4, 5]])
 
 
-def test_layer_names_inside_a_tensor_are_passed_over(tmp_path):
+def test_layer_names_inside_a_tensor_are_ignored(tmp_path):
     inside = (b"\x01\x07affine_" + bytes(3)) * 4
     found = read_dlib(write(tmp_path, stream(convolution(np.frombuffer(inside, "<f4")), affine([1, 2]))))
     assert [(kind, array.size) for kind, array in found.layers] == [("con_", 12), ("affine_", 2)]
 
 
-def test_other_and_broken_files_are_refused(tmp_path):
+def test_other_and_damaged_files_are_refused(tmp_path):
     good = stream(convolution([1, 2, 3, 4]))
     for content, message in (
-        (b"\x01" * 200, "no network that dlib saved"),
-        (good[:60].replace(b"input", b"other"), "which images"),
+        (b"\x01" * 200, "was not saved by dlib"),
+        (good[:60].replace(b"input", b"other"), "does not record the size"),
         (stream(convolution([1, np.nan])), "NaN"),
         (stream(text("con_4") + integer(3) + bytes(90)), "unknown version"),
-        (stream(text("con_4") + b"\x0f" + bytes(90)), "a number in it cannot be"),
+        (stream(text("con_4") + b"\x0f" + bytes(90)), "invalid number"),
         (
             stream(text("con_4") + integer(2) + integer(-4) + integer(-1) + integer(1) * 2 + bytes(90)),
-            "ends early or is damaged",
+            "incomplete or damaged",
         ),
         # Claims 2 ** 62 numbers: nothing is allocated for them.
-        (stream(text("con_4") + integer(2) + integer(2**31) * 2 + integer(1) * 2 + bytes(90)), "ends early"),
+        (stream(text("con_4") + integer(2) + integer(2**31) * 2 + integer(1) * 2 + bytes(90)), "incomplete"),
         (b"", "empty"),
     ):
         with pytest.raises(GluonFRError, match=f"net.dat.*{message}") as raised:
@@ -126,8 +126,7 @@ def test_other_and_broken_files_are_refused(tmp_path):
         read_dlib(str(tmp_path / "none.dat"))
 
 
-def test_no_cut_of_a_file_loads(tmp_path):
-    """Wherever the file ends, it is refused by its name."""
+def test_incomplete_and_other_files_are_refused(tmp_path):
     content, _ = whole_stream()
     net = get_model(DLIB_NETWORK)
     for length in (20, 60, 110, 19000, 22_000_000, len(content) - 1):
@@ -148,7 +147,7 @@ def pool(x):
 
 
 def unit(x, block):
-    """A residual unit by hand: both are filled up with zeros to the larger of the two, then added."""
+    """A residual unit in NumPy: both branches are padded with zeros to the larger of the two, then added."""
     first, norm, _, second, other = block.body
     out = normalize(convolve(relu(normalize(convolve(x, first), norm)), second), other)
     x = pool(x) if block._down else x
@@ -160,7 +159,7 @@ def unit(x, block):
 
 @pytest.mark.parametrize("size", [(9, 8), (8, 9), (7, 5), (4, 4), (12, 6)])
 @pytest.mark.parametrize("channels", [(4, 8, True), (6, 6, True), (6, 6, False)])
-def test_unit_is_what_it_is_by_hand(size, channels):
+def test_unit_equals_numpy(size, channels):
     block = _Unit(*channels)
     block.initialize()
     randomize(block)
@@ -174,8 +173,8 @@ def test_unit_is_what_it_is_by_hand(size, channels):
             np.testing.assert_allclose(block(nd.array(x[:rows])).asnumpy(), wanted[:rows], rtol=1e-4, atol=1e-4)
 
 
-def test_network_by_hand_from_the_file(tmp_path):
-    """The whole way with random weights: dlib's own input scale, its order of layers, its zeros."""
+def test_network_equals_numpy_with_the_weights_of_a_file(tmp_path):
+    """With random weights: dlib's own scaling of the input, order of layers and zero padding."""
     content, made = whole_stream(3)
     net = get_model(DLIB_NETWORK, pretrained=write(tmp_path, content))
     pixels = np.random.RandomState(0).randint(0, 256, (1, 3, 150, 150))
@@ -218,7 +217,7 @@ def test_size():
     assert get_model("DLIB-resnet29").embedding_size == 128
 
 
-def test_embeddings_are_dlibs_own(packaged, tmp_path):
+def test_embeddings_equal_those_of_dlib(packaged, tmp_path):
     with np.load(FIXTURE) as fixture:
         chips, vectors = fixture["chips"], fixture["vectors"]
     # Unlike enough for a mistake to show.
@@ -232,7 +231,7 @@ def test_embeddings_are_dlibs_own(packaged, tmp_path):
 
 
 @pytest.mark.system
-def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeypatch):
+def test_packaged_weights_are_converted_once_into_the_store(packaged, tmp_path, monkeypatch):
     root = str(tmp_path / "models")
     x = nd.random.uniform(shape=(1, 3, 150, 150))
     wanted = get_model(DLIB_NETWORK, pretrained=True, root=root)(x).asnumpy()
@@ -247,8 +246,8 @@ def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeyp
     fars = {each["far"]: each["similarity"] for each in card.thresholds}
     assert set(fars) == {0.1, 0.01, 0.001}
     assert fars[0.1] < fars[0.01] < fars[0.001]
-    # From now on without the package.
-    monkeypatch.setattr(dlib_file, "find_packaged_weights", lambda: None)
+    # Now without the package.
+    monkeypatch.setattr(dlib, "find_packaged_weights", lambda: None)
     for name in (True, DLIB_NETWORK):
         np.testing.assert_array_equal(get_model(DLIB_NETWORK, pretrained=name, root=root)(x).asnumpy(), wanted)
     for model in (None, DLIB_NETWORK, packaged):
@@ -257,9 +256,12 @@ def test_pretrained_is_converted_once_into_the_store(packaged, tmp_path, monkeyp
         assert card.extra["name"] == "dlib-resnet29"
 
 
-def test_without_the_package_one_sentence_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(dlib_file, "_PACKAGE", "no_such_package_of_weights")
-    for call in (lambda: get_model(DLIB_NETWORK, pretrained=True, root=str(tmp_path)), lambda: load_model(DLIB_NETWORK, root=str(tmp_path))):
+def test_missing_package_is_named_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(dlib, "_PACKAGE", "no_such_package_of_weights")
+    for call in (
+        lambda: get_model(DLIB_NETWORK, pretrained=True, root=str(tmp_path)),
+        lambda: load_model(DLIB_NETWORK, root=str(tmp_path)),
+    ):
         with pytest.raises(GluonFRError, match=r'pip install "\.\[free\]".*\.dat') as raised:
             call()
         assert "\n" not in str(raised.value)
@@ -268,17 +270,17 @@ def test_without_the_package_one_sentence_says_what_to_install(tmp_path, monkeyp
     assert not os.listdir(tmp_path)
 
 
-def test_one_own_model_goes_before_the_free_one(tmp_path, monkeypatch):
+def test_a_stored_model_is_preferred_to_the_packaged_one(tmp_path, monkeypatch):
     root = tmp_path / "models"
     own = get_model("lresnet10e_ir", channels=[8] * 5, embedding_size=6)
     own.initialize(mx.init.Xavier())
     own(nd.zeros((1, 3, 32, 32)))
     card = {"network": "lresnet10e_ir", "arguments": {"channels": [8] * 5, "embedding_size": 6}, "image_size": [32, 32]}
     content, _ = whole_stream()
-    monkeypatch.setattr(dlib_file, "find_packaged_weights", lambda: write(tmp_path, content))
+    monkeypatch.setattr(dlib, "find_packaged_weights", lambda: write(tmp_path, content))
     store_packaged_weights(str(root))
     assert load_model(None, root=str(root))[1].network == DLIB_NETWORK
-    # Not the file that is in the public domain, so nothing is said of its license or thresholds.
+    # Not the file in the public domain, so its license and thresholds are unknown.
     assert load_model(None, root=str(root))[1].license == "not stated"
     os.makedirs(root / "mine")
     from gluonfr.weights.saved import save_network
@@ -289,7 +291,7 @@ def test_one_own_model_goes_before_the_free_one(tmp_path, monkeypatch):
 
 @pytest.mark.system
 def test_the_package_of_weights_is_not_imported(packaged):
-    """It needs pkg_resources, which newer Pythons lack."""
+    """Its import needs pkg_resources, which newer Pythons lack."""
     code = (
         "import sys; from gluonfr.weights.dlib import find_packaged_weights; assert find_packaged_weights(); "
         "sys.exit('face_recognition_models' in sys.modules)"

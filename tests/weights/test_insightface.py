@@ -1,4 +1,4 @@
-"""InsightFace checkpoints: the real y1, symbols built by hand as InsightFace builds them, and files that are wrong."""
+"""InsightFace checkpoints: the real y1, symbols built as InsightFace builds them, and wrong files."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def fresnet(depth, se=False, size=512, preamble=True, classifier=False):
 
 
 def arrays_of(symbol, seed):
-    """Values with which every layer matters; scales that are fixed hold something else than 1."""
+    """Values with which every layer has an effect; fixed scales are stored as another number than 1."""
     random = generator(seed)
     labels = {"softmax_label": (1,)} if "softmax_label" in symbol.list_arguments() else {}
     shapes, _, states = symbol.infer_shape(data=(1, 3, 112, 112), **labels)
@@ -125,7 +125,7 @@ def compare(net, wanted, pixels):
 
 
 @pytest.mark.system
-def test_y1_gives_what_its_symbol_gives_on_real_faces(faces):
+def test_y1_equals_its_symbol_on_real_faces(faces):
     prefix = os.path.join(faces, "weights", "mobilefacenet-y1")
     net, card = load_insightface(prefix + "-symbol.json")
     assert (card.network, card.embedding_size, card.extra["name"]) == ("mobilefacenet", 128, "mobilefacenet-y1")
@@ -147,7 +147,7 @@ def test_y1_gives_what_its_symbol_gives_on_real_faces(faces):
         (10, False, 64, "norm", "lresnet10e_ir"),
     ],
 )
-def test_resnets_are_recognized_and_give_the_same(tmp_path, depth, se, size, preamble, name):
+def test_resnets_are_recognized_and_give_equal_embeddings(tmp_path, depth, se, size, preamble, name):
     symbol = fresnet(depth, se, size, preamble)
     arrays = checkpoint(tmp_path, symbol)
     net, card = load_insightface(str(tmp_path / "model"))
@@ -163,7 +163,7 @@ def small(tmp_path_factory):
     return folder, symbol, checkpoint(folder, symbol)
 
 
-def test_a_training_checkpoint_and_its_last_epoch(tmp_path, small):
+def test_last_epoch_of_a_training_is_loaded_without_its_classifier(tmp_path, small):
     _, plain, _ = small
     training = fresnet(10, size=32, classifier=True)
     checkpoint(tmp_path, training, seed=3, name="model-0002")
@@ -176,7 +176,7 @@ def test_a_training_checkpoint_and_its_last_epoch(tmp_path, small):
     assert np.abs(net(nd.array(pixels / 255)).asnumpy() - run(plain, last, pixels)).max() > 1e-3
 
 
-def test_older_dialects_say_the_same(tmp_path, small):
+def test_symbols_of_older_versions_are_read(tmp_path, small):
     folder, symbol, arrays = small
     pixels = images()
     wanted = run(symbol, arrays, pixels)
@@ -191,7 +191,7 @@ def test_older_dialects_say_the_same(tmp_path, small):
                 node[dialect] = settings
             if dialect == "param":
                 node["op"] = legacy_names.get(node["op"], node["op"])
-                # Running statistics were no inputs then.
+                # Running statistics were not inputs then.
                 node["inputs"] = [each[:2] for each in node["inputs"]][: 3 if node["op"] == "BatchNorm" else None]
             nodes.append(node)
         (tmp_path / "model-symbol.json").write_text(json.dumps({**graph, "nodes": nodes}))
@@ -200,22 +200,22 @@ def test_older_dialects_say_the_same(tmp_path, small):
         compare(net, wanted, pixels)
 
 
-def test_another_network_is_refused_by_its_first_layer(tmp_path, small):
+def test_first_different_layer_of_another_network_is_named(tmp_path, small):
     folder, symbol, _ = small
     with pytest.raises(
-        GluonFRError, match=r"is no mobilefacenet: layer 1 of the file \(conv0, Convolution, channels 64.*where"
+        GluonFRError, match=r"does not fit mobilefacenet: layer 1 of the file is conv0, Convolution, channels 64.*, where"
     ):
         load_insightface(folder / "model-symbol.json", "mobilefacenet")
     odd = mx.sym.load(str(folder / "model-symbol.json"))
     text = odd.tojson().replace('"num_filter": "256"', '"num_filter": "192"')
     checkpoint(tmp_path, mx.sym.load_json(text))
     with pytest.raises(
-        GluonFRError, match=r"the nearest is lresnet10e_ir, but layer 2\d of the file \(stage3_unit1_conv1, .*192"
+        GluonFRError, match=r"the most similar is lresnet10e_ir, but layer 2\d of the file is stage3_unit1_conv1, .*192"
     ):
         load_insightface(tmp_path / "model")
 
 
-def test_an_input_that_is_not_centerd_is_refused(tmp_path):
+def test_an_input_that_is_not_centered_is_refused(tmp_path):
     checkpoint(tmp_path, fresnet(10, size=16, preamble="zero based"))
     with pytest.raises(GluonFRError, match="not symmetric about 127.5"):
         load_insightface(tmp_path / "model", "lresnet10e_ir")
@@ -225,11 +225,14 @@ def test_wrong_arrays_are_refused(tmp_path, small):
     folder, _, good = small
     shutil.copy(folder / "model-symbol.json", tmp_path)
     cases = {
-        "lacks 'bn0_beta'": {key: each for key, each in good.items() if key != "arg:bn0_beta"},
-        "'other_weight', which its symbol": {**good, "arg:other_weight": nd.ones(3)},
-        "weight of layer conv0 is 64x3x5x5 where .* takes 64x3x3x3": {**good, "arg:conv0_weight": nd.ones((64, 3, 5, 5))},
+        "'bn0_beta', the beta of layer bn0, is missing": {key: each for key, each in good.items() if key != "arg:bn0_beta"},
+        "arrays that its symbol lacks, such as 'other_weight'": {**good, "arg:other_weight": nd.ones(3)},
+        "weight of layer conv0 has the shape 64x3x5x5, where .* has 64x3x3x3": {
+            **good,
+            "arg:conv0_weight": nd.ones((64, 3, 5, 5)),
+        },
         "NaN or infinity": {**good, "arg:bn0_beta": nd.full(64, np.nan)},
-        "holds int32": {**good, "arg:bn0_beta": nd.ones(64, dtype="int32")},
+        "has the type int32": {**good, "arg:bn0_beta": nd.ones(64, dtype="int32")},
         "variance of layer bn0 is negative": {**good, "aux:bn0_moving_var": nd.full(64, -1)},
         "begin with arg: or aux:": {**good, "weight": nd.ones(2)},
     }
@@ -270,7 +273,7 @@ def test_wrong_files_are_refused(tmp_path, small):
         (whole + b"x", "1 bytes follow its end"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-LFS"),
         (b"", "empty"),
-        (b"PK" + b"\0" * 50, "no MXNet .params file"),
+        (b"PK" + b"\0" * 50, "not an MXNet .params file"),
     ):
         (tmp_path / "model-0000.params").write_bytes(content)
         with pytest.raises(GluonFRError, match=words):
@@ -278,13 +281,13 @@ def test_wrong_files_are_refused(tmp_path, small):
 
 
 @pytest.mark.parametrize("color", ["RGB", "BGR"])
-def test_a_card_beside_the_symbol_says_what_the_graph_takes(tmp_path, color):
+def test_card_beside_the_symbol_describes_the_input_of_the_graph(tmp_path, color):
     name, prefix = "lresnet10e_ir", str(tmp_path / "x")
     net = get_model(name, embedding_size=6)
     net.initialize(mx.init.Xavier())
     x = mx.nd.random.uniform(shape=(2, 3, 112, 112))
     wanted = net(x).asnumpy()
-    # The graph of a zoo network takes [0, 1]; a card that says otherwise makes it another function of the pixels.
+    # The graph of a zoo network expects [0, 1]; with another card it is another function of the pixels.
     with prelu_form("operator"):
         symbol = net(mx.sym.var("data"))
     symbol.save(prefix + "-symbol.json")

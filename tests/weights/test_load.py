@@ -1,4 +1,4 @@
-"""Weights of every kind into a given network: all, or none and the first layer that differs."""
+"""Weights of every kind in a given network: all are set, or none and the first layer that differs is named."""
 
 import os
 
@@ -40,7 +40,7 @@ def saved(net, folder, **card):
     return folder
 
 
-def test_folder_file_and_stored_name_give_the_same(tmp_path):
+def test_folder_file_and_stored_name_give_equal_embeddings(tmp_path):
     net = network()
     folder = saved(net, tmp_path / "small")
     for source, root in ((folder, "none"), (folder / "network.params", "none"), ("small", tmp_path)):
@@ -48,7 +48,7 @@ def test_folder_file_and_stored_name_give_the_same(tmp_path):
         np.testing.assert_array_equal(embedding(other), embedding(net))
 
 
-def test_only_the_embedding_is_set(tmp_path):
+def test_classifier_is_not_set(tmp_path):
     net = network(classes=5)
     net.save_parameters(str(tmp_path / "net.params"))
     other = get_model("lresnet10e_ir", classes=3, **SMALL)
@@ -64,7 +64,7 @@ def test_only_the_embedding_is_set(tmp_path):
     np.testing.assert_array_equal(embedding(ready), embedding(net))
 
 
-def test_a_hybridized_network_on_two_contexts_gets_them_everywhere(tmp_path):
+def test_parameters_are_set_on_all_contexts_of_a_hybridized_network(tmp_path):
     net = network()
     net.save_parameters(str(tmp_path / "net.params"))
     other = network(seed=2)
@@ -79,7 +79,7 @@ def test_a_hybridized_network_on_two_contexts_gets_them_everywhere(tmp_path):
         np.testing.assert_allclose(other(images().as_in_context(ctx)).asnumpy(), embedding(net), rtol=1e-5)
 
 
-def test_insightface_into_a_network_with_classifier(faces):
+def test_insightface_weights_in_a_network_with_classifier(faces):
     path = os.path.join(faces, "weights", "mobilefacenet-y1-0000.params")
     net = get_model("mobilefacenet", pretrained=path, classes=4)
     net.output.initialize()
@@ -99,27 +99,27 @@ def test_weights_of_another_network_change_nothing(tmp_path):
     nd.save(str(tmp_path / "shape.params"), {**gluon, "features.0.weight": nd.ones((8, 3, 5, 5))})
     before = embedding(net)
     cases = {
-        "lacks.params": r"does not fit LResNet: it lacks 'features\.4\.body\.3\.alpha' of shape \(16,\)",
-        "extra.params": r"LResNet has no 'features\.99\.weight'",
-        "shape.params": r"'features\.0\.weight' is of shape \(8, 3, 5, 5\) instead of \(8, 3, 3, 3\)",
+        "lacks.params": r"does not fit LResNet: it has no 'features\.4\.body\.3\.alpha' of shape \(16,\)",
+        "extra.params": r"LResNet, which has no parameter 'features\.99\.weight'",
+        "shape.params": r"'features\.0\.weight' has the shape \(8, 3, 5, 5\) instead of \(8, 3, 3, 3\)",
     }
     for name, words in cases.items():
         with pytest.raises(GluonFRError, match=words):
             load_weights(net, tmp_path / name)
     np.testing.assert_array_equal(embedding(net), before)
-    # The same shapes with another stride: the card tells.
+    # The same shapes with another stride, which only the card records.
     other = saved(network(stem_stride=2), tmp_path / "stride", arguments={**SMALL, "stem_stride": 2})
-    with pytest.raises(GluonFRError, match="layer 1 of the file .*stride 2x2.* stands where"):
+    with pytest.raises(GluonFRError, match="layer 1 of the file is .*stride 2x2.*, where LResNet has"):
         load_weights(net, other)
     np.testing.assert_array_equal(embedding(net), before)
 
 
-def test_what_is_no_source_is_refused(tmp_path):
+def test_sources_of_other_kinds_are_refused(tmp_path):
     net = get_model("lresnet10e_ir", **SMALL)
     (tmp_path / "x.txt").write_text("x")
     for source, words in (
         ("nothing", "'nothing' is neither a stored model under .* nor a file"),
-        (tmp_path / "x.txt", "weights come from"),
+        (tmp_path / "x.txt", "is not a known kind of weights"),
         (tmp_path / "x.params", "missing"),
         (tmp_path / "x.pt", "missing"),
         (tmp_path, "card.json is missing"),
