@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, WeightsError, file_sha256
+from gluonfr.core import Card, PathLike, WeightsError, file_sha256
 from gluonfr.model_zoo.registry import get_model, list_models
 from gluonfr.weights.conversion import convert_parameters, set_parameters
 from gluonfr.weights.known_files import known_card_fields
@@ -30,7 +30,7 @@ _KEYS = ("state_dict_backbone", "state_dict", "model_state_dict", "backbone", "m
 _NORM_ROLES = {"running_mean": "mean", "running_var": "var", "weight": "gamma", "bias": "beta"}
 
 
-def load_torch(path: str, network: str | None = None, ctx: Any = None) -> tuple[HybridBlock, Card]:
+def load_torch(path: PathLike, network: str | None = None, ctx: Any = None) -> tuple[HybridBlock, Card]:
     """Load a PyTorch state dict of arcface_torch (iresnet or mbf) into a network of the model zoo, without PyTorch.
 
     Both expect RGB scaled to [-1, 1], as our networks do inside. The network is recognized by the order, kinds and shapes of
@@ -90,7 +90,7 @@ class TorchState:
     TorchState('/.../backbone.pth', 150 layers, embedding 512)
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self._arrays = _find_state_dict(read_torch(self.path), self.path)
         self.layers = _layers_of(self._arrays, self.path)

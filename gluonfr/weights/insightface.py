@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, GluonFRError, WeightsError, file_sha256, require_file
+from gluonfr.core import Card, GluonFRError, PathLike, WeightsError, file_sha256, require_file
 from gluonfr.model_zoo.registry import get_model, list_models
 from gluonfr.weights.conversion import convert_parameters, fold_input_scaling, set_parameters
 from gluonfr.weights.known_files import known_card_fields
@@ -26,7 +26,7 @@ _EMBEDDING = "fc1"
 
 
 def load_insightface(
-    path: str, network: str | None = None, epoch: int | None = None, ctx: Any = None
+    path: PathLike, network: str | None = None, epoch: int | None = None, ctx: Any = None
 ) -> tuple[HybridBlock, Card]:
     """Load an InsightFace checkpoint (the MXNet format) into a network of the model zoo.
 
@@ -93,7 +93,7 @@ def find_card_beside(path: str) -> Card | None:
     return Card.read(path) if os.path.isfile(path) else None
 
 
-def find_checkpoint(path: str, epoch: int | None = None) -> tuple[str, str]:
+def find_checkpoint(path: PathLike, epoch: int | None = None) -> tuple[str, str]:
     """Return the paths of the symbol and of the parameters of a checkpoint.
 
     Parameters

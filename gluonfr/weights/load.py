@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import DEFAULT_MODELS, Card, UsageError, WeightsError, file_sha256
+from gluonfr.core import DEFAULT_MODELS, Card, PathLike, UsageError, WeightsError, file_sha256
 from gluonfr.core.mxnet_internals import parameters_by_path
 from gluonfr.model_zoo.registry import get_model, registered_name
 from gluonfr.weights.arcface_torch import TorchState, load_torch
@@ -27,7 +27,7 @@ _KINDS = (
 )
 
 
-def load_weights(net: Any, source: str, ctx: Any = None, root: str = DEFAULT_MODELS) -> None:
+def load_weights(net: Any, source: PathLike, ctx: Any = None, root: str = DEFAULT_MODELS) -> None:
     """Set the parameters of a network from a file; if anything does not fit, none is changed.
 
     A classifier in the network is not changed, and one in the file is ignored.
@@ -70,7 +70,7 @@ def load_weights(net: Any, source: str, ctx: Any = None, root: str = DEFAULT_MOD
 
 
 def load_pretrained(
-    source: str, network: str | None = None, ctx: Any = None, root: str = DEFAULT_MODELS
+    source: PathLike, network: str | None = None, ctx: Any = None, root: str = DEFAULT_MODELS
 ) -> tuple[HybridBlock, Card]:
     """Load a network with its weights from any source of `load_weights`: `(net, card)`; the network is recognized.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gluonfr.core import WeightsError, require_file
+from gluonfr.core import PathLike, WeightsError, require_file
 
 _LIST = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -13,7 +13,7 @@ _DTYPES = dict(enumerate(("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?", "<
 _MOST_DIMENSIONS = 32
 
 
-def read_params(path: str, what: str = "network's parameters") -> dict[str, np.ndarray]:
+def read_params(path: PathLike, what: str = "network's parameters") -> dict[str, np.ndarray]:
     """Read the arrays of a `.params` file, as `mx.nd.save` of MXNet 0.8 to 1.9 writes them.
 
     MXNet's own reader trusts the sizes in a file; this one checks them against the bytes that exist.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, GluonFRError, WeightsError, file_sha256, require_file
+from gluonfr.core import Card, GluonFRError, PathLike, WeightsError, file_sha256, require_file
 from gluonfr.core.mxnet_internals import parameters_by_path
 from gluonfr.model_zoo.registry import build_network
 from gluonfr.weights.conversion import set_parameters
@@ -53,7 +53,7 @@ def save_network(net: Any, folder: str, card: Card | dict[str, Any]) -> None:
     replace(card, sha256=file_sha256(path), embedding_size=size).write(os.path.join(folder, CARD))
 
 
-def load_network(folder: str, contexts: Any = None) -> tuple[HybridBlock, Card]:
+def load_network(folder: PathLike, contexts: Any = None) -> tuple[HybridBlock, Card]:
     """Load the network that `save_network` wrote into a folder: `(net, card)`, without a classifier.
 
     Parameters
@@ -81,7 +81,7 @@ def load_network(folder: str, contexts: Any = None) -> tuple[HybridBlock, Card]:
     return net, card
 
 
-def read_card(folder: str) -> Card:
+def read_card(folder: PathLike) -> Card:
     """Return the card of a saved network, after checking that its two files exist and match.
 
     Examples

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 
-from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, UsageError, WeightsError, atomic_folder
+from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, PathLike, UsageError, WeightsError, atomic_folder
 from gluonfr.weights.load import load_pretrained
 from gluonfr.weights.saved import CARD, PARAMETERS, save_network
 
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _log = logging.getLogger(__name__)
 
 
-def add_model(name: str, source: str, root: str = DEFAULT_MODELS, network: str | None = None) -> str:
+def add_model(name: str, source: PathLike, root: str = DEFAULT_MODELS, network: str | None = None) -> str:
     """Store a network under a name, converted to the format of saved networks, with its card.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gluonfr.core import WeightsError, require_file
+from gluonfr.core import PathLike, WeightsError, require_file
 from gluonfr.weights.torch_pickle import Storage, Tensor, read_pickle
 
 # Before PyTorch 1.6 a file began with this number as a pickle of its own.
@@ -15,7 +15,7 @@ _BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _MOST_PICKLE_BYTES = 64 << 20
 
 
-def read_torch(path: str) -> Any:
+def read_torch(path: PathLike) -> Any:
     """Read a file of `torch.save`: dicts, lists and numbers, with tensors as NumPy arrays (bfloat16 as float32).
 
     PyTorch is not needed, and nothing in the file is run; see `gluonfr.weights.torch_pickle`. Sizes in the file are checked
