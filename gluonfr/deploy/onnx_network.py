@@ -14,8 +14,10 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block
 
-from gluonfr.core import Card, UsageError, WeightsError, cores, file_sha256, require_file
+from gluonfr.core import Card, GluonFRError, UsageError, WeightsError, cores, file_sha256, require_file
+from gluonfr.deploy.card_values import check_image_size, mean_and_std
 from gluonfr.deploy.onnx_export.model import CARD_ENTRY
+from gluonfr.deploy.onnx_trial import try_onnx
 
 # Entries that the card of a foreign model must contain, because the model itself does not.
 _REQUIRED = ("color", "mean", "std")
@@ -39,6 +41,8 @@ def load_onnx(path: str | os.PathLike, card: Card | None = None, threads: int | 
     The card is, in this order: the given one; the one in the model's metadata, which `gluonfr export` writes; `X.card.json`
     beside `X.onnx`. A foreign model does not specify how it expects its images, and a wrong guess gives embeddings that
     look right but verify badly. Its card must therefore contain `color`, `mean` and `std`.
+
+    The file may come from anywhere: the model first runs in a process of its own, with limits of memory and time.
 
     Parameters
     ----------
@@ -65,6 +69,8 @@ def load_onnx(path: str | os.PathLike, card: Card | None = None, threads: int | 
     OnnxNetwork(face.onnx, image_size=(112, 112), embedding_size=512)
     """
     path = require_file(path, "network in ONNX")
+    if has_onnxruntime():
+        try_onnx(path, card.image_size if card else None, fallback=_size_beside(path))
     session = open_session(path, threads)
     card = card or _embedded_card(session, path) or _card_beside(path, session)
     net = OnnxNetwork(path, card, session=session)
@@ -73,6 +79,8 @@ def load_onnx(path: str | os.PathLike, card: Card | None = None, threads: int | 
 
 class OnnxNetwork(Block):
     """An ONNX model that embeds faces, for inference in place of a Gluon network; it runs on the CPU.
+
+    The file runs in this process without limits. Use `load_onnx` for files of unknown origin.
 
     Parameters
     ----------
@@ -153,8 +161,8 @@ class OnnxNetwork(Block):
         return np.concatenate(rows) if rows else np.zeros((0, self.embedding_size), np.float32)
 
     def _prepare(self, card: Card) -> None:
-        self._size, self._swap = tuple(card.image_size), card.color == "BGR"
-        mean, std = (np.broadcast_to(np.float32(level), 3).reshape(3, 1, 1) for level in (card.mean, card.std))
+        self._size, self._swap = check_image_size(card, self.path, self._batch or 2), card.color == "BGR"
+        mean, std = (level.astype(np.float32).reshape(3, 1, 1) for level in mean_and_std(card, self.path))
         # Exactly 1 and 0 for a model that expects [0, 1]; then the scaling is omitted.
         self._scale, self._shift = np.float32(255) / std, mean / std
         self._scales = bool((self._scale != 1).any() or (self._shift != 0).any())
@@ -290,8 +298,20 @@ def _embedded_card(session: Any, path: str) -> Card | None:
     return Card.from_dict(values, where)
 
 
+def _path_beside(path: str) -> str:
+    return os.path.splitext(path)[0] + ".card.json"
+
+
+def _size_beside(path: str) -> tuple[int, int] | None:
+    """Return the size of images on the card beside the model, if there is a valid one."""
+    try:
+        return Card.read(_path_beside(path)).image_size
+    except GluonFRError:
+        return None
+
+
 def _card_beside(path: str, session: Any) -> Card:
-    beside = os.path.splitext(path)[0] + ".card.json"
+    beside = _path_beside(path)
     if not os.path.isfile(beside):
         raise WeightsError(
             f"{path} does not specify how it expects its images: write {beside} with color, mean and std (the model gets "

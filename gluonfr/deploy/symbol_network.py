@@ -11,6 +11,7 @@ from mxnet import nd
 from mxnet.gluon import HybridBlock, SymbolBlock
 
 from gluonfr.core import Card, WeightsError, require_file
+from gluonfr.deploy.card_values import check_image_size, mean_and_std
 from gluonfr.weights.insightface import find_checkpoint
 from gluonfr.weights.params_file import read_params
 
@@ -55,9 +56,10 @@ class SymbolNetwork(HybridBlock):
         super().__init__(**kwargs)
         symbol_path, params_path = find_checkpoint(path)
         self._bgr = card.color == "BGR"
-        self._scale, self._shift = _scale_and_shift(card.mean, card.std)
+        self._scale, self._shift = _scale_and_shift(*mean_and_std(card, params_path))
         values = read_params(require_file(params_path, "network's parameters"))
         values = {name.split(":", 1)[-1]: value for name, value in values.items()}
+        check_image_size(card, params_path)
         symbol = _load_embedding(symbol_path, card.output)
         inputs = [name for name in symbol.list_inputs() if name not in values]
         if len(inputs) != 1:
@@ -99,9 +101,9 @@ class SymbolNetwork(HybridBlock):
         return F.concat(*parts, dim=1)
 
 
-def _scale_and_shift(mean: Any, std: Any) -> tuple[Any, list[float] | None]:
+def _scale_and_shift(mean: np.ndarray, std: np.ndarray) -> tuple[Any, list[float] | None]:
     """Write (pixel - mean) / std as scale * x + shift of x in [0, 1]; no shift where every mean is 0 and the stds are equal."""
-    means, stds = (np.broadcast_to(np.asarray(level, dtype=np.float64), 3).tolist() for level in (mean, std))
+    means, stds = mean.tolist(), std.tolist()
     if not any(means) and len(set(stds)) == 1:
         return 255 / stds[0], None
     return [255 / value for value in stds], [-m / s for m, s in zip(means, stds)]

@@ -244,16 +244,10 @@ def evaluate_pairs(
     production = production_point([*points, operating_point(result.roc, production_far, dist_type)], production_far)
     intervals = None
     if people is not None and replicates:
+        folds, fars = fold_numbers(len(issame), nfolds), [point.target for point in points if point.resolvable]
+        people = _number_people(people, len(issame))
         intervals = bootstrap_people(
-            distances,
-            issame,
-            _number_people(people, len(issame)),
-            fold_numbers(len(issame), nfolds),
-            grid,
-            [point.target for point in points if point.resolvable],
-            int(replicates),
-            seed=seed,
-            progress=progress,
+            distances, issame, people, folds, grid, fars, int(replicates), seed=seed, progress=progress
         )
     threshold = production.threshold if production else np.nan
     return PairEvaluation(
