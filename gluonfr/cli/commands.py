@@ -82,6 +82,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "gluonfr split sets/mine sets/train sets/rest --fraction 0.9",
         ),
         Command(
+            "relabel",
+            "data.relabel",
+            "write a training set with labels from 0 without gaps",
+            "gluonfr relabel sets/mine sets/dense",
+        ),
+        Command(
             "clean",
             "data.clean",
             "find wrong labels, people under two labels, copies, and people of a test set",

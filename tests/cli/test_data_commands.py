@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from gluonfr.cli import main
+from gluonfr.data.records.framing import split_frames
+from gluonfr.data.records.header import HEADER
 
 
 def crop(seed):
@@ -59,6 +61,44 @@ def test_photos_are_packed_and_unpacked_unchanged(photos, tmp_path, capsys):
     assert (tmp_path / "x.bin").read_bytes() == (tmp_path / "y.bin").read_bytes()
 
 
+def put_labels(folder, labels):
+    folder.mkdir()
+    frames = [split_frames(HEADER.pack(0, label, i, 0) + crop(i)) for i, label in enumerate(labels)]
+    (folder / "train.rec").write_bytes(b"".join(frames))
+
+
+@pytest.mark.parametrize("label", [-1, 0.5, float("nan"), float("inf"), 2.0**25])
+def test_inspect_reports_a_set_without_usable_labels(tmp_path, capsys, label):
+    put_labels(tmp_path / "bad", [label] * 3)
+    assert run("inspect", tmp_path / "bad", "--json", tmp_path / "bad.json") == 1
+    out = capsys.readouterr().out
+    assert "warning: " in out
+    assert "no label can be used" in out
+    assert out.count("damaged: ") == 3
+    assert json.loads((tmp_path / "bad.json").read_text())["identities"] == 0
+    assert run("inspect", tmp_path / "bad", "--sheet", tmp_path / "bad.png") == 2
+    assert "no image can be shown" in capsys.readouterr().err
+
+
+def test_labels_with_gaps_are_reported_and_removed(tmp_path, capsys):
+    put_labels(tmp_path / "gaps", [0, 0, 100_000, 400_000, 200_000])
+    assert run("inspect", tmp_path / "gaps") == 0
+    out = capsys.readouterr().out
+    assert "399,997 of 400,001 labels have no images" in out
+    assert "gluonfr relabel" in out
+    assert run("relabel", tmp_path / "gaps", tmp_path / "dense") == 0
+    assert (tmp_path / "dense" / "property").read_text() == "4,112,112\n"
+    assert (tmp_path / "dense" / "identities.csv").read_text().splitlines()[1:] == [
+        "0,0,2",
+        "1,100000,1",
+        "2,200000,1",
+        "3,400000,1",
+    ]
+    capsys.readouterr()
+    assert run("inspect", tmp_path / "dense") == 0
+    assert "warning" not in capsys.readouterr().out
+
+
 def test_the_status_is_1_when_something_is_left_out(photos, tmp_path, capsys):
     (photos / "person 0 张" / "x.jpg").write_bytes(b"nothing")
     assert run("pack", photos, tmp_path / "a", "--aligned", "--workers", "0") == 1
@@ -90,6 +130,7 @@ def test_the_status_is_1_when_something_is_left_out(photos, tmp_path, capsys):
         (("inspect", "NOWHERE.bin"), "cannot be read"),
         (("unpack", "NOWHERE", "OUT"), "cannot be read"),
         (("shuffle", "NOWHERE", "OUT"), "cannot be read"),
+        (("relabel", "NOWHERE", "OUT"), "cannot be read"),
         (("merge", "NOWHERE", "OUT"), "two sets"),
         (("split", "NOWHERE", "OUT", "OUT2", "--fraction", "0.5"), "cannot be read"),
         (("fetch", "nothing"), "lfw_dev"),

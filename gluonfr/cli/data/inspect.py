@@ -21,13 +21,17 @@ def run(arguments: Namespace) -> int:
 
     found = inspect(arguments.set)
     write_json(arguments, found.to_dict())
-    if arguments.sheet:
-        _write_sheet(arguments.set, arguments.sheet)
     print_table(list(_rows(found)), [found.kind, found.path])
+    for warning in found.warnings:
+        print(f"warning: {display_path(warning)}")
+    if found.empty_labels:
+        print("`gluonfr relabel` writes a set without empty labels")
     for number in sorted(found.bad)[:20]:
         print(f"damaged: {display_path(found.bad[number])}")
     if len(found.bad) > 20:
         print(f"damaged: {len(found.bad) - 20} more; --json lists all")
+    if arguments.sheet:
+        _write_sheet(arguments.set, arguments.sheet)
     return 1 if found.bad else 0
 
 
@@ -48,8 +52,10 @@ def _rows(found: Any) -> Iterator[tuple[str, Any]]:
         yield "layout", found.layout
         yield "identities", found.identities
         yield "classes in property", "no property file" if found.classes is None else found.classes
+        if found.empty_labels is not None:
+            yield "labels without images", found.empty_labels
         counts = found.images_per_identity
-        yield "images per identity", f"{counts['min']} to {counts['max']}, median {counts['median']:g}"
+        yield "images per identity", f"{counts['min']} to {counts['max']}, median {counts['median']:g}" if counts else "unknown"
         yield "header records", found.headers
         yield "images stored more than once", len(found.duplicates)
         yield "of these, under several labels", len(found.mixed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Sequence
+from typing import Sized
 
 TRAINING_SET = "training set: .rec, or a folder with train.rec"
 
@@ -13,7 +13,7 @@ def add_skip_damaged(parser: ArgumentParser) -> None:
     parser.add_argument("--skip-damaged", action="store_true", help="leave out damaged images instead of stopping")
 
 
-def print_written(left_out: Sequence[object], *folders: str) -> int:
+def print_written(left_out: Sized, *folders: str) -> int:
     """Print which folders were written and what was left out; returns the exit status."""
     from gluonfr.core import display_path
 

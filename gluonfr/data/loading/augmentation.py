@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import lru_cache, partial
+from functools import partial
 from math import cos, exp, log, pi, radians, sin, sqrt
 from typing import Any, Callable, Sequence
 
 import cv2
 import numpy as np
 
-from gluonfr.core import Registry, UsageError, generator
+from gluonfr.core import Registry, UsageError
+from gluonfr.data.loading.degradations import blurred, noisy, recompressed
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -140,13 +141,13 @@ class Augmentation:
         if self._recolors:
             image = self._recolor(image, draws[18:24])
         if draws[24] < self.blur:
-            image = _blurred(image, _between(self.blur_sigma, draws[25]))
+            image = blurred(image, _between(self.blur_sigma, draws[25]))
         if draws[26] < self.low_resolution:
             image = self._coarsen(image, draws[27:30])
         if draws[30] < self.noise:
-            image = _noisy(image, _between(self.noise_sigma, draws[31]), draws[32])
+            image = noisy(image, _between(self.noise_sigma, draws[31]), draws[32])
         if draws[33] < self.jpeg:
-            image = _recompressed(image, round(_between(self.jpeg_quality, draws[34])))
+            image = recompressed(image, round(_between(self.jpeg_quality, draws[34])))
         return image
 
     def _resample(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
@@ -233,35 +234,6 @@ def _around(strength: float, draw: float) -> float:
 
 def _between(pair: Sequence[float], draw: float) -> float:
     return pair[0] + (pair[1] - pair[0]) * draw
-
-
-def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    # Three times as fast as cv2.GaussianBlur, which computes exactly in fixed point for 8 bits.
-    kernel = cv2.getGaussianKernel(2 * int(2 * sigma + 1) + 1, sigma, cv2.CV_32F)
-    return cv2.sepFilter2D(image, -1, kernel, kernel)
-
-
-_NOISE_STEPS = 32.0
-
-
-@lru_cache(maxsize=1)
-def _noise_table() -> np.ndarray:
-    # Drawing 112 x 112 x 3 normal numbers takes longer than all other changes together; drawing a place in a table does not.
-    normal = generator(0).standard_normal(1 << 19, dtype=np.float32)
-    return np.clip(np.rint(128 + _NOISE_STEPS * normal), 0, 255).astype(np.uint8)
-
-
-def _noisy(image: np.ndarray, sigma: float, draw: float) -> np.ndarray:
-    table = _noise_table()
-    start = int(draw * (table.size // 2))
-    noise = table[start : start + image.size] if image.size <= table.size // 2 else np.resize(table[start:], image.size)
-    weight = sigma / _NOISE_STEPS
-    return cv2.addWeighted(image, 1.0, noise.reshape(image.shape), weight, -128 * weight)
-
-
-def _recompressed(image: np.ndarray, quality: int) -> np.ndarray:
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
-    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 _presets = Registry("augmentation")
