@@ -32,7 +32,7 @@ SIZE = 128
 def on_classes():
     """Names of the losses that take a classifier's output and nothing per class of their own size D."""
     losses = {name: get_loss(name, classes=2, embedding_size=SIZE) for name in get_loss_list()}
-    return [name for name, loss in losses.items() if loss.input_kind != "embedding" and not hasattr(loss, "centers")]
+    return [name for name, loss in losses.items() if loss.spec.uses_classifier and not hasattr(loss, "centers")]
 
 
 def make_step(name, options):
@@ -53,9 +53,9 @@ def make_step(name, options):
     else:
         loss.initialize()
         loss.hybridize(static_alloc=True, static_shape=True)
-        output = mx.nd.random.uniform(-0.5, 0.5, shape=(batch, getattr(loss, "outputs", classes)))
+        output = mx.nd.random.uniform(-0.5, 0.5, shape=(batch, loss.outputs or classes))
         output.attach_grad()
-        third = (embedding,) if getattr(loss, "needs_embedding", False) else ()
+        third = (embedding,) if loss.spec.needs_embedding else ()
 
         def compute():
             return loss(output, label, *third)

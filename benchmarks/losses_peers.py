@@ -105,7 +105,7 @@ def ours(case, given):
     loss.initialize()
     x, y = nd.array(given["embedding"], dtype="float64"), nd.array(given["label"])
     x.attach_grad()
-    dense = NormDense(len(given["weight"]), loss.weight_norm, loss.feature_norm, in_units=D, dtype="float64")
+    dense = NormDense(len(given["weight"]), loss.spec.weight_norm, loss.spec.feature_norm, in_units=D, dtype="float64")
     dense.initialize()
     dense.weight.set_data(nd.array(given["weight"], dtype="float64"))
     if name == "LSoftmax":
@@ -117,15 +117,15 @@ def ours(case, given):
             value = nd.concat(
                 loss(x, x[nd.array(given["same"])], nd.ones(N)), loss(x, x[nd.array(given["other"])], nd.zeros(N)), dim=0
             )
-        elif loss.input_kind == "embedding":
+        elif not loss.spec.uses_classifier:
             value = loss(x, y)
         else:
-            value = loss(dense(x), y, *([x] if loss.needs_embedding else []))
+            value = loss(dense(x), y, *([x] if loss.spec.needs_embedding else []))
         mean = value.mean()
     mean.backward()
     result = {"loss": value.asnumpy(), "gradient": x.grad.asnumpy()}
     # L-Softmax keeps direction and norm of the weights apart: their gradients are no single one.
-    if loss.input_kind != "embedding" and name != "LSoftmax":
+    if loss.spec.uses_classifier and name != "LSoftmax":
         result["weight gradient"] = dense.weight.grad().asnumpy()
     return result
 

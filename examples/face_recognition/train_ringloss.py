@@ -51,7 +51,7 @@ train_data = gluon.data.DataLoader(
 net = get_model(options.network, classes=train_set.num_classes)
 net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
 net.hybridize(static_alloc=True)
-loss = RingLoss(train_set.num_classes, lamda=options.lamda)
+loss = RingLoss(options.lamda, classes=train_set.num_classes)
 loss.initialize(ctx=contexts)
 loss.hybridize()
 

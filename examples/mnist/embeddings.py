@@ -93,7 +93,7 @@ def network():
 
 def batches(loss, labels, epochs, seed):
     """Numbers of the images of each batch, 100 or P x K = 10 x 10."""
-    if getattr(loss, "needs_groups", False) or getattr(loss, "takes", None):
+    if loss.spec.needs_identities:
         sampler = IdentityBatchSampler(labels, P=10, K=10, seed=seed)
         for epoch in range(epochs):
             yield from sampler.epoch(epoch)
@@ -144,7 +144,7 @@ def learn(name, sets, options):
     net = network()
     for each in filter(None, (FIRST.get(name), name)):
         head = train(net, each, images, labels, options)
-    angular = (head.loss.feature_norm and not head.loss.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
+    angular = (head.loss.spec.feature_norm and not head.loss.spec.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
     known, new = (np.concatenate([net(nd.array(part)).asnumpy() for part in np.array_split(x, 10)]) for x in (images, others))
     if angular:
         known, new = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (known, new))

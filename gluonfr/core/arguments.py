@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any, Iterable, NoReturn, Sequence
 
@@ -18,7 +19,7 @@ def is_number(value: Any) -> bool:
     >>> [is_number(value) for value in (1, 0.5, True, float("nan"), "1")]
     [True, True, False, False, False]
     """
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and abs(value) < float("inf")
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
 
 
 def is_integer(value: Any) -> bool:

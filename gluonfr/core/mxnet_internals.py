@@ -76,6 +76,11 @@ def mark_gradient_fresh(array: mx.nd.NDArray) -> None:
     array._fresh_grad = True
 
 
+def has_fresh_gradient(array: mx.nd.NDArray) -> bool:
+    """Return whether the gradient of an array was written since the last update (see `mark_gradient_fresh`)."""
+    return array._fresh_grad
+
+
 # --- Trainer ---
 
 
@@ -129,7 +134,7 @@ def memory_of(array: mx.nd.NDArray) -> np.ndarray:
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
     dtype = np.dtype(array.dtype)
     count = int(np.prod(array.shape, dtype=np.int64))
-    memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address.value or 0)
+    memory: Any = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address.value or 0)
     return np.frombuffer(memory, dtype=dtype, count=count).reshape(array.shape)
 
 

@@ -63,7 +63,7 @@ def make_loader(options, dataset, devices, loss, group=None):
 
 
 def _sampler(options, dataset, loss, parts):
-    grouped = getattr(loss, "needs_groups", False) or getattr(loss, "takes", None)
+    grouped = loss.spec.needs_identities
     if not (grouped or options.people or options.images_per_person):
         return None
     people, images = people_and_images(options.batch_size, options.people, options.images_per_person)

@@ -109,7 +109,7 @@ class TrainStep:
                     parameter.grad_req = "add"
         self.own_trainers = [_trainer_alone(each, optimizer, optimizer_params) for each in head.own_parameters]
         self.step_number, self.updates, self.loss_scale = 0, 0, loss_scale
-        head.loss.expect(accumulate * len(self.contexts))
+        head.loss.expect_passes(accumulate * len(self.contexts))
 
     def share(self) -> None:
         """Give all processes the parameters of rank 0; before the first step."""

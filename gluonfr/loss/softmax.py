@@ -1,9 +1,14 @@
+"""Softmax cross-entropy, on logits and on scaled features."""
+
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
-from gluonfr.loss.arguments import flag, number
-from gluonfr.loss.classifier import ClassifierLoss
+from gluonfr.core import check_flag, check_number
+from gluonfr.loss.base.classifier import ClassifierLoss
+from gluonfr.loss.base.spec import LossSpec
 from gluonfr.loss.registry import LOSSES
 
 
@@ -11,13 +16,31 @@ from gluonfr.loss.registry import LOSSES
 class SoftmaxLoss(ClassifierLoss):
     """Softmax cross-entropy on logits. Use it to warm a network up before a margin loss.
 
-    Parameters, inputs and outputs as `FRLoss`.
+    Parameters
+    ----------
+    classes : int
+        Number of classes C.
+    dtype, weight
+        See `FRLoss`.
+
+    Inputs:
+        - **output**: logits (N, C).
+        - **label**: (N,), float32 or int32.
+        - **sample_weight**: (N,), keyword only, optional.
+    Outputs:
+        - **loss**: (N,).
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> SoftmaxLoss(classes=4)(mx.nd.zeros((1, 4)), mx.nd.array([2])).asnumpy().round(4)
+    array([1.3863], dtype=float32)
     """
 
 
-@LOSSES.register("L2Softmax", "l2")
+@LOSSES.register("L2Softmax", "l2", "L2SoftmaxLoss")
 class L2Softmax(ClassifierLoss):
-    r"""L2-constrained softmax (https://arxiv.org/abs/1703.09507): the feature lies on a sphere of radius :math:`\alpha`.
+    r"""L2-constrained softmax (https://arxiv.org/abs/1703.09507): the feature is on a sphere of radius :math:`\alpha`.
 
     .. math:: L = -\log \frac{e^{\alpha w_y \cdot \hat x}}{\sum_j e^{\alpha w_j \cdot \hat x}}, \quad \hat x = x / \|x\|
 
@@ -27,27 +50,55 @@ class L2Softmax(ClassifierLoss):
     Parameters
     ----------
     classes : int
+        Number of classes C.
     alpha : float, optional
-        Radius. By default the paper's lower bound :math:`\log\frac{p (C - 2)}{1 - p}` at which a sample can reach
+        Radius. By default the paper's lower bound :math:`\log\frac{p (C - 2)}{1 - p}` for which a sample can reach
         probability `p`, and at least 1.
     p : float, default 0.9
         That probability, 0 < p < 1; used when `alpha` is not given.
     from_normx : bool, default True
-        Whether the network normalized the feature. With False the loss divides the logits by the norm of the embedding,
-        which then has to be the third argument.
+        Whether the network has normalized the feature. With False the loss divides the logits by the norm of the embedding,
+        which is then the third input.
+    dtype, weight
+        See `FRLoss`.
+
+    Inputs:
+        - **output**: logits (N, C).
+        - **label**: (N,), float32 or int32.
+        - **embedding**: (N, D), not normalized; only with ``from_normx=False``.
+    Outputs:
+        - **loss**: (N,).
+
+    Examples
+    --------
+    >>> round(L2Softmax(classes=1000).alpha, 2)
+    9.1
     """
 
-    feature_norm = True
+    spec = LossSpec("logits", feature_norm=True)
 
-    def __init__(self, classes, alpha=None, p=0.9, from_normx=True, dtype="float32", weight=None, **kwargs) -> None:
+    def __init__(
+        self,
+        classes: int,
+        alpha: float | None = None,
+        p: float = 0.9,
+        from_normx: bool = True,
+        dtype: str = "float32",
+        weight: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(classes, dtype, weight, **kwargs)
-        p = number(self, "p", p, 0, 1, open_end=True)
-        least = max(1.0, math.log(p * max(self._classes - 2, 1) / (1 - p)))
-        self._alpha = least if alpha is None else number(self, "alpha", alpha, open_end=True)
-        self.feature_norm = flag(self, "from_normx", from_normx)
-        self.needs_embedding = not self.feature_norm
+        self.p = check_number("p", p, above=0, below=1, owner=self)
+        bound = max(1.0, math.log(self.p * max(self.classes - 2, 1) / (1 - self.p)))
+        self.alpha = bound if alpha is None else check_number("alpha", alpha, above=0, owner=self)
+        self.from_normx = check_flag("from_normx", from_normx, self)
+        self.spec = dataclasses.replace(self.spec, feature_norm=self.from_normx, needs_embedding=not self.from_normx)
 
-    def logits(self, F, output, label, output_y, norm=None):
+    def logits(self, F: Any, output: Any, label: Any, output_y: Any, norm: Any = None) -> tuple[Any, Any]:
+        """Return the logits times alpha, divided by the norm of the embedding where it is given."""
         if norm is not None:
             output = F.broadcast_div(output, F.reshape(norm, shape=(-1, 1)))
-        return output * self._alpha, None
+        return output * self.alpha, None
+
+
+L2SoftmaxLoss = L2Softmax

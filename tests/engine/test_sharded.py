@@ -76,9 +76,9 @@ def reference(name, weight, embeddings, labels, passes):
         x = nd.array(embeddings, dtype="float64")
         x.attach_grad()
         with autograd.record():
-            e = nd.L2Normalization(x) if loss.feature_norm else x
-            w = nd.L2Normalization(W) if loss.weight_norm else W
-            value = loss(nd.dot(e, w, transpose_b=True), nd.array(labels), *([x] if loss.needs_embedding else []))
+            e = nd.L2Normalization(x) if loss.spec.feature_norm else x
+            w = nd.L2Normalization(W) if loss.spec.weight_norm else W
+            value = loss(nd.dot(e, w, transpose_b=True), nd.array(labels), *([x] if loss.spec.needs_embedding else []))
         value.backward()
         if loss.advances:
             loss.step()
@@ -99,8 +99,8 @@ def test_parts_give_what_the_whole_gives_in_double_precision(name, count):
     # Cosines of all sizes, where the weights of a fresh classifier would give them all near 0.
     for shard in head.shards:
         rows = shard.weight.shape[0]
-        first = shard.first * head.loss.num_centers
-        shard.weight.set_data(nd.array(normal_rows(1, 0, CLASSES * head.loss.num_centers, SIZE, 1.0)[first : first + rows]))
+        first = shard.first * head.loss.spec.num_centers
+        shard.weight.set_data(nd.array(normal_rows(1, 0, CLASSES * head.loss.spec.num_centers, SIZE, 1.0)[first : first + rows]))
     wanted = {passes: reference(name, weights(head), embeddings, labels, passes) for passes in (1, 2)}
     for passes in (1, 2):
         values, gradients = one_pass(head, contexts, embeddings, labels)
@@ -153,7 +153,7 @@ def test_a_sample_of_all_is_all_and_a_smaller_one_is_its_own_softmax(name):
     loss = get_loss(name, classes=8, embedding_size=SIZE)
     plain = PlainHead(loss, 8, SIZE)
     plain.initialize()
-    num_centers = some.loss.num_centers
+    num_centers = some.loss.spec.num_centers
     rows = (used[:, None] * num_centers + np.arange(num_centers)).ravel()
     plain.classifier.weight.set_data(nd.array(weights(some)[rows]))
     x = nd.array(embeddings)
@@ -258,7 +258,7 @@ def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, coun
     for shard in head.shards:
         shard.weight.set_data(nd.array(normal_rows(1, shard.first, shard.weight.shape[0], SIZE, 1.0)))
     values, gradients = one_pass(head, contexts, embeddings, labels, step_number=3)
-    num_centers, matrix, rows, places = head.loss.num_centers, weights(head), [], {}
+    num_centers, matrix, rows, places = head.loss.spec.num_centers, weights(head), [], {}
     for shard, used in zip(head.shards, head.sampled):
         positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes))
         stands_for = (shard.classes - len(positives)) / max(1, len(used) - len(positives))
@@ -274,11 +274,11 @@ def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, coun
     offset = nd.array(np.log([each for _, each in rows]), dtype="float64").reshape((1, -1))
     target = nd.array([places[each] for each in labels], dtype="float64")
     with autograd.record():
-        e = nd.L2Normalization(x) if loss.feature_norm else x
-        w = nd.L2Normalization(W) if loss.weight_norm else W
-        output = loss.nearest(nd, nd.dot(e, w, transpose_b=True), len(rows))
+        e = nd.L2Normalization(x) if loss.spec.feature_norm else x
+        w = nd.L2Normalization(W) if loss.spec.weight_norm else W
+        output = loss.reduce_centers(nd, nd.dot(e, w, transpose_b=True), len(rows))
         state = {key: each.data() for key, each in loss._reg_params.items()}
-        if loss.needs_embedding:
+        if loss.spec.needs_embedding:
             state["norm"] = nd.norm(x, axis=1)
         logits, changed = loss.logits(nd, output, target, nd.pick(output, target, axis=1), **state)
         if changed is not None:

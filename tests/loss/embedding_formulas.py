@@ -3,6 +3,7 @@
 import numpy as np
 from mxnet import autograd, nd
 
+from gluonfr.core.mxnet_internals import own_parameters
 from gluonfr.loss import get_loss
 
 C, D = 5, 4
@@ -163,7 +164,7 @@ def build(name, dtype="float32", seed=0, **changes):
     loss = get_loss(name, dtype=dtype, **{**FORMULAS[name][0], **changes})
     loss.initialize()
     rng = np.random.RandomState(seed)
-    for each in loss._reg_params.values():
+    for each in own_parameters(loss).values():
         start = 1.5 if each.name.endswith(("R", "theta")) else 0
         each.set_data(nd.array(start + rng.randn(*each.shape) * 0.5, dtype=dtype))
     return loss

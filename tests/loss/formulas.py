@@ -46,7 +46,7 @@ def ready(name, ctx=None, **arguments):
 def given(loss, batch, classes, seed=0):
     """Arrays that the loss takes: cosines, labels and, where it needs them, embeddings; as NumPy."""
     cos, y = cosines(batch, loss.outputs, seed, classes)
-    return (cos, y, features(batch, seed)) if loss.needs_embedding else (cos, y)
+    return (cos, y, features(batch, seed)) if loss.spec.needs_embedding else (cos, y)
 
 
 def run(loss, arrays, dtype="float32", ctx=None, label_dtype="float32"):

@@ -16,7 +16,7 @@ NAMES = get_loss_list()
 CLASSES = {name: getattr(gluonfr.loss, name) for name in NAMES}
 # Losses that compare the samples of a batch.
 GROUPED = [
-    name for name, each in CLASSES.items() if each.input_kind == "embedding" and (each.needs_groups or each.takes == "triplets")
+    name for name, loss in CLASSES.items() if loss.spec.needs_identities and loss.spec.input_kind != "pairs"
 ]
 
 NUMBER = ["1", None, True, [1], float("nan"), float("inf"), -float("inf"), -1, nd.array([1])]
@@ -73,9 +73,12 @@ SOME = {
     "NormFace": {"learned": FLAG},
     "PairwiseCircle": {"m": [*NUMBER, 1], "gamma": POSITIVE},
     "RangeLoss": {"beta": NUMBER, "top_k": WHOLE},
-    "RingLoss": {"classes": [each for each in BAD["classes"] if each is not None]},
+    "RingLoss": {"classes": [value for value in BAD["classes"] if value is not None], "r_init": ["nonsense", -1, [1]]},
     "SVXSoftmax": {
-        "m": [each for each in [*NUMBER, 3.2] if each is not None],
+        "m": [value for value in [*NUMBER, 3.2] if value is not None],
+        "m1": [*NUMBER, 0.9, 5],
+        "m2": [value for value in [*NUMBER, 3.2] if value is not None],
+        "m3": [value for value in [*NUMBER, 2] if value is not None],
         "t": [*NUMBER, 0.9],
         "x": ["sphere", None, 1, nd.array([1])],
     },
@@ -106,15 +109,15 @@ def given(loss, label=LABEL, seed=0):
     rng = np.random.RandomState(seed)
     draw = lambda *shape: rng.uniform(-0.9, 0.9, shape).astype("float32")  # noqa: E731
     n, label = len(label), np.asarray(label, dtype="float32")
-    if getattr(loss, "takes", None) == "pairs":
+    if loss.spec.input_kind == "pairs":
         return {"embedding0": draw(n, D), "embedding1": draw(n, D), "issame": label % 2}
-    if getattr(loss, "takes", None) == "triplets":
+    if loss.spec.input_kind == "triplets":
         return {"anchor": draw(n, D), "positive": draw(n, D), "negative": draw(n, D)}
     if type(loss).__name__ == "MPSLoss":
         return {"embedding0": draw(n, D), "embedding1": draw(n, D), "label": label}
-    if loss.input_kind == "embedding":
+    if loss.spec.input_kind == "embedding":
         return {"embedding": draw(n, D), "label": label}
-    third = {"embedding": 40 * draw(n, D)} if loss.needs_embedding else {}
+    third = {"embedding": 40 * draw(n, D)} if loss.spec.needs_embedding else {}
     return {"output": draw(n, loss.outputs), "label": label, **third}
 
 
@@ -208,7 +211,7 @@ def test_labels_that_are_none(name):
     arrays = given(loss)
     if "issame" in arrays:
         for wrong in (2, -1, 0.5, np.nan):
-            refusal(lambda w=wrong: run(loss, {**arrays, "issame": np.where(LABEL == 1, w, 0.0)}), name, "issame is 1 or 0")
+            refusal(lambda w=wrong: run(loss, {**arrays, "issame": np.where(LABEL == 1, w, 0.0)}), name, "issame must be 1 or 0")
         return
     if "label" not in arrays:
         arrays = {"embedding": arrays["anchor"], "label": LABEL}
@@ -247,7 +250,7 @@ def test_numbers_that_are_none_show_in_the_loss(name, hybrid):
                 broken[1, column] = bad
                 value, _ = run(loss, {**arrays, key: broken})
                 assert not np.isfinite(value[1]), (key, bad, column)
-                if loss.input_kind != "embedding" and name != "GitLoss":
+                if loss.spec.uses_classifier and name != "GitLoss":
                     np.testing.assert_allclose(np.delete(value, 1), np.delete(clean, 1), rtol=1e-5)
 
 

@@ -57,7 +57,7 @@ def test_exported_as_imperative_at_any_batch_size(name, tmp_path):
     loss.hybridize()
     run(loss, given(loss, 4, 10))
     loss.export(str(tmp_path / "loss"))
-    names = [f"data{i}" for i in range(3 if loss.needs_embedding else 2)]
+    names = [f"data{i}" for i in range(3 if loss.spec.needs_embedding else 2)]
     symbol = gluon.SymbolBlock.imports(
         str(tmp_path / "loss-symbol.json"), names, str(tmp_path / "loss-0000.params") if loss.collect_params().keys() else None
     )
@@ -77,7 +77,7 @@ def test_finite_where_the_cosine_is_one_zero_and_minus_one(name, hybrid):
     cos = np.repeat(cos, loss.outputs // 4, axis=1)
     x = np.zeros((5, 3))
     x[1:] = np.eye(4, 3) * 50
-    value, gradients = run(loss, (cos, [0, 0, 1, 2, 3], x) if loss.needs_embedding else (cos, [0, 0, 1, 2, 3]))
+    value, gradients = run(loss, (cos, [0, 0, 1, 2, 3], x) if loss.spec.needs_embedding else (cos, [0, 0, 1, 2, 3]))
     assert np.isfinite(value).all()
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     assert np.abs(gradients[0]).sum() > 0
@@ -134,10 +134,10 @@ def test_lower_precision_is_raised_and_float16_labels_are_refused(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_input_is_refused(name):
     loss = ready(name, classes=5)
-    wide, third = loss.outputs, (np.ones((3, 4)),) if loss.needs_embedding else ()
+    wide, third = loss.outputs, (np.ones((3, 4)),) if loss.spec.needs_embedding else ()
     for output, label, words in [
         (np.zeros((3, wide - 1)), [0, 1, 2], f"expected .batch, {wide}."),
-        (np.zeros((3, wide)), [0, 1], "one label a sample"),
+        (np.zeros((3, wide)), [0, 1], "one label per sample"),
         (np.zeros((3, wide)), [0, 5, 1], "label 5 is outside 0..4"),
         (np.zeros((3, wide)), [0, -1, 1], "label -1 is outside"),
         (np.zeros((3, wide)), [0, np.nan, 1], "label nan is outside"),
@@ -145,7 +145,7 @@ def test_bad_input_is_refused(name):
     ]:
         with pytest.raises(GluonFRError, match=words):
             loss(nd.array(output, dtype=output.dtype), nd.array(label), *map(nd.array, third))
-    if loss.needs_embedding:
+    if loss.spec.needs_embedding:
         with pytest.raises(GluonFRError, match="embedding as its third"):
             loss(nd.zeros((3, wide)), nd.zeros((3,)))
         for wrong in (nd.ones((2, 4)), nd.ones((3,))):
@@ -166,31 +166,31 @@ def test_parameters_that_are_not_there_are_named(name):
 
 
 BAD = [
-    ("NormFace", {"s": 0}, "scale s"),
-    ("NormFace", {"s": float("inf")}, "scale s"),
-    ("ASoftmax", {"m": 2.5}, "whole number from 1"),
-    ("ASoftmax", {"m": 0}, "whole number from 1"),
-    ("ASoftmax", {"s": -1}, "scale s"),
+    ("NormFace", {"s": 0}, "s must be a number above 0"),
+    ("NormFace", {"s": float("inf")}, "s must be a number above 0"),
+    ("ASoftmax", {"m": 2.5}, "integer from 1"),
+    ("ASoftmax", {"m": 0}, "integer from 1"),
+    ("ASoftmax", {"s": -1}, "s must be a number above 0"),
     ("ASoftmax", {"lambda_min": 7, "lambda_max": 5}, "lambda_min"),
     ("ASoftmax", {"phiflag": False}, "phiflag"),
-    ("LSoftmax", {"m": float("nan")}, "whole number from 1"),
-    ("SubCenterArc", {"K": 0}, "K is a whole number"),
-    ("SubCenterArc", {"m": 3.2}, "margin m"),
+    ("LSoftmax", {"m": float("nan")}, "integer from 1"),
+    ("SubCenterArc", {"K": 0}, "K must be an integer"),
+    ("SubCenterArc", {"m": 3.2}, "m must be a number in"),
     ("AdaCos", {"dynamic": "no"}, "dynamic"),
-    ("AdaFace", {"m": 2}, "margin m"),
-    ("AdaFace", {"h": 0}, r"h lies in \(0, inf\)"),
+    ("AdaFace", {"m": 2}, "m must be a number in"),
+    ("AdaFace", {"h": 0}, "h must be a number above 0"),
     ("AdaFace", {"momentum": 1}, "momentum"),
     ("MagFace", {"l_a": 0}, "l_a"),
     ("MagFace", {"l_m": 0.9}, "l_m"),
     ("MagFace", {"lambda_g": -1}, "lambda_g"),
-    ("CurricularFace", {"m": -0.1}, "margin m"),
+    ("CurricularFace", {"m": -0.1}, "m must be a number in"),
     ("CurricularFace", {"momentum": -0.1}, "momentum"),
-    ("CurricularFace", {"s": float("nan")}, "scale s"),
-    ("SVXSoftmax", {"t": 0.9}, r"t lies in \[1, inf\)"),
-    ("SVXSoftmax", {"x": "sphere"}, "'arc' or 'cos'"),
-    ("SVXSoftmax", {"m": 2, "x": "cos"}, "margin m"),
-    ("CircleLoss", {"m": 1}, "margin m"),
-    ("CircleLoss", {"s": 0}, "scale s"),
+    ("CurricularFace", {"s": float("nan")}, "s must be a number above 0"),
+    ("SVXSoftmax", {"t": 0.9}, "t must be a number at least 1"),
+    ("SVXSoftmax", {"x": "sphere"}, "x must be one of arc, cos"),
+    ("SVXSoftmax", {"m": 2, "x": "cos"}, "m must be a number in"),
+    ("CircleLoss", {"m": 1}, "m must be a number in"),
+    ("CircleLoss", {"s": 0}, "s must be a number above 0"),
 ]
 
 
@@ -233,7 +233,7 @@ def test_training_on_two_devices_is_training_on_one_and_lowers_the_loss(name):
         net = gluon.nn.HybridSequential()
         embed, classify = (
             gluon.nn.Dense(5, in_units=6),
-            NormDense(loss.outputs, loss.weight_norm, loss.feature_norm, in_units=5),
+            NormDense(loss.outputs, loss.spec.weight_norm, loss.spec.feature_norm, in_units=5),
         )
         net.add(embed, classify, loss)
         net.initialize(mx.init.Normal(0.5), ctx=contexts)
@@ -247,7 +247,7 @@ def test_training_on_two_devices_is_training_on_one_and_lowers_the_loss(name):
             with autograd.record():
                 for context, part in zip(contexts, cuts):
                     x = embed(images[part].as_in_context(context))
-                    third = (x,) if loss.needs_embedding else ()
+                    third = (x,) if loss.spec.needs_embedding else ()
                     losses.append(loss(classify(x), nd.array(y[part], ctx=context), *third))
             autograd.backward(losses)
             trainer.step(16)

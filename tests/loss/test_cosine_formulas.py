@@ -137,12 +137,12 @@ def test_value_and_gradient_are_the_formulas(case, classes):
         getattr(loss, key).set_data(nd.array([value], dtype="float64"))
     cos, y = cosines(9, loss.outputs, 1, classes)
     x = features(9)
-    value, gradients = run(loss, (cos, y, x) if loss.needs_embedding else (cos, y), "float64")
+    value, gradients = run(loss, (cos, y, x) if loss.spec.needs_embedding else (cos, y), "float64")
     np.testing.assert_allclose(value, formula(cos, x, y, cos, x), rtol=1e-8, atol=1e-8)
     wanted = numeric_gradient(lambda c: formula(c, x, y, cos, x).sum(), cos)
     assert np.abs(wanted).max() > 0.05
     np.testing.assert_allclose(gradients[0], wanted, rtol=1e-4, atol=2e-5)
-    if loss.needs_embedding:
+    if loss.spec.needs_embedding:
         wanted = numeric_gradient(lambda e: formula(cos, e, y, cos, x).sum(), x)
         np.testing.assert_allclose(gradients[1], wanted, rtol=1e-4, atol=2e-5)
 

@@ -212,11 +212,11 @@ def test_validation_moves_nothing_and_the_trainer_neither(name):
 def test_a_step_without_a_training_pass_is_refused(name):
     loss = ready(name, classes=7)
     loss(*(nd.array(each) for each in given(loss, 8, 7)))
-    with pytest.raises(GluonFRError, match="follows a training pass"):
+    with pytest.raises(GluonFRError, match="needs a training pass"):
         loss.step()
     run(loss, given(loss, 8, 7))
     loss.step()
-    with pytest.raises(GluonFRError, match="follows a training pass"):
+    with pytest.raises(GluonFRError, match="needs a training pass"):
         loss.step()
 
 
@@ -267,7 +267,7 @@ def test_what_step_needs_is_not_recorded():
     with autograd.record():
         value = loss(x, nd.array([1]))
         value.backward()
-    (seen,) = loss._seen[-1]
+    (seen,) = loss._statistics[-1]
     np.testing.assert_allclose(seen.asnumpy(), [0.2], rtol=1e-6)
     # It would keep the graph of the batch, and its memory, until the step.
     with pytest.raises(mx.base.MXNetError, match="not in a computational graph"):

@@ -7,6 +7,7 @@ from embedding_formulas import FORMULAS, GROUPED, build, circle, hard, labels, m
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import own_parameters
 from gluonfr.loss import get_loss
 
 
@@ -26,7 +27,7 @@ def test_value_and_gradient_are_the_formulas(name, rows):
     _, batch, formula = FORMULAS[name]
     arrays = batch(np.random.RandomState(rows), rows)
     loss = build(name, "float64")
-    parameters = {key: each.data().asnumpy() for key, each in loss._reg_params.items()}
+    parameters = {key: each.data().asnumpy() for key, each in own_parameters(loss).items()}
     # The weights of the circle loss are those of the embeddings as they are.
     more = (arrays[0],) if formula is circle else ()
     got = run(loss, to_nd(arrays, "float64"))
@@ -39,7 +40,7 @@ def test_value_and_gradient_are_the_formulas(name, rows):
                 lambda x, place=place: formula(parameters, *arrays[:place], x, *arrays[place + 1 :], *more).sum(), each
             )
             np.testing.assert_allclose(next(gradients), wanted, rtol=1e-4, atol=1e-6)
-    for key, each in loss._reg_params.items():
+    for key, each in own_parameters(loss).items():
         if each.grad_req != "null":
             wanted = numeric_gradient(lambda v, key=key: formula({**parameters, key: v}, *arrays, *more).sum(), parameters[key])
             np.testing.assert_allclose(each.grad().asnumpy(), wanted, rtol=1e-4, atol=1e-6)
@@ -60,7 +61,7 @@ def test_hybridized_and_exported_as_imperative_at_any_batch_size(name, tmp_path)
                 np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
     # The graph is traced anew for integer labels elsewhere; this one keeps those of its trace.
     fresh.export(str(tmp_path / "loss"))
-    parameters = str(tmp_path / "loss-0000.params") if loss._reg_params else None
+    parameters = str(tmp_path / "loss-0000.params") if own_parameters(loss) else None
     arrays = to_nd(batch(np.random.RandomState(3), 6))
     inputs = [f"data{place}" for place in range(len(arrays))]
     symbol = mx.gluon.SymbolBlock.imports(str(tmp_path / "loss-symbol.json"), inputs, parameters)
@@ -227,7 +228,7 @@ def test_semi_hard_gradient_where_there_is_no_choice():
     ("x", "label", "words"),
     [
         (np.zeros((3, 4, 1)), [0, 1, 2], "expected .batch, "),
-        (np.zeros((3, 4)), [0, 1], "one label a sample|one row a sample"),
+        (np.zeros((3, 4)), [0, 1], "one label per sample|one row per sample"),
         (np.zeros((3, 4)), [0, -1, 1], "label -1 is"),
         (np.zeros((3, 4)), [0, np.nan, 1], "label nan is"),
         (np.zeros((3, 4), dtype="int32"), [0, 1, 2], "floating point"),
@@ -243,7 +244,7 @@ def test_bad_input_is_refused(name, x, label, words):
 @pytest.mark.parametrize("name", ["CenterLoss", "RingLoss", "GitLoss"])
 def test_bad_embeddings_beside_an_output_are_refused(name):
     loss, output, label = build(name), nd.zeros((3, 5)), nd.array([0, 1, 2])
-    bad = [((), "third argument"), ((nd.zeros((2, 4)),), "one row a sample"), ((nd.zeros((3, 4), dtype="int32"),), "floating")]
+    bad = [((), "third argument"), ((nd.zeros((2, 4)),), "one row per sample"), ((nd.zeros((3, 4), dtype="int32"),), "floating")]
     if name != "RingLoss":
         bad.append(((nd.zeros((3, 3)),), "embedding_size = 4"))
     for more, words in bad:
@@ -261,8 +262,8 @@ def test_bad_embeddings_beside_an_output_are_refused(name):
         (lambda: build("COCOLoss", alpha=0), "alpha"),
         (lambda: build("COCOLoss", embedding_size=0), "embedding_size"),
         (lambda: build("RangeLoss", top_k=0), "top_k"),
-        (lambda: build("PairwiseCircle", m=1), "m lies in"),
-        (lambda: build("MPSLoss", m=float("nan")), "m lies in"),
+        (lambda: build("PairwiseCircle", m=1), "m must be a number in"),
+        (lambda: build("MPSLoss", m=float("nan")), "m must be a number in"),
         (lambda: get_loss("lgm", classes=3), "embedding_size"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 3))), "issame"),
         (lambda: get_loss("contrastive")(nd.zeros((2, 3)), nd.zeros((2, 4)), nd.zeros(2)), "embedding"),
@@ -297,10 +298,10 @@ def test_names_aliases_and_what_each_says_of_itself():
         loss = get_loss(alias, classes=3, embedding_size=2)
         assert type(loss).__name__ == name
         if name in ("CenterLoss", "RingLoss", "GitLoss"):
-            assert loss.input_kind == "logits"
-            assert loss.needs_embedding
+            assert loss.spec.input_kind == "logits"
+            assert loss.spec.needs_embedding
         else:
-            assert loss.input_kind == "embedding"
-    assert all(get_loss(name).needs_groups for name in GROUPED)
-    assert get_loss("contrastive").takes == "pairs"
-    assert get_loss("triplet").takes == "triplets"
+            assert not loss.spec.uses_classifier
+    assert all(get_loss(name).spec.needs_identities for name in GROUPED)
+    assert get_loss("contrastive").spec.input_kind == "pairs"
+    assert get_loss("triplet").spec.input_kind == "triplets"

@@ -9,7 +9,8 @@ from embedding_formulas import C, D, build, labels, to_nd
 from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.loss import get_loss
+from gluonfr.core.mxnet_internals import own_parameters
+from gluonfr.loss import RingLoss, get_loss
 
 
 def batch(rows, seed=0):
@@ -131,8 +132,9 @@ def test_ring_starts_at_the_mean_norm_of_the_first_batch_of_all_devices(explicit
         np.testing.assert_allclose(loss.R.data(ctx).asnumpy(), radius - 0.1 * 0.5 * (radius - norms).mean(), rtol=1e-4)
 
 
-def test_ring_with_a_radius_given_uses_it_at_once():
-    loss = get_loss("ring", lamda=2, weight_initializer=mx.init.Constant(3))
+@pytest.mark.parametrize("r_init", [3, mx.init.Constant(3)])
+def test_a_given_radius_is_used_from_the_first_batch(r_init):
+    loss = RingLoss(2, r_init)
     loss.initialize()
     output, label, x = nd.zeros((1, 4)), nd.array([1]), nd.array([[3, 4]])
     np.testing.assert_allclose(loss(output, label, x).asnumpy(), [np.log(4) + 4], rtol=1e-6)
@@ -144,7 +146,7 @@ def test_ring_with_a_radius_given_uses_it_at_once():
 
 @pytest.mark.parametrize("name", ["MultiBatchLoss", "LGMLoss", "RingLoss", "CenterLoss", "GitLoss"])
 def test_multipliers_of_what_the_papers_do_not_decay(name):
-    parameters = build(name)._reg_params
+    parameters = own_parameters(build(name))
     assert parameters
     assert all(each.wd_mult == 0 for each in parameters.values())
     if name == "LGMLoss":
@@ -157,7 +159,7 @@ def test_theta_and_variance_are_trained():
     x, label = nd.array(np.random.RandomState(0).randn(6, D) * 3), nd.array(labels(6))
     for name, key in (("MultiBatchLoss", "theta"), ("LGMLoss", "log_var")):
         loss = build(name)
-        parameter = loss._reg_params[key]
+        parameter = own_parameters(loss)[key]
         before, values = parameter.data().asnumpy(), []
         trainer = gluon.Trainer(loss.collect_params(), "sgd", {"learning_rate": 0.1})
         for _ in range(30):
@@ -176,8 +178,8 @@ def test_saved_and_loaded_state_is_the_same(name, tmp_path):
     loss.save_parameters(path)
     fresh = build(name, seed=7)
     fresh.load_parameters(path)
-    for key, each in loss._reg_params.items():
-        np.testing.assert_array_equal(fresh._reg_params[key].data().asnumpy(), each.data().asnumpy())
+    for key, each in own_parameters(loss).items():
+        np.testing.assert_array_equal(own_parameters(fresh)[key].data().asnumpy(), each.data().asnumpy())
 
 
 def test_a_loop_that_forgets_the_step_is_warned_once(caplog):

@@ -118,8 +118,8 @@ def test_l2_softmax_normalizes_the_feature_not_the_logits():
     given = L2Softmax(5, alpha=7)(nd.array(unit @ weights.T), nd.array(y))
     np.testing.assert_allclose(given.asnumpy(), wanted, rtol=1e-5, atol=1e-5)
     free = L2Softmax(5, alpha=7, from_normx=False)
-    assert free.needs_embedding
-    assert not free.feature_norm
+    assert free.spec.needs_embedding
+    assert not free.spec.feature_norm
     given = free(nd.array(features @ weights.T), nd.array(y), nd.array(features))
     np.testing.assert_allclose(given.asnumpy(), wanted, rtol=1e-5, atol=1e-5)
 
@@ -153,12 +153,12 @@ def test_float16_outputs_are_raised_and_float16_labels_refused():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: ArcLoss(5, s=0), r"scale s lies in \(0, inf\)"),
-        (lambda: ArcLoss(5, m=3.2), "margin m"),
-        (lambda: CosLoss(5, m=-0.1), "margin m"),
-        (lambda: CombinedMargin(5, m1=0.5), "margin m1"),
+        (lambda: ArcLoss(5, s=0), "s must be a number above 0"),
+        (lambda: ArcLoss(5, m=3.2), "m must be"),
+        (lambda: CosLoss(5, m=-0.1), "m must be"),
+        (lambda: CombinedMargin(5, m1=0.5), "m1 must be"),
         (lambda: ArcLoss(1), "classes"),
-        (lambda: L2Softmax(5, p=1), r"p lies in \(0, 1\)"),
+        (lambda: L2Softmax(5, p=1), r"p must be a number in \(0, 1\)"),
         (lambda: get_loss("arcc", classes=5), "ArcLoss"),
         (lambda: get_loss("arc", classes=5, margin=1), "no argument 'margin'"),
         (lambda: get_loss("arc"), "needs classes"),

@@ -44,9 +44,9 @@ class ClassShard(HybridBlock):
         - **own**: float32 (N,), 1 where it is here, 0 where not.
         - **rows**: one array for each of `own_parameters`, as `take` gives them; only with `sampled`.
         - **offset**: (sampled,), added to the logits; only where it is `corrected`.
-        - **output_y**: (N,), the target's output; only for a loss that has `compares`.
+        - **output_y**: (N,), the target's output; only for a loss with `spec.needs_target`.
     Outputs:
-        - **parts**: list of (N,), as `ClassifierLoss.part` gives them.
+        - **parts**: list of (N,), as `ClassifierLoss.shard_terms` gives them.
     """
 
     def __init__(self, loss, first, classes, in_units, sampled=None, corrected=False, **kwargs) -> None:
@@ -57,7 +57,7 @@ class ClassShard(HybridBlock):
         # Not a child: its parameters are on all devices, and those with one number a class are here instead.
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
-        shapes = {"weight": (classes * loss.num_centers, in_units), **dict.fromkeys(loss.class_parameters, (classes, 1))}
+        shapes = {"weight": (classes * loss.spec.num_centers, in_units), **dict.fromkeys(loss.spec.class_parameters, (classes, 1))}
         own = {
             name: Parameter(self.prefix + name, shape=shape, init=mx.init.Zero() if name == "weight" else mx.init.One(), **kind)
             for name, shape in shapes.items()
@@ -73,7 +73,7 @@ class ClassShard(HybridBlock):
         """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
         for parameter in self.own_parameters:
             parameter.initialize(ctx=context)
-        first, weight = self.first * self._loss.num_centers, self.weight.data(context)
+        first, weight = self.first * self._loss.spec.num_centers, self.weight.data(context)
         # Block by block, so that there is no second copy of all rows.
         for begin in range(0, weight.shape[0], _ROWS):
             count = min(_ROWS, weight.shape[0] - begin)
@@ -107,32 +107,32 @@ class ClassShard(HybridBlock):
 
     def _places(self, ids):
         """Which rows of each of `own_parameters` the classes have."""
-        num_centers = self._loss.num_centers
+        num_centers = self._loss.spec.num_centers
         rows = ids if num_centers == 1 else (ids[:, None] * num_centers + np.arange(num_centers)).ravel()
         return [rows] + [ids] * (len(self.own_parameters) - 1)
 
     def hybrid_forward(self, F, embedding, label, own, *more, **state):
-        more, classes, num_centers = list(more), self.sampled or self.classes, self._loss.num_centers
+        more, classes, num_centers = list(more), self.sampled or self.classes, self._loss.spec.num_centers
         if self.sampled:
             state.update((name, more.pop(0)) for name in self._names)
         offset = more.pop(0) if self.corrected else None
         weight = state.pop("weight")
-        for name in self._loss.class_parameters:
+        for name in self._loss.spec.class_parameters:
             state[name] = F.reshape(state[name], shape=(-1,))
         state["embedding"] = embedding
-        if self._loss.feature_norm:
+        if self._loss.spec.feature_norm:
             embedding = F.L2Normalization(embedding, mode="instance")
-        if self._loss.weight_norm:
+        if self._loss.spec.weight_norm:
             weight = F.L2Normalization(weight, mode="instance")
         output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * num_centers)
-        return self._loss.part(F, output, label, own, classes, *more, offset=offset, **state)
+        return self._loss.shard_terms(F, output, label, own, classes, *more, offset=offset, **state)
 
     def targets(self, embedding, label, own):
         """The targets' outputs (N,), 0 where the class is not here, without a gradient; `label` counts from `first`."""
         weight = nd.take(self.weight.data(embedding.context), label, axis=0)
-        if self._loss.feature_norm:
+        if self._loss.spec.feature_norm:
             embedding = nd.L2Normalization(embedding, mode="instance")
-        if self._loss.weight_norm:
+        if self._loss.spec.weight_norm:
             weight = nd.L2Normalization(weight, mode="instance")
         return (embedding * weight).sum(axis=1) * own
 

@@ -4,7 +4,6 @@ import numpy as np
 from mxnet import autograd, nd
 from mxnet.gluon import Block
 
-from gluonfr.core import GluonFRError
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.tuples import form_pairs, form_triplets
 from gluonfr.nn import NormDense
@@ -17,7 +16,7 @@ def make_head(loss, classes, embedding_size, group=None):
     Parameters
     ----------
     loss : gluonfr.loss.FRLoss
-        It says so by `whole_batch`, or by `needs_groups` or `takes`, which imply it.
+        Its `spec.batch` says so.
     classes, embedding_size : int
     group : Group, optional
         The processes that train together. Each compares the images of its own part of a batch.
@@ -26,8 +25,7 @@ def make_head(loss, classes, embedding_size, group=None):
     -------
     PlainHead or GatheringHead
     """
-    gathers = any(getattr(loss, name, None) for name in ("whole_batch", "needs_groups", "takes"))
-    return (GatheringHead if gathers else PlainHead)(loss, classes, embedding_size, group)
+    return (GatheringHead if loss.spec.compares_samples else PlainHead)(loss, classes, embedding_size, group)
 
 
 class PlainHead(Block):
@@ -61,13 +59,11 @@ class PlainHead(Block):
     def __init__(self, loss, classes, embedding_size, group=None, **kwargs) -> None:
         super().__init__(**kwargs)
         self._group = group or Group()
-        if self._group.size > 1 and loss.advances:
-            loss.join = lambda array: self._group.gather(array, "state")
         with self.name_scope():
             self.classifier = None
-            if loss.input_kind != "embedding":
-                rows = getattr(loss, "outputs", classes)
-                self.classifier = NormDense(rows, loss.weight_norm, loss.feature_norm, in_units=embedding_size)
+            if loss.spec.uses_classifier:
+                norms = loss.spec.weight_norm, loss.spec.feature_norm
+                self.classifier = NormDense(loss.outputs or classes, *norms, in_units=embedding_size)
             self.loss = loss
         self._last = [], []
 
@@ -91,18 +87,19 @@ class PlainHead(Block):
         """Advance the loss's own state; once per training step."""
         embeddings, labels = self._last
         self._last = [], []
-        if self._group.size > 1 and self.loss.advances:
-            embeddings, labels = ([self.loss.join(each)] for each in gathered(embeddings[0].context, embeddings, labels))
-        self.loss.step(embeddings, labels)
+        self.loss.step(embeddings, labels, self._gather if self._group.size > 1 else None)
+
+    def _gather(self, array):
+        return self._group.gather(array, "state")
 
     def forget(self) -> None:
         """In place of `step`, where a step was not taken."""
         self._last = [], []
-        self.loss.forget()
+        self.loss.discard_statistics()
 
     def _take(self, embeddings, labels):
         """The embeddings as the loss wants them, which are what its `step` is shown, too."""
-        if self.classifier is None and self.loss.feature_norm:
+        if self.classifier is None and self.loss.spec.feature_norm:
             embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
         if autograd.is_recording():
             for kept, new in zip(self._last, ([each.detach() for each in embeddings], labels)):
@@ -112,7 +109,7 @@ class PlainHead(Block):
     def _compute(self, embedding, label):
         if self.classifier is None:
             return self.loss(embedding, label)
-        return self.loss(self.classifier(embedding), label, *((embedding,) if self.loss.needs_embedding else ()))
+        return self.loss(self.classifier(embedding), label, *((embedding,) if self.loss.spec.needs_embedding else ()))
 
 
 class GatheringHead(PlainHead):
@@ -122,7 +119,7 @@ class GatheringHead(PlainHead):
     The first device computes the loss for all. Where classifier or loss have something to train, every device computes it
     and answers for its own rows, which takes no longer: so their gradients are sums over devices like all others.
 
-    A loss that `takes` 'pairs' or 'triplets' is given those that `form_pairs` and `form_triplets` form of the batch, and a
+    A loss whose input kind is 'pairs' or 'triplets' is given those that `form_pairs` and `form_triplets` form of the batch, and a
     row is the mean over its anchor's.
 
     Parameters, inputs and outputs as `PlainHead`.
@@ -130,10 +127,7 @@ class GatheringHead(PlainHead):
 
     def __init__(self, loss, classes, embedding_size, group=None, **kwargs) -> None:
         super().__init__(loss, classes, embedding_size, group, **kwargs)
-        takes = getattr(loss, "takes", None)
-        if takes not in (None, "pairs", "triplets"):
-            raise GluonFRError(f"{type(loss).__name__} takes {takes!r}; a head forms 'pairs' and 'triplets'.")
-        self._rows = {None: self._whole_batch, "pairs": self._pairs, "triplets": self._triplets}[takes]
+        self._rows = {"pairs": self._pairs, "triplets": self._triplets}.get(loss.spec.input_kind, self._whole_batch)
 
     def forward(self, embeddings, labels):
         embeddings = self._take(embeddings, labels)

@@ -41,7 +41,7 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
     if kind == "plain":
         head = make_head(loss, classes, embedding_size, group)
         if head.classifier is not None:
-            rows = getattr(loss, "outputs", classes)
+            rows = loss.outputs or classes
             need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices, PLAIN)
             logger.info("classifier: plain (%s), %s", why, need)
         return head
@@ -76,8 +76,8 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
         f", {shard.sampled} of them in a step{', corrected' if shard.corrected else ''}" if shard.sampled else "",
         _need(
             loss,
-            shard.classes * loss.num_centers,
-            (shard.sampled or shard.classes) * loss.num_centers,
+            shard.classes * loss.spec.num_centers,
+            (shard.sampled or shard.classes) * loss.spec.num_centers,
             embedding_size,
             options,
             options.batch_size,
@@ -135,7 +135,7 @@ def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed
 def _need(loss, rows, used, size, options, batch, matrices) -> str:
     """The memory of a device in words."""
     states = 2 if options.optimizer == "adam" else 1
-    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.weight_norm)
+    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.spec.weight_norm)
     return (
         f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
         f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"

@@ -8,13 +8,13 @@ from mxnet import autograd, nd
 from mxnet.gluon import Block
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import has_fresh_gradient
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.class_shard import ClassShard, sample_classes, sample_offset
 from gluonfr.engine.heads.plain import gathered, row_slices
 from gluonfr.loss import ClassifierLoss
-from gluonfr.loss.base import row_norm
-from gluonfr.loss.checks import check_label, nan_unless_finite
-from gluonfr.loss.classifier import exact_log_sum_exp
+from gluonfr.loss.base.functions import exact_log_sum_exp, row_norm
+from gluonfr.loss.base.input_checks import check_label, nan_unless_finite
 
 
 class ShardedHead(Block):
@@ -63,7 +63,7 @@ class ShardedHead(Block):
         self.ends = [classes * k // devices for k in range(devices + 1)]
         self.counts = _samples(sample, classes, self.ends)
         self.correct = correct
-        self.classes, self.loss, self.factor = classes, loss, 1.0 if loss._weight is None else loss._weight
+        self.classes, self.loss, self.factor = classes, loss, 1.0 if loss.weight is None else loss.weight
         here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
         self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
         self._samples, self._passed = [None] * len(here), None
@@ -144,7 +144,7 @@ class ShardedHead(Block):
         for copy in copies:
             copy.attach_grad()
         inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._samples)]
-        if self.loss.compares:
+        if self.loss.spec.needs_target:
             with autograd.pause():
                 self._add_targets(inputs, labels)
         parts = [shard(*each) for shard, each in zip(self.shards, inputs)]
@@ -178,7 +178,7 @@ class ShardedHead(Block):
 
     def _is_over(self, shard):
         """Whether the step has ended that classes were chosen for: a trainer that took their gradients marks them as used."""
-        return self._ended or (self._given and not shard.weight.list_data()[0]._fresh_grad)
+        return self._ended or (self._given and not has_fresh_gradient(shard.weight.list_data()[0]))
 
     def _add_targets(self, inputs, labels) -> None:
         """Tell every part the target's output, which one of them has."""
@@ -191,7 +191,7 @@ class ShardedHead(Block):
             given.append(outputs.as_in_context(given[0].context))
 
     def _extras(self, embeddings):
-        norms = [row_norm(nd, each) for each in embeddings] if self.loss.needs_embedding else [None] * len(embeddings)
+        norms = [row_norm(nd, each) for each in embeddings] if self.loss.spec.needs_embedding else [None] * len(embeddings)
         extras = [self.loss.extra(nd, **({} if norm is None else {"norm": norm})) for norm in norms]
         return [] if extras[0] is None else extras
 
@@ -203,7 +203,8 @@ class ShardedHead(Block):
         lse = said[:, 0]
         total = _log_sum_exp(lse)
         if training:
-            self.loss.note(said[:, 2].sum(axis=0), _log_sum_exp(said[:, 3]) if self.loss.watches_others else None, embedding)
+            others = _log_sum_exp(said[:, 3]) if self.loss.spec.needs_others else None
+            self.loss.record(output_y=said[:, 2].sum(axis=0), others=others, embedding=embedding)
         shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
         return total - said[:, 1].sum(axis=0), shares
 
@@ -235,7 +236,7 @@ class ShardedHead(Block):
 
     def forget(self) -> None:
         """In place of `step`, where a step was not taken."""
-        self.loss.forget()
+        self.loss.discard_statistics()
         self._ended = True
 
 

@@ -1,0 +1,1 @@
+"""Base classes of the losses and what they share."""

@@ -1,0 +1,1 @@
+"""Losses that make the target's cosine harder to reach."""

@@ -1,0 +1,1 @@
+"""Losses that compare embeddings with each other, in pairs or triplets."""
