@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from command_line import refused, run
 
-from gluonfr.apps.curation.cleaning import embedded
+from gluonfr.apps.curation.cleaning import embedded_set
 from gluonfr.apps.curation.clustering import faces as clustering_faces
 from gluonfr.data import FRTrainRecordDataset, images
 from gluonfr.data.identities import read_identities
@@ -59,7 +59,7 @@ def clustered(photos, model, tmp_path_factory):
     shutil.copyfile(folder / first, known / "people" / "Ann Lee" / "a.jpg")
     assert run("enroll", known / "people", "--gallery", known / "g.db", *model)[0] == 0
     command = ["cluster", folder, out, "--gallery", known / "g.db", *model, "--json", known / "r.json"]
-    look, seen = clustering_faces._look_at, []
+    look, seen = clustering_faces._find_in_block, []
 
     def interrupted(embedder, folder_, files, *options):
         if len(seen) == 2:
@@ -69,13 +69,13 @@ def clustered(photos, model, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clustering_faces, "_BLOCK", 6)
-        patch.setattr(clustering_faces, "_look_at", interrupted)
+        patch.setattr(clustering_faces, "_find_in_block", interrupted)
         assert "rerun the command to resume" in refused(*command)
         assert not out.exists()
         assert len(seen) == 2
         assert "unfinished work with another min_face" in refused(*command, "--min-face", 40)
         again = []
-        patch.setattr(clustering_faces, "_look_at", lambda *given: again.append(given[2]) or look(*given))
+        patch.setattr(clustering_faces, "_find_in_block", lambda *given: again.append(given[2]) or look(*given))
         status, printed, errors = run(*command)
     assert status == 1, errors
     # Finished blocks were not repeated.
@@ -90,7 +90,7 @@ def test_each_person_gets_a_folder(photos, clustered):
     out, printed, results = clustered
     rows = table(out / "clusters.csv")
     assert "mobilefacenet-y1; " in printed
-    assert "from the thresholds on the network's card" in printed
+    assert "from the thresholds of the network's card" in printed
     person = {row["file"]: row["person"] for row in rows if row["file"] in owner and row["similarity"]}
     assert set(person) == set(owner)
     for number in range(5):
@@ -137,12 +137,12 @@ def test_clusters_are_evaluated_and_files_are_linked(photos, clustered, model, t
 def test_cluster_reports_invalid_input(photos, clustered, model, tmp_path):
     folder, _ = photos
     assert "exists already and is not empty" in refused("cluster", folder, clustered[0], *model)
-    assert "lies in the folder of photos" in refused("cluster", folder, folder / "day 0" / "out", *model)
-    assert "no folder" in refused("cluster", folder / "none", tmp_path / "o", *model)
+    assert "is inside the folder of photos" in refused("cluster", folder, folder / "day 0" / "out", *model)
+    assert "not a folder" in refused("cluster", folder / "none", tmp_path / "o", *model)
     assert "no image file" in refused("cluster", tmp_path, tmp_path.parent / "o", *model)
-    assert "in no person's folder" in refused("cluster", folder, tmp_path / "o", "--evaluate", *model)
+    assert "not in the folder of a person" in refused("cluster", folder, tmp_path / "o", "--evaluate", *model)
     shutil.copyfile(folder / "wall.png", tmp_path / "wall.png")
-    assert "no face on any of 1 photos" in refused("cluster", tmp_path, tmp_path.parent / "o", *model)
+    assert "none of the 1 photos shows a face" in refused("cluster", tmp_path, tmp_path.parent / "o", *model)
     assert "is missing" in refused("cluster", folder, tmp_path.parent / "o", "--gallery", tmp_path / "none.db", *model)
     assert "must be a cosine" in refused("cluster", folder / "day 0", tmp_path.parent / "o", "--join", 3, *model)
     assert not os.path.exists(tmp_path.parent / "o")
@@ -194,7 +194,7 @@ def report(records, model):
     """The report of a `clean` command that was interrupted once and resumed."""
     folder, _, _ = records
     command = ["clean", "train", "--root", folder, "--out", folder / "report", "--against", "test", *model]
-    block, done = embedded._block, []
+    block, done = embedded_set._embed_block, []
 
     def interrupted(embedder, faces, numbers):
         if len(done) == 2:
@@ -203,10 +203,10 @@ def report(records, model):
         return block(embedder, faces, numbers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "_BLOCK", 64)
-        patch.setattr(embedded, "_block", interrupted)
+        patch.setattr(embedded_set, "_BLOCK", 64)
+        patch.setattr(embedded_set, "_embed_block", interrupted)
         assert "rerun the command to resume" in refused(*command)
-        patch.setattr(embedded, "_block", lambda *given: done.append(given[2]) or block(*given))
+        patch.setattr(embedded_set, "_embed_block", lambda *given: done.append(given[2]) or block(*given))
         status, printed, errors = run(*command, "--json", folder / "r.json")
     assert status == 0, errors
     assert sorted(each.start for each in done)[:3] == [0, 0, 64]
@@ -281,13 +281,13 @@ def test_clean_reports_invalid_input(records, report, model, tmp_path):
     assert "has no data set 'none'" in refused("clean", "none", "--root", folder, *out)
     with RecordWriter(tmp_path / "one") as writer:
         writer.add(np.zeros((112, 112, 3), np.uint8), 0)
-    assert "holds one person" in refused("clean", tmp_path / "one", *out)
+    assert "has one person" in refused("clean", tmp_path / "one", *out)
     assert "is of another set" in refused("clean", tmp_path / "one", "--out", report[0], "--apply", tmp_path / "new", *model)
     broken = shutil.copytree(report[0], tmp_path / "broken")
     (broken / "changes.csv").write_text("image,action,label,name,to,why\n99999,remove,0,0,,x\n")
-    assert "line 2 names no image" in refused("clean", train, "--out", broken, "--apply", tmp_path / "new")
+    assert "line 2 has no image" in refused("clean", train, "--out", broken, "--apply", tmp_path / "new")
     (broken / "changes.csv").write_text("image,action,label,name,to,why\n3,relabel,0,0,777,x\n")
-    assert "gives a label that the set has not" in refused("clean", train, "--out", broken, "--apply", tmp_path / "new")
+    assert "has a label that is not in the set" in refused("clean", train, "--out", broken, "--apply", tmp_path / "new")
     assert "stored model" in refused("clean", train, "--out", tmp_path / "o", "--model", "nobody", "--models", tmp_path)
     assert not (tmp_path / "o").exists()
     assert not (tmp_path / "new").exists()

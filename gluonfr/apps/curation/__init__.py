@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gluonfr.apps.curation.cleaning import Findings, apply_changes, clean, open_set
-from gluonfr.apps.curation.clustering import Clustered, Clusters, cluster_faces, cluster_photos
+from gluonfr.apps.curation.cleaning import Findings, apply_changes, clean_set, open_set
+from gluonfr.apps.curation.clustering import ClusteredPhotos, Clusters, cluster_faces, cluster_photos
 
 __all__ = [
-    "Clustered",
+    "ClusteredPhotos",
     "Clusters",
     "Findings",
     "apply_changes",
-    "clean",
+    "clean_set",
     "cluster_faces",
     "cluster_photos",
     "open_set",

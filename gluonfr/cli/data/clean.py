@@ -39,8 +39,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr clean`."""
-    from gluonfr.apps.curation.cleaning.apply import is_report, need_report_of
-    from gluonfr.apps.curation.cleaning.sets import open_set
+    from gluonfr.apps.curation.cleaning.apply import check_report, is_report
+    from gluonfr.apps.curation.cleaning.face_sets import open_set
     from gluonfr.core import GluonFRError, require_new_folder
 
     options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     left_out = {}
     if arguments.apply and is_report(arguments.out):
         named = arguments.model is not None or arguments.no_flip
-        need_report_of(arguments.out, against, make_embedder(arguments) if named else None)
+        check_report(arguments.out, against, make_embedder(arguments) if named else None)
     else:
         # Before a network is loaded, so that a mistyped name is reported at once.
         require_new_folder(arguments.out)
@@ -65,12 +65,12 @@ def run(arguments: Namespace) -> int:
 
 
 def _write_report(arguments: Namespace, faces: Any, against: Any) -> dict[str, Any]:
-    from gluonfr.apps.curation.cleaning import clean
+    from gluonfr.apps.curation.cleaning import clean_set
     from gluonfr.core import display_path
     from gluonfr.weights.network_identity import network_name
 
     embedder = make_embedder(arguments, detector=arguments.detector)
-    found = clean(embedder, faces, arguments.out, against, arguments.keep, progress=True)
+    found = clean_set(embedder, faces, arguments.out, against, arguments.keep, progress=True)
     values = found.to_dict()
     print(f"{network_name(embedder.card)}; {values['images']:,} images of {values['people']:,} people")
     for sentence in found.explain():

@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr cluster`."""
-    from gluonfr.apps.curation.clustering.folder import cluster_photos
+    from gluonfr.apps.curation.clustering.sorted_folder import cluster_photos
     from gluonfr.apps.gallery.gallery import Gallery
     from gluonfr.core import GluonFRError, require_new_folder
     from gluonfr.weights.network_identity import network_name
@@ -70,5 +70,8 @@ def _print_clusters(arguments: Namespace, done: Any) -> None:
             f"B-cubed over {result.faces:,} faces of {result.people:,} people: precision {result.precision:.4f}, "
             f"recall {result.recall:.4f}, F {result.f:.4f}"
         )
+    if done.repeated:
+        shown = ", ".join(display_path(file) for file in list(done.repeated)[:5])
+        print(f"warning: {len(done.repeated):,} photos show the same person several times, such as a collage: {shown}")
     if done.left_out:
         print(f"{len(done.left_out):,} photos left out: see left_out.csv")

@@ -1,11 +1,11 @@
-"""Average linkage without a matrix of pairs, against SciPy's with one."""
+"""Average linkage against SciPy, and the grouping of faces."""
 
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
-from gluonfr.apps.curation.clustering.cluster import cluster_faces, known_people
+from gluonfr.apps.curation.clustering.grouping import cluster_faces, name_groups
 from gluonfr.apps.curation.clustering.linkage import AverageLinkage
 from gluonfr.core import Card, GluonFRError
 
@@ -21,28 +21,28 @@ def faces(seed, people=12, noise=0.9, size=24):
 
 
 def same(a, b):
-    """Whether two groupings are one."""
+    """Return whether two groupings are equal."""
     return ((a[:, None] == a) == (b[:, None] == b)).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("threshold", [0.1, 0.35, 0.6])
-def test_it_is_average_linkage(seed, threshold):
+def test_groups_equal_those_of_scipy(seed, threshold):
     rows, _ = faces(seed)
     wanted = fcluster(linkage(pdist(rows.astype(np.float64), "cosine"), "average"), 1 - threshold, "distance")
     found = AverageLinkage(rows.copy())
-    # Lowered in steps is lowered at once.
+    # Lowering the threshold in steps gives the same groups.
     for each in (0.8, threshold + 0.05, threshold):
         found.join(each)
     groups = found.groups()
     assert 1 < len(set(groups)) < len(rows)
     assert same(groups, wanted)
     assert sorted(np.bincount(groups)) == sorted(found.sizes)
-    # Numbered by their first rows.
+    # Groups are numbered by their first rows.
     assert (np.diff(np.unique(groups, return_index=True)[1]) > 0).all()
 
 
-def test_one_row_and_equal_rows():
+def test_single_and_equal_rows():
     alone = AverageLinkage(np.eye(1, 4, dtype=np.float32))
     alone.join(-1)
     assert alone.groups().tolist() == [0]
@@ -52,8 +52,8 @@ def test_one_row_and_equal_rows():
     assert equal.groups().tolist() == [0, 1, 0, 0, 1, 2]
 
 
-def test_a_chain_of_faces_does_not_join_two_people():
-    # Each next face is near to the one before, the ends are strangers: single links would make one person of all.
+def test_chain_of_similar_faces_does_not_join_two_people():
+    # Neighbors are similar and the ends are strangers: single linkage would join all of them.
     angles = np.linspace(0, np.pi / 2, 12)
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     found = AverageLinkage(rows.copy())
@@ -63,24 +63,24 @@ def test_a_chain_of_faces_does_not_join_two_people():
     assert (rows[:-1] * rows[1:]).sum(1).min() > 0.98
 
 
-def test_the_threshold_follows_from_the_card_and_the_number_of_groups():
+def test_threshold_follows_from_card_and_number_of_groups():
     card = Card(thresholds=POINTS)
     few, many = (cluster_faces(faces(1, people, 0.5)[0], card) for people in (12, 60))
     assert few.threshold < many.threshold
     assert few.compared < many.compared
     for found in (few, many):
         far = 10 ** (-1 - (found.threshold - 0.2) * 10)
-        # A search among as many groups meets a stranger in one of two cases.
+        # A search among this number of groups finds a stranger with probability 1/2.
         assert 1 - (1 - far) ** found.compared == pytest.approx(0.5, abs=1e-6)
         assert f"{found.compared} groups" in found.explain()
-    assert cluster_faces(faces(1)[0], card, 0.5).explain().endswith("given by you")
-    with pytest.raises(GluonFRError, match="states no thresholds"):
+    assert cluster_faces(faces(1)[0], card, 0.5).explain().endswith("given by the user")
+    with pytest.raises(GluonFRError, match="has no thresholds"):
         cluster_faces(faces(1)[0], Card())
     with pytest.raises(GluonFRError, match="must be a cosine"):
         cluster_faces(faces(1)[0], card, 2.0)
 
 
-def test_people_come_by_size_with_the_mean_similarity_to_the_others():
+def test_groups_are_sorted_by_size_and_have_mean_similarities():
     rows, labels = faces(3, noise=0.3)
     found = cluster_faces(rows, threshold=0.4)
     assert same(found.people, labels)
@@ -94,8 +94,8 @@ def test_people_come_by_size_with_the_mean_similarity_to_the_others():
             assert np.isnan(found.similarity[number])
 
 
-def test_a_group_is_called_as_most_of_its_faces_are():
-    class Told:
+def test_majority_of_faces_names_a_group():
+    class Answer:
         def __init__(self, name):
             self.name = name
 
@@ -104,25 +104,32 @@ def test_a_group_is_called_as_most_of_its_faces_are():
             return fpir
 
         def identify(self, rows, k, threshold):
-            return [Told(["Ann", "Bo", None][int(row[0])]) for row in rows]
+            return [Answer(["Ann", "Bo", None][int(row[0])]) for row in rows]
 
-    # 2 of 3 are Ann, 1 of 2 is Bo (no more than half), nobody.
+    # 2 of 3 faces are Ann; 1 of 2 is Bo, which is not more than half; the last is unknown.
     rows = np.array([0, 0, 1, 1, 2, 2])[:, None]
-    assert known_people(Gallery(), rows, np.array([0, 0, 0, 1, 1, 2]), 0.01) == ({0: "Ann"}, 0.01)
+    assert name_groups(Gallery(), rows, np.array([0, 0, 0, 1, 1, 2]), 0.01) == ({0: "Ann"}, 0.01)
 
 
-def test_two_faces_of_one_photo_are_two_people():
+def test_two_similar_faces_of_one_photo_stay_together_and_are_reported():
     rows, labels = faces(5, people=4, noise=0.2)
-    assert same(cluster_faces(rows, threshold=0.5).people, labels)
-    # Faces 3 and 7 of a person share a photo, and so do two people.
     mine, photo = np.flatnonzero(labels == np.bincount(labels).argmax()), np.arange(len(rows))
+    # Two faces of a person, and two people, share a photo.
     photo[mine[3]] = photo[mine[7]]
     photo[np.flatnonzero(labels != labels[mine[0]])[0]] = photo[mine[0]]
-    found = cluster_faces(rows, threshold=0.5, photo=photo).people
-    apart = {place: (found == found[place]).sum() for place in (mine[3], mine[7])}
-    assert sorted(apart.values()) == [1, len(mine) - 1]
-    # The one that is less like the others goes.
-    near = {place: rows[np.setdiff1d(mine, place)].mean(0) @ rows[place] for place in apart}
-    assert min(near, key=near.get) == min(apart, key=apart.get)
-    rest = np.setdiff1d(np.arange(len(rows)), [mine[3], mine[7]])
-    assert same(found[rest], labels[rest])
+    found = cluster_faces(rows, threshold=0.5, photo=photo)
+    assert same(found.people, labels)
+    # The face that is less similar to the others of its person is the repetition.
+    near = {place: rows[np.setdiff1d(mine, place)].mean(0) @ rows[place] for place in (mine[3], mine[7])}
+    assert found.repeated.tolist() == [min(near, key=near.get)]
+
+
+def test_less_similar_face_of_one_photo_becomes_another_person():
+    # Face 3 is joined to the group, but its similarity to the faces on other photos is below the threshold.
+    angles = np.radians([0, 5, 10, 62])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    threshold = float((rows[:3] @ rows[3]).mean()) - 0.01
+    assert len(set(cluster_faces(rows, threshold=threshold).people)) == 1
+    found = cluster_faces(rows, threshold=threshold, photo=np.array([0, 1, 2, 2]))
+    assert found.people.tolist() == [0, 0, 0, 1]
+    assert not len(found.repeated)

@@ -1,4 +1,4 @@
-"""A set without what was found in it."""
+"""A new set with the changes of a report."""
 
 from __future__ import annotations
 
@@ -6,139 +6,153 @@ import csv
 import json
 import os
 import shutil
+from typing import Any
 
 import numpy as np
 
-from gluonfr.apps.curation.cleaning.clean import RELABEL, REMOVE
+from gluonfr.apps.curation.cleaning.face_sets import FaceSet, RecordSet
+from gluonfr.apps.curation.cleaning.findings import RELABEL, REMOVE
 from gluonfr.apps.curation.cleaning.report import CHANGES, CHANGES_HEADER, REPORT
-from gluonfr.core import GluonFRError, display_path, new_folder, require_new_folder
+from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path, new_folder, require_new_folder
 from gluonfr.data.operations.source import write_set
+from gluonfr.deploy import Embedder
 from gluonfr.photos.resumable import digest, network_settings
 from gluonfr.weights.network_identity import network_name
 
-CHANGED = "changes.csv"
 
+def is_report(folder: PathLike) -> bool:
+    """Return whether there is a finished report in a folder.
 
-def is_report(folder):
-    """Whether a finished report lies there."""
+    Examples
+    --------
+    >>> is_report("missing")
+    False
+    """
     return os.path.isfile(os.path.join(os.path.expanduser(folder), REPORT))
 
 
-def need_report_of(report, against=None, embedder=None) -> None:
-    """GluonFRError where a finished report is of another test set or network than those that are given."""
-    values, differ = _values(report), []
+def check_report(report: PathLike, against: FaceSet | None = None, embedder: Embedder | None = None) -> None:
+    """Raise UsageError if a finished report is of another test set or network.
+
+    Examples
+    --------
+    >>> check_report("report", open_set("lfw"))  # doctest: +SKIP
+    """
+    values, differences = _values(report), []
     if against is not None and values.get("test_state") != digest(against.state()):
-        differ.append(f"the test set {display_path(against.path)}")
+        differences.append(f"the test set {display_path(against.path)}")
     if embedder is not None and values.get("made_by") != json.loads(json.dumps(network_settings(embedder))):
-        differ.append(f"the network {network_name(embedder.card)}")
-    if differ:
-        raise GluonFRError(
-            f"{display_path(report)} is finished and was not made with {' and '.join(differ)}; name a new folder with --out, or "
-            "leave that option out."
+        differences.append(f"the network {network_name(embedder.card)}")
+    if differences:
+        raise UsageError(
+            f"{display_path(report)} is finished and was not made with {' and '.join(differences)}; choose a new folder for "
+            "the report, or leave out that argument."
         )
 
 
-def _values(report):
+def _values(report: PathLike) -> dict[str, Any]:
     try:
         with open(os.path.join(os.path.expanduser(report), REPORT), encoding="utf-8") as file:
             values = json.load(file)
         return {"state": values["state"], **values}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_report(report, error) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged_report(report, error) from error
 
 
-def _no_report(report, error):
-    return GluonFRError(f"{display_path(report)} is no report of `gluonfr clean`, or a damaged one ({error}).")
+def _damaged_report(report: PathLike, error: Exception) -> DataError:
+    return DataError(f"{display_path(report)} is not a report of `gluonfr clean`, or is damaged ({error}); write a new report.")
 
 
-def apply_changes(faces, report, out):
-    """Write a new set without the images that a report's `changes.csv` removes, and with the labels that it gives.
+def apply_changes(faces: FaceSet, report: PathLike, out: PathLike) -> tuple[int, int, int]:
+    """Write a new set with the removals and labels that the `changes.csv` of a report lists.
 
-    The old set is only read. A line that was taken out of `changes.csv` keeps its image. `changes.csv` lies in the new set's
-    folder too. Of records, labels start from 0 without gaps and `identities.csv` says who each was; of photos, those that are
-    kept are copied, a folder a person.
+    The old set is only read. An image whose line was deleted from `changes.csv` is kept. The new folder contains `changes.csv`
+    too. Labels of new records start from 0 without gaps, and `identities.csv` has their names. Of photos, those that are kept
+    are copied into one folder per person.
 
     Parameters
     ----------
     faces : RecordSet or FolderSet
     report : str
-        Folder that `write_report` wrote of this set.
+        Folder that `write_report` wrote for this set.
     out : str
         A new folder.
 
     Returns
     -------
-    (kept, removed, relabeled) : ints
+    kept, removed, relabeled : int
 
     Raises
     ------
     GluonFRError
-        The report is of another set or the set has changed since, `changes.csv` cannot be read, or nothing would be left.
+        The report is of another set, the set has changed since, `changes.csv` cannot be read, or no image would be left.
+
+    Examples
+    --------
+    >>> apply_changes(open_set("emore"), "report", "emore-clean")  # doctest: +SKIP
+    (5822453, 120, 80)
     """
-    out, report = require_new_folder(out), os.path.abspath(os.path.expanduser(os.fspath(report)))
-    changes = _read(faces, report)
+    out, report = require_new_folder(out), absolute_path(report)
+    changes = _read_changes(faces, report)
     removed = {key for key, (action, _) in changes.items() if action == REMOVE}
-    moved = {key: to for key, (action, to) in changes.items() if action == RELABEL}
-    kept = [i for i, key in enumerate(faces.keys) if _text(key) not in removed]
+    relabeled = {key: to for key, (action, to) in changes.items() if action == RELABEL}
+    kept = [i for i, key in enumerate(faces.keys) if str(key) not in removed]
     if not kept:
-        raise GluonFRError(f"{display_path(os.path.join(report, CHANGES))} removes every image; take lines out of it.")
-    labels = np.array([moved.get(_text(faces.keys[i]), faces.labels[i]) for i in kept], dtype=np.int64)
+        raise DataError(f"{display_path(os.path.join(report, CHANGES))} removes every image; delete some of its lines.")
+    labels = np.array([relabeled.get(str(faces.keys[i]), faces.labels[i]) for i in kept], dtype=np.int64)
     with new_folder(out) as folder:
-        if faces.kind == "records":
+        if isinstance(faces, RecordSet):
             _write_records(faces, kept, labels, folder)
         else:
             _copy_photos(faces, kept, labels, folder)
-        shutil.copyfile(os.path.join(report, CHANGES), os.path.join(folder, CHANGED))
-    return len(kept), len(removed), len(moved)
+        shutil.copyfile(os.path.join(report, CHANGES), os.path.join(folder, CHANGES))
+    return len(kept), len(removed), len(relabeled)
 
 
-def _write_records(faces, kept, labels, folder) -> None:
+def _write_records(faces: RecordSet, kept: list[int], labels: np.ndarray, folder: str) -> None:
     people = np.unique(labels).tolist()
     new = {label: number for number, label in enumerate(people)}
-    # Damaged images are passed over, so that each label must go with its image.
+    # Damaged images may be skipped while reading, so each label belongs to the number of its image.
     to = {int(faces.keys[i]): new[int(label)] for i, label in zip(kept, labels)}
     images = ((to[number], payload) for number, payload in faces.source.read_numbered(list(to)))
     write_set(folder, images, [faces.name(label) for label in people], faces.source.image_size)
 
 
-def _copy_photos(faces, kept, labels, folder) -> None:
+def _copy_photos(faces: FaceSet, kept: list[int], labels: np.ndarray, folder: str) -> None:
     for i, label in zip(kept, labels.tolist()):
         file = faces.keys[i]
         person, inside = file.split(os.sep, 1)
         if label != faces.labels[i]:
-            # Another person's folder may have a photo of that name.
+            # The folder of the other person may have a photo with this name.
             inside = os.path.join(person, inside)
         target = os.path.join(folder, faces.name(label), inside)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.copyfile(os.path.join(faces.path, file), target)
 
 
-def _read(faces, report):
-    """Key of an image -> (action, new label)."""
+def _read_changes(faces: FaceSet, report: str) -> dict[str, tuple[str, int | None]]:
+    """Return action and new label by the key of the image."""
     path, state = os.path.join(report, CHANGES), _values(report)["state"]
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise _no_report(report, error) from error
+        raise _damaged_report(report, error) from error
     if state != digest(faces.state()):
-        raise GluonFRError(
-            f"{display_path(report)} is of another set than {display_path(faces.path)}, or of other options, or the set has changed "
-            "since; write a new report."
+        raise DataError(
+            f"{display_path(report)} is of another set than {display_path(faces.path)}, or of other options, or the set has "
+            "changed since; write a new report."
         )
     if not rows or rows[0] != CHANGES_HEADER:
-        raise GluonFRError(f"{display_path(path)}: the first line is not {','.join(CHANGES_HEADER)}; leave it as it was.")
-    known, labels, changes = {_text(key) for key in faces.keys}, {str(label) for label in faces.labels.tolist()}, {}
+        raise DataError(f"{display_path(path)}: the first line must be {','.join(CHANGES_HEADER)}; restore it.")
+    known, labels = {str(key) for key in faces.keys}, {str(label) for label in faces.labels.tolist()}
+    changes: dict[str, tuple[str, int | None]] = {}
     for number, row in enumerate(rows[1:], 2):
         if not row:
             continue
         if len(row) != len(CHANGES_HEADER) or row[0] not in known or row[1] not in (REMOVE, RELABEL):
-            raise GluonFRError(f"{display_path(path)}: line {number} names no image of the set or no action; take it out.")
+            raise DataError(f"{display_path(path)}: line {number} has no image of the set or no action; delete the line.")
         if row[1] == RELABEL and row[4] not in labels:
-            raise GluonFRError(f"{display_path(path)}: line {number} gives a label that the set has not; take it out.")
+            raise DataError(f"{display_path(path)}: line {number} has a label that is not in the set; delete the line.")
         changes[row[0]] = (row[1], int(row[4]) if row[1] == RELABEL else None)
     return changes
-
-
-def _text(key):
-    return str(key)

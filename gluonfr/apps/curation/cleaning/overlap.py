@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluonfr.apps.curation.cleaning.identities import directions
-from gluonfr.apps.curation.cleaning.score_threshold import RARE, Cut, cut
+from gluonfr.apps.curation.cleaning.error_threshold import QUANTILES_OF_RARE_ERRORS, ErrorThreshold, find_threshold
+from gluonfr.apps.curation.cleaning.identities import Identities, normalized
 from gluonfr.core import generator
 
 _SEED, _DRAWN = 0, 109
@@ -16,36 +16,42 @@ _SIMULATED = 4000
 
 @dataclass(frozen=True)
 class Overlap:
-    """People of a test set who are in the training set too.
+    """People of a test set who are also in the training set.
 
     Attributes
     ----------
-    found : list of (test person, person, similarity)
-        The most similar first; numbers of the two `Identities`.
+    found : list of (int, int, float)
+        Person of the test set, person of the training set and similarity; the most similar first.
     people : int
-        Of the test set.
-    cut : Cut
+        Number of people in the test set.
+    threshold : ErrorThreshold
+        On the negative similarity.
+
+    Examples
+    --------
+    >>> print(Overlap([], 20, find_threshold([], [])))
+    none of 20 people of the test set is as similar to a person of this set as its own people are
     """
 
-    found: list
+    found: list[tuple[int, int, float]]
     people: int
-    cut: Cut
+    threshold: ErrorThreshold
 
     def __str__(self) -> str:
         if not self.found:
-            return f"none of {self.people:,} people of the test set is as like somebody of this set as its own people are"
+            return f"none of {self.people:,} people of the test set is as similar to a person of this set as its own people are"
         return (
-            f"{len(self.found):,} of {self.people:,} people of the test set are as like somebody of this set as its own people "
-            f"are ({-self.cut.score:.4f} or more): {self.cut}"
+            f"{len(self.found):,} of {self.people:,} people of the test set are as similar to a person of this set as its own "
+            f"people are ({-self.threshold.score:.4f} or more): {self.threshold}"
         )
 
 
-def overlap(people, test, progress=None):
+def find_overlap(people: Identities, test: Identities, progress: str | None = None) -> Overlap:
     """Find people of a test set who are in a training set.
 
-    A person of the test set, the mean of the images, is compared with the means of the training set's people. How those
-    score who are in both is learned from the training set: as many images as a person of the test set has are drawn from one
-    of its people and compared with the rest of that person's.
+    The mean embedding of each test person is compared with those of the people of the training set. The similarity of people
+    who are in both is learned from the training set: as many images as a test person has are drawn from one of its people and
+    compared with the other images of that person.
 
     Parameters
     ----------
@@ -56,19 +62,24 @@ def overlap(people, test, progress=None):
     Returns
     -------
     Overlap
+
+    Examples
+    --------
+    >>> find_overlap(Identities(training, labels), Identities(test, test_labels)).found  # doctest: +SKIP
+    [(17, 4, 0.81)]
     """
     similarity, nearest = people.nearest(test.centroids, np.full(len(test), -1), 1, progress)
-    found = cut(-similarity[:, 0], -_in_both(people, test.counts), RARE)
-    chosen = np.flatnonzero(-similarity[:, 0] <= found.score)
-    rows = [(int(each), int(nearest[each, 0]), float(similarity[each, 0])) for each in chosen]
-    return Overlap(sorted(rows, key=lambda row: -row[2]), len(test), found)
+    threshold = find_threshold(-similarity[:, 0], -_scores_of_shared_people(people, test.counts), QUANTILES_OF_RARE_ERRORS)
+    chosen = np.flatnonzero(-similarity[:, 0] <= threshold.score)
+    rows = [(int(person), int(nearest[person, 0]), float(similarity[person, 0])) for person in chosen]
+    return Overlap(sorted(rows, key=lambda row: -row[2]), len(test), threshold)
 
 
-def _in_both(people, counts):
-    """Similarities of people who are in the set, asked for with as many images as the people of the test set have."""
+def _scores_of_shared_people(people: Identities, counts: np.ndarray) -> np.ndarray:
+    """Return similarities of people who are in the set, queried with as many images as people of the test set have."""
     random = generator(_SEED, _DRAWN)
     able = np.flatnonzero(people.counts > 1)
-    drawn, rest, who = [], [], []
+    drawn, rest, of = [], [], []
     for wanted in random.choice(counts, min(_SIMULATED, max(len(counts), 1000))) if len(able) else ():
         person = int(random.choice(able))
         images = random.permutation(people.images(person))
@@ -76,9 +87,9 @@ def _in_both(people, counts):
         rows = np.asarray(people.embeddings[images], np.float64)
         drawn.append(rows[:count].sum(0))
         rest.append(rows[count:].sum(0))
-        who.append(person)
+        of.append(person)
     if not drawn:
         return np.empty(0)
-    drawn, rest = directions(np.array(drawn)), directions(np.array(rest))
-    elsewhere, _ = people.nearest(drawn, np.array(who), 1)
-    return np.maximum(elsewhere[:, 0], np.einsum("ij,ij->i", drawn, rest, dtype=np.float64))
+    queries, targets = normalized(np.array(drawn)), normalized(np.array(rest))
+    elsewhere, _ = people.nearest(queries, np.array(of), 1)
+    return np.maximum(elsewhere[:, 0], np.einsum("ij,ij->i", queries, targets, dtype=np.float64))
