@@ -229,7 +229,7 @@ def test_a_network_other_than_that_of_the_gallery_is_refused(world, gallery):
 
     if not find_packaged_weights():
         pytest.skip("the free network is not installed")
-    assert "holds embeddings of mobilefacenet-y1" in refused("enroll", folder / "known", "--gallery", gallery)
+    assert "has embeddings of mobilefacenet-y1" in refused("enroll", folder / "known", "--gallery", gallery)
 
 
 def test_enroll_uses_the_network_of_the_gallery(world, gallery, tmp_path, monkeypatch):

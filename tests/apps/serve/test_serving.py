@@ -126,7 +126,7 @@ def test_a_gallery_of_another_network_is_not_served(models, tmp_path, capsys, no
 
     Gallery(tmp_path / "g.db", Card(network="another", embedding_size=64)).close()
     assert main(["serve", "--gallery", str(tmp_path / "g.db"), "--models", models, "--port", "0"]) == 2
-    assert "holds embeddings of another" in capsys.readouterr().err
+    assert "has embeddings of another" in capsys.readouterr().err
 
 
 def test_the_token_of_the_environment_and_an_address_for_browsers(monkeypatch, tmp_path, capsys, not_served):
