@@ -276,7 +276,13 @@ def open_session(path: str, threads: int | None = None) -> Any:
     # Warnings about unused parts of a model do not help its user.
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # Without the fallback, which prints its own messages and tries the same provider again.
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        # Names and metadata are decoded on access; those of a damaged file may not be valid text.
+        session.get_modelmeta().custom_metadata_map  # noqa: B018
+        for entry in (*session.get_inputs(), *session.get_outputs()):
+            entry.name, entry.shape  # noqa: B018
+        return session
     except Exception as error:  # The exceptions of ONNX Runtime have no common base class but this.
         raise WeightsError(f"{path} is damaged or not an ONNX model ({_reason(error)}); fetch it again.") from error
 

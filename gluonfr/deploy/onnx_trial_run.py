@@ -24,7 +24,9 @@ def main(arguments: dict[str, Any]) -> int:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(arguments["path"], options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            arguments["path"], options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         (data,) = session.get_inputs()
         batch, _, height, width = data.shape
         size = (height, width)

@@ -110,6 +110,17 @@ def test_the_trial_accepts_models_and_leaves_errors_to_the_caller(tmp_path):
     try_onnx(str(tmp_path / "bad.onnx"))
 
 
+def test_names_and_metadata_that_are_no_text_are_refused(tmp_path, capfd):
+    path = model(tmp_path / "x.onnx", FLATTEN, card={"image_size": [8, 8]})
+    content = (tmp_path / "x.onnx").read_bytes()
+    for old, new in ((b"data", b"d\xffta"), (b"embedding", b"embeddin\xff"), (b"image_size", b"image_siz\xff")):
+        (tmp_path / "x.onnx").write_bytes(content.replace(old, new))
+        with pytest.raises(GluonFRError, match="x.onnx is damaged"):
+            load_onnx(path)
+    # ONNX Runtime prints nothing beside the error.
+    assert capfd.readouterr() == ("", "")
+
+
 def test_values_of_a_card_have_bounds():
     for card in (Card(mean=float("inf")), Card(std=0.0), Card(std=[1, 2]), Card(mean=10**400), Card(mean="a")):
         with pytest.raises(WeightsError, match="it: mean"):
