@@ -2,12 +2,12 @@
 
     python benchmarks/big_data.py [--images 42000000] [--identities 2000000] [--folder FOLDER]
 
-The set is made up: records of 104 bytes with real headers and labels, in InsightFace's layout (a header record a person,
-record 0 at the end, keys and ranges above 2^24), so that all of it fits on a small disk: 4.4 GB of records and 1 GB of index.
-Records of real faces are a hundred times as long. That changes the first opening alone, which looks at every record's header
-once and so takes as long as the disk needs for that.
+The set is generated: records of 104 bytes with valid headers and labels, in InsightFace's layout (one header record per person,
+record 0 at the end, keys and ranges above 2^24). It needs little disk space: 4.4 GB of records and 1 GB of index.
+Records of real faces are a hundred times as long. This affects only the first opening, which reads the header of every record
+once.
 
-Measured 2026-11-25, 2 cores, no GPU, at a load of 10 to 15 by other work; the first four rows over 3 rounds, the
+Measured 2026-11-25, 2 cores, no GPU, with a load of 10 to 15 from other programs; the first four rows over 3 rounds, the
 others once.
 
                                            s         range  peak MB  own MB
@@ -19,8 +19,8 @@ others once.
     IdentityBatchSampler                0.92                    811     331
     order of its epoch, 8 ranks        39.31                   1720     400
 
-Before records were looked at block by block and remembered, every opening took 62 s and 7,094 MB here, at a load of 6 to 9; the
-sampler took 13.6 s and 2,260 MB, and the order of its epoch 136 s and 3,176 MB.
+Before records were read in blocks and the result was cached, every opening took 62 s and 7,094 MB on this machine, with a
+load of 6 to 9. The sampler took 13.6 s and 2,260 MB, and the order of its epoch 136 s and 3,176 MB.
 """
 
 import argparse
@@ -127,7 +127,7 @@ WAYS = {
 
 
 def memory():
-    """MB: the largest resident set so far, and what of the present one is memory of its own and what pages of files."""
+    """Return MB: the peak resident set, and the private memory and the file pages of the current one."""
     with open("/proc/self/status") as file:
         status = dict(line.split(":", 1) for line in file)
     return {name: int(status[name].split()[0]) // 1024 for name in ("VmHWM", "RssAnon", "RssFile")}
@@ -155,7 +155,7 @@ def main():
     parser = argparse.ArgumentParser(description="Opening, ordering and sharing a training set of 42 million images.")
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--identities", type=int, default=PEOPLE)
-    parser.add_argument("--folder", help="where the set is made, or kept from an earlier run (default: a temporary one)")
+    parser.add_argument("--folder", help="folder of the generated set, which a later run reuses (default: a temporary folder)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -182,7 +182,7 @@ def main():
 
 
 def forget(folder):
-    """Take away what an earlier opening remembered."""
+    """Delete the cache of an earlier opening."""
     for name in os.listdir(folder):
         if name not in ("train.rec", "train.idx", "property"):
             os.unlink(os.path.join(folder, name))

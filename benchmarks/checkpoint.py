@@ -1,17 +1,16 @@
-"""How long a checkpoint stops training: a head of many classes behind a small network, saved while it trains.
+"""Measure how long a checkpoint pauses training, with a head of many classes behind a small network.
 
     python benchmarks/checkpoint.py [--classes 1000000] [--size 128] [--samples 0.01,1.0] [--folder FOLDER]
 
-The pause is how much longer the steps take from the one that saves to the one after which the checkpoint is whole on the disk,
-the longest such excess and the sum of all; a step is forward, backward and the update, with everything waited for.
+A step is forward, backward and update, and is waited for. The pause is the additional time of the steps during which a
+checkpoint is saved: the longest one, and their sum.
 
-Measured 2026-11-25, two cores otherwise idle, 1 million classes of 128 numbers (1 GB of weights and momentum), two rounds each:
-a step with a hundredth of the classes takes 0.04 s and the longest pause is 0.06 to 0.10 s, with four checkpoints, of which
-the last ones remove older ones, 0.20 to 0.24 s (three rounds, each half a minute); a step with all of them takes 3 s
-and the pause cannot be told from the spread of the steps (-0.07 and 1.24 s). On one core the writer takes its share of it:
-0.09 s, and 2.5 to 2.9 s. Copies in new memory each time (`asnumpy`) paused the sampled run for 0.15 to 1.75 s on one core,
-copies made by MXNet (`copyto`) for 0.5 to 1.2 s and the whole one longer than either: its memory comes from the system in small
-pages.
+Measured 2026-11-25, two cores otherwise idle, 1 million classes of 128 numbers (1 GB of weights and momentum), two rounds
+each: a step with 1 % of the classes takes 0.04 s, and the longest pause is 0.06 to 0.10 s. With four checkpoints, of which
+the last ones remove older ones, it is 0.20 to 0.24 s (three rounds of half a minute). A step with all classes takes 3 s,
+and the pause is not larger than the variation of the steps (-0.07 and 1.24 s). On one core, where the writer competes with
+training, the pauses are 0.09 s, and 2.5 to 2.9 s. Copies into new memory (`asnumpy`) paused the sampled run for 0.15 to
+1.75 s on one core, and copies by MXNet (`copyto`) for 0.5 to 1.2 s.
 """
 
 import argparse
@@ -30,8 +29,8 @@ from gluonfr.loss import ArcLoss
 
 
 def measure(classes, size, sample, folder, steps, saves):
-    """Seconds: of a step, the longest and the summed excess of those while a checkpoint is made, and until it is whole; the
-    largest of all checkpoints."""
+    """Return seconds: of a step, the longest and the summed additional time of the steps during a checkpoint, and until it
+    is complete; the largest values over all checkpoints."""
     net = gluon.nn.Dense(size, in_units=64)
     net.initialize()
     head = ShardedHead(ArcLoss(classes), classes, size, [mx.cpu()], sample=sample)
@@ -51,7 +50,7 @@ def measure(classes, size, sample, folder, steps, saves):
         nd.waitall()
         return time.perf_counter() - start
 
-    # As in a run, after its first step.
+    # After the first step, as in a run.
     one()
     take(step, memory=checkpoints.memory)
     usual = statistics.median([one() for _ in range(steps + 2)][2:])
@@ -71,9 +70,11 @@ def main():
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--samples", type=lambda text: [float(each) for each in text.split(",")], default=[0.01, 1.0])
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--saves", type=int, default=4, help="checkpoints a round; the third and later ones remove another")
+    parser.add_argument(
+        "--saves", type=int, default=4, help="checkpoints per round; the third and later ones remove an older one"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", help="where the checkpoints go (default: a temporary folder)")
+    parser.add_argument("--folder", help="folder for the checkpoints (default: a temporary folder)")
     arguments = parser.parse_args()
     print("| sample | s a step | longest pause, s | all pauses, s | until it is whole, s |\n|---|---|---|---|---|", flush=True)
     for sample in arguments.samples:

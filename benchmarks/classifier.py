@@ -1,11 +1,11 @@
-"""Milliseconds a step and memory of a classifier: whole, divided over devices, and sampled.
+"""Measure milliseconds per step and memory of a classifier: plain, sharded over devices, and sampled.
 
     python benchmarks/classifier.py                     100 k and 1 M classes, 128 and 512 numbers
     python benchmarks/classifier.py --classes 4000000 --sizes 128
 
-A step is what a head does for `--batch` embeddings: forward, backward, update by SGD with momentum. Each case runs in a process
-of its own, so that its peak memory is known; the cases of a row take turns, `--rounds` times, and the smallest of the
-medians counts.
+A step of the head for `--batch` embeddings is forward, backward and an update by SGD with momentum. Each case runs in its own
+process, so that its peak memory can be measured. The cases of a row alternate for `--rounds` rounds; the smallest median is
+printed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ CASES = ("dense", "plain", "sharded", "sharded x2", "sampled")
 
 
 def measure(case, classes, size, sample, steps, batch):
-    """One case in this process: median milliseconds a step, and peak memory in MB beyond what MXNet takes by itself."""
+    """Measure one case in this process: median milliseconds per step, and peak memory in MB without that of MXNet."""
     import mxnet as mx
     import numpy as np
     from mxnet import autograd, gluon, nd
@@ -70,7 +70,7 @@ def measure(case, classes, size, sample, steps, batch):
 
 
 def peak_memory():
-    """KiB of this program; what getrusage says begins with that of the process that started it."""
+    """Return the peak in KiB of this program; getrusage also counts that of the process that started it."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
@@ -103,7 +103,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=numbers, default=[100_000, 1_000_000])
     parser.add_argument("--sizes", type=numbers, default=[128, 512])
-    parser.add_argument("--sample", type=int, default=10_000, help="classes a step of the sampled case")
+    parser.add_argument("--sample", type=int, default=10_000, help="classes per step of the sampled case")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)

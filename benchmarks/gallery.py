@@ -1,31 +1,32 @@
-"""Enrolling and identifying in a gallery, in a file and on a Milvus server, beside plain NumPy and faiss Flat, all exact.
+"""Compare exact search in a gallery (a file, or a Milvus server) with NumPy and faiss Flat.
 
     python benchmarks/gallery.py [--case 100000x512] [--rounds 7] [--milvus milvus://127.0.0.1:19530]
 
-Each engine lives in its own process with the same random unit vectors, four photos a person, and they are asked in turn. NumPy
-and faiss (where it is installed) look for the ten best photos and keep nothing on the disk; the galleries look for the five
-best people, with names. Ratios say how much faster the gallery in a file is. Memory is the process's own, without the Milvus
-server's.
+Each engine has its own process with the same random unit vectors, four photos per person, and the engines alternate. NumPy
+and faiss (if installed) search the ten best photos and store nothing on disk; the galleries search the five best people
+with their names. The ratio is the speed of the gallery in a file divided by that of the row. Memory is that of the process,
+without the Milvus server.
 
-Measured 2026-11-25 on 2 cores with AVX-512, no GPU, that other work kept six times as busy as they can be: trust the ratios.
+Measured 2026-11-25 on 2 cores with AVX-512, no GPU, with a load of 12 from other programs; the ratios are more reliable
+than the times.
 
-    100,000 x 512 (15 rounds; in another run of 7, beside Milvus, 0.96x of faiss Flat and 2.50x of Milvus, one at a time)
+    100,000 x 512 (15 rounds; Milvus in another run of 7 rounds, with 0.96x for faiss Flat)
                     1: q/s   ratio  100: q/s   ratio    memory
     gluonfr           24.8   1.00x     165.7   1.00x    889 MB
     NumPy             18.3   1.35x      70.2   2.36x    449 MB
     faiss Flat        19.1   1.30x      37.6   4.41x    560 MB
-    Milvus            10.5   2.50x      17.9   5.86x    614 MB   (of that other run)
+    Milvus            10.5   2.50x      17.9   5.86x    614 MB   (of the other run)
 
     1,000,000 x 128 (5 rounds)
     gluonfr           21.9   1.00x     110.6   1.00x   1385 MB
     NumPy             18.2   1.20x      14.2   7.79x    626 MB
     faiss Flat        17.9   1.22x      15.1   7.32x    970 MB
 
-What makes one query fast, each tried beside the others in one process: floors that rise with every block instead of after
-16,384 candidates, and scores in blocks that stay near (14 to 15 % together); all cores (15 % at 1,000,000 x 128, but 14 % lost
-at 100,000 x 512 while others use the cores). What does not: a copy to screen with in float16 (16 times slower, NumPy widens it
-number by number) or in int8 (1.5 times slower), a product by BLAS (twice as slow as einsum), the first half of the numbers
-(no faster).
+Effects on single queries, each measured in one process: updating the lower bound after every block instead of after 16,384
+candidates, and scores in blocks that fit into the cache, save 14 to 15 % together. Using all cores saves 15 % at 1,000,000
+x 128, but costs 14 % at 100,000 x 512 on busy cores. A float16 copy is 16 times slower (NumPy converts it number by
+number), an int8 copy 1.5 times slower, and a product by BLAS twice as slow as einsum. Comparing only the first half of the
+numbers first is not faster.
 """
 
 import argparse
@@ -46,7 +47,7 @@ BLOCK = 50_000
 
 
 def blocks(rows, size):
-    """The vectors, always the same, some at a time."""
+    """Yield the vectors in blocks; they are always the same."""
     for start in range(0, rows, BLOCK):
         block = np.random.default_rng([size, start]).standard_normal((min(BLOCK, rows - start), size), dtype=np.float32)
         yield start, block / np.linalg.norm(block, axis=1, keepdims=True)
@@ -80,7 +81,7 @@ class OwnGallery:
         start = time.perf_counter()
         self.gallery = Gallery(where, create=False)
         self.facts["opened"] = time.perf_counter() - start
-        # The search is measured, not the scores of strangers, which are worked out once for a gallery.
+        # Only the search is measured, without the calibration, which runs once per gallery.
         self.given = Threshold(0.5, float("nan"), rows // PHOTOS, "given")
 
     def place(self, folder, server):
@@ -91,7 +92,7 @@ class OwnGallery:
 
 
 class OnMilvus(OwnGallery):
-    # Each waits for the server's clock.
+    # Each insertion waits for a timestamp of the server.
     alone = 5
 
     def place(self, folder, server):
@@ -129,9 +130,9 @@ ENGINES = {"gluonfr": OwnGallery, "NumPy": PlainNumPy, "faiss Flat": FaissFlat, 
 
 
 def serve(name, rows, size, folder, server, pipe):
-    """Make an engine and answer until told to stop; says times, never vectors."""
+    """Create an engine and answer requests; prints times."""
     engine = ENGINES[name](rows, size, folder, server if name == "Milvus" else None)
-    # Of the whole process: MXNet and gluonfr alone are about 0.2 GB.
+    # Of the whole process, including about 0.2 GB of MXNet and gluonfr.
     engine.facts["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     pipe.send(engine.facts)
     while (queries := pipe.recv()) is not None:
@@ -141,7 +142,7 @@ def serve(name, rows, size, folder, server, pipe):
 
 
 def queries_of(size, count, seed):
-    """Noisy copies of vectors that are there, and whose they are."""
+    """Return noisy copies of enrolled vectors, and their people."""
     _, block = next(blocks(BLOCK, size))
     random = np.random.default_rng(seed)
     chosen = random.integers(0, len(block), count)
@@ -167,7 +168,7 @@ def measure(rows, size, rounds, names, server):
                         pipes[name].send(queries)
                         seconds, found = pipes[name].recv()
                         assert found == owners, f"{name} finds others"
-                        # The first turn is not counted.
+                        # The first round is not counted.
                         times[name, batch] += [seconds] if turn else []
         for name in names:
             pipes[name].send(None)
@@ -196,8 +197,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", help="rows x numbers, such as 5000000x128 (default: " + " and ".join(CASES) + ")")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--engines", help="of: " + ", ".join(ENGINES) + "; separated by commas (default: what is there)")
-    parser.add_argument("--milvus", metavar="ADDRESS", help="a server, such as milvus://127.0.0.1:19530")
+    parser.add_argument(
+        "--engines", help="of: " + ", ".join(ENGINES) + "; separated by commas (default: all that are installed)"
+    )
+    parser.add_argument("--milvus", metavar="ADDRESS", help="Milvus server, such as milvus://127.0.0.1:19530")
     arguments = parser.parse_args()
     there = {"faiss Flat": importlib.util.find_spec("faiss"), "Milvus": arguments.milvus}
     chosen = arguments.engines.split(",") if arguments.engines else [name for name in ENGINES if there.get(name, True)]

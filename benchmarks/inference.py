@@ -1,17 +1,18 @@
-"""Speed of embedding on CPU, images/s at several batch sizes, in one run, alternating; every candidate lives in a process
-of its own and sleeps while another works:
+"""Compare the speed of embedding on a CPU, in images/s at several batch sizes.
+
+Each candidate has its own process, and the candidates alternate:
 
 - Embedder: `gluonfr.deploy.InferenceNetwork`, which `Embedder` and `gluonfr verify` run;
-- Embedder, uint8: `Embedder(flip=False)` from uint8 images to normalized embeddings, with all that lies between;
+- Embedder, uint8: `Embedder(flip=False)`, from uint8 images to normalized embeddings;
 - hybridized: the network itself, hybridized with static memory and shapes;
-- operator: that with MXNet's PReLU operator;
+- operator: the same with MXNet's PReLU operator;
 - PyTorch: the same network, channels_last; PyTorch, jit: traced, frozen and optimized for inference;
 - ONNX Runtime: the network as `gluonfr export` writes it.
 
     python benchmarks/inference.py [--networks mobilefacenet,lresnet50e_ir] [--batches 1,32] [--rounds 7]
 
-PyTorch and ONNX Runtime are no dependencies (`pip install torch==2.13.0 ".[onnx]"`): without them their rows are
-left out. docs/results.md has the numbers of November 2026 (2 cores, AVX-512).
+PyTorch and ONNX Runtime are optional (`pip install torch==2.13.0 ".[onnx]"`); without them their rows are
+omitted. docs/results.md has the numbers of November 2026 (2 cores, AVX-512).
 """
 
 import argparse
@@ -23,7 +24,7 @@ import tempfile
 import time
 
 EMBEDDING = {"mobilefacenet": 128, "lresnet50e_ir": 512}
-# Seconds that a candidate works in each round and batch size.
+# Seconds of work per candidate, round and batch size.
 BURST = 1.0
 
 
@@ -139,9 +140,9 @@ CANDIDATES = {
 
 
 def work(candidate, name):
-    """Answer every batch size on standard input with images/s on standard output."""
+    """Read batch sizes from stdin and write images/s to stdout."""
     if not candidate.startswith("PyTorch"):
-        # First of all: it makes MXNet take all cores.
+        # Imported first, so that MXNet uses all cores.
         import gluonfr  # noqa: F401
 
     make, runs = CANDIDATES[candidate](name), {}
@@ -169,7 +170,7 @@ def start(candidate, name):
 
 
 def measure(name, batches, rounds):
-    """candidate -> batch -> images/s, one number a round."""
+    """Return images/s per candidate and batch size, one number per round."""
     running = {each: start(each, name) for each in CANDIDATES}
     speeds = {each: {batch: [] for batch in batches} for each, process in running.items() if process}
     for _ in range(rounds):

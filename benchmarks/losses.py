@@ -1,11 +1,11 @@
-"""Every loss with the same data, network and budget: trains each, verifies it, prints a Markdown table.
+"""Train and verify every loss with the same data, network and budget, and print a Markdown table.
 
     python benchmarks/losses.py --root DATA                       all losses, seed 0, then seed 1 of the leading five
     python benchmarks/losses.py --root DATA --losses arc,cos --seeds 0,1,2
-    python benchmarks/losses.py --table                           only the table of what is done
+    python benchmarks/losses.py --table                           only the table of finished runs
 
-Finished rows stand in a JSON file, written whole after each run; what stands there with the same settings is not run again,
-so that the script can be stopped and started at will. `--minutes` is the time after which no run is started.
+Finished runs are stored in a JSON file, which is replaced atomically after each run. Runs with stored settings are skipped,
+so the script can be interrupted and rerun. `--minutes` is the time after which no run is started.
 """
 
 import argparse
@@ -42,15 +42,15 @@ COMMON = {
     "warmup": 1,
 }
 
-# What a set of some hundred people and a budget of some thousand steps need, where the defaults are made for millions of
-# images; most likely runs come first. Losses on a P x K batch get 16 people x 4 images.
+# Settings for a few hundred people and a few thousand steps; the defaults of the losses are for millions of images.
+# The most promising losses come first. Losses on P x K batches use 16 people x 4 images.
 #
-# - s 24: 64 does not train with a few hundred classes. Margins in proportion, about two thirds of the papers'.
-# - MagFace's range of norms is that of this network, whose embedding leaves BatchNorm with a norm around sqrt(128) = 11.
-# - AdaFace's statistics forget in tens of steps instead of hundreds, for the same reason.
-# - CircleLoss, PairwiseCircle: a scale at which the rate of the others does not diverge.
-# - A-Softmax, L-Softmax: m 2 and 3, since lambda ends near 15 within the budget and larger m hardly differ.
-# - Losses between images: half the rate, since each sample has many pairs.
+# - s = 24, because 64 does not train with a few hundred classes. Margins are about two thirds of those in the papers.
+# - MagFace: the range of norms of this network; BatchNorm gives embeddings norms around sqrt(128) = 11.
+# - AdaFace: statistics over tens of steps instead of hundreds.
+# - CircleLoss, PairwiseCircle: a scale that does not diverge at the common learning rate.
+# - A-Softmax, L-Softmax: m = 2 and 3; lambda ends near 15 within the budget, so larger m hardly differ.
+# - Losses between images: half the learning rate, because each sample is part of many pairs.
 LOSSES = {
     "SoftmaxLoss": {},
     "CosLoss": {"s": 24, "m": 0.3},
@@ -84,7 +84,7 @@ LOSSES = {
 
 
 def settings(name, seed, options):
-    """The training options of a row: what it is known by, so that a change of any of them runs it anew."""
+    """Return the training options of a run; they identify it, so a change of any of them causes a new run."""
     own = dict(LOSSES[name])
     steps = max(1, options.images // COMMON["batch_size"])
     return {
@@ -100,7 +100,7 @@ def settings(name, seed, options):
 
 
 def run(chosen, options):
-    """Train and verify; the row."""
+    """Train and verify; return the row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         result = train(
             TrainOptions(
@@ -132,13 +132,13 @@ def write(rows, path):
 
 
 def find(rows, chosen):
-    """The finished row of these settings, or None."""
+    """Return the finished row with these settings, or None."""
     chosen = json.loads(json.dumps(chosen))
     return next((row for row in rows if row["settings"] == chosen), None)
 
 
 def done(rows, options):
-    """Name of loss to its finished rows at this budget, best first by mean accuracy."""
+    """Return finished rows of this budget by loss, the best mean accuracy first."""
     found = {}
     for name in LOSSES:
         each = [find(rows, settings(name, seed, options)) for seed in range(10)]
@@ -184,7 +184,7 @@ def canonical(name):
 
 
 def train_all(options):
-    """Run what is not done; a run that cannot be trained is told and left out."""
+    """Run everything that is not finished; runs that cannot be trained are reported and skipped."""
     start = time.monotonic()
     for name, seed in plan(options):
         chosen = settings(name, seed, options)
@@ -207,13 +207,13 @@ def main():
     parser.add_argument("--root", default=DEFAULT_ROOT)
     parser.add_argument("--dataset", default="celeb")
     parser.add_argument("--val", default="lfw")
-    parser.add_argument("--images", type=int, default=60_000, help="images seen by a run")
+    parser.add_argument("--images", type=int, default=60_000, help="images per run")
     parser.add_argument("--losses", type=lambda text: [canonical(each) for each in text.split(",")], help="such as arc,cos")
     parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0, 1])
     parser.add_argument("--cpus", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after so long")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after this many minutes")
     parser.add_argument("--results", default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print what is done, run nothing")
+    parser.add_argument("--table", action="store_true", help="print the finished runs only")
     options = parser.parse_args()
     if not options.table:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -1,8 +1,8 @@
-"""Time and memory of value and gradient at batch 512 x 100,000 classes, as ratios to Gluon's softmax cross-entropy.
+"""Measure time and memory of value and gradient at 512 x 100,000 classes, relative to Gluon's softmax cross-entropy.
 
-Every loss on a classifier's output, hybridized with static memory. Times: all in one process, alternating, medians. Memory:
-each in a process of its own, the largest resident size beyond that with inputs and gradients alone.
-`--classifier` measures the whole head, a dense layer of 128 dimensions (with both norms for the margins) and the loss.
+Covers every loss on a classifier's output, hybridized with static memory. Times are medians of alternating runs in one process.
+Memory is the peak of one process per loss, without that of inputs and gradients.
+`--classifier` measures the whole head: a dense layer on 128 dimensions (with both norms for margin losses) and the loss.
 
     python benchmarks/losses_cost.py [--losses cos,arc] [--rounds 5] [--classifier]
 """
@@ -30,13 +30,13 @@ SIZE = 128
 
 
 def on_classes():
-    """Names of the losses that take a classifier's output and nothing per class of their own size D."""
+    """Return the losses whose input is a classifier's output and which have no parameters of size D per class."""
     losses = {name: get_loss(name, classes=2, embedding_size=SIZE) for name in get_loss_list()}
     return [name for name, loss in losses.items() if loss.spec.uses_classifier and not hasattr(loss, "centers")]
 
 
 def make_step(name, options):
-    """A function that computes value and gradient once."""
+    """Return a function that computes value and gradient once."""
     rng = np.random.RandomState(0)
     classes, batch = options.classes, options.batch_size
     label = mx.nd.array(rng.randint(0, classes, batch))
@@ -70,7 +70,7 @@ def make_step(name, options):
 
 
 def times(names, options):
-    """Median seconds of each."""
+    """Return the median seconds of each function."""
     steps, seconds = {name: make_step(name, options) for name in names}, {name: [] for name in names}
     for _ in range(options.rounds + 2):
         for name, step in steps.items():
@@ -81,7 +81,7 @@ def times(names, options):
 
 
 def memory(name, options):
-    """Bytes at the peak beyond inputs and gradients, in a process of its own."""
+    """Return the peak bytes without inputs and gradients, in a process of its own."""
     given = [f"--batch-size={options.batch_size}", f"--classes={options.classes}"] + ["--classifier"] * options.classifier
     return int(subprocess.check_output([sys.executable, __file__, "--memory-of", name, *given]))
 
@@ -109,9 +109,9 @@ def main():
         return
     names = options.losses or on_classes()
     print("| loss | ms | time | MB | memory |\n|---|---|---|---|---|", flush=True)
-    # First, because the largest size of a process counts from that of the one it was started by.
+    # First, because the peak of a process starts at that of its parent.
     peaks = {name: memory(name, options) for name in (PLAIN, *names)}
-    # Few at a time, each group beside a softmax of its own, so that not all matrices have to fit into memory at once.
+    # In small groups, each with its own softmax, so that the matrices of all losses need not fit into memory at once.
     for first in range(0, len(names), 3):
         group = names[first : first + 3]
         median = times([PLAIN, *group], options)

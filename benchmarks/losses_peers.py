@@ -1,10 +1,10 @@
-"""Our losses beside those of pytorch-metric-learning: the same inputs in float64, largest differences of values and gradients.
+"""Compare values and gradients of our losses with those of pytorch-metric-learning, on the same float64 inputs.
 
     python -m venv peers && peers/bin/pip install torch==2.13.0 pytorch-metric-learning==2.9.0
     python benchmarks/losses_peers.py --python peers/bin/python
 
-The peer runs in an interpreter of its own and is no dependency. Differences are relative to the largest number of the peer's
-array. A pair that is known to differ says why; any other difference above 1e-6 ends with exit code 1.
+The peer runs in its own interpreter and is not a dependency. Differences are relative to the largest number of the peer's
+array. Known differences are printed with their reason; any other difference above 1e-6 causes exit code 1.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 import numpy as np
 
 N, D, C = 32, 16, 10
-# ours, its arguments, the peer's loss, its arguments; why they differ, where they do.
+# Our loss, its arguments, the peer's loss, its arguments, and the reason for a difference.
 CASES = {
     "ArcLoss": ("ArcLoss", {"s": 30, "m": 0.5}, "ArcFaceLoss", {"scale": 30, "margin": math.degrees(0.5)}, ""),
     "CosLoss": ("CosLoss", {"s": 30, "m": 0.35}, "CosFaceLoss", {"scale": 30, "margin": 0.35}, ""),
@@ -78,12 +78,12 @@ CASES = {
 
 
 def inputs(case):
-    """Embeddings, class weights, labels and, for losses on pairs and triplets, the places of what goes together."""
+    """Return embeddings, class weights, labels and, for losses on pairs and triplets, the indices of the pairs or triplets."""
     rng = np.random.RandomState(0)
     label = np.arange(N) % 8
     rows = C * CASES[case][1].get("K", 1)
     given = {"embedding": rng.randn(N, D), "weight": rng.randn(rows, D), "label": label}
-    # The next of the same person, and somebody else; half of the pairs are of one person.
+    # The next image of the same person, and one of another person; half of the pairs are genuine.
     given["same"], given["other"] = (np.arange(N) + 8) % N, (np.arange(N) + 3) % N
     if case.endswith("cosine of 1"):
         given["embedding"][:8] = given["weight"][:8]
@@ -91,7 +91,7 @@ def inputs(case):
 
 
 def ours(case, given):
-    """Losses (N,), and the gradients of their mean by embedding and, where there is one, the classifier's weight."""
+    """Return losses (N,), and the gradients of their mean for the embedding and the classifier's weight."""
     import gluonfr  # noqa: F401
 
     # isort: split
@@ -124,14 +124,14 @@ def ours(case, given):
         mean = value.mean()
     mean.backward()
     result = {"loss": value.asnumpy(), "gradient": x.grad.asnumpy()}
-    # L-Softmax keeps direction and norm of the weights apart: their gradients are no single one.
+    # L-Softmax has separate parameters for direction and norm, so there is no single gradient of the weight.
     if loss.spec.uses_classifier and name != "LSoftmax":
         result["weight gradient"] = dense.weight.grad().asnumpy()
     return result
 
 
 def peer(case, given):
-    """The same of pytorch-metric-learning."""
+    """Return the same for pytorch-metric-learning."""
     import torch
     from pytorch_metric_learning import distances, losses, miners, reducers
 
@@ -164,12 +164,12 @@ def peer(case, given):
 
 
 def compare(case, options):
-    """Markdown row, and whether the two agree or are known not to."""
+    """Return a Markdown row, and whether the two agree or their difference is known."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = (os.path.join(folder, name) for name in ("given.npz", "result.npz"))
         given = inputs(case)
         np.savez(before, **given)
-        # The peer's own warnings stay out of the table.
+        # Without the warnings of the peer.
         call = [options.python, os.path.abspath(__file__), "--peer", case, before, after]
         done = subprocess.run(call, capture_output=True, text=True)
         if done.returncode:

@@ -1,17 +1,18 @@
-"""Time and memory of the metrics: verification of 6,000 and 10 million pairs, MegaFace's million distractors, IJB-C's pairs.
+"""Measure time and memory of the metrics: verification of 6,000 to 10 million pairs, MegaFace with a million distractors,
+IJB-C.
 
     python benchmarks/metrics.py [--parts verification,megaface,ijb] [--runs 3] [--distractors 1000000] [--slow-pairs 600000]
 
-The part `verification` runs the protocol written out (as facenet's evaluation does it, thresholds x folds x pairs) beside
-`FaceVerification` in one process, alternating, and both must agree; on more pairs it runs where it ends within minutes, and
-what it would take beyond that is computed from its growth and marked so. `megaface` searches 3,530 probes of 80 people
-among the distractors at 512 dimensions and states the share of the matrix-multiply peak, which is measured between the runs.
-`ijb` compares 15,658,489 pairs of 23,124 templates. Tables hold medians; memory is what the process's peak grows by, beside
-the input.
+The part `verification` compares `FaceVerification` with a direct implementation of the protocol (thresholds x folds x
+pairs, as in FaceNet's evaluation), alternating in one process; both must agree. Times of the direct implementation beyond
+--slow-pairs are extrapolated and marked. `megaface` searches 3,530 probes of 80 people among the distractors at 512
+dimensions, and prints the fraction of the peak of matrix multiplication, which is measured between the runs. `ijb` compares
+15,658,489 pairs of 23,124 templates. Tables contain medians. Memory is the growth of the process's peak, without the input.
 
-Measured 2026-11 on 2 shared cores, no GPU: 6,000 pairs 158 times as fast as written out (6.8 ms); 600,000 distances 0.152 s
-against 33.4 s; 10 million 3.5 s and 301 MB with one FAR, 3.7 s with six (written out: 9 min, computed); 1,000,000 x 512
-distractors 22.1 s (21.4 to 23.1), 0.75 of the matrix-multiply peak (0.73 to 0.84), 76 MB; IJB-C's pairs 26 s.
+Measured 2026-11 on 2 shared cores, no GPU: 6,000 pairs 158 times as fast as the direct implementation (6.8 ms); 600,000
+distances 0.152 s against 33.4 s; 10 million 3.5 s and 301 MB with one FAR, 3.7 s with six (direct implementation: 9 min,
+extrapolated); 1,000,000 x 512 distractors 22.1 s (21.4 to 23.1), 0.75 of the peak of matrix multiplication (0.73 to 0.84),
+76 MB; IJB-C's pairs 26 s.
 """
 
 import argparse
@@ -51,20 +52,20 @@ def seconds(function):
 
 
 def peak_mb():
-    """MB of this process's peak so far."""
+    """Return the peak of this process in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**10 if sys.platform.startswith("linux") else peak / 2**20
 
 
 def measured(function, runs):
-    """Median seconds, and by how many MB the process's peak grew."""
+    """Return the median seconds, and the growth of the process's peak in MB."""
     before = peak_mb()
     times = [seconds(function)[0] for _ in range(runs)]
     return statistics.median(times), peak_mb() - before
 
 
 def unit(random, rows, size):
-    """Unit rows, made in place, since a million of 512 numbers are 2 GB."""
+    """Normalize rows in place, because a million rows of 512 numbers need 2 GB."""
     values = random.standard_normal((rows, size), dtype=np.float32)
     for start in range(0, rows, 50_000):
         part = values[start : start + 50_000]
@@ -129,7 +130,7 @@ def verification_part(runs, slow_pairs):
 
 
 def matrix_peak():
-    """The best rate of four products of two 4096 x 4096 float32 matrices, in GFLOP/s."""
+    """Return the best rate of four products of 4096 x 4096 float32 matrices, in GFLOP/s."""
     a = np.random.default_rng(2).standard_normal((4096, 4096), dtype=np.float32)
     return max(2 * 4096**3 / seconds(lambda: a @ a)[0] for _ in range(4)) / 1e9
 
@@ -172,9 +173,9 @@ def main():
     parser.add_argument("--parts", default="verification,megaface,ijb")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--distractors", type=int, default=1_000_000)
-    parser.add_argument("--slow-pairs", type=int, default=600_000, help="most pairs for the protocol written out")
+    parser.add_argument("--slow-pairs", type=int, default=600_000, help="largest number of pairs for the direct implementation")
     arguments = parser.parse_args()
-    # The smallest first: the peak of a process never falls.
+    # The smallest first, because the peak of a process never decreases.
     for part in arguments.parts.split(","):
         if part == "verification":
             verification_part(arguments.runs, arguments.slow_pairs)

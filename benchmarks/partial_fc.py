@@ -1,10 +1,10 @@
-"""Whether a sampled classifier trains as well as the whole one: the same run with all classes, 0.3 and 0.1 of them.
+"""Compare training with a sampled classifier: the same run with all classes, with 30 % and with 10 % of them per step.
 
     gluonfr synthesize DATA/many --identities 10000 --images 6 --pairs 3000 --seed 2
     python benchmarks/partial_fc.py --root DATA --dataset many --out runs/partial_fc [--epochs 20] [--correct]
 
-Prints a row a run: verification accuracy on people that nobody trained on, its spread over folds, area under the ROC. A run
-that was stopped goes on; one that is done is not run again.
+Prints one row per run: verification accuracy on people who are not in the training set, its standard deviation over the
+folds, and the AUC. Interrupted runs are resumed, and finished ones are skipped.
 """
 
 import argparse

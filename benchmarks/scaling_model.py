@@ -1,12 +1,12 @@
-"""What a training step should cost on more devices than anybody measured: a model with three constants, and its predictions.
+"""Predict the cost of a training step on many devices with a model of three constants.
 
     python benchmarks/scaling_model.py
 
     step = backbone + products / rate + logits * passes / bandwidth + rows * touched / bandwidth + exchange
 
-The passes over memory are fitted to what `benchmarks/classifier.py` measured here; a GPU's rate, bandwidth and links are
-those of its maker, and its backbone is taken from the throughput that was published at the smallest number of classes. So the
-predictions are computed, not measured; beside them stand the published figures of InsightFace's Partial FC for that set-up.
+The numbers of passes over memory are fitted to measurements of `benchmarks/classifier.py`. Rate, bandwidth and links of a
+GPU are those of its vendor, and the time of its backbone follows from the published throughput at the smallest number of
+classes. The predictions are printed with the published numbers of InsightFace's Partial FC for the same set-up.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Machine:
 
 
 # Measured on two cores of a machine with AVX-512: benchmarks/classifier.py --cases sharded,sampled.
-# (classes, size, batch, classes used, ms a step)
+# (classes, size, batch, classes used, ms per step)
 MEASURED = (
     (100_000, 128, 128, 100_000, 280),
     (100_000, 128, 128, 10_000, 32),
@@ -42,26 +42,26 @@ MEASURED = (
     (100_000, 128, 32, 100_000, 138),
     (100_000, 512, 32, 100_000, 493),
 )
-# Of that machine's memory, in bytes/s: assumed, not measured. The passes over memory scale with it, and so do predictions.
+# Assumed memory bandwidth of that machine in bytes/s. The passes over memory, and so the predictions, scale with it.
 BANDWIDTH = 10e9
-# V100 SXM2: 15.7 TFLOP/s of which 0.7 are reached, 900 GB/s of which 0.8; links of 100 GB/s in a machine, 10 between machines.
+# V100 SXM2: 70 % of 15.7 TFLOP/s, 80 % of 900 GB/s; links of 100 GB/s within a machine, 10 GB/s between machines.
 V100 = Machine(0.7 * 15.7e12 / 2, 0.8 * 900e9, 100e9, 30e-6)
 FAR_V100 = Machine(V100.rate, V100.bandwidth, 10e9, 60e-6)
-# R50, mixed precision, batch 1024 on 8 V100, samples/s: classes, all of them, a tenth of them.
+# R50, mixed precision, batch 1024 on 8 V100, samples/s: number of classes, with all classes, with 10 % of them.
 PUBLISHED = ((125_000, 4824, 5004), (1_400_000, 3043, 4738), (5_500_000, 1389, 3975), (8_000_000, None, 3565))
 
 
 def parts(classes, size, batch, devices, used):
-    """Multiply-adds, bytes per pass over the logits, bytes per pass over the rows, and bytes exchanged: of one device.
+    """Return the multiply-adds, the bytes per pass over the logits and over the rows, and the bytes exchanged, of one device.
 
-    A product of embeddings and weights is computed three times: forward, and for the gradient of either.
+    The product of embeddings and weights is computed three times: forward, and for each of the two gradients.
     """
     here = used / devices
     return 3 * batch * here * size, 4 * batch * here, 4 * here * size, 2 * 4 * batch * size * (devices - 1) / devices
 
 
 def fit(measured):
-    """Rate, and passes over logits and rows at a bandwidth of 1: non-negative least squares on relative errors."""
+    """Fit rate and passes over logits and rows at a bandwidth of 1, by non-negative least squares on relative errors."""
     from scipy.optimize import nnls
 
     columns = np.array([parts(classes, size, batch, 1, used)[:3] for classes, size, batch, used, _ in measured])
@@ -71,7 +71,7 @@ def fit(measured):
 
 
 def head_seconds(machine, passes, classes, size, batch, devices, used):
-    """Of a classifier's step: compute, memory and exchange."""
+    """Return the seconds of a classifier's step: compute, memory and exchange."""
     products, logits, rows, exchanged = parts(classes, size, batch, devices, used)
     exchange = exchanged / machine.link + 4 * machine.latency if devices > 1 else 0
     return products / machine.rate + (passes[0] * logits + passes[1] * rows) / machine.bandwidth + exchange

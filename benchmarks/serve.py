@@ -1,15 +1,15 @@
-"""Load on `gluonfr serve`: clients that ask as fast as they are answered, over loopback.
+"""Measure `gluonfr serve` under load, with clients on the same machine.
 
     python benchmarks/serve.py PHOTO_OR_FOLDER [--model MODEL] [--clients 16] [--seconds 60]
 
-Each client sends a photo to be identified, and every tenth time asks for the people instead. Who is told that the server is
-busy (429) waits as long as it is told. The gallery holds 1,000 made-up people. Nothing but 200 and 429 may come back.
-Every photo is sent once before the clock starts, because the networks take memory for each new shape.
+Each client sends photos to identify, and every tenth request lists the people instead. A client that gets the status 429
+(busy) waits for the time in the response. The gallery contains 1,000 generated people. Any status other than 200 and 429 is
+a failure. Every photo is sent once before the measurement, because the networks allocate memory for each new shape.
 
-Measured 2026-11-25 on 2 cores, no GPU, which other work kept busy (load average 13 to 15): trust the order of magnitude. 168
-photos of one or two faces, y1:
+Measured 2026-11-25 on 2 cores without a GPU, with a load of 13 to 15 from other programs, so only the order of magnitude is
+reliable. 168 photos of one or two faces, y1:
 
-    statuses {200: 469, 429: 465}, 0 without an answer
+    statuses {200: 469, 429: 465}, 0 without a response
     identify     5.8 answers/s, p50  1092 ms, p99  3136 ms
     people       1.4 answers/s, p50    49 ms, p99   175 ms
     resident memory, MB: 513 before the first photo; under load 790 at the start, 791 at the end
@@ -35,12 +35,12 @@ from gluonfr.photos.reading import read_file
 from gluonfr.weights.network_identity import network_name
 
 PEOPLE, PHOTOS = 1000, 4
-# Memory is looked at so often, in seconds.
+# Seconds between two readings of the memory.
 EVERY = 5.0
 
 
 class Client(threading.Thread):
-    """Asks until the time is over: `statuses` of all answers, `seconds` of those that are 200, by kind of request."""
+    """Sends requests until the time is over; collects the `statuses`, and the `seconds` of successful requests by kind."""
 
     def __init__(self, number, port, photos, until):
         super().__init__()
@@ -77,7 +77,7 @@ class Client(threading.Thread):
 
 
 def started(folder, model):
-    """(process, port) of a server with a gallery of made-up people."""
+    """Start a server with a gallery of generated people; return the process and its port."""
     _, card = load_model(model)
     path = os.path.join(folder, "g.db")
     with Gallery(path, card) as gallery:
@@ -96,8 +96,8 @@ def started(folder, model):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photos", help="a photo with faces, or a folder of some")
-    parser.add_argument("--model", help="as for gluonfr serve")
+    parser.add_argument("photos", help="photo with faces, or a folder of photos")
+    parser.add_argument("--model", help="network, as for gluonfr serve")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()

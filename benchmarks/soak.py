@@ -1,16 +1,16 @@
-"""Whether an hour of training keeps its memory and its speed: runs `gluonfr train` and watches it.
+"""Check that memory and speed stay constant during an hour of `gluonfr train`.
 
     python benchmarks/soak.py --minutes 60 -- --root DATA --dataset celeb --loss arc --val lfw --out runs/soak --epochs 1000
 
-What stands after `--` goes to `gluonfr train`. Each `--every` seconds the memory of the process and its children is read (PSS:
-shared pages counted once) and the images/s of the log's new rows, which are those of training alone, without verification.
-After `--minutes` the run is asked to stop, as by Ctrl-C, unless it ended by itself. Printed are the memory, and the throughput
-of the first and the last `--window` minutes; what happens before `--warm-up` minutes counts for neither. For a share of the
-machine that other programs do not change, start it with `taskset`.
+The words after `--` are the options of `gluonfr train`. Every `--every` seconds, the script reads the memory of the process
+and its children (PSS, which counts shared pages once) and the images/s of the new rows of the log, which cover training
+without verification. After `--minutes`, the run is interrupted as by Ctrl-C. The output is the memory, and the throughput
+of the first and the last `--window` minutes, without the first `--warm-up` minutes. Use `taskset` to reserve a core.
 
-Measured 2026-11-25, one core of two, other work on the other: 62 minutes, 72 epochs of the run of `partial_fc.py` with a
-tenth of the classes sampled, verified every 2 epochs and saved every 3 minutes. MB by windows of ten minutes: 606, 604, 609,
-601, 604, 609 (+0.4 % from the first to the last). Throughput to the first: 1.000, 1.001, 0.993, 0.991, 0.982, 0.975.
+Measured 2026-11-25 on one of two cores, with other programs on the other: 62 minutes, 72 epochs of the run of
+`partial_fc.py` with a tenth of the classes sampled, verified every 2 epochs and saved every 3 minutes. MB by windows of ten
+minutes: 606, 604, 609, 601, 604, 609 (+0.4 % from the first to the last). Throughput relative to the first window: 1.000,
+1.001, 0.993, 0.991, 0.982, 0.975.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from gluonfr.viz import read_log
 
 
 def memory(process):
-    """MB that a process and its children take, shared pages divided among those that share them."""
+    """Return the MB of a process and its children; shared pages are divided among the processes that share them."""
     total = 0
     for each in [process, *process.children(recursive=True)]:
         try:
@@ -39,12 +39,12 @@ def memory(process):
 
 
 def new_rows(path, known):
-    """Rows of a run's log after the first `known` of them."""
+    """Return the rows of a run's log after the first `known` rows."""
     return read_log(path)[known:] if os.path.exists(path) else []
 
 
 def watch(arguments, log):
-    """Run to the end or until the time is up: (minute, MB) samples, and (minute, steps, seconds) of the log's rows."""
+    """Run until the end or the time limit; return (minute, MB) samples, and (minute, steps, seconds) of the rows of the log."""
     before = len(new_rows(log, 0))
     samples, speeds, step = [], [], None
     start = time.monotonic()
@@ -65,20 +65,20 @@ def watch(arguments, log):
                     step = row["step"]
             if child.poll() is None:
                 samples.append((minute, memory(process)))
-    # 2 is also what a run ends with that was asked to stop.
+    # An interrupted run also exits with 2.
     if child.returncode not in ((0, 2) if asked else (0,)):
         sys.exit(f"the run ended with status {child.returncode}")
     return samples, speeds
 
 
 def steps_a_second(speeds, begin, end):
-    """Steps over seconds of training of the rows between two minutes; up to the batch size, images/s."""
+    """Return steps per second of training between two minutes, which is proportional to images/s."""
     within = [(steps, seconds) for minute, steps, seconds in speeds if begin <= minute < end]
     return sum(steps for steps, _ in within) / sum(seconds for _, seconds in within)
 
 
 def report(samples, speeds, arguments):
-    """Lines that say how memory and speed went, window by window, and the two that matter."""
+    """Return lines with memory and speed by window, and the summary of both."""
     end = samples[-1][0]
     lines, begin = ["| minutes | images/s, to the first | MB, median | MB, largest |", "|---|---|---|---|"], arguments.warm_up
     first = steps_a_second(speeds, begin, begin + arguments.window)
@@ -101,10 +101,10 @@ def report(samples, speeds, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--window", type=float, default=10, help="minutes that are compared")
-    parser.add_argument("--warm-up", type=float, default=2, help="minutes that do not count")
-    parser.add_argument("--every", type=float, default=10, help="seconds between two looks")
-    parser.add_argument("--samples", help="JSON file that takes all that was read")
+    parser.add_argument("--window", type=float, default=10, help="minutes at the start and at the end that are compared")
+    parser.add_argument("--warm-up", type=float, default=2, help="minutes at the start that are ignored")
+    parser.add_argument("--every", type=float, default=10, help="seconds between two readings")
+    parser.add_argument("--samples", help="JSON file for all readings")
     parser.add_argument("train", nargs=argparse.REMAINDER, help="options of `gluonfr train`, after --")
     arguments = parser.parse_args()
     arguments.train = [each for each in arguments.train if each != "--"]

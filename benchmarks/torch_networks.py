@@ -1,4 +1,4 @@
-"""The networks that benchmarks compare with, in PyTorch; only their speed matters, so they keep their random weights."""
+"""Networks in PyTorch for comparisons of speed, with random weights."""
 
 from torch import nn
 
@@ -19,7 +19,7 @@ class _Bottleneck(nn.Module):
 
 
 def mobilefacenet(embedding_size):
-    """MobileFaceNet in y1's topology."""
+    """MobileFaceNet with the architecture of y1."""
     layers = _conv(3, 64, 3, 2, 1) + _conv(64, 64, 3, 1, 1, 64)
     for i, middle, o, count, inner in ((64, 128, 64, 4, 128), (64, 256, 128, 6, 256), (128, 512, 128, 2, 256)):
         layers += [_Bottleneck(i, middle, o, 2)] + [_Bottleneck(o, inner, o, residual=True) for _ in range(count)]

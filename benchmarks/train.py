@@ -1,16 +1,17 @@
-"""Training speed of MobileFaceNet on CPU, in one run, alternating:
+"""Compare the training speed of MobileFaceNet on a CPU.
 
-- ours: `gluonfr.engine.TrainStep`, hybridized, the depthwise form of PReLU, a context with one thread on each core
+- ours: `gluonfr.engine.TrainStep`, hybridized, with the depthwise form of PReLU, one context with one thread per core
   (`gluonfr train --cpus 2`);
-- ours, 1 context: the same on one context with a thread on each core;
-- PReLU operator: that with MXNet's PReLU operator;
+- ours, 1 context: the same on one context with one thread per core;
+- PReLU operator: the same with MXNet's PReLU operator;
 - PyTorch: the same network, loss and optimizer, channels_last.
 
-Prints images/s of the forward pass, and of forward, backward and update. Every candidate runs in a process of its own.
+Prints images/s of the forward pass, and of forward, backward and update. Each candidate runs in its own process,
+and the candidates alternate.
 
     python benchmarks/train.py [--batch-size 64] [--rounds 3]
 
-PyTorch is no dependency: `pip install torch==2.13.0`, or its rows are left out.
+PyTorch is optional (`pip install torch==2.13.0`); without it its rows are omitted.
 """
 
 import argparse
@@ -23,7 +24,7 @@ CLASSES, SIZE = 293, 128
 
 
 def timed(step, batch_size, warmup, steps):
-    """Images/s over `steps` synchronized calls after `warmup`."""
+    """Return images/s over `steps` synchronized calls after `warmup` calls."""
     for _ in range(warmup):
         step()
     start = time.perf_counter()
@@ -33,7 +34,7 @@ def timed(step, batch_size, warmup, steps):
 
 
 def run_gluon(form, devices, batch_size, warmup, steps):
-    """(forward, training) images/s of ours on `devices` contexts with one form of PReLU."""
+    """Return images/s (forward, training) of our network on `devices` contexts with one form of PReLU."""
     import numpy as np
 
     from gluonfr.core.cpu import share_cores
@@ -73,7 +74,7 @@ def run_gluon(form, devices, batch_size, warmup, steps):
 
 
 def run_torch(batch_size, warmup, steps):
-    """(forward, training) images/s of PyTorch, channels_last."""
+    """Return images/s (forward, training) of PyTorch with channels_last."""
     import torch
     from torch.nn import functional
     from torch_networks import mobilefacenet

@@ -1,17 +1,17 @@
-"""Announced false alarms of a gallery against counted ones, on real faces.
+"""Compare the announced false alarm rates of a gallery with counted ones, on real faces.
 
     python benchmarks/unknown.py --root FACES [--models dlib_resnet29,y1] [--cache FOLDER]
 
-FACES holds `celeb/train.rec`, `lfw.bin` and `photos/people/NAME/*.jpg`. Four questions, each of every model:
+FACES contains `celeb/train.rec`, `lfw.bin` and `photos/people/NAME/*.jpg`. Four experiments per model:
 
-1. Half of each celebrity's images are enrolled, the other half are known probes, and LFW's images are strangers.
-2. The same with a third of the celebrities left out, who are strangers more like the gallery's people; means of five draws.
-3. Photos: half of each person's are enrolled, the rest are probes, with a third of the people left out; means of 20 splits.
-   DIR is the share of known probes named rightly at the threshold that lets exactly 10 % of the strangers through.
-4. Galleries of few celebrities with three images each; others and LFW's images are strangers; means of 30 draws.
+1. Half of the images of each celebrity are enrolled, the other half are known probes, and LFW's images are unknown people.
+2. The same with a third of the celebrities as unknown people, who are more similar to the gallery; means of five draws.
+3. Photos: half of the photos of each person are enrolled, the others are probes. A third of the people is unknown. Means of
+   20 splits. DIR is the fraction of known probes named correctly at the threshold that accepts 10 % of the unknown ones.
+4. Galleries of few celebrities with three images each; the others and LFW's images are unknown; means of 30 draws.
 
-"Counted" is the share of strangers who are named, with its 95 % interval by Wilson's formula, in which images count as
-independent: several of one person make it too narrow. Where there are several draws, the standard deviation among them.
+"Counted" is the fraction of unknown probes that get a name, with its 95 % Wilson interval, which treats images as
+independent and is too narrow for several images of one person. For several draws, their standard deviation is printed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ RATES = (0.1, 0.01, 0.001)
 
 
 def embedded(model, root, cache):
-    """Card, and (embeddings, people) of celeb, (embeddings, None) of LFW, (embeddings, people) of the photos."""
+    """Return the card, (embeddings, people) of celeb, (embeddings, None) of LFW, and (embeddings, people) of the photos."""
     path = os.path.join(cache, os.path.basename(model) + ".npz")
     embedder = Embedder(model)
     embedder.card.embedding_size = embedder.embedding_size
@@ -61,7 +61,7 @@ def in_parts(embedder, read, places, size=1024):
 
 
 def halves(people, chosen, random):
-    """Rows of chosen people: one half of each one's, and the other."""
+    """Return the rows of the chosen people, divided into two halves per person."""
     one, other = [], []
     for person in chosen:
         rows = random.permutation(np.flatnonzero(people == person))
@@ -72,7 +72,7 @@ def halves(people, chosen, random):
 
 def filled(card, folder, rows, people, enrolled):
     gallery = Gallery(os.path.join(tempfile.mkdtemp(dir=folder), "g.db"), card)
-    # Some crops stand under two labels; they are told apart by their place.
+    # Some crops have two labels; their position distinguishes them.
     gallery.enroll_people(
         {
             str(person): (rows[mine], [int(i).to_bytes(32, "big") for i in mine], None)
@@ -84,13 +84,13 @@ def filled(card, folder, rows, people, enrolled):
 
 
 def best(gallery, rows):
-    """Names and similarities of the best match of each row."""
+    """Return names and similarities of the best match of each row."""
     answers = gallery.identify(rows, 1, gallery.threshold(similarity=1.0)) if len(rows) else []
     return np.array([answer.matches[0].name for answer in answers]), np.array([answer.similarity for answer in answers])
 
 
 def told(gallery, rows, people, probes, strangers):
-    """{rate: (threshold, share of known probes named rightly, wrongly, share of strangers named)}."""
+    """Return {rate: (threshold, fraction of known probes named correctly, wrongly, fraction of unknown probes named)}."""
     names, scores = best(gallery, rows[probes])
     right, alarms = names == people[probes].astype(str), best(gallery, strangers)[1]
     found = {}
@@ -123,10 +123,10 @@ def against_lfw(card, celeb, lfw, folder):
 
 def against_others(card, data, draws, folder, what):
     rows, people = data
-    everybody, several = np.unique(people), []
+    everyone, several = np.unique(people), []
     for draw in range(draws):
         random = np.random.default_rng(draw)
-        chosen = random.permutation(everybody)[: len(everybody) - len(everybody) // 3]
+        chosen = random.permutation(everyone)[: len(everyone) - len(everyone) // 3]
         enrolled, probes = halves(people, chosen, random)
         with filled(card, folder, rows, people, enrolled) as gallery:
             several.append(told(gallery, rows, people, probes, rows[~np.isin(people, chosen)]))
@@ -176,7 +176,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True)
     parser.add_argument("--models", default="dlib_resnet29", help="names or files of models, separated by commas")
-    parser.add_argument("--cache", help="folder in which the embeddings are kept")
+    parser.add_argument("--cache", help="folder for cached embeddings")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         for model in arguments.models.split(","):

@@ -10,13 +10,13 @@ _CHECK = "import gluonfr; from gluonfr.engine.distributed.horovod_group import l
 
 
 def works():
-    """Whether another process can use it; this one would not see what was just installed."""
+    """Return whether Horovod works in another process; this one would not find a package that was just installed."""
     return subprocess.run([sys.executable, "-c", _CHECK], stderr=subprocess.DEVNULL).returncode == 0
 
 
 if __name__ == "__main__":
     if not works():
-        # A make that runs this says by these what it was asked itself, and then Horovod's build takes one core.
+        # Inherited from a calling make, these variables would limit the build to one core.
         environment = {
             name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")
         }

@@ -1,4 +1,4 @@
-"""Install the package in a fresh environment for every Python of this machine and try it; 3.13 has to refuse clearly.
+"""Install the package in a fresh environment of every Python on this machine and test it; 3.13 must be refused clearly.
 
 Looks at pyenv's versions and at python3.8 to python3.13 on the PATH.
 """
@@ -57,10 +57,8 @@ def main():
         except subprocess.CalledProcessError as error:
             print(error)
             good = False
-        print(
-            f"Python {name}: {('works' if is_supported(version) else 'refused with a reason') if good else 'FAILED'}",
-            flush=True,
-        )
+        outcome = "works" if is_supported(version) else "refused with a reason"
+        print(f"Python {name}: {outcome if good else 'FAILED'}", flush=True)
         if not good:
             failed.append(name)
     if not pythons():

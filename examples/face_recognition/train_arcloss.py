@@ -1,16 +1,16 @@
-"""Train with ArcFace, the loop written out: records, DataLoader, split_and_load, record, backward, step, validate.
+"""Train with ArcFace in a plain Gluon loop: records, DataLoader, split_and_load, record, backward, step, validate.
 
     python train_arcloss.py --dataset emore --val lfw --gpus 0,1,2,3
     python train_arcloss.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --s 16 --m 0.2 --epochs 2
 
-`gluonfr train` does the same with checkpoints, a log and pictures.
+`gluonfr train` does the same with checkpoints, a log and plots.
 """
 
 import argparse
 import os
 import time
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
 
 # isort: split
 import mxnet as mx
@@ -23,15 +23,15 @@ from gluonfr.loss import ArcLoss
 from gluonfr.model_zoo import get_model
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--dataset", default="emore", help="training set under the root")
-parser.add_argument("--val", default="", help="verification set under the root")
+parser.add_argument("--dataset", default="emore", help="training set below --root")
+parser.add_argument("--val", default="", help="verification set below --root")
 parser.add_argument("--root", default=os.path.expanduser("~/.mxnet/datasets/face"))
 parser.add_argument("--network", default="mobilefacenet")
 parser.add_argument("--gpus", default="", help="such as 0,1,2,3")
 parser.add_argument("--cpus", type=int, default=1)
 parser.add_argument("--batch-size", type=int, default=64)
 parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--steps", type=int, help="stop after so many steps")
+parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
 parser.add_argument("--lr", type=float, default=0.1)
 parser.add_argument("--s", type=float, default=64)
 parser.add_argument("--m", type=float, default=0.5)
@@ -41,14 +41,14 @@ options = parser.parse_args()
 
 contexts = [mx.gpu(int(i)) for i in options.gpus.split(",")] if options.gpus else [mx.cpu(i) for i in range(options.cpus)]
 
-# Training images are mirrored at random and come as float32 in [0, 1], which is what the networks take.
+# Training images are mirrored at random and converted to float32 in [0, 1], the input of the networks.
 augment = transforms.Compose([transforms.RandomFlipLeftRight(), transforms.ToTensor()])
 train_set = get_recognition_dataset(options.dataset, root=options.root, transform=lambda image, label: (augment(image), label))
 train_data = gluon.data.DataLoader(
     train_set, options.batch_size, shuffle=True, num_workers=options.workers, last_batch="discard"
 )
 
-# Both norms on: the classifier's outputs are the cosines that the loss puts its margin on.
+# With both norms, the classifier returns cosines, which the margin of the loss needs.
 net = get_model(options.network, classes=train_set.num_classes, weight_norm=True, feature_norm=True)
 net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
 net.hybridize(static_alloc=True)
@@ -59,8 +59,8 @@ if not len(train_data) or options.batch_size < len(contexts):
     raise SystemExit(f"{len(train_set)} images make no batch of {options.batch_size} on {len(contexts)} devices")
 steps = options.steps or options.epochs * len(train_data)
 schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
-# Running statistics are left to the network: only what has a gradient is trained.
-parameters = [each for each in net.collect_params().values() if each.grad_req != "null"]
+# Running statistics have no gradient and are not trained.
+parameters = [parameter for parameter in net.collect_params().values() if parameter.grad_req != "null"]
 trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
 
 step = 0
@@ -76,8 +76,8 @@ while step < steps:
 
         step, images = step + 1, images + data.shape[0]
         if step % 20 == 0 or step == steps:
-            # Reading the loss waits for the devices, so it is done seldom.
-            mean = sum(each.mean().asscalar() for each in losses) / len(losses)
+            # Reading the loss waits for the devices, so it is not done in every step.
+            mean = sum(part.mean().asscalar() for part in losses) / len(losses)
             speed = images / (time.time() - start)
             print(f"step {step}/{steps} loss {mean:.4f} lr {trainer.learning_rate:.4f} {speed:.1f} images/s")
         if step == steps:

@@ -1,17 +1,18 @@
-"""Train a small network with the Multi-Batch loss (arXiv 1605.07270): all pairs of 16 people x 16 images, 128 numbers a face.
+"""Train a small network with the Multi-Batch loss (arXiv 1605.07270): all pairs of 16 people x 16 images.
 
     python train_multibatch.py --dataset emore --val lfw --gpus 0,1,2,3
     python train_multibatch.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --epochs 2
 
-What is new beside train_triplet.py: embeddings of all devices come together on the first, so that no pair is missed, and
-gradients flow back from there. The threshold between same and different is learned; it lives on the first device, too.
+Differences from train_triplet.py: the embeddings of all devices are gathered on the first one, so that all pairs are
+compared, and gradients flow back to the devices. The threshold between genuine and impostor pairs is learned, on the first
+device as well.
 """
 
 import argparse
 import os
 import time
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
 
 # isort: split
 import mxnet as mx
@@ -25,18 +26,18 @@ from gluonfr.loss import MultiBatchLoss
 from gluonfr.model_zoo import get_model
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--dataset", default="emore", help="training set under the root")
-parser.add_argument("--val", default="", help="verification set under the root")
+parser.add_argument("--dataset", default="emore", help="training set below --root")
+parser.add_argument("--val", default="", help="verification set below --root")
 parser.add_argument("--root", default=os.path.expanduser("~/.mxnet/datasets/face"))
 parser.add_argument("--network", default="mobilefacenet")
 parser.add_argument("--gpus", default="", help="such as 0,1,2,3")
 parser.add_argument("--cpus", type=int, default=1)
-parser.add_argument("--people", type=int, default=16, help="people a batch")
-parser.add_argument("--images", type=int, default=16, help="images of each of them")
+parser.add_argument("--people", type=int, default=16, help="people per batch")
+parser.add_argument("--images", type=int, default=16, help="images per person in a batch")
 parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--steps", type=int, help="stop after so many steps")
+parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
 parser.add_argument("--lr", type=float, default=0.05)
-parser.add_argument("--theta", type=float, default=1, help="where the threshold starts, a squared distance")
+parser.add_argument("--theta", type=float, default=1, help="initial threshold, a squared distance")
 parser.add_argument("--workers", type=int, default=2)
 parser.add_argument("--save", default="multibatch.params")
 options = parser.parse_args()

@@ -3,15 +3,15 @@
     python train_ringloss.py --dataset emore --val lfw --gpus 0,1,2,3
     python train_ringloss.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --epochs 2
 
-What is new beside train_arcloss.py: the loss takes the embedding as its third argument, has a parameter of its own, and a
-`step` after each one of the trainer. Center loss and the other losses with these go the same way.
+Differences from train_arcloss.py: the embedding is the third argument of the loss, the loss has a parameter of its own, and
+`loss.step()` follows each step of the trainer. Center loss and similar losses are trained in the same way.
 """
 
 import argparse
 import os
 import time
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
 
 # isort: split
 import mxnet as mx
@@ -24,15 +24,15 @@ from gluonfr.loss import RingLoss
 from gluonfr.model_zoo import get_model
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--dataset", default="emore", help="training set under the root")
-parser.add_argument("--val", default="", help="verification set under the root")
+parser.add_argument("--dataset", default="emore", help="training set below --root")
+parser.add_argument("--val", default="", help="verification set below --root")
 parser.add_argument("--root", default=os.path.expanduser("~/.mxnet/datasets/face"))
 parser.add_argument("--network", default="mobilefacenet")
 parser.add_argument("--gpus", default="", help="such as 0,1,2,3")
 parser.add_argument("--cpus", type=int, default=1)
 parser.add_argument("--batch-size", type=int, default=64)
 parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--steps", type=int, help="stop after so many steps")
+parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
 parser.add_argument("--lr", type=float, default=0.1)
 parser.add_argument("--lamda", type=float, default=0.01, help="weight of the ring term")
 parser.add_argument("--workers", type=int, default=2)

