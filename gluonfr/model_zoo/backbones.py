@@ -21,6 +21,8 @@ from gluonfr.nn import FrBase, embedding_head
 _SMALLEST_MAP = 7
 # Image sizes that image networks are made for; the pooling and dense layers of some fit only one of them.
 _DESIGN_SIZES = (224, 299, 331)
+# Arguments of the zoos' constructors that describe an architecture.
+BACKBONE_ARGUMENTS = ("avg_down", "deep_stem", "dilated", "last_gamma", "multiplier", "stem_width", "thumbnail")
 _OURS = ("classes", "embedding_size", "head", "dropout", "weight_norm", "feature_norm", "need_cls_layer", "prefix", "params")
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from gluonfr.core import DEFAULT_MODELS, Registry, UsageError
 from gluonfr.model_zoo.arguments import check_argument
-from gluonfr.model_zoo.backbones import adapt_network
+from gluonfr.model_zoo.backbones import BACKBONE_ARGUMENTS, BackboneNetwork, adapt_network
 from gluonfr.nn import FrBase
 
 NETWORKS = Registry("network")
@@ -17,6 +17,8 @@ NETWORKS = Registry("network")
 _PRETRAINED_LOADER = ("gluonfr.weights.load", "load_weights")
 # Arguments of every Gluon block.
 _OF_BLOCKS = {"prefix", "params"}
+# Of a training rather than of the embedding network, or of the function that adapts backbones.
+_NOT_STORED = {*_OF_BLOCKS, "classes", "zoo", "name", "build"}
 
 
 class _Entry(NamedTuple):
@@ -130,6 +132,41 @@ def build_network(name: str, **kwargs: Any) -> FrBase:
     return net
 
 
+def build_stored_network(name: str, arguments: dict[str, Any]) -> FrBase:
+    """Build the embedding network that a file describes, without weights and without a classifier.
+
+    Only arguments that describe the architecture are accepted, with checked values: none that would load or write files,
+    choose devices or share parameters.
+
+    Parameters
+    ----------
+    name : str
+        As in `get_model`.
+    arguments : dict
+        Arguments of the network's constructor, as read from the file.
+
+    Raises
+    ------
+    UsageError
+        The name or an argument is unknown, or an argument has a wrong value.
+
+    Examples
+    --------
+    >>> build_stored_network("mobilefacenet", {"embedding_size": 64}).embedding_size
+    64
+    >>> build_stored_network("mobilefacenet", {"pretrained": True})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: network 'mobilefacenet' has no argument 'pretrained'; it accepts blocks, ...
+    """
+    constructor = adapt_network if ":" in name else NETWORKS.get(name)
+    declared = _declared_arguments(constructor) - _NOT_STORED
+    if ":" in name:
+        declared |= set(BACKBONE_ARGUMENTS)
+    _check_values(name, arguments, declared)
+    return build_network(name, **arguments)
+
+
 def check_arguments(name: str, arguments: dict[str, Any]) -> None:
     """Raise UsageError unless a network declares these arguments and accepts their values.
 
@@ -138,7 +175,7 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
     name : str
         A name of `list_models()`.
     arguments : dict
-        Arguments for its constructor, for instance from a file.
+        Arguments for its constructor.
 
     Examples
     --------
@@ -148,7 +185,10 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
     ...
     gluonfr.core.errors.UsageError: network 'mobilefacenet' has no argument 'root'; it accepts blocks, classes, dropout, ...
     """
-    declared = _declared_arguments(NETWORKS.get(name))
+    _check_values(name, arguments, _declared_arguments(NETWORKS.get(name)))
+
+
+def _check_values(name: str, arguments: dict[str, Any], declared: set[str]) -> None:
     for argument, value in arguments.items():
         if argument not in declared:
             known = ", ".join(sorted(declared - _OF_BLOCKS))
@@ -158,7 +198,8 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
 
 def _declared_arguments(constructor: Callable[..., FrBase]) -> set[str]:
     """Return the names that a constructor accepts, or that the class of its network and the bases of that declare."""
-    functions: list[Any] = [base.__init__ for base in _ENTRIES[constructor].block.__mro__ if issubclass(base, FrBase)]
+    block = _ENTRIES[constructor].block if constructor in _ENTRIES else BackboneNetwork
+    functions: list[Any] = [base.__init__ for base in block.__mro__ if issubclass(base, FrBase)]
     declared = set(_OF_BLOCKS)
     for function in (constructor, *functions):
         parameters = inspect.signature(function).parameters.values()
@@ -172,7 +213,7 @@ def registered_name(name: str) -> str:
     Raises
     ------
     GluonFRError
-        There is no network of that name.
+        No network has that name.
 
     Examples
     --------

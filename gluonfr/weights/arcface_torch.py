@@ -26,7 +26,12 @@ _FAMILIES = (
 # Of all BatchNorms: PyTorch's default, which a state dict does not contain.
 _EPSILON = 1e-5
 # Keys of the state dict in checkpoints of trainings.
-_KEYS = ("state_dict_backbone", "state_dict", "model_state_dict", "backbone", "model", "net")
+_KEYS = ("state_dict_backbone", "state_dict", "model_state_dict", "backbone", "model", "net", "network", "module", "ema")
+_MOST_NESTING = 4
+# A layer that both families have exactly once, and the prefix that wrappers such as DataParallel or Lightning put before it.
+_MARKER = re.compile(r"((?:.+\.)?)(?:layer1\.0\.conv1|conv_sep\.layers\.0)\.weight$")
+# Modules that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
+_WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _NORM_ROLES = {"running_mean": "mean", "running_var": "var", "weight": "gamma", "bias": "beta"}
 
 
@@ -156,17 +161,43 @@ def _describe(layer: Layer) -> str:
 
 
 def _find_state_dict(contents: Any, path: str) -> dict[str, np.ndarray]:
-    """Return name -> array of the state dict in the contents of a file."""
-    for key in _KEYS:
-        if isinstance(contents, dict) and isinstance(contents.get(key), dict):
-            contents = contents[key]
-            break
-    if not isinstance(contents, dict) or not contents or not all(isinstance(a, np.ndarray) for a in contents.values()):
+    """Return name -> array of the network in the contents of a file, without the prefixes of wrappers.
+
+    If the file has several state dicts, the first under a usual key that contains an iresnet or mbf is used.
+    """
+    dicts = _nested_dicts(contents)
+    found = [{str(name): item for name, item in nested.items() if isinstance(item, np.ndarray)} for nested in dicts]
+    found = [arrays for arrays in found if arrays]
+    if not found:
         raise WeightsError(f"{path} has no state dict; save net.state_dict() into it.")
-    if all(str(name).startswith("module.") for name in contents):
-        # Written by PyTorch's data-parallel training.
-        contents = {name[len("module.") :]: array for name, array in contents.items()}
-    return {str(name): array for name, array in contents.items()}
+    for arrays in found:
+        prefixes = sorted({match.group(1) for match in map(_MARKER.match, arrays) if match})
+        if len(prefixes) > 1:
+            raise WeightsError(
+                f"{path} has several networks, with the prefixes {', '.join(map(repr, prefixes))}; "
+                "save the state_dict() of one of them."
+            )
+        if prefixes:
+            # Outside of the prefix are the classifier and whatever else the wrapper trains.
+            (prefix,) = prefixes
+            network = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+            return {_WRAPPERS.sub("", name): array for name, array in network.items()}
+    return {_WRAPPERS.sub("", name): array for name, array in found[0].items()}
+
+
+def _nested_dicts(contents: Any) -> list[dict[Any, Any]]:
+    """Return the dicts in a checkpoint: those under the usual keys of a state dict first, then by depth."""
+    found: list[dict[Any, Any]] = []
+    waiting = [(contents, 0)]
+    for item, depth in waiting:
+        if not isinstance(item, dict) or any(item is other for other in found):
+            continue
+        found.append(item)
+        if depth < _MOST_NESTING:
+            usual = [item[key] for key in _KEYS if key in item]
+            others = [item[key] for key in item if key not in _KEYS]
+            waiting.extend((value, depth + 1) for value in (*usual, *others) if isinstance(value, dict))
+    return found
 
 
 def _layers_of(arrays: dict[str, np.ndarray], path: str) -> list[Layer]:
@@ -198,12 +229,11 @@ def _make_layer(name: str, arrays: dict[str, tuple[str, np.ndarray]], path: str)
 
 
 def _family_of(layers: Sequence[Layer], path: str) -> tuple[str, ...]:
-    other = ""
-    for pattern, family in _FAMILIES:
-        other = next((layer.name for layer in layers if not pattern.match(layer.name)), "")
-        if not other:
-            return family
+    others = [[layer.name for layer in layers if not pattern.match(layer.name)] for pattern, _ in _FAMILIES]
+    fewest = min(others, key=len)
+    if not fewest:
+        return _FAMILIES[others.index(fewest)][1]
     raise WeightsError(
-        f"{path}: is not a state dict of arcface_torch's iresnet or mbf (it has a layer {other!r}); "
+        f"{path}: is not a state dict of arcface_torch's iresnet or mbf (it has a layer {fewest[0]!r}); "
         "export other networks as ONNX and use that file."
     )

@@ -11,7 +11,8 @@ from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, GluonFRError, PathLike, WeightsError, file_sha256, require_file
 from gluonfr.core.mxnet_internals import parameters_by_path
-from gluonfr.model_zoo.registry import build_network
+from gluonfr.model_zoo.arguments import as_image_size
+from gluonfr.model_zoo.registry import build_stored_network
 from gluonfr.weights.conversion import set_parameters
 from gluonfr.weights.layer_graph import graph_of_network
 from gluonfr.weights.params_file import read_params
@@ -119,7 +120,8 @@ def network_of_card(card: Card, where: str) -> Any:
     64
     """
     try:
-        return build_network(card.network, **card.arguments)
+        as_image_size(card.image_size)
+        return build_stored_network(card.network, card.arguments)
     except GluonFRError as error:
         raise WeightsError(f"{where}: its network cannot be built ({error}); correct or restore the card.") from error
 

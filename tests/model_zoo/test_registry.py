@@ -17,7 +17,7 @@ from gluonfr.model_zoo import (
     list_models,
     se_resnet18_v2,
 )
-from gluonfr.model_zoo.registry import check_arguments, registered_name
+from gluonfr.model_zoo.registry import build_stored_network, check_arguments, registered_name
 
 
 def test_gluon_faces_names_are_known():
@@ -99,3 +99,34 @@ def test_constructors_check_their_arguments_too():
 def test_every_default_passes_the_checks():
     for name in list_models():
         check_arguments(name, {"embedding_size": 64, "classes": 5, "need_cls_layer": False})
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "lresnet18e_ir", "attentionfacenet56", "dlib_resnet29", "gluon:resnet18_v1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"pretrained": True},
+        {"root": "/tmp"},
+        {"ctx": "cpu"},
+        {"params": {}},
+        {"prefix": "x_"},
+        {"classes": 5},
+        {"norm_layer": "x"},
+        {"self": 1},
+        {"name": "x"},
+        {"embedding_size": 10**12},
+        {"embedding_size": "64"},
+        {"embedding_size": True},
+        {"embedding_size": [64]},
+        {"weight_norm": 1},
+    ],
+)
+def test_arguments_from_files_must_describe_the_architecture(name, arguments):
+    with pytest.raises(UsageError, match=f"{next(iter(arguments))}"):
+        build_stored_network(name, arguments)
+
+
+def test_networks_from_files_have_the_stored_architecture():
+    net = build_stored_network("lresnet10e_ir", {"units": [1, 1], "channels": [8, 8, 16], "embedding_size": 4, "se": True})
+    assert net.embedding_size == 4
+    assert build_stored_network("gluon:resnet18_v1", {"thumbnail": True, "embedding_size": 8}).embedding_size == 8

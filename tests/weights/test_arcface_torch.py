@@ -3,12 +3,13 @@
 import pickle
 import zipfile
 
+import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
 
-from gluonfr.core import GluonFRError, generator
-from gluonfr.weights.arcface_torch import load_torch
+from gluonfr.core import GluonFRError, WeightsError, generator
+from gluonfr.weights.arcface_torch import _find_state_dict, load_torch
 from gluonfr.weights.torch_file import read_torch
 
 
@@ -245,6 +246,118 @@ def archive(path, data, storages=None, compress=zipfile.ZIP_STORED, extra=()):
         for name, content in extra:
             file.writestr(name, content)
     return path
+
+
+def state_dict(arrays):
+    """The pickle of a state dict, and the storages of its arrays."""
+    entries, storages = [], {}
+    for i, (name, array) in enumerate(arrays.items()):
+        stride = tuple(int(np.prod(array.shape[axis + 1 :])) for axis in range(array.ndim))
+        entries.append((name, tensor(str(i), array.size, 0, array.shape, stride)))
+        storages[str(i)] = np.ascontiguousarray(array, "<f4")
+    return entries, storages
+
+
+def symbol_iresnet(units=(1, 1, 1, 1), size=16):
+    """An iresnet with PyTorch's names and order of layers as an MXNet symbol, and random arrays for it by name."""
+    random, arrays = generator(3), {}
+
+    def norm(x, name, channels, **kwargs):
+        arrays[name + ".weight"] = random.uniform(0.5, 1.2, channels)
+        arrays[name + ".bias"] = random.uniform(-0.1, 0.1, channels)
+        arrays[name + ".running_mean"] = random.uniform(-0.1, 0.1, channels)
+        # Small ones too, where another epsilon has an effect.
+        arrays[name + ".running_var"] = np.where(random.random(channels) < 0.1, 1e-3, random.uniform(0.5, 2, channels))
+        names = [name + "." + role for role in ("weight", "bias", "running_mean", "running_var")]
+        return mx.sym.BatchNorm(x, *map(mx.sym.var, names), eps=1e-5, fix_gamma=False, use_global_stats=True, **kwargs)
+
+    def convolution(x, name, channels, before, kernel=3, stride=1):
+        arrays[name + ".weight"] = random.standard_normal((channels, before, kernel, kernel)) / (before * kernel**2) ** 0.5
+        settings = {"kernel": (kernel, kernel), "stride": (stride, stride), "pad": (kernel // 2, kernel // 2)}
+        return mx.sym.Convolution(x, mx.sym.var(name + ".weight"), num_filter=channels, no_bias=True, **settings)
+
+    def prelu(x, name, channels):
+        arrays[name + ".weight"] = random.uniform(0.1, 0.5, channels)
+        return mx.sym.LeakyReLU(x, mx.sym.var(name + ".weight"), act_type="prelu")
+
+    x = convolution(mx.sym.var("data") * 2 - 1, "conv1", 64, 3)
+    x, before = prelu(norm(x, "bn1", 64), "prelu", 64), 64
+    for stage, (channels, count) in enumerate(zip((64, 128, 256, 512), units), 1):
+        for i in range(count):
+            name, stride = f"layer{stage}.{i}.", 1 if i else 2
+            out = convolution(norm(x, name + "bn1", before), name + "conv1", channels, before)
+            out = prelu(norm(out, name + "bn2", channels), name + "prelu", channels)
+            out = norm(convolution(out, name + "conv2", channels, channels, stride=stride), name + "bn3", channels)
+            if not i:
+                shortcut = convolution(x, name + "downsample.0", channels, before, 1, 2)
+                x = norm(shortcut, name + "downsample.1", channels)
+            x, before = out + x, channels
+    x = mx.sym.Flatten(norm(x, "bn2", 512))
+    arrays["fc.weight"] = random.standard_normal((size, 512 * 49)) / (512 * 49) ** 0.5
+    arrays["fc.bias"] = random.uniform(-0.1, 0.1, size)
+    x = mx.sym.FullyConnected(x, mx.sym.var("fc.weight"), mx.sym.var("fc.bias"), num_hidden=size)
+    return norm(x, "features", size), {name: np.float32(array) for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def iresnet():
+    """Arrays of an iresnet, two images, and the embeddings that its symbol computes."""
+    symbol, arrays = symbol_iresnet()
+    block = mx.gluon.SymbolBlock(symbol, mx.sym.var("data"))
+    for name, parameter in block.collect_params().items():
+        parameter.shape = arrays[name].shape
+        parameter.initialize()
+        parameter.set_data(nd.array(arrays[name]))
+    x = nd.array(np.kron(generator(5).random((2, 3, 8, 8)), np.ones((14, 14))))
+    return arrays, x, block(x).asnumpy()
+
+
+def test_iresnet_equals_its_symbol(tmp_path, iresnet):
+    arrays, x, expected = iresnet
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+    entries, storages = state_dict(arrays)
+    net, card = load_torch(archive(tmp_path / "backbone.pth", program(*entries), storages))
+    assert (card.network, card.embedding_size, card.arguments) == ("lresnet10e_ir", 16, {"embedding_size": 16})
+    np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("names", "nest"),
+    [
+        ("module.{}", ()),
+        ("backbone.{}", ()),
+        ("model.{}", ("state_dict",)),
+        ("_orig_mod.{}", ("model",)),
+        ("module._orig_mod.{}", ("ema", "module")),
+        ("net.model.{}", ("checkpoint", "weights", "ema")),
+        ("_fsdp_wrapped_module.{}", ("network",)),
+    ],
+)
+def test_state_dicts_of_wrappers_are_unwrapped(iresnet, names, nest):
+    arrays, _, _ = iresnet
+    contents = {names.format(name): array for name, array in arrays.items()}
+    # The classifier and a counter of the wrapper.
+    contents.update({"criterion.weight": np.ones((9, 16), np.float32), "epoch": 3})
+    for key in reversed(nest):
+        contents = {"epoch": 3, "optimizer": {"state": {}, "lr": np.ones(1)}, key: contents}
+    found = _find_state_dict(contents, "example.pth")
+    assert list(found) == list(arrays)
+    assert all(found[name] is array for name, array in arrays.items())
+
+
+def test_two_networks_in_one_state_dict_are_refused(iresnet):
+    arrays, _, _ = iresnet
+    contents = {f"{role}.{name}": array for role in ("student", "teacher") for name, array in arrays.items()}
+    with pytest.raises(WeightsError, match="several networks, with the prefixes 'student.', 'teacher.'"):
+        _find_state_dict(contents, "example.pth")
+
+
+def test_layers_of_other_networks_are_not_ignored(tmp_path, iresnet):
+    arrays, _, _ = iresnet
+    se = {**arrays, "layer1.0.se.fc1.weight": np.ones((4, 64), np.float32)}
+    entries, storages = state_dict({"model." + name: array for name, array in se.items()})
+    with pytest.raises(WeightsError, match=r"not a state dict of arcface_torch's iresnet or mbf .*layer1\.0\.se\.fc1"):
+        load_torch(archive(tmp_path / "se.pth", program(*entries), storages))
 
 
 def test_strides_and_offsets_are_honored(tmp_path):

@@ -1,5 +1,6 @@
 """Weights of every kind in a given network: all are set, or none and the first layer that differs is named."""
 
+import json
 import os
 
 import mxnet as mx
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 from mxnet import nd
 
-from gluonfr.core import GluonFRError, generator
+from gluonfr.core import GluonFRError, WeightsError, generator
 from gluonfr.model_zoo import get_model
-from gluonfr.weights.load import load_weights
-from gluonfr.weights.saved import save_network
+from gluonfr.weights.load import load_pretrained, load_weights
+from gluonfr.weights.saved import load_network, save_network
 
 SMALL = {"units": (1, 1), "channels": (8, 8, 16), "embedding_size": 6}
 
@@ -133,3 +134,22 @@ def test_sources_of_other_kinds_are_refused(tmp_path):
     (folder / "network.params").write_bytes(bytes(data))
     with pytest.raises(GluonFRError, match="SHA-256"):
         load_weights(net, folder)
+
+
+def test_a_card_cannot_make_the_reader_write_elsewhere(tmp_path):
+    folder = saved(network(), tmp_path / "model")
+    victim = tmp_path / "elsewhere" / "dlib_resnet29"
+    victim.mkdir(parents=True)
+    (victim / "notes.txt").write_text("precious")
+    card = json.loads((folder / "card.json").read_text())
+    for name, arguments in (
+        ("dlib_resnet29", {"pretrained": True, "root": str(tmp_path / "elsewhere")}),
+        ("lresnet10e_ir", {**SMALL, "root": str(tmp_path / "elsewhere")}),
+        ("gluon:resnet18_v1", {"pretrained": True, "root": str(tmp_path / "elsewhere")}),
+    ):
+        (folder / "card.json").write_text(json.dumps({**card, "network": name, "arguments": arguments}))
+        for load in (load_network, load_pretrained, lambda source: load_weights(network(), source)):
+            with pytest.raises(WeightsError, match="card.*has no argument '(pretrained|root)'"):
+                load(folder)
+    assert os.listdir(victim) == ["notes.txt"]
+    assert os.listdir(tmp_path / "elsewhere") == ["dlib_resnet29"]
