@@ -30,7 +30,7 @@ import psutil
 
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.deploy import load_model
-from gluonfr.photos.find import find_images
+from gluonfr.photos.find import find_photos
 from gluonfr.photos.reading import read_file
 from gluonfr.weights.network_identity import network_name
 
@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
-    photos = [read_file(path) for path in find_images([options.photos])]
+    photos = [read_file(path) for path in find_photos([options.photos])]
     with tempfile.TemporaryDirectory() as folder:
         process, port, network = started(folder, options.model)
         try:

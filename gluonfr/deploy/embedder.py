@@ -18,8 +18,7 @@ from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy.embedding import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
-from gluonfr.detection.registry import get_detector
-from gluonfr.detection.selection import choose_face
+from gluonfr.detection import Detections, choose_face, detect_faces, get_detector
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 BACKENDS = ("gluon", "onnxruntime")
@@ -226,13 +225,13 @@ class Embedder:
         box = [round(float(value), 1) for value in boxes[index]]
         return align_face(pixels, landmarks[index], self.card.template), len(boxes), box
 
-    def detect(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Detect all faces of a photo, (H, W, 3) uint8 RGB: boxes, scores and landmarks, as a detector returns them."""
+    def detect(self, pixels: np.ndarray, min_face: float | None = None) -> Detections:
+        """Find all faces of a photo, (H, W, 3) uint8 RGB, upright or turned; see :func:`gluonfr.detection.detect_faces`."""
         # Crops are made in several threads, but a detector works in one at a time.
         with self._lock:
             if self._detector is None or isinstance(self._detector, str):
                 self._detector = get_detector(self._detector)
-            return self._detector.detect(pixels)
+            return detect_faces(self._detector, pixels, min_face)
 
     def similarity(self, a: Any, b: Any, aligned: bool | None = None) -> Any:
         """Compute the cosine between two faces, or between all of some and all of others.

@@ -12,7 +12,7 @@ from gluonfr.core import DEFAULT_ROOT, DataError, UsageError, atomic_file, read_
 from gluonfr.data import FRTrainRecordDataset
 from gluonfr.data.dataset.catalog import is_training
 from gluonfr.data.identities import person_names, read_identities
-from gluonfr.photos.find import find_images
+from gluonfr.photos.find import find_photos
 
 if TYPE_CHECKING:
     from gluonfr.deploy import Embedder
@@ -165,7 +165,7 @@ class _Crops:
 
 
 def _embed_photos(folder: str, embedder: Embedder, aligned: bool | None, progress: str | None) -> LabeledEmbeddings:
-    files = find_images([folder])
+    files = find_photos([folder])
     people = [os.path.relpath(os.path.dirname(file), folder).split(os.sep)[0] for file in files]
     loose = [file for file, person in zip(files, people) if person == os.curdir]
     if loose:

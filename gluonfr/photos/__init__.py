@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from gluonfr.photos.find import find_images, find_pictures
+from gluonfr.photos.find import find_people, find_photos
 from gluonfr.photos.packing import make_cropper, pack
 from gluonfr.photos.reading import Photo, PhotoError, read_file
+from gluonfr.photos.videos import Video
 
 __all__ = [
     "Photo",
     "PhotoError",
-    "find_images",
-    "find_pictures",
+    "Video",
+    "find_people",
+    "find_photos",
     "make_cropper",
     "pack",
     "read_file",

@@ -1,134 +1,187 @@
-"""Faces of photos, and frames of videos."""
+"""Faces of photos, and of frames of videos, as a network expects them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
 
 from gluonfr.align import align_face
-from gluonfr.core import GluonFRError
+from gluonfr.core import GluonFRError, UsageError
 from gluonfr.data.crops import crop_for_network
 from gluonfr.detection.selection import choose_face
-from gluonfr.photos.find import VIDEOS, find_pictures
+from gluonfr.photos.find import find_photos, is_video
 from gluonfr.photos.reading import Photo, PhotoError, read_file
+from gluonfr.photos.videos import Video
 
 MIN_FACE = 32
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face on a picture.
+    """A face on a photo.
 
     Attributes
     ----------
     box : tuple of 4 float
-        x0, y0, x1, y1 in pixels of the picture.
+        x0, y0, x1, y1 in pixels of the upright photo.
     score : float
         Of the detector, 0 to 1.
-    crop : uint8 (H, W, 3) RGB
-        As the network takes it.
+    crop : np.ndarray, uint8 (H, W, 3)
+        RGB, as the network expects it.
     """
 
-    box: tuple
+    box: tuple[float, float, float, float]
     score: float
     crop: np.ndarray
 
 
-def all_faces(embedder, pixels, aligned=None, min_face=MIN_FACE):
-    """Every face on a picture of at least `min_face` pixels, from the left to the right: list of Face.
+def all_faces(embedder: Any, pixels: np.ndarray, aligned: bool | None = None, min_face: int = MIN_FACE) -> list[Face]:
+    """Find every face on a photo, from left to right.
 
-    `pixels` is uint8 (H, W, 3) RGB; `aligned` as of `Embedder`: a crop is one face.
+    Parameters
+    ----------
+    embedder : Embedder
+        Detects the faces; its card specifies the crops.
+    pixels : np.ndarray, uint8 (H, W, 3)
+        RGB.
+    aligned : bool, optional
+        True: the photo is one aligned crop. By default it is a photo, whatever its size.
+    min_face : int, default 32
+        Shorter side in pixels of the smallest face to find.
+
+    Raises
+    ------
+    PhotoError
+        `aligned` is True and the crop has another shape than the network expects.
+
+    Examples
+    --------
+    >>> faces = all_faces(Embedder("y1"), Photo(read_file("group.jpg")).pixels())  # doctest: +SKIP
     """
-    crop = _as_crop(embedder, pixels, aligned)
-    if crop is not None:
-        return [Face((0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])), 1.0, crop)]
+    if aligned:
+        box = (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0]))
+        return [Face(box, 1.0, _fit_crop(embedder, pixels))]
     faces = []
-    for box, score, landmarks in zip(*embedder.detect(pixels)):
+    for box, score, landmarks in zip(*embedder.detect(pixels, min_face)):
         if _side(box) >= min_face:
             try:
                 crop = align_face(pixels, landmarks, embedder.card.template)
             except GluonFRError:
-                # Landmarks that are no face's.
-                continue
-            faces.append(Face(tuple(map(float, box)), float(score), _fitted(embedder, crop)))
+                continue  # the landmarks are not arranged like a face
+            x0, y0, x1, y1 = map(float, box)
+            faces.append(Face((x0, y0, x1, y1), float(score), _fit_crop(embedder, crop)))
     return sorted(faces, key=lambda face: face.box)
 
 
-def main_face(embedder, content, aligned=None, min_face=MIN_FACE):
-    """The face that a photo of one person is about: (crop, whether another could be meant). PhotoError says why there is none."""
+def main_face(embedder: Any, content: bytes, aligned: bool | None = None, min_face: int = MIN_FACE) -> tuple[np.ndarray, bool]:
+    """Find the face that is the subject of a photo of one person: the large one near the center.
+
+    Parameters
+    ----------
+    embedder : Embedder
+    content : bytes
+        The image file.
+    aligned, min_face
+        As for :func:`all_faces`.
+
+    Returns
+    -------
+    crop : np.ndarray, uint8 (H, W, 3)
+    ambiguous : bool
+        Whether another face could be the subject as well.
+
+    Raises
+    ------
+    PhotoError
+        There is no face, or it is too small, or the file cannot be read.
+
+    Examples
+    --------
+    >>> crop, ambiguous = main_face(Embedder("y1"), read_file("ann.jpg"))  # doctest: +SKIP
+    """
     pixels = Photo(content).pixels()
-    crop = _as_crop(embedder, pixels, aligned)
-    if crop is not None:
-        return crop, False
+    if aligned:
+        return _fit_crop(embedder, pixels), False
+    boxes, landmarks, index, ambiguous = choose_main_face(embedder, pixels, min_face)
+    try:
+        return _fit_crop(embedder, align_face(pixels, landmarks[index], embedder.card.template)), ambiguous
+    except GluonFRError as error:
+        raise PhotoError("no face", "its landmarks are not arranged like a face") from error
+
+
+def choose_main_face(embedder: Any, pixels: np.ndarray, min_face: int) -> tuple[np.ndarray, np.ndarray, int, bool]:
+    """Detect the faces of a photo and choose its subject: (boxes, landmarks, index, ambiguous).
+
+    Large faces are searched first, and smaller ones only where there is none, which takes several times as long.
+
+    Raises
+    ------
+    PhotoError
+        There is no face, or it has fewer than `min_face` pixels.
+
+    Examples
+    --------
+    >>> boxes, landmarks, index, ambiguous = choose_main_face(Embedder("y1"), pixels, 32)  # doctest: +SKIP
+    """
     boxes, scores, landmarks = embedder.detect(pixels)
     if not len(boxes):
-        raise PhotoError("no face")
+        boxes, scores, landmarks = embedder.detect(pixels, min_face)
+    if not len(boxes):
+        raise PhotoError("no face", "if it is an aligned crop, say so" if max(pixels.shape[:2]) <= 160 else "")
     index, ambiguous = choose_face(boxes, scores, pixels.shape)
     if _side(boxes[index]) < min_face:
         raise PhotoError("too small", f"a face of {_side(boxes[index]):.0f} pixels")
-    try:
-        return _fitted(embedder, align_face(pixels, landmarks[index], embedder.card.template)), ambiguous
-    except GluonFRError as error:
-        raise PhotoError("no face", "its landmarks are no face's") from error
+    return boxes, landmarks, index, ambiguous
 
 
-def pictures(paths, every=1.0):
-    """(name, pixels or None, why not) of each picture among files and folders: photos, and frames of videos.
+def pictures(paths: Iterable[str], every: float = 1.0) -> Iterator[tuple[str, np.ndarray | None, str]]:
+    """Read all photos, and frames of all videos, among files and folders.
 
-    Of a video a frame each `every` seconds is taken, named `clip.mp4 at 12.0 s`. Pixels are uint8 (H, W, 3) RGB.
+    Parameters
+    ----------
+    paths : iterable of str
+    every : float, default 1.0
+        Seconds between two frames of a video.
+
+    Yields
+    ------
+    name : str
+        The file; of a frame, the video and the time, such as `clip.mp4 at 12.0 s`.
+    pixels : np.ndarray, uint8 (H, W, 3), or None
+        RGB; None where it cannot be read.
+    problem : str
+        Why it cannot be read; of a video also which part of it.
+
+    Examples
+    --------
+    >>> for name, pixels, problem in pictures(["photos/", "clip.mp4"]):  # doctest: +SKIP
+    ...     print(name, problem or pixels.shape)
     """
     if not every > 0:
-        raise GluonFRError(f"every must be a number of seconds above 0, got {every}.")
-    for path in find_pictures(paths):
-        if path.lower().endswith(VIDEOS):
-            yield from _frames(path, every)
-            continue
+        raise UsageError(f"every must be a number of seconds above 0, got {every}.")
+    for path in find_photos(paths):
         try:
-            yield path, Photo(read_file(path)).pixels(), ""
-        except PhotoError as refused:
-            yield path, None, why(refused)
+            if is_video(path):
+                video = Video(path, every)
+                for seconds, pixels in video:
+                    yield f"{path} at {seconds:.1f} s", pixels, ""
+                if video.problem:
+                    yield path, None, str(video.problem)
+            else:
+                yield path, Photo(read_file(path)).pixels(), ""
+        except PhotoError as error:
+            yield path, None, str(error)
 
 
-def why(refused):
-    """The reason and its detail in one text."""
-    return f"{refused.reason} ({refused.detail})" if refused.detail else refused.reason
-
-
-def _as_crop(embedder, pixels, aligned):
-    """What the network takes of a picture that is a crop already; None when it is a photo."""
-    if not (aligned or (aligned is None and pixels.shape[:2] == embedder.card.image_size)):
-        return None
+def _fit_crop(embedder: Any, crop: np.ndarray) -> np.ndarray:
     try:
-        return _fitted(embedder, pixels)
+        return crop_for_network(crop, embedder.card.image_size, embedder.card.template, "the crop")
     except GluonFRError as error:
         raise PhotoError("wrong shape", str(error)) from error
 
 
-def _fitted(embedder, crop):
-    return crop_for_network(crop, embedder.card.image_size, embedder.card.template, "the picture")
-
-
-def _side(box):
-    return min(box[2] - box[0], box[3] - box[1])
-
-
-def _frames(path, every):
-    video = cv2.VideoCapture(path)
-    try:
-        rate, taken = video.get(cv2.CAP_PROP_FPS), 0
-        rate = rate if 0 < rate < 1000 else 25.0
-        number = 0
-        # Frames between are skipped without being decoded.
-        while video.grab():
-            if number >= taken * every * rate:
-                read, frame = video.retrieve()
-                if read:
-                    yield f"{path} at {number / rate:.1f} s", np.ascontiguousarray(frame[:, :, ::-1]), ""
-                taken += 1
-            number += 1
-        if not number:
-            yield path, None, "unreadable (no frame of this video can be read)"
-    finally:
-        video.release()
+def _side(box: np.ndarray) -> float:
+    return float(min(box[2] - box[0], box[3] - box[1]))

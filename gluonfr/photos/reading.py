@@ -1,44 +1,74 @@
+"""Reading photos: image files of any common format to upright RGB pixels."""
+
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import stat
 import warnings
+from functools import lru_cache
 
-import cv2
 import numpy as np
 from PIL import Image
 
-# Photos are reduced to this longest side: a face that matters is still larger than its crop, and a detector stays quick.
-LONGEST_SIDE = 2048
+from gluonfr.data.images import MAX_SCANS, count_jpeg_scans
+from gluonfr.photos.exif_orientation import read_orientation, rotate_by_orientation
+from gluonfr.photos.find import HEIC_BRANDS, begins_like_video
+
 SMALLEST_SIDE = 16
 MOST_BYTES = 1 << 29
-# What is decoded at full size must fit into memory. JPEG is decoded reduced, where Pillow's own bound (179 million) holds.
+# The pixels of a photo must fit into memory; Pillow has a limit of its own, 179 million, which alone holds for JPEG.
 MOST_PIXELS = 100_000_000
 
-# Pillow knows more, some of which calls other programs.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
-_ORIENTATION = 0x0112
-_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
+# Pillow knows more formats, some of which call other programs.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 
 class PhotoError(Exception):
-    """Why a photo is left out: `reason`, one of a few words, and `detail`, which says more."""
+    """A photo that cannot be used.
 
-    def __init__(self, reason, detail="") -> None:
+    Parameters
+    ----------
+    reason : str
+        One of a few words, such as 'no face', 'too small' or 'unreadable'.
+    detail : str, default ''
+        More about the reason.
+
+    Examples
+    --------
+    >>> str(PhotoError("too small", "a face of 20 pixels"))
+    'too small (a face of 20 pixels)'
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
-def read_file(path):
-    """The bytes of an ordinary file of sensible size; anything else raises PhotoError."""
+
+def read_file(path: str | os.PathLike) -> bytes:
+    """Read a regular file of at most 512 MB.
+
+    Raises
+    ------
+    PhotoError
+        The file is missing, unreadable, empty, too large or not a regular file.
+
+    Examples
+    --------
+    >>> len(read_file(__file__)) > 100
+    True
+    """
     try:
-        # A pipe would wait for a writer for ever.
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise PhotoError("unreadable", "no ordinary file")
+                raise PhotoError("unreadable", "not a regular file")
             if status.st_size > MOST_BYTES:
                 raise PhotoError("too large", f"{status.st_size} bytes")
             content = file.read()
@@ -55,84 +85,92 @@ class Photo:
     Parameters
     ----------
     content : bytes
-        The file: JPEG, PNG, WebP, BMP, GIF, TIFF, PNM, and AVIF and JPEG 2000 where Pillow has them.
+        The file: JPEG, PNG, WebP, BMP, GIF, TIFF, PNM; AVIF and JPEG 2000 where Pillow supports them; HEIC where the package
+        pi-heif or pillow-heif is installed.
 
     Attributes
     ----------
     format : str
         'JPEG', 'PNG', ...
     size : (H, W)
-        As stored, before it is turned upright.
+        As stored, before the EXIF orientation is applied.
 
     Raises
     ------
     PhotoError
-        It is no image, too large or too small; from `pixels` also when it is damaged.
+        The content is not an image, or too large or too small; from `pixels` also when it is damaged.
+
+    Examples
+    --------
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (40, 30)).save(file, "PNG")
+    >>> photo = Photo(file.getvalue())
+    >>> photo
+    Photo(PNG, 30x40)
+    >>> photo.pixels().shape
+    (30, 40, 3)
     """
 
-    def __init__(self, content) -> None:
+    def __init__(self, content: bytes) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                Image.init()
-                self._image = Image.open(io.BytesIO(content), formats=[each for each in _FORMATS if each in Image.OPEN])
+                self._image = Image.open(io.BytesIO(content), formats=_known_formats())
             except Image.DecompressionBombError as error:
-                raise PhotoError("too large", "more pixels than a photo has") from error
+                raise PhotoError("too large", "more than 179 million pixels") from error
             except Image.UnidentifiedImageError as error:
-                heic = any(content[4:12] == each for each in _HEIC)
-                raise PhotoError("no image", "HEIC: save it as JPEG" if heic else "no known image format") from error
-            # Readers of damaged files fail in any way that Python knows.
-            except Exception as error:
-                raise PhotoError("unreadable", _reason(error)) from error
-        self.format = "JPEG" if self._image.format == "MPO" else self._image.format
+                raise PhotoError("no image", _describe_unknown(content)) from error
+            except Exception as error:  # readers of damaged files fail in any way
+                raise PhotoError("unreadable", _describe(error)) from error
+        self.format: str = "JPEG" if self._image.format == "MPO" else self._image.format or ""
         width, height = self._image.size
         self.size = height, width
         if min(self.size) < SMALLEST_SIDE:
             raise PhotoError("too small", f"{height}x{width} pixels")
         if self.format != "JPEG" and width * height > MOST_PIXELS:
             raise PhotoError("too large", f"{height}x{width} pixels")
+        scans = count_jpeg_scans(content) if self.format == "JPEG" else 0
+        if scans > MAX_SCANS:
+            raise PhotoError("too large", f"{scans} scans (at most {MAX_SCANS} are read)")
+
+    def __repr__(self) -> str:
+        return f"Photo({self.format}, {self.size[0]}x{self.size[1]})"
 
     @property
-    def plain(self):
-        """Whether every reader sees the same pixels in the file: 8 bits, RGB or grey, no transparency, stored upright."""
+    def plain(self) -> bool:
+        """Whether every reader sees the same pixels in the file: 8 bits, RGB or gray, no transparency, stored upright."""
         transparent = "transparency" in self._image.info
-        return self._image.mode in ("RGB", "L") and not transparent and self._orientation() == 1
+        return self._image.mode in ("RGB", "L") and not transparent and read_orientation(self._image) == 1
 
-    def pixels(self):
-        """uint8 (H, W, 3) RGB: the first frame, upright, on white where it is transparent, at most LONGEST_SIDE a side."""
+    def pixels(self) -> np.ndarray:
+        """Return uint8 (H, W, 3) RGB: the first frame, upright, transparent parts on white."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                if self.format == "JPEG":
-                    # A quarter or an eighth of the pixels, still at least as large as needed.
-                    self._image.draft(None, tuple(_bounded(self._image.size)))
                 self._image.load()
-                turned = self._orientation()
-                pixels = _rgb(self._image)
+                orientation = read_orientation(self._image)
+                pixels = _to_rgb(self._image)
             except PhotoError:
                 raise
-            # As above.
-            except Exception as error:
-                raise PhotoError("unreadable", _reason(error)) from error
-        if max(pixels.shape[:2]) > LONGEST_SIDE:
-            pixels = cv2.resize(pixels, _bounded(pixels.shape[1::-1]), interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(_upright(pixels, turned))
+            except Exception as error:  # as above
+                raise PhotoError("unreadable", _describe(error)) from error
+        return np.ascontiguousarray(rotate_by_orientation(pixels, orientation))
 
-    def _orientation(self):
+
+@lru_cache(maxsize=None)
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    for name in ("pi_heif", "pillow_heif"):
         try:
-            orientation = self._image.getexif().get(_ORIENTATION, 1)
-        # A damaged EXIF block is no reason to lose the photo.
-        except Exception:
-            return 1
-        return orientation if orientation in range(1, 9) else 1
+            importlib.import_module(name).register_heif_opener()
+            break
+        except ImportError:
+            continue
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _bounded(size):
-    scale = min(1, LONGEST_SIDE / max(size))
-    return tuple(max(1, round(length * scale)) for length in size)
-
-
-def _rgb(image):
+def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         values = np.asarray(image)
         # 16 bits, which convert() would clip instead of scale; some versions of Pillow read them as 32.
@@ -142,22 +180,18 @@ def _rgb(image):
         raise PhotoError("unreadable", "floating-point pixels")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image)
-    return np.asarray(image.convert("RGB"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _upright(pixels, orientation):
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    # What is stored: rows from the bottom in 3, 4, 7, 8, after the transposition columns from the right in 2, 3, 6, 7.
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+def _describe_unknown(content: bytes) -> str:
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
+        return "HEIC: install pi-heif, or save it as JPEG"
+    if content[4:12] == b"ftypavif":
+        return "AVIF: update Pillow to 11.3, or save it as JPEG"
+    return "a video" if begins_like_video(content[:200]) else "unknown image format"
 
 
-def _reason(error):
+def _describe(error: Exception) -> str:
     text = " ".join(str(error).split())
     return (text or type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""Work on many images that is kept block by block, so that a run that ended in any way goes on where it was."""
+"""Work on many images that is saved block by block, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,47 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
-from gluonfr.core import GluonFRError, atomic_file, disk_errors, display_path
-from gluonfr.photos.packing.journal import alone
+from gluonfr.core import DataError, UsageError, atomic_file, disk_errors, display_path
+from gluonfr.photos.folder_lock import lock_folder
 
 _VERSION = 1
 _SETTINGS = "settings.json"
 
 
 class Blocks:
-    """Arrays by key in a folder, a file each, which is whole or not there.
+    """Arrays by key in a folder, one file per block, written atomically.
 
     Parameters
     ----------
     folder : str
         Created when missing.
     settings : dict
-        What the results depend on, as JSON takes it.
+        What the results depend on, as JSON can represent it.
 
     Raises
     ------
-    GluonFRError
-        The folder holds blocks of other settings, or something else.
+    UsageError
+        The folder contains blocks with other settings, or something else.
+    DataError
+        The settings file is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     blocks = Blocks(folder, {"network": "y1"})
+    ...     blocks.write("a", rows=np.arange(3))
+    ...     "a" in blocks, blocks.read("a", "rows")
+    (True, [array([0, 1, 2])])
     """
 
-    def __init__(self, folder, settings) -> None:
+    def __init__(self, folder: str, settings: dict[str, Any]) -> None:
         self.folder = folder
         settings = json.loads(json.dumps({"version": _VERSION, **settings}))
         path = os.path.join(folder, _SETTINGS)
@@ -42,37 +55,41 @@ class Blocks:
             os.makedirs(folder, exist_ok=True)
             if not os.path.exists(path):
                 if os.listdir(folder):
-                    raise GluonFRError(f"{display_path(folder)}: holds something else than embeddings; name a new folder.")
+                    raise UsageError(f"{display_path(folder)}: contains other files than embeddings. Use a new folder.")
                 with atomic_file(path, "w", encoding="utf-8") as file:
                     json.dump(settings, file, indent=1)
-        before = _read_json(path)
+        before = _read_settings(path)
         if before != settings:
-            differ = ", ".join(name for name in settings if before.get(name) != settings[name])
-            raise GluonFRError(
-                f"{display_path(folder)}: holds unfinished work with another {differ or 'version'}; give the same command to go on, "
-                "or delete that folder to begin anew."
+            different = ", ".join(name for name in settings if before.get(name) != settings[name])
+            raise UsageError(
+                f"{display_path(folder)}: contains unfinished work with another {different or 'version'}. "
+                "Use the same options to resume it, or delete that folder to start again."
             )
 
-    def __contains__(self, key) -> bool:
+    def __contains__(self, key: str) -> bool:
         return os.path.exists(self._path(key))
 
-    def write(self, key, **arrays) -> None:
-        """Keep the arrays of a block."""
+    def __repr__(self) -> str:
+        count = sum(name.endswith(".npz") for name in os.listdir(self.folder))
+        return f"Blocks({self.folder!r}, {count} blocks)"
+
+    def write(self, key: str, **arrays: np.ndarray) -> None:
+        """Save the arrays of a block."""
         with disk_errors(self.folder), atomic_file(self._path(key)) as file:
             np.savez(file, **arrays)
 
-    def read(self, key, *names):
-        """Some arrays of a block, in the order of their names."""
+    def read(self, key: str, *names: str) -> list[np.ndarray]:
+        """Return some arrays of a block, in the order of their names."""
         try:
             with np.load(self._path(key), allow_pickle=False) as stored:
                 return [stored[name] for name in names]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise GluonFRError(
-                f"{display_path(self._path(key))} is damaged ({error}); delete it, and it is made again."
+            raise DataError(
+                f"{display_path(self._path(key))} is damaged ({error}). Delete it; the next run computes it again."
             ) from error
 
-    def stacked(self, keys, name, file, shape, dtype):
-        """One array of all blocks, behind each other, mapped to a file of the folder: what does not fit into memory."""
+    def stacked(self, keys: Iterable[str], name: str, file: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Concatenate one array of all blocks, memory-mapped to a file of the folder."""
         with disk_errors(self.folder):
             path, start = os.path.join(self.folder, file), 0
             if not shape[0]:
@@ -84,48 +101,82 @@ class Blocks:
                 start += len(part)
             return rows
 
-    def _path(self, key):
+    def _path(self, key: str) -> str:
         return os.path.join(self.folder, f"{key}.npz")
 
 
-def work_folder(out):
-    """Where unfinished work for a folder or file lies: a hidden folder beside it."""
+def work_folder(out: str) -> str:
+    """Return the folder of unfinished work for an output: a hidden folder beside it.
+
+    Examples
+    --------
+    >>> work_folder("sets/sorted")
+    'sets/.sorted.unfinished'
+    """
     parent, name = os.path.split(out)
     return os.path.join(parent, f".{name}.unfinished")
 
 
 @contextmanager
-def working_in(folder, keep=False):
-    """Hold the folder of unfinished work while the block runs; it goes when the block ends well, unless it is to be kept."""
+def working_in(folder: str, keep: bool = False) -> Iterator[str]:
+    """Reserve the folder of unfinished work while the block runs, and remove it when the block succeeds.
+
+    Parameters
+    ----------
+    folder : str
+        Created when missing.
+    keep : bool, default False
+        Do not remove it.
+
+    Raises
+    ------
+    UsageError
+        Another process uses the folder, or it contains other files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     with working_in(os.path.join(parent, ".sorted.unfinished")) as folder:
+    ...         blocks = Blocks(folder, {})
+    ...     os.path.exists(folder)
+    False
+    """
     with disk_errors(folder):
-        made = not os.path.isdir(folder)
+        created = not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
-    with alone(folder):
-        if not keep and not made and not _is_work(folder):
-            raise GluonFRError(f"{display_path(folder)}: holds something else than unfinished work; move it away.")
+    with lock_folder(folder):
+        if not keep and not created and not _is_work(folder):
+            raise UsageError(f"{display_path(folder)}: contains other files than unfinished work. Move it away.")
         try:
             yield folder
         except BaseException:
-            # Where nothing was done yet nothing is left.
-            if made and not keep and not _has_blocks(folder):
+            # Without any finished block there is nothing to resume.
+            if created and not keep and not _has_blocks(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         if not keep:
             shutil.rmtree(folder)
 
 
-def _is_work(folder):
-    """Whether unfinished work lies there, or not a single file."""
+def _is_work(folder: str) -> bool:
+    """Return whether the folder contains unfinished work, or no file at all."""
     files = [(place, name) for place, _, names in os.walk(folder) for name in names]
     return not files or any(name == _SETTINGS and folder in (place, os.path.dirname(place)) for place, name in files)
 
 
-def _has_blocks(folder):
+def _has_blocks(folder: str) -> bool:
     return any(name.endswith(".npz") for _, _, names in os.walk(folder) for name in names)
 
 
-def network_settings(embedder):
-    """What embeddings depend on."""
+def network_settings(embedder: Any) -> dict[str, Any]:
+    """Return what the embeddings of an `Embedder` depend on.
+
+    Examples
+    --------
+    >>> network_settings(Embedder("y1"))["flip"]  # doctest: +SKIP
+    True
+    """
     card = embedder.card
     return {
         "network": [card.network, card.extra.get("original_sha256") or card.sha256, list(card.image_size), card.template],
@@ -133,13 +184,25 @@ def network_settings(embedder):
     }
 
 
-def digest(values):
-    """A short name for what JSON can hold."""
+def digest(values: Any) -> str:
+    """Return a short name for values that JSON can represent.
+
+    Examples
+    --------
+    >>> digest([1, "a"]) == digest([1, "a"]), len(digest([]))
+    (True, 24)
+    """
     return hashlib.sha256(json.dumps(values).encode("ascii")).hexdigest()[:24]
 
 
-def file_state(path):
-    """What changes when a file does: [size, time]; None where it is not there."""
+def file_state(path: str) -> list[int] | None:
+    """Return what changes when a file does, [size, modification time in ns]; None where it is missing.
+
+    Examples
+    --------
+    >>> file_state("/nonexistent") is None
+    True
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -147,10 +210,10 @@ def file_state(path):
     return [status.st_size, status.st_mtime_ns]
 
 
-def _read_json(path):
+def _read_settings(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
     except (OSError, ValueError) as error:
-        raise GluonFRError(f"{display_path(path)} is damaged ({error}); delete its folder to begin anew.") from error
+        raise DataError(f"{display_path(path)} is damaged ({error}). Delete its folder to start again.") from error
     return values if isinstance(values, dict) else {}

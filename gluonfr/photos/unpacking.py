@@ -1,11 +1,12 @@
-"""Sets as folders of image files, with the very bytes."""
+"""Unpacking sets into folders of image files, byte for byte."""
 
 from __future__ import annotations
 
 import csv
 import os
+from typing import Any
 
-from gluonfr.core import GluonFRError, new_folder, require_new_folder
+from gluonfr.core import DataError, GluonFRError, new_folder, require_new_folder
 from gluonfr.data import images
 from gluonfr.data.identities import write_identities
 from gluonfr.data.images import extension
@@ -16,27 +17,37 @@ PAIRS_FILE = "pairs.csv"
 _LONGEST_NAME = 255
 
 
-def unpack(path, out, skip=False):
+def unpack(path: str, out: str | os.PathLike, skip: bool = False) -> dict[int, str]:
     """Write every image of a set as a file of its own, byte for byte.
 
-    A training set becomes a folder a person, called by the name in `identities.csv` beside it (by the label's digits where
-    the names are unknown, or are not fit for folders), with files numbered in the set's order, and an `identities.csv` that
-    says which label a folder had. A verification set becomes one folder of files, and a `pairs.csv` (first, second, issame);
-    an image that stands in several pairs is written once.
+    A training set becomes one folder per person, named as in the `identities.csv` beside it (or by the label where the names
+    are unknown or invalid as folder names), with files numbered in the order of the set, and an `identities.csv` with the
+    label of each folder. A verification set becomes one folder of files and a `pairs.csv` (first, second, issame); an image
+    that appears in several pairs is written once.
 
     Parameters
     ----------
-    path : str
+    path : path
         A `.rec`, a folder with `train.rec`, or a `.bin`.
-    out : str
+    out : path
         A new folder.
     skip : bool, default False
-        Leave out damaged images instead of stopping at the first; with a `.bin`, the whole pair.
+        Leave out damaged images instead of stopping at the first one; of a `.bin`, the whole pair.
 
     Returns
     -------
-    dict
-        What was left out: image (or pair) number -> why.
+    dict of int to str
+        What was left out: image (or pair) number -> reason.
+
+    Raises
+    ------
+    GluonFRError
+        The set cannot be read, an image is damaged, or the folder exists.
+
+    Examples
+    --------
+    >>> unpack("sets/mine", "files/")  # doctest: +SKIP
+    {}
     """
     out = require_new_folder(out)
     if os.fspath(path).endswith(".bin"):
@@ -59,18 +70,14 @@ def unpack(path, out, skip=False):
     return source.left_out
 
 
-def _folder_names(source):
-    people = source.people.tolist()
-    names = [source.name(label) for label in people]
-    # Some file systems do not tell capital letters from small ones.
-    if source.names is None or len({name.casefold() for name in names}) < len(names) or not all(map(folder_name_fits, names)):
-        digits = max(6, len(str(people[-1])))
-        names = [f"{label:0{digits}d}" for label in people]
-    return dict(zip(people, names))
+def folder_name_fits(name: str) -> bool:
+    """Return whether every common file system allows a folder of that name.
 
-
-def folder_name_fits(name):
-    """Whether every common file system takes a folder of that name."""
+    Examples
+    --------
+    >>> folder_name_fits("Ann Lee"), folder_name_fits("a/b")
+    (True, False)
+    """
     encoded = name.encode("utf-8", "surrogateescape")
     return (
         not (name.startswith(".") or name.strip() != name or {"/", "\\", "\0"} & set(name))
@@ -78,9 +85,22 @@ def folder_name_fits(name):
     )
 
 
-def _unpack_pairs(path, out, skip):
+def _folder_names(source: Any) -> dict[int, str]:
+    people = source.people.tolist()
+    names = [source.name(label) for label in people]
+    # Some file systems ignore case.
+    distinct = len({name.casefold() for name in names}) == len(names)
+    if source.names is None or not distinct or not all(map(folder_name_fits, names)):
+        digits = max(6, len(str(people[-1])))
+        names = [f"{label:0{digits}d}" for label in people]
+    return dict(zip(people, names))
+
+
+def _unpack_pairs(path: str, out: str, skip: bool) -> dict[int, str]:
     payloads, issame = read_pairs(path)
-    left_out, names, rows = {}, {}, []
+    left_out: dict[int, str] = {}
+    names: dict[bytes, str] = {}
+    rows = []
     digits = len(str(len(payloads)))
     with new_folder(out) as folder:
         for i, same in enumerate(issame.tolist()):
@@ -104,5 +124,5 @@ def _unpack_pairs(path, out, skip):
             writer.writerow(["first", "second", "issame"])
             writer.writerows(rows)
     if not rows:
-        raise GluonFRError(f"{path}: not one pair decodes; write or fetch it again.")
+        raise DataError(f"{path}: no pair can be decoded. Write or fetch it again.")
     return left_out

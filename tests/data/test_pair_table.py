@@ -6,7 +6,7 @@ from gluonfr.data import RecordWriter, read_pairs
 from gluonfr.data.images import encode
 from gluonfr.data.pairs.table import read_pair_table, table_path, write_pair_table
 from gluonfr.photos.pair_drawing import draw_pairs
-from gluonfr.photos.pair_lists import make_pairs
+from gluonfr.photos.pair_sets import make_pairs
 
 
 def test_written_and_read(tmp_path):

@@ -14,7 +14,7 @@ from gluonfr.deploy import Embedder, embed
 from gluonfr.evaluation.embedding_files import read_embeddings, write_embeddings
 from gluonfr.evaluation.face_comparison import compare_faces
 from gluonfr.model_zoo import get_model
-from gluonfr.photos.find import find_images
+from gluonfr.photos.find import find_photos
 
 SIZE = (32, 32)
 
@@ -121,7 +121,7 @@ def test_unusable_files_are_skipped_with_a_reason(embedder, net, tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     half = encode(images[0])
     (tmp_path / "half.jpg").write_bytes(half[: len(half) // 2])
-    found = find_images([str(tmp_path)])
+    found = find_photos([str(tmp_path)])
     assert len(found) == 8
     small = Embedder(net, Card(image_size=SIZE), batch_size=2)
     embeddings, used, left_out = small.files(found, aligned=True)
@@ -187,10 +187,10 @@ def test_files_of_embeddings_are_read_back_or_refused(tmp_path):
         with pytest.raises(GluonFRError, match=f"{name}.npz"):
             read_embeddings(str(tmp_path / f"{name}.npz"))
     with pytest.raises(GluonFRError, match="nothing is missing"):
-        find_images([str(tmp_path / "nothing")])
+        find_photos([str(tmp_path / "nothing")])
     os.mkdir(tmp_path / "empty")
     with pytest.raises(GluonFRError, match="no image file there"):
-        find_images([str(tmp_path / "empty")])
+        find_photos([str(tmp_path / "empty")])
 
 
 def test_a_comparison_explains_each_threshold(net):

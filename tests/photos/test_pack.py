@@ -19,12 +19,12 @@ from gluonfr.data import RecordWriter, get_recognition_dataset
 from gluonfr.data.identities import read_identities
 from gluonfr.data.operations import split
 from gluonfr.photos.packing import pack
-from gluonfr.photos.packing.process_pool import WorkerDiedError, run_in_processes
+from gluonfr.photos.packing.process_pool import run_in_processes
 from gluonfr.photos.unpacking import unpack
 
 
 class Dots:
-    """Finds a face round every pure blue dot: the dot's area says how large it is. Its landmarks stand upright."""
+    """Finds an upright face around every pure blue dot; the width of the dot determines the size of the face."""
 
     def detect(self, image):
         blue = (image.astype(int) @ (-1, -1, 1) > 150).astype(np.uint8)
@@ -74,7 +74,7 @@ def crop(seed, kind=".jpg", size=(112, 112)):
 
 
 def aligned(folder, people, first=0):
-    """A folder of crops: `people` is name -> number of images."""
+    """A folder of crops: `people` maps names to numbers of images."""
     for name, count in people.items():
         Path(folder, name).mkdir(parents=True)
         for i in range(count):
@@ -83,19 +83,19 @@ def aligned(folder, people, first=0):
     return Path(folder)
 
 
-def need_detector():
+def require_detector():
     if importlib.util.find_spec("mtcnn") is None:
         pytest.skip("the package mtcnn, whose weights the detector uses, is not installed")
 
 
-def whole(folder):
+def contents(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
-def test_faces_are_found_chosen_and_aligned(tmp_path):
+def test_main_face_of_each_photo_is_aligned_and_packed(tmp_path):
     photos = tmp_path / "photos"
     put(photos / "b" / "one.png", photo([(200, 150, 25)]))
-    # The large one in the middle is meant; what it shows is a green frame round the dot.
+    # The large face in the center is the subject; it is marked by a green frame around the dot.
     several = photo([(60, 60, 10), (220, 160, 25)])
     cv2.rectangle(several, (180, 120), (260, 200), (0, 255, 0), 3)
     put(photos / "a" / "several.png", several)
@@ -111,7 +111,7 @@ def test_faces_are_found_chosen_and_aligned(tmp_path):
     assert [len(found[label]) for label in (0, 1)] == [2, 1]
     for image in [*found[0], *found[1]]:
         assert image.shape == (112, 112, 3)
-        # The dot, a quarter of the face, stands in the middle of the crop.
+        # The dot, a quarter of the face, is in the center of the crop.
         assert image[56, 56, 2] > 200 > image[56, 56, 0] + 100
         assert image[56, 90, 2] < 150
     green = found[0][0].astype(int)[:, :, 1] - found[0][0][:, :, 0]
@@ -130,7 +130,7 @@ def test_faces_are_found_chosen_and_aligned(tmp_path):
     )
 
 
-def test_photos_are_turned_upright_before_faces_are_looked_for(tmp_path):
+def test_exif_orientation_is_applied_before_detection(tmp_path):
     image = photo([(300, 100, 25)])
     cv2.rectangle(image, (280, 40), (320, 70), (255, 0, 0), -1)
     exif = Image.Exif()
@@ -144,14 +144,14 @@ def test_photos_are_turned_upright_before_faces_are_looked_for(tmp_path):
     assert red[70:].max() < 60
 
 
-def test_other_templates_have_their_own_size(tmp_path):
+def test_crops_have_the_size_of_the_template(tmp_path):
     put(tmp_path / "photos" / "a" / "x.png", photo([(200, 150, 25)]))
     for template, size in (("arcface_96x112", (112, 96)), ("dlib", (150, 150))):
         pack(tmp_path / "photos", tmp_path / template, detector=Dots(), workers=0, template=template)
         assert get_recognition_dataset(template, root=tmp_path)[0][0].shape == (*size, 3)
 
 
-def test_every_bad_file_is_named_and_the_others_are_packed(tmp_path):
+def test_unusable_files_are_listed_and_the_others_are_packed(tmp_path):
     photos, good = tmp_path / "photos", photo([(200, 150, 25)])
     names = ["with space.png", "qu'ote\".png", "张伟.png", os.fsdecode(b"latin-\xe9\xff.png"), "new\nline.png", "-rf.png"]
     for shade, name in enumerate(names):
@@ -164,8 +164,8 @@ def test_every_bad_file_is_named_and_the_others_are_packed(tmp_path):
     os.mkfifo(bad / "pipe.jpg")
     put(bad / "dot.png", good[:8, :8])
     (bad / "link").symlink_to(tmp_path)
-    (bad / ".hidden.jpg").write_text("not looked at")
-    (bad / "Thumbs.db").write_text("not looked at")
+    (bad / ".hidden.jpg").write_text("ignored")
+    (bad / "Thumbs.db").write_text("ignored")
     (photos / "nobody.jpg").write_bytes(b"x")
     (photos / "empty person").mkdir()
     # A GIF that announces 65535 x 65535 pixels.
@@ -190,7 +190,7 @@ def test_every_bad_file_is_named_and_the_others_are_packed(tmp_path):
     assert read_identities(tmp_path / "out") == {label: os.fsdecode(name) for label, name in enumerate(people)}
 
 
-def test_duplicates_and_photos_of_two_people(tmp_path):
+def test_duplicates_and_photos_of_two_people_are_left_out(tmp_path):
     photos = aligned(tmp_path / "photos", {"a": 3, "b": 2, "c": 1})
     shutil.copy(photos / "a" / "000.jpg", photos / "a" / "005.jpg")
     shutil.copy(photos / "a" / "001.jpg", photos / "b" / "009.jpg")
@@ -212,7 +212,7 @@ def test_duplicates_and_photos_of_two_people(tmp_path):
     assert packed.identities == 3
 
 
-def test_aligned_images_are_kept_byte_for_byte_or_fitted(tmp_path):
+def test_aligned_images_keep_their_bytes_or_are_resized(tmp_path):
     photos = tmp_path / "photos" / "a"
     photos.mkdir(parents=True)
     jpeg, png = crop(0), crop(1, ".png")
@@ -260,7 +260,7 @@ def test_records_to_folders_to_records_keeps_every_byte(tmp_path, names):
     assert not packed.left_out
     for name in ("train.rec", "train.idx", "property"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "in" / name).read_bytes()
-    # A new person comes behind.
+    # A new person gets the next label.
     aligned(tmp_path / "folders" / "..", {"folders/aaa": 1}, first=50)
     pack(tmp_path / "folders", tmp_path / "more", aligned=True, keep_duplicates=True, workers=0)
     assert read_identities(tmp_path / "more")[13] == "aaa"
@@ -279,7 +279,7 @@ def test_real_records_survive_the_round_trip(faces, tmp_path):
 
 @pytest.mark.system
 def test_real_photos_become_a_training_set(faces, tmp_path):
-    need_detector()
+    require_detector()
     people = os.path.join(faces, "photos", "people")
     packed = pack(people, tmp_path / "out", workers=1)
     assert packed.identities == 24
@@ -291,24 +291,24 @@ def test_real_photos_become_a_training_set(faces, tmp_path):
 
 @pytest.mark.full
 def test_the_number_of_workers_changes_no_byte(faces, tmp_path):
-    need_detector()
+    require_detector()
     people = os.path.join(faces, "photos", "people")
     for workers in (1, 2, 3):
         pack(people, tmp_path / str(workers), workers=workers)
-    assert whole(tmp_path / "1") == whole(tmp_path / "2") == whole(tmp_path / "3")
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "3")
 
 
-def test_a_finished_set_is_not_replaced_unasked(tmp_path):
+def test_finished_set_is_replaced_only_with_overwrite(tmp_path):
     photos = aligned(tmp_path / "photos", {"a": 2, "b": 1})
     pack(photos, tmp_path / "out", aligned=True, workers=0)
-    before = whole(tmp_path / "out")
+    before = contents(tmp_path / "out")
     (photos / "a" / "001.jpg").unlink()
-    with pytest.raises(GluonFRError, match="--overwrite"):
+    with pytest.raises(GluonFRError, match="overwrite the set"):
         pack(photos, tmp_path / "out", aligned=True, workers=0)
-    assert whole(tmp_path / "out") == before
+    assert contents(tmp_path / "out") == before
     pack(photos, tmp_path / "out", aligned=True, workers=0, overwrite=True)
     pack(photos, tmp_path / "fresh", aligned=True, workers=0)
-    assert whole(tmp_path / "out") == whole(tmp_path / "fresh") != before
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh") != before
 
 
 @pytest.mark.parametrize(
@@ -324,14 +324,14 @@ def test_a_finished_set_is_not_replaced_unasked(tmp_path):
         ({"detector": "nothing"}, "nothing"),
     ],
 )
-def test_wrong_options_are_named(tmp_path, options, words):
+def test_invalid_options_are_rejected(tmp_path, options, words):
     photos = aligned(tmp_path / "photos", {"a": 1})
     with pytest.raises(GluonFRError, match=words):
         pack(photos, tmp_path / "out", **{"workers": 0, **options})
     assert not (tmp_path / "out" / "train.rec").exists()
 
 
-def test_folders_that_cannot_be_used(tmp_path):
+def test_unusable_folders_are_rejected(tmp_path):
     photos = aligned(tmp_path / "photos", {"a": 1})
     (tmp_path / "bare").mkdir()
     (tmp_path / "hollow" / "a").mkdir(parents=True)
@@ -353,7 +353,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     assert sorted(os.listdir(photos)) == ["a"]
 
 
-def test_a_folder_without_one_good_photo_says_why(tmp_path):
+def test_folder_without_any_face_reports_the_reasons(tmp_path):
     put(tmp_path / "photos" / "a" / "x.png", photo([]))
     with pytest.raises(GluonFRError, match="1 no face"):
         pack(tmp_path / "photos", tmp_path / "out", detector=Dots(), workers=0)
@@ -375,8 +375,8 @@ def in_a_child(work):
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_files_and_folders_without_permission():
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+def test_files_without_permission_are_left_out():
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
         photos = aligned(folder / "photos", {"a": 2, "b": 1, "c": 1})
@@ -409,7 +409,7 @@ def test_files_and_folders_without_permission():
 
 @pytest.fixture(params=[40, 90, 150])
 def tiny_disk(tmp_path, request):
-    """A file system of so many kilobytes."""
+    """A file system of this many kilobytes."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}k", "tmpfs", str(place)], capture_output=True)
@@ -419,22 +419,22 @@ def tiny_disk(tmp_path, request):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_is_told_and_goes_on_when_there_is_room(tiny_disk, tmp_path):
+def test_full_disk_is_reported_and_the_run_resumes_when_there_is_room(tiny_disk, tmp_path):
     photos = aligned(tmp_path / "photos", {"a": 20, "b": 20})
     pack(photos, tmp_path / "reference", aligned=True, workers=0)
-    size = sum(len(content) for content in whole(tmp_path / "reference").values())
+    size = sum(len(content) for content in contents(tmp_path / "reference").values())
     assert size > 150_000
     with pytest.raises(GluonFRError, match="No space left on device"):
         pack(photos, tiny_disk / "out", aligned=True, workers=0)
     assert not (tiny_disk / "out" / "train.rec").exists()
     subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True)
     packed = pack(photos, tiny_disk / "out", aligned=True, workers=0)
-    assert whole(tiny_disk / "out") == whole(tmp_path / "reference")
+    assert contents(tiny_disk / "out") == contents(tmp_path / "reference")
     assert packed.done_before > 0
 
 
 class Deadly:
-    """Ends the process at some items, the first time or each time."""
+    """Ends the process at item 3 always, at item 5 the first time."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -461,14 +461,14 @@ class Unusable:
 
 
 @pytest.mark.system
-def test_a_photo_that_kills_its_process_kills_no_other(tmp_path):
-    results = dict(run_in_processes(Deadly(str(tmp_path)), range(12), 2))
-    assert results.pop(3) is WorkerDiedError
+def test_photo_that_crashes_its_process_does_not_affect_others(tmp_path):
+    results = dict(run_in_processes(Deadly(str(tmp_path)), range(12), 2, crashed="crashed"))
+    assert results.pop(3) == "crashed"
     assert results == {item: item * item for item in range(12) if item != 3}
 
 
 @pytest.mark.system
-def test_workers_that_cannot_begin_end_the_run():
+def test_workers_that_cannot_start_end_the_run():
     with pytest.raises(GluonFRError, match="no weights"):
         list(run_in_processes(Unusable(GluonFRError("no weights")), range(3), 2))
     with pytest.raises(RuntimeError, match="KeyError"):

@@ -10,7 +10,7 @@ import numpy as np
 
 from gluonfr.apps.gallery.identifying import IdentifiedImage
 from gluonfr.core import UsageError, atomic_file, display_path, require_new_folder
-from gluonfr.photos.find import VIDEOS, find_pictures
+from gluonfr.photos.find import find_photos, is_video
 
 _WRITABLE = (".png", ".jpg", ".jpeg")
 
@@ -70,7 +70,7 @@ def check_image_path(path: str, paths: Sequence[str]) -> None:
     """
     if os.path.splitext(path)[1].lower() not in _WRITABLE:
         raise UsageError(f"{display_path(path)}: the name of the image must end with .png or .jpg.")
-    if os.path.exists(path) and any(os.path.samefile(path, file) for file in find_pictures(paths) if os.path.exists(file)):
+    if os.path.exists(path) and any(os.path.samefile(path, file) for file in find_photos(paths) if os.path.exists(file)):
         raise UsageError(f"{display_path(path)} is one of the photos that are read; choose another name for the output.")
 
 
@@ -91,7 +91,7 @@ def write_image(path: str, pixels: np.ndarray) -> None:
 
 
 def _is_one_photo(paths: Sequence[str]) -> bool:
-    return len(paths) == 1 and not os.path.isdir(paths[0]) and not paths[0].lower().endswith(VIDEOS)
+    return len(paths) == 1 and not os.path.isdir(paths[0]) and not is_video(paths[0])
 
 
 def _place(name: str, paths: Sequence[str]) -> str:

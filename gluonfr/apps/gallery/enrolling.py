@@ -18,7 +18,7 @@ from gluonfr.apps.gallery.stores.source_paths import rename_in_source
 from gluonfr.core import GluonFRError, display_path
 from gluonfr.deploy import Embedder
 from gluonfr.photos.faces import MIN_FACE, main_face
-from gluonfr.photos.packing.scan import scan
+from gluonfr.photos.find import find_people
 from gluonfr.photos.reading import PhotoError, read_file
 
 # Crops to embed and enroll together. All photos of a person are enrolled in one transaction, also if they are more.
@@ -99,7 +99,7 @@ def enroll_folder(
     """
     start, result = time.perf_counter(), EnrollmentResult()
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    listing = scan(folder)
+    listing = find_people(folder)
     result.left_out += listing.left_out
     people: dict[str, list[str]] = {}
     for person, files in listing.people.items():

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from gluonfr.apps.gallery.gallery import Gallery, Identification
 from gluonfr.apps.gallery.unknown import Threshold
 from gluonfr.deploy import Embedder
-from gluonfr.photos.faces import MIN_FACE, all_faces, pictures, why
+from gluonfr.photos.faces import MIN_FACE, all_faces, pictures
 from gluonfr.photos.reading import PhotoError
 
 
@@ -163,5 +163,5 @@ def identify_files(
                     faces = identify_faces(gallery, embedder, pixels, threshold, k, aligned, min_face)
                     yield IdentifiedImage(name, pixels, faces, "" if faces else "no face")
                 except PhotoError as refused:
-                    yield IdentifiedImage(name, pixels, [], why(refused))
+                    yield IdentifiedImage(name, pixels, [], str(refused))
             bar.update()

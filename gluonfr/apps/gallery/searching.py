@@ -15,8 +15,8 @@ from gluonfr.core.top_k import top_k
 from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.deploy import Embedder
 from gluonfr.evaluation.face_comparison import describe_face_choice
-from gluonfr.photos.faces import MIN_FACE, Face, all_faces, pictures, why
-from gluonfr.photos.find import find_pictures
+from gluonfr.photos.faces import MIN_FACE, Face, all_faces, pictures
+from gluonfr.photos.find import find_photos
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 _BATCH = 64
@@ -139,7 +139,7 @@ def search_photos(
     chosen = _face_of(embedder, photo, aligned, min_face)
     search = _Search(embedder, embedder([chosen.face.crop], aligned=True), k)
     left_out = {}
-    total = len(find_pictures(paths))
+    total = len(find_photos(paths))
     with tqdm(total=total, desc=progress, unit="photo", disable=None if progress else True, leave=False) as bar:
         for name, pixels, reason in pictures(paths, every):
             bar.update()
@@ -150,7 +150,7 @@ def search_photos(
                 if not faces:
                     raise PhotoError("no face")
             except PhotoError as refused:
-                left_out[name] = why(refused)
+                left_out[name] = str(refused)
                 continue
             search.add(name, faces)
     files, similarities, crops = search.best()
@@ -165,7 +165,7 @@ def _face_of(embedder: Embedder, photo: str, aligned: bool | None, min_face: int
     try:
         return select_face(embedder, Photo(read_file(photo)).pixels(), None, aligned, min_face)
     except PhotoError as refused:
-        raise DataError(f"{display_path(photo)} cannot be used: {why(refused)}; choose another photo.") from refused
+        raise DataError(f"{display_path(photo)} cannot be used: {refused}; choose another photo.") from refused
 
 
 class _Search:

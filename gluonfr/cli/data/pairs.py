@@ -67,7 +67,7 @@ def _draw(arguments: Namespace, count: int, seed: int) -> int:
 def _make_listed(arguments: Namespace, photos: str | None, **options: Any) -> int:
     from gluonfr.core import display_path
     from gluonfr.photos.packing.report import reasons
-    from gluonfr.photos.pair_lists import make_pairs
+    from gluonfr.photos.pair_sets import make_pairs
 
     photos = photos or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))
     made = make_pairs(arguments.list, photos, arguments.out, **options)

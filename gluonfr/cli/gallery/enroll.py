@@ -18,11 +18,11 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr enroll`."""
     from gluonfr.apps.gallery.enrolling import enroll_folder
     from gluonfr.core import GluonFRError, display_path
-    from gluonfr.photos.packing.scan import scan
+    from gluonfr.photos.find import find_people
     from gluonfr.weights.network_identity import network_name
 
     # Checked first, so that a missing folder leaves no empty gallery.
-    scan(arguments.photos)
+    find_people(arguments.photos)
     with ExitStack() as stack:
         gallery, embedder = open_gallery_and_embedder(arguments, stack)
         try:

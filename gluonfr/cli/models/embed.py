@@ -26,11 +26,11 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr embed`."""
     from gluonfr.core import display_path
     from gluonfr.evaluation.embedding_files import write_embeddings, write_features
-    from gluonfr.photos.find import find_images
+    from gluonfr.photos.find import find_photos
 
     if arguments.ending and (len(arguments.images) > 1 or not os.path.isdir(arguments.images[0])):
         raise UsageError("--ending requires exactly one folder of images, so that each feature gets the path of its image.")
-    paths = find_images(arguments.images)
+    paths = find_photos(arguments.images)
     embedder = make_embedder(arguments, detector=arguments.detector)
     embeddings, used, left_out = embedder.files(paths, aligned(arguments), progress="embed")
     if arguments.ending:

@@ -1,17 +1,18 @@
-"""What is done already, kept so that a run that was killed at any moment goes on where it was."""
+"""A journal of finished photos, so that packing can be resumed after it was killed at any moment."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, BinaryIO
 
-from gluonfr.core import GluonFRError, display_path
-from gluonfr.photos.packing.crops import Cut
+from gluonfr.core import UsageError, display_path
+from gluonfr.photos.packing.crops import CropResult
 
 logger = logging.getLogger(__name__)
 
@@ -19,32 +20,42 @@ _VERSION = 1
 
 
 class Journal:
-    """Two files that only grow: crops one behind the other, and a line for each photo that says what became of it.
+    """Two files that only grow: all crops in sequence, and one line per photo with its result.
 
-    A photo's crop is written before its line, and a line counts only when it is whole and its crop has the checksum it
-    names. What comes after the last line that counts is cut off when the journal is opened again.
+    A photo's crop is written before its line. A line is valid when it is complete and its crop has the checksum in the line.
+    Whatever follows the last valid line is removed when the journal is opened again.
 
     Parameters
     ----------
     folder : str
         Created when missing.
     settings : dict
-        What the results depend on; a journal of other settings is refused.
-    anew : bool
+        What the results depend on; a journal with other settings is refused.
+    restart : bool, default False
         Start again when the settings differ, instead of refusing.
 
     Raises
     ------
-    GluonFRError
-        The journal's settings differ.
+    UsageError
+        The settings of the journal differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     journal = Journal(os.path.join(parent, "work"), {"quality": 95})
+    ...     journal.add("Ann/1.jpg", None, CropResult(b"crop", digest="ab"))
+    ...     journal.result("Ann/1.jpg").payload, len(journal)
+    ...     journal.remove()
+    (b'crop', 1)
     """
 
-    def __init__(self, folder, settings, anew=False) -> None:
+    def __init__(self, folder: str, settings: dict[str, Any], restart: bool = False) -> None:
         self._folder = folder
         self._path, self._crops_path = os.path.join(folder, "journal"), os.path.join(folder, "crops")
         os.makedirs(folder, exist_ok=True)
-        self._rows = {}
-        end = self._load(settings, anew)
+        self._rows: dict[str, dict[str, Any]] = {}
+        end = self._load(settings, restart)
         self._lines, self._crops = open(self._path, "r+b" if end else "wb"), open(self._crops_path, "a+b")  # noqa: SIM115
         self._lines.truncate(end)
         self._lines.seek(end)
@@ -54,41 +65,45 @@ class Journal:
             self._write({"version": _VERSION, "settings": settings})
 
     @staticmethod
-    def exists(folder):
-        """Whether unfinished work lies there."""
+    def exists(folder: str) -> bool:
+        """Return whether the folder contains unfinished work."""
         return os.path.exists(os.path.join(folder, "journal"))
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def has(self, name, status):
-        """Whether the photo could be read, and is still the file that it was then. `status` is from `os.stat`, or None."""
-        row = self._rows.get(name)
-        return row is not None and row["digest"] != "" and row["file"] == _identity(status)
+    def __repr__(self) -> str:
+        return f"Journal({self._folder!r}, {len(self)} photos)"
 
-    def add(self, name, status, cut) -> None:
-        """Note what became of a photo."""
-        row = {"name": name, "file": _identity(status), "digest": cut.digest}
-        if cut.payload is None:
-            row.update(reason=cut.reason, detail=cut.detail)
+    def has(self, name: str, status: os.stat_result | None) -> bool:
+        """Return whether the photo was read and is still the same file; `status` is from `os.stat`, or None."""
+        row = self._rows.get(name)
+        return row is not None and row["digest"] != "" and row["file"] == _file_state(status)
+
+    def add(self, name: str, status: os.stat_result | None, result: CropResult) -> None:
+        """Record the result of a photo."""
+        row: dict[str, Any] = {"name": name, "file": _file_state(status), "digest": result.digest}
+        if result.payload is None:
+            row.update(reason=result.reason, detail=result.detail)
         else:
-            row.update(at=self._end, length=len(cut.payload), crc=zlib.crc32(cut.payload), ambiguous=cut.ambiguous)
-            self._crops.write(cut.payload)
+            payload = result.payload
+            row.update(at=self._end, length=len(payload), crc=zlib.crc32(payload), ambiguous=result.ambiguous)
+            self._crops.write(payload)
             self._crops.flush()
-            self._end += len(cut.payload)
+            self._end += len(payload)
         self._write(row)
         self._rows[name] = row
 
-    def cut(self, name, payload=True):
-        """The Cut of a photo that is done; without `payload` its place is taken by empty bytes."""
+    def result(self, name: str, payload: bool = True) -> CropResult:
+        """Return the result of a finished photo; without `payload` its crop is replaced by empty bytes."""
         row = self._rows[name]
         if "at" not in row:
-            return Cut(reason=row["reason"], detail=row["detail"], digest=row["digest"])
+            return CropResult(reason=row["reason"], detail=row["detail"], digest=row["digest"])
         content = os.pread(self._crops.fileno(), row["length"], row["at"]) if payload else b""
-        return Cut(content, ambiguous=row["ambiguous"], digest=row["digest"])
+        return CropResult(content, ambiguous=row["ambiguous"], digest=row["digest"])
 
     def close(self) -> None:
-        # What a full disk did not take is lost, and done again the next time.
+        """Close the files; what a full disk refused is lost and computed again by the next run."""
         for file in (self._lines, self._crops):
             try:
                 file.close()
@@ -96,48 +111,49 @@ class Journal:
                 logger.warning("%s: %s", display_path(file.name), error.strerror)
 
     def remove(self) -> None:
-        """Take the folder away, the journal first: without it nothing is left to go on with."""
+        """Delete the folder, the journal first: without it there is nothing to resume."""
         self.close()
         os.unlink(self._path)
         shutil.rmtree(self._folder)
 
-    def _write(self, row) -> None:
+    def _write(self, row: dict[str, Any]) -> None:
         self._lines.write(json.dumps(row).encode("ascii") + b"\n")
         self._lines.flush()
 
-    def _load(self, settings, anew):
-        """Fill `_rows`; returns where the last line that counts ends, 0 when there is none."""
+    def _load(self, settings: dict[str, Any], restart: bool) -> int:
+        """Fill `_rows` and return where the last valid line ends, 0 when there is none."""
         try:
             with open(self._path, "rb") as file:
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
             return 0
-        first = _row(lines[0]) if lines else None
+        first = _parse(lines[0]) if lines else None
         if first is None:
             return 0
         if first != {"version": _VERSION, "settings": settings}:
-            if anew:
+            if restart:
                 return 0
-            raise GluonFRError(
-                f"{display_path(os.path.dirname(self._folder))}: holds unfinished work with other options "
-                f"({_difference(first.get('settings'), settings)}); give the same ones to go on, or --overwrite to begin again."
+            raise UsageError(
+                f"{display_path(os.path.dirname(self._folder))}: contains unfinished work with other options "
+                f"({_difference(first.get('settings'), settings)}). Use the same options to resume it, or overwrite it "
+                "to start again."
             )
         end = len(lines[0]) + 1
-        with _opened(self._crops_path) as crops:
+        with _open_if_exists(self._crops_path) as crops:
             for line in lines[1:]:
-                row = _row(line)
-                if row is None or ("at" in row and not _whole(crops, row)):
+                row = _parse(line)
+                if row is None or ("at" in row and not _is_complete(crops, row)):
                     break
                 self._rows[row["name"]] = row
                 end += len(line) + 1
         return end
 
 
-def _identity(status):
+def _file_state(status: os.stat_result | None) -> list[int] | None:
     return None if status is None else [status.st_size, status.st_mtime_ns]
 
 
-def _row(line):
+def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
     except ValueError:
@@ -145,13 +161,13 @@ def _row(line):
     return row if isinstance(row, dict) else None
 
 
-def _whole(crops, row):
+def _is_complete(crops: BinaryIO | None, row: dict[str, Any]) -> bool:
     content = os.pread(crops.fileno(), row["length"], row["at"]) if crops else b""
     return len(content) == row["length"] and zlib.crc32(content) == row["crc"]
 
 
 @contextmanager
-def _opened(path):
+def _open_if_exists(path: str) -> Iterator[BinaryIO | None]:
     try:
         file = open(path, "rb")  # noqa: SIM115
     except FileNotFoundError:
@@ -161,25 +177,6 @@ def _opened(path):
         yield file
 
 
-def _difference(before, now):
+def _difference(before: Any, now: dict[str, Any]) -> str:
     before = before if isinstance(before, dict) else {}
     return ", ".join(f"{name} {before.get(name)} before, {now.get(name)} now" for name in now if before.get(name) != now[name])
-
-
-@contextmanager
-def alone(folder):
-    """Hold a folder for this process while the block runs; another one that holds it raises GluonFRError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise GluonFRError(
-                f"{display_path(folder)}: another process works in it; wait for it, or name another folder."
-            ) from error
-        except OSError:
-            # Some network file systems have no locks.
-            logger.info("%s: cannot be locked", display_path(folder))
-        yield
-    finally:
-        os.close(descriptor)

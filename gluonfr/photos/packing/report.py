@@ -1,9 +1,11 @@
-"""The files beside a packed set that people read."""
+"""The reports beside a packed set: what was left out, and a contact sheet of some crops."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,24 +20,50 @@ _SHOWN = 60
 _SEED, _SAMPLE = 0, 104
 
 
-def write_left_out(folder, rows) -> None:
-    """FOLDER/left_out.csv: file, reason, detail."""
+def write_left_out(folder: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Write FOLDER/left_out.csv with the columns file, reason, detail.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_left_out(folder, [("Ann/1.jpg", "no face", "")])
+    """
     write_table(os.path.join(folder, LEFT_OUT), ["file", "reason", "detail"], rows)
 
 
-def some(count):
-    """int64, ascending: which of `count` crops the sample shows, the same ones each time."""
+def choose_sample(count: int) -> np.ndarray:
+    """Choose which of `count` crops the contact sheet shows: int64, ascending, always the same.
+
+    Examples
+    --------
+    >>> choose_sample(3)
+    array([0, 1, 2])
+    """
     return np.sort(generator(_SEED, _SAMPLE).permutation(count)[:_SHOWN])
 
 
-def write_sample(folder, crops) -> None:
-    """FOLDER/sample.png, a contact sheet of `crops`: (payload, caption)."""
+def write_sample(folder: str, crops: Iterable[tuple[bytes, str]]) -> None:
+    """Write FOLDER/sample.png, a contact sheet of crops with captions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_sample(folder, [(images.encode(np.zeros((112, 112, 3), np.uint8)), "Ann")])
+    """
     pictures, captions = zip(*((images.decode(payload, "a crop"), caption) for payload, caption in crops))
     sheet = contact_sheet(pictures, captions, columns=10)
     with atomic_file(os.path.join(folder, SAMPLE)) as file:
         file.write(cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
 
 
-def reasons(left_out):
-    """'12 no face, 3 duplicate' for rows of (file, reason, detail)."""
+def reasons(left_out: Iterable[Sequence[Any]]) -> str:
+    """Summarize rows of (file, reason, detail).
+
+    Examples
+    --------
+    >>> reasons([("a.jpg", "no face", ""), ("b.jpg", "no face", ""), ("c.jpg", "duplicate", "")])
+    '2 no face, 1 duplicate'
+    """
     return ", ".join(f"{count} {reason}" for reason, count in Counter(row[1] for row in left_out).most_common())

@@ -26,7 +26,7 @@ class Camera:
     def __init__(self, boxes=BOXES):
         self.boxes = np.array(boxes, np.float32).reshape(-1, 4)
 
-    def detect(self, pixels):
+    def detect(self, pixels, min_face=None):
         points = np.array(get_template("arcface").points) / 112
         marks = [box[:2] + points * (box[2:] - box[:2]) for box in self.boxes]
         return self.boxes, np.linspace(0.99, 0.9, len(self.boxes)), np.array(marks, np.float32).reshape(-1, 5, 2)

@@ -14,8 +14,8 @@ from gluonfr.data.dataset.catalog import find_set, is_training
 from gluonfr.data.operations.source import RecordSource
 from gluonfr.deploy import Embedder
 from gluonfr.metrics import linked_people
-from gluonfr.photos.faces import MIN_FACE, main_face, why
-from gluonfr.photos.packing.scan import scan
+from gluonfr.photos.faces import MIN_FACE, main_face
+from gluonfr.photos.find import find_people
 from gluonfr.photos.reading import PhotoError, read_file
 from gluonfr.photos.resumable import file_state
 
@@ -120,7 +120,7 @@ class FolderSet(FaceSet):
 
     def __init__(self, path: str, aligned: bool | None = None, min_face: int = MIN_FACE) -> None:
         self.path, self._options = path, (aligned, min_face)
-        listing = scan(path)
+        listing = find_people(path)
         self.people = list(listing.people)
         self.keys = [file for files in listing.people.values() for file in files]
         self.labels = np.repeat(np.arange(len(self.people)), [len(files) for files in listing.people.values()])
@@ -140,7 +140,7 @@ class FolderSet(FaceSet):
         try:
             return main_face(embedder, read_file(where), *self._options)[0]
         except PhotoError as refused:
-            raise DataError(f"{display_path(where)} cannot be used: {why(refused)}; remove it from the set.") from refused
+            raise DataError(f"{display_path(where)} cannot be used: {refused}; remove it from the set.") from refused
 
 
 class PairSet(FaceSet):

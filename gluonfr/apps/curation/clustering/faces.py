@@ -13,7 +13,7 @@ from tqdm import tqdm
 from gluonfr.data import images
 from gluonfr.deploy import Embedder
 from gluonfr.detection.selection import choose_face
-from gluonfr.photos.faces import MIN_FACE, all_faces, why
+from gluonfr.photos.faces import MIN_FACE, all_faces
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 from gluonfr.photos.resumable import Blocks, digest, file_state, network_settings
 
@@ -131,7 +131,7 @@ def _find_in_block(
             pixels = Photo(read_file(os.path.join(folder, file))).pixels()
             faces = all_faces(embedder, pixels, aligned, min_face)
         except PhotoError as refused:
-            left_out[number] = why(refused)
+            left_out[number] = str(refused)
             continue
         if not faces:
             left_out[number] = "no face"

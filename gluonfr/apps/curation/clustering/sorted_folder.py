@@ -24,7 +24,7 @@ from gluonfr.core.tables import write_table
 from gluonfr.deploy import Embedder
 from gluonfr.metrics import ClusteringResult, bcubed
 from gluonfr.photos.faces import MIN_FACE
-from gluonfr.photos.find import find_images
+from gluonfr.photos.find import find_photos
 from gluonfr.photos.resumable import work_folder, working_in
 
 TABLE, LEFT_OUT = "clusters.csv", "left_out.csv"
@@ -141,7 +141,7 @@ def cluster_photos(
     """
     photos, out = absolute_path(photos), require_new_folder(out)
     _check_folders(photos, out)
-    files = [os.path.relpath(path, photos) for path in find_images([photos])]
+    files = [os.path.relpath(path, photos) for path in find_photos([photos])]
     truth = people_of_folders(files) if evaluate else None
     check_threshold(embedder.card, threshold)
     with working_in(work_folder(out)) as work:

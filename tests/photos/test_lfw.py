@@ -37,7 +37,7 @@ def cache(faces, tmp_path):
     return home
 
 
-def test_lfw_is_made_of_the_cache_in_the_official_order(cache, tmp_path):
+def test_lfw_keeps_the_official_order(cache, tmp_path):
     made = fetch_lfw(tmp_path / "root", data_home=cache.parent)
     assert made.pairs == 40
     assert made.same == 20
@@ -56,7 +56,7 @@ def test_lfw_is_made_of_the_cache_in_the_official_order(cache, tmp_path):
     assert read_pairs(small.path)[0] == images[:2] + images[4:6]
 
 
-def test_a_photo_without_a_face_gives_its_middle(cache, tmp_path):
+def test_photo_without_a_face_is_replaced_by_its_center(cache, tmp_path):
     name = sorted(os.listdir(cache / "lfw_funneled"))[0]
     path = cache / "lfw_funneled" / name / f"{name}_0001.jpg"
     grey = np.full((250, 250, 3), 60, np.uint8)
@@ -74,7 +74,7 @@ def test_a_photo_without_a_face_gives_its_middle(cache, tmp_path):
     assert 20 < rows.max() - rows.min() < 35
 
 
-def test_missing_and_damaged_photos_stop_it(cache, tmp_path):
+def test_missing_and_damaged_photos_are_errors(cache, tmp_path):
     name = sorted(os.listdir(cache / "lfw_funneled"))[0]
     path = cache / "lfw_funneled" / name / f"{name}_0001.jpg"
     path.write_bytes(path.read_bytes()[:600])
@@ -89,7 +89,7 @@ def test_missing_and_damaged_photos_stop_it(cache, tmp_path):
         fetch_lfw(tmp_path, data_home=cache.parent)
 
 
-def test_without_cache_scikit_learn_is_asked(tmp_path, monkeypatch):
+def test_missing_cache_is_fetched_by_scikit_learn(tmp_path, monkeypatch):
     asked = []
 
     def fetcher(**options):
@@ -108,7 +108,7 @@ def test_without_cache_scikit_learn_is_asked(tmp_path, monkeypatch):
         fetch_lfw(tmp_path, "agedb")
 
 
-def test_the_fetcher_may_fill_the_cache(cache, tmp_path, monkeypatch):
+def test_fetched_cache_is_used(cache, tmp_path, monkeypatch):
     home = tmp_path / "later"
 
     def fetcher(subset, data_home):

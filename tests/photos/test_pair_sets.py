@@ -9,7 +9,8 @@ import pytest
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter, get_recognition_dataset, read_pairs
 from gluonfr.photos.pair_drawing import draw_pairs
-from gluonfr.photos.pair_lists import make_pairs, read_pair_list
+from gluonfr.photos.pair_lists import read_pair_list
+from gluonfr.photos.pair_sets import make_pairs
 from gluonfr.photos.unpacking import unpack
 
 
@@ -49,7 +50,7 @@ def wrong(tmp_path, text):
         '"0.jpg","1.jpg",1\n"2.jpg","3.jpg","0"\n\n',
     ],
 )
-def test_a_csv_of_pairs(tmp_path, photos, text):
+def test_csv_lists_are_read(tmp_path, photos, text):
     made = make_pairs(listed(tmp_path, text), photos, tmp_path / "x.bin", aligned=True, workers=0)
     assert (made.pairs, made.same, made.left_out) == (2, 1, [])
     images, issame = read_pairs(tmp_path / "x.bin")
@@ -58,21 +59,21 @@ def test_a_csv_of_pairs(tmp_path, photos, text):
     assert not (tmp_path / "x.left_out.csv").exists()
 
 
-def test_wrong_lists_name_the_line(tmp_path, photos):
+def test_invalid_lists_are_rejected_with_the_line(tmp_path, photos):
     assert "line 1" in wrong(tmp_path, "0.jpg,1.jpg,2\n")
     assert "line 3" in wrong(tmp_path, "a,b,same\n0.jpg,1.jpg,1\n2.jpg,3.jpg,maybe\n")
     assert "line 2" in wrong(tmp_path, "0.jpg,1.jpg,1\n2.jpg,3.jpg\n")
     assert "line 2" in wrong(tmp_path, "a,b,same\n,3.jpg,1\n")
     assert "line 2" in wrong(tmp_path, "a,b,same\n3.jpg,,1\n")
-    assert "names no pairs" in wrong(tmp_path, "first,second,issame\n")
-    assert "names no pairs" in wrong(tmp_path, "\n\n")
+    assert "contains no pairs" in wrong(tmp_path, "first,second,issame\n")
+    assert "contains no pairs" in wrong(tmp_path, "\n\n")
     assert "empty" in wrong(tmp_path, "")
     assert "line 2" in wrong(tmp_path, "1\nA\t1\n")
     assert "line 3" in wrong(tmp_path, "1\nA\t1\t2\nA\tx\tB\t1\n")
     assert "20 pairs, and 1 follow" in wrong(tmp_path, "10\t1\nA\t1\t2\n")
 
 
-def test_the_format_of_lfw(tmp_path):
+def test_lfw_lists_are_read(tmp_path):
     photos = tmp_path / "photos"
     for name, numbers in {"Ann_B": (1, 2), "C, D.": (3, 11)}.items():
         (photos / name).mkdir(parents=True)
@@ -86,7 +87,7 @@ def test_the_format_of_lfw(tmp_path):
     assert issame.tolist() == [True, True, False, False]
 
 
-def test_pairs_without_a_good_photo_are_left_out_by_name(tmp_path, photos):
+def test_pairs_with_an_unusable_photo_are_left_out(tmp_path, photos):
     (photos / "3.jpg").write_bytes(b"no image")
     text = "0.jpg,1.jpg,1\n2.jpg,3.jpg,0\n4.jpg,missing.jpg,0\n3.jpg,3.jpg,1\n4.jpg,5.jpg,0\n"
     made = make_pairs(listed(tmp_path, text), photos, tmp_path / "x.bin", aligned=True, workers=0)
@@ -97,24 +98,24 @@ def test_pairs_without_a_good_photo_are_left_out_by_name(tmp_path, photos):
     ]
     assert (tmp_path / "x.left_out.csv").read_text().splitlines()[1].startswith("2,3.jpg,no image")
     assert read_pairs(tmp_path / "x.bin")[1].tolist() == [True, False]
-    # A better run takes the old report away.
+    # A run without problems removes the old report.
     make_pairs(listed(tmp_path, "0.jpg,1.jpg,1\n"), photos, tmp_path / "x.bin", aligned=True, workers=0)
     assert not (tmp_path / "x.left_out.csv").exists()
-    with pytest.raises(GluonFRError, match="not one pair"):
+    with pytest.raises(GluonFRError, match="no pair can be made"):
         make_pairs(listed(tmp_path, "3.jpg,0.jpg,1\n"), photos, tmp_path / "y.bin", aligned=True, workers=0)
     assert not (tmp_path / "y.bin").exists()
 
 
-def test_wrong_names_are_refused(tmp_path, photos):
+def test_invalid_file_names_are_rejected(tmp_path, photos):
     for out in ("x", "x.rec", photos):
-        with pytest.raises(GluonFRError, match="NAME.bin"):
+        with pytest.raises(GluonFRError, match="end in .bin"):
             make_pairs(listed(tmp_path, "0.jpg,1.jpg,1\n"), photos, tmp_path / out, aligned=True, workers=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(GluonFRError, match="cannot be written"):
         make_pairs(listed(tmp_path, "0.jpg,1.jpg,1\n"), photos, tmp_path / "file" / "x.bin", aligned=True, workers=0)
 
 
-def test_a_bin_unpacks_and_pairs_again_to_the_same_bytes(tmp_path, photos):
+def test_unpacked_pairs_can_be_packed_to_the_same_bytes(tmp_path, photos):
     text = "0.jpg,1.jpg,1\n2.jpg,3.jpg,0\n0.jpg,3.jpg,0\n4.jpg,4.jpg,1\n"
     (photos / "4.jpg").write_bytes(crop(4, ".png"))
     make_pairs(listed(tmp_path, text), photos, tmp_path / "x.bin", aligned=True, workers=0)
@@ -124,7 +125,7 @@ def test_a_bin_unpacks_and_pairs_again_to_the_same_bytes(tmp_path, photos):
 
 
 @pytest.mark.system
-def test_real_photos_and_their_pairs(faces, tmp_path):
+def test_pairs_of_real_photos(faces, tmp_path):
     if importlib.util.find_spec("mtcnn") is None:
         pytest.skip("the package mtcnn, whose weights the detector uses, is not installed")
     folder = os.path.join(faces, "photos", "pairs")
@@ -156,7 +157,7 @@ def owners(folder, counts):
 
 
 @pytest.mark.parametrize(("counts", "count"), [([4] * 24, 200), ([1] * 20 + [3] * 20, 60), ([2] * 10 + [1] * 10, 20)])
-def test_drawn_pairs_are_balanced_true_different_and_by_people(tmp_path, counts, count):
+def test_drawn_pairs_are_balanced_distinct_and_disjoint(tmp_path, counts, count):
     people(tmp_path / "in", counts)
     drawn = draw_pairs(tmp_path / "in", tmp_path / "x.bin", count, seed=4)
     assert drawn.pairs == count
@@ -178,7 +179,7 @@ def test_drawn_pairs_are_balanced_true_different_and_by_people(tmp_path, counts,
         assert all(max(each) - min(each) <= 1 for each in of_folds)
 
 
-def test_drawing_repeats_by_its_seed(tmp_path):
+def test_seed_reproduces_the_drawn_pairs(tmp_path):
     people(tmp_path / "in", [4] * 24)
     content = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -187,7 +188,7 @@ def test_drawing_repeats_by_its_seed(tmp_path):
     assert content[0] == content[1] != content[2]
 
 
-def test_few_people_stand_in_several_folds_and_it_is_said(tmp_path):
+def test_few_people_appear_in_several_folds_which_is_reported(tmp_path):
     counts = [6, 6, 6]
     people(tmp_path / "in", counts)
     drawn = draw_pairs(tmp_path / "in", tmp_path / "x.bin", 80)
@@ -199,7 +200,7 @@ def test_few_people_stand_in_several_folds_and_it_is_said(tmp_path):
     assert [owner[images[2 * i]] == owner[images[2 * i + 1]] for i in range(80)] == issame.tolist() == [True, False] * 40
 
 
-def test_copies_are_no_pair(tmp_path):
+def test_copies_of_an_image_are_never_paired(tmp_path):
     # Of the three images of each person two have the same bytes: two pairs of the three, and these look alike.
     people(tmp_path / "in", [3] * 10, copies=range(1, 30, 3))
     draw_pairs(tmp_path / "in", tmp_path / "x.bin", 40)
@@ -211,14 +212,14 @@ def test_copies_are_no_pair(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, -20, 10, 30, 6001])
-def test_counts_that_ten_folds_cannot_share_are_refused(tmp_path, count):
+def test_count_must_be_a_multiple_of_twenty(tmp_path, count):
     people(tmp_path / "in", [3] * 20)
     with pytest.raises(GluonFRError, match="multiple of 20"):
         draw_pairs(tmp_path / "in", tmp_path / "x.bin", count)
 
 
 @pytest.mark.parametrize("counts", [[5], [1] * 30, [2] * 5])
-def test_too_few_people_are_refused(tmp_path, counts):
+def test_too_few_people_are_rejected(tmp_path, counts):
     people(tmp_path / "in", counts)
     with pytest.raises(GluonFRError, match="too few"):
         draw_pairs(tmp_path / "in", tmp_path / "x.bin", 20)
