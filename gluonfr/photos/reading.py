@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from gluonfr.data.images import MAX_SCANS, count_jpeg_scans
+from gluonfr.data.image_limits import MAX_SCANS, count_jpeg_scans
 from gluonfr.photos.exif_orientation import read_orientation, rotate_by_orientation
 from gluonfr.photos.find import HEIC_BRANDS, begins_like_video
 
@@ -130,7 +130,9 @@ class Photo:
             raise PhotoError("too small", f"{height}x{width} pixels")
         if self.format != "JPEG" and width * height > MOST_PIXELS:
             raise PhotoError("too large", f"{height}x{width} pixels")
-        scans = count_jpeg_scans(content) if self.format == "JPEG" else 0
+        # A marker may also occur within a thumbnail; only then are the scans counted one by one.
+        suspicious = self.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS
+        scans = count_jpeg_scans(content) if suspicious else 0
         if scans > MAX_SCANS:
             raise PhotoError("too large", f"{scans} scans (at most {MAX_SCANS} are read)")
 
