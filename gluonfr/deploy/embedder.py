@@ -127,8 +127,8 @@ class Embedder:
             (N, H, W, 3) holds several.
         aligned : bool, optional
             True: the images are crops, as in training and verification sets, re-aligned for a network of another template.
-            False: they are photos; the face is detected and aligned, of several faces the large one in the middle. None:
-            crops where they have exactly the size of the card, photos otherwise.
+            Otherwise they are photos, whatever their size; the face is detected and aligned, of several faces the large
+            one in the middle.
         progress : str, optional
             Text of a progress bar.
         normalize : bool, default True
@@ -215,9 +215,8 @@ class Embedder:
             Box of the chosen face in pixels; None for a crop.
         """
         pixels, where = _pixels(image, where)
-        size = self.card.image_size
-        if aligned or (aligned is None and pixels.shape[:2] == size):
-            return crop_for_network(pixels, size, self.card.template, where), 1, None
+        if aligned:
+            return crop_for_network(pixels, self.card.image_size, self.card.template, where), 1, None
         boxes, scores, landmarks = self.detect(pixels)
         if not len(boxes):
             raise DataError(f"{where} shows no face; use another photo, or pass aligned=True if it is a crop.")

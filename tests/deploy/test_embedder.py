@@ -69,15 +69,15 @@ def test_files_bytes_and_arrays_have_equal_embeddings(embedder, net, tmp_path):
         tuple(map(content, paths)),
     ]
     for several in many:
-        got = embedder(several)
+        got = embedder(several, aligned=True)
         assert got.shape == (3, 6)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, wanted, atol=1e-5)
     for one in (images[1], paths[1], content(paths[1]), nd.array(images[1], dtype="uint8")):
-        got = embedder(one)
+        got = embedder(one, aligned=True)
         assert got.shape == (6,)
         np.testing.assert_allclose(got, wanted[1], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(embedder(images), axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embedder(images, aligned=True), axis=1), 1, rtol=1e-5)
     assert embedder([]).shape == (0, 6)
 
 
@@ -85,8 +85,8 @@ def test_the_flip_sum_is_invariant_to_mirroring(net):
     image = crops(1, seed=3)[0]
     mirrored = np.ascontiguousarray(image[:, ::-1])
     card = Card(image_size=SIZE)
-    assert Embedder(net, card).similarity(image, mirrored) == pytest.approx(1, abs=1e-5)
-    assert Embedder(net, card, flip=False).similarity(image, mirrored) < 0.9999
+    assert Embedder(net, card).similarity(image, mirrored, aligned=True) == pytest.approx(1, abs=1e-5)
+    assert Embedder(net, card, flip=False).similarity(image, mirrored, aligned=True) < 0.9999
 
 
 def test_photos_are_aligned_and_crops_are_used_unchanged(embedder):
@@ -97,8 +97,9 @@ def test_photos_are_aligned_and_crops_are_used_unchanged(embedder):
     with pytest.raises(GluonFRError, match="distort"):
         embedder.crop(photo, aligned=True)
     same_size = crops(1)[0]
-    np.testing.assert_array_equal(embedder.crop(same_size), same_size)
-    assert embedder.crop(same_size, aligned=False).shape == (112, 112, 3)
+    np.testing.assert_array_equal(embedder.crop(same_size, aligned=True), same_size)
+    # A photo of exactly the size of a crop is still a photo.
+    assert embedder.crop(same_size).shape == embedder.crop(same_size, aligned=False).shape == (112, 112, 3)
     np.testing.assert_array_equal(embedder.crop(same_size.repeat(2, 0).repeat(2, 1), aligned=True), same_size)
 
 
@@ -137,11 +138,11 @@ def test_unusable_files_are_skipped_with_a_reason(embedder, net, tmp_path):
 
 def test_similarity_accepts_images_and_embeddings(embedder):
     images = crops(4)
-    e = embedder(images)
-    assert embedder.similarity(images[0], images[1]) == pytest.approx(float(e[0] @ e[1]), abs=1e-5)
-    np.testing.assert_allclose(embedder.similarity(images[:3], images[2:]), e[:3] @ e[2:].T, atol=1e-5)
+    e = embedder(images, aligned=True)
+    assert embedder.similarity(images[0], images[1], aligned=True) == pytest.approx(float(e[0] @ e[1]), abs=1e-5)
+    np.testing.assert_allclose(embedder.similarity(images[:3], images[2:], aligned=True), e[:3] @ e[2:].T, atol=1e-5)
     np.testing.assert_allclose(embedder.similarity(7 * e[0], e), e[0] @ e.T, atol=1e-5)
-    assert embedder.similarity(e[0], images[0]) == pytest.approx(1, abs=1e-5)
+    assert embedder.similarity(e[0], images[0], aligned=True) == pytest.approx(1, abs=1e-5)
     with pytest.raises(GluonFRError, match="D = 6"):
         embedder.similarity(e[0], np.zeros(5, np.float32))
     with pytest.raises(GluonFRError, match="zero or not finite"):
@@ -168,8 +169,8 @@ def test_onnx_runtime_gives_equal_embeddings(net, embedder):
     images = crops(5)
     other = Embedder(net, Card(image_size=SIZE), backend="onnxruntime")
     assert type(other.net).__name__ == "OnnxNetwork"
-    np.testing.assert_allclose(other(images), embedder(images), atol=1e-4)
-    np.testing.assert_allclose(other(images[0]), embedder(images[0]), atol=1e-4)
+    np.testing.assert_allclose(other(images, aligned=True), embedder(images, aligned=True), atol=1e-4)
+    np.testing.assert_allclose(other(images[0], aligned=True), embedder(images[0], aligned=True), atol=1e-4)
 
 
 def test_files_of_embeddings_are_read_back_or_refused(tmp_path):
@@ -196,13 +197,15 @@ def test_files_of_embeddings_are_read_back_or_refused(tmp_path):
 def test_a_comparison_explains_each_threshold(net):
     images = crops(2)
     plain = Embedder(net, Card(image_size=SIZE))
-    similarity = plain.similarity(images[0], images[1])
-    assert "no thresholds" in str(compare_faces(plain, images[0], images[1]))
+    similarity = plain.similarity(images[0], images[1], aligned=True)
+    assert "no thresholds" in str(compare_faces(plain, images[0], images[1], aligned=True))
     levels = [
         {"far": 0.001, "similarity": similarity + 0.01, "measured_on": "lfw"},
         {"far": 0.1, "similarity": similarity - 0.01},
     ]
-    verdict = compare_faces(Embedder(net, Card(image_size=SIZE, thresholds=levels, network="mine")), images[0], images[1])
+    verdict = compare_faces(
+        Embedder(net, Card(image_size=SIZE, thresholds=levels, network="mine")), images[0], images[1], aligned=True
+    )
     assert [each["accepted"] for each in verdict.thresholds] == [True, False]
     lines = str(verdict).splitlines()
     assert lines[0].startswith(f"similarity {similarity:.4f} (mine)")
