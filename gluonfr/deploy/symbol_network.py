@@ -14,6 +14,7 @@ from gluonfr.core import Card, WeightsError, require_file
 from gluonfr.deploy.card_values import check_image_size, mean_and_std
 from gluonfr.weights.insightface import find_checkpoint
 from gluonfr.weights.params_file import read_params
+from gluonfr.weights.symbol_file import check_array_sizes, load_symbol
 
 
 class SymbolNetwork(HybridBlock):
@@ -71,21 +72,14 @@ class SymbolNetwork(HybridBlock):
             # MXNet warns that it cannot infer types, which are not needed.
             warnings.simplefilter("ignore")
             self.graph = SymbolBlock(symbol, [mx.sym.var(inputs[0])])
-        self._check_shapes(symbol, inputs[0], values, params_path, card.image_size)
+        shapes = {name: values[name].shape for name in symbol.list_inputs() if name != inputs[0]}
+        height, width = card.image_size
+        where = f"{params_path} with images of {height}x{width}"
+        check_array_sizes(symbol, {inputs[0]: (1, 3, height, width), **shapes}, where)
         for name, parameter in self.graph.collect_params().items():
             parameter.shape = values[name].shape
             parameter.initialize(ctx=contexts or mx.cpu())
             parameter.set_data(nd.array(values[name]))
-
-    @staticmethod
-    def _check_shapes(symbol: Any, data: str, values: dict[str, Any], path: str, image_size: tuple[int, int]) -> None:
-        shapes = {name: values[name].shape for name in symbol.list_inputs() if name != data}
-        try:
-            symbol.infer_shape(**{data: (1, 3, *image_size)}, **shapes)
-        except mx.base.MXNetError as error:
-            reason = next((line for line in str(error).splitlines() if "Error" in line), "shapes differ")
-            size = "{}x{}".format(*image_size)
-            raise WeightsError(f"{path} does not fit its symbol with images of {size}: {' '.join(reason.split())}") from error
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Convert the images as the card specifies, and run the graph."""
@@ -110,10 +104,7 @@ def _scale_and_shift(mean: np.ndarray, std: np.ndarray) -> tuple[Any, list[float
 
 
 def _load_embedding(path: str, output: str) -> Any:
-    try:
-        symbol = mx.sym.load(require_file(path, "symbol"))
-    except mx.base.MXNetError as error:
-        raise WeightsError(f"{path} is not an MXNet symbol; export or fetch it again.") from error
+    symbol = load_symbol(path)
     if output:
         internals = symbol.get_internals()
         names = internals.list_outputs()

@@ -111,14 +111,14 @@ def test_the_card_names_the_output_that_is_the_embedding(tmp_path):
         SymbolNetwork(path, Card(image_size=(8, 8)))
     with pytest.raises(GluonFRError, match="no output 'third'"):
         SymbolNetwork(path, Card(image_size=(8, 8), output="third"))
-    with pytest.raises(GluonFRError, match="does not fit its symbol with images of 9x9"):
+    with pytest.raises(GluonFRError, match="with images of 9x9: its layers do not fit together"):
         SymbolNetwork(path, Card(image_size=(9, 9), output="first"))
     del weights["arg:second_weight"]
     nd.save(str(tmp_path / "two-0000.params"), weights)
     with pytest.raises(GluonFRError, match="needs data, second_weight"):
         SymbolNetwork(path, Card(image_size=(8, 8), output="second"))
     (tmp_path / "two-symbol.json").write_text("{}")
-    with pytest.raises(GluonFRError, match="not an MXNet symbol"):
+    with pytest.raises(GluonFRError, match="not a valid symbol of MXNet"):
         SymbolNetwork(path, Card(image_size=(8, 8), output="second"))
 
 

@@ -140,7 +140,8 @@ for trial in range(400):
         if kind == 0 and node["inputs"]:
             node["inputs"][random.integers(len(node["inputs"]))][random.integers(3)] = value
         elif kind == 1 and node.get("attrs"):
-            node["attrs"][list(node["attrs"])[random.integers(len(node["attrs"]))]] = value if random.integers(2) else str(value)
+            setting = list(node["attrs"])[random.integers(len(node["attrs"]))]
+            node["attrs"][setting] = value if random.integers(2) else str(value)
         elif kind == 2:
             node["op"] = graph["nodes"][random.integers(len(graph["nodes"]))]["op"]
         elif kind == 3 and node["inputs"]:
