@@ -9,7 +9,7 @@ def plain(color, size=(10, 10)):
     return np.full((*size, 3), color, dtype=np.uint8)
 
 
-def test_images_stand_row_by_row_and_keep_their_pixels():
+def test_images_are_placed_row_by_row_unchanged():
     rng = np.random.RandomState(0)
     images = [rng.randint(0, 256, (20, 20, 3), dtype=np.uint8) for _ in range(5)]
     sheet = contact_sheet(images, columns=3, tile=20)
@@ -24,7 +24,7 @@ def test_images_stand_row_by_row_and_keep_their_pixels():
     assert (sheet[24:28] == 255).all()
 
 
-def test_shapes_are_kept_and_centered():
+def test_images_are_centered_with_their_aspect_ratio():
     sheet = contact_sheet([plain((200, 0, 0), (40, 20)), plain((0, 0, 200), (10, 40))], columns=2, tile=20)
     tall, wide = sheet[4:24, 4:24], sheet[4:24, 28:48]
     assert (tall[:, 5:15] == (200, 0, 0)).all()
@@ -35,7 +35,7 @@ def test_shapes_are_kept_and_centered():
     assert painted[7:12].all()
 
 
-def test_grey_images_and_one_pixel_lines():
+def test_gray_images_and_one_pixel_lines_are_drawn():
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     assert (contact_sheet([grey], tile=8)[4:12, 4:12] == grey[:, :, None]).all()
     assert contact_sheet([plain(9, (1, 4000))], tile=16).shape == (24, 24, 3)
@@ -75,6 +75,6 @@ def test_default_columns_make_a_sheet_a_little_wider_than_high():
         ([plain(0)], {"columns": 0}, "columns >= 1"),
     ],
 )
-def test_mistakes_are_named(images, options, words):
+def test_invalid_arguments_are_rejected(images, options, words):
     with pytest.raises(GluonFRError, match=words):
         contact_sheet(images, **options)

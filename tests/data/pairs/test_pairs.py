@@ -75,7 +75,7 @@ def test_real_sets(faces, name, pairs, same):
     ],
     ids=["bytes", "array", "row", "column"],
 )
-def test_every_element_and_protocol(tmp_path, protocol, flags, change):
+def test_every_element_type_and_protocol_is_read(tmp_path, protocol, flags, change):
     images, issame = read_pairs(put(tmp_path, pickle.dumps(([change(image) for image in IMAGES], flags), protocol)))
     assert images == IMAGES
     assert all(type(image) is bytes for image in images)
@@ -83,7 +83,7 @@ def test_every_element_and_protocol(tmp_path, protocol, flags, change):
     assert issame.dtype == bool
 
 
-def test_numpy_2_names_and_lists_of_two(tmp_path):
+def test_numpy_2_names_and_lists_are_read(tmp_path):
     content = pickle.dumps([[np.frombuffer(image, np.uint8) for image in IMAGES], SAME], 2)
     assert b"numpy.core.multiarray" in content
     images, issame = read_pairs(put(tmp_path, content.replace(b"numpy.core.multiarray", b"numpy._core.multiarray")))
@@ -95,7 +95,7 @@ def python2_string(content):
     return b"T" + struct.pack("<i", len(content)) + content
 
 
-def test_python_2_strings(tmp_path):
+def test_python_2_strings_are_read(tmp_path):
     # What cPickle of Python 2 writes for ([str, ...], [bool, ...]): protocol 2 in binary, protocol 0 as escaped text.
     binary = b"\x80\x02(]q\x01(" + b"".join(python2_string(image) for image in IMAGES) + b"e]q\x02(\x88\x89etq\x03."
     text = (
@@ -107,7 +107,7 @@ def test_python_2_strings(tmp_path):
         assert issame.tolist() == SAME
 
 
-def test_python_2_arrays(tmp_path):
+def test_python_2_arrays_are_read(tmp_path):
     def array(image):
         return (
             b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntU\x01btR(I1\n(I%d\ntcnumpy\ndtype\n(U\x02u1I0\nI1\ntR"
@@ -159,7 +159,7 @@ def hostile(mark):
 
 
 @pytest.mark.parametrize("name", hostile("x"))
-def test_everything_else_is_refused_by_name_before_it_runs(tmp_path, name):
+def test_other_objects_are_refused_by_name_before_they_run(tmp_path, name):
     mark = tmp_path / "ran"
     for content in hostile(mark)[name]:
         for protocol in [None] if isinstance(content, bytes) else [2, 4]:
@@ -218,12 +218,12 @@ RAW = {
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_tricks_below_the_level_of_objects(tmp_path, name):
+def test_hostile_instructions_are_refused(tmp_path, name):
     content, words = RAW[name]
     assert words in refusal(put(tmp_path, content))
 
 
-def test_every_cut_is_refused(tmp_path):
+def test_truncated_pickles_are_refused(tmp_path):
     for content in (
         pickle.dumps((IMAGES[:2], [True]), 2),
         pickle.dumps(([np.frombuffer(IMAGES[0], np.uint8)] * 2, np.ones(1)), 4),
@@ -253,7 +253,7 @@ def test_every_cut_is_refused(tmp_path):
         ((IMAGES[:3] + [np.zeros(9, np.float32)], SAME), "image 1 of pair 1"),
     ],
 )
-def test_pickles_that_are_no_pairs_are_refused(tmp_path, loaded, words):
+def test_pickles_of_other_contents_are_refused(tmp_path, loaded, words):
     assert words in refusal(put(tmp_path, loaded))
 
 
@@ -262,7 +262,7 @@ def test_a_missing_file_is_named(tmp_path):
     assert "cannot be read" in refusal(tmp_path)
 
 
-def test_written_sets_are_read_by_us_and_by_insightface(tmp_path):
+def test_written_sets_are_read_by_insightfaces_loader(tmp_path):
     path = tmp_path / "new" / "set.bin"
     given = [IMAGES[0], np.frombuffer(IMAGES[1], np.uint8), picture(2), mx.nd.array(picture(3), dtype=np.uint8)]
     write_pairs(path, given, np.array(SAME))
@@ -291,7 +291,7 @@ def test_written_sets_are_read_by_us_and_by_insightface(tmp_path):
         (IMAGES[:3] + [picture(0).astype(float)], SAME, "image 1 of pair 1 must be uint8"),
     ],
 )
-def test_what_cannot_be_written_leaves_the_old_file(tmp_path, images, issame, words):
+def test_invalid_pairs_leave_the_previous_file(tmp_path, images, issame, words):
     path = tmp_path / "set.bin"
     path.write_bytes(b"old")
     with pytest.raises(GluonFRError, match=words):
@@ -300,7 +300,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path, images, issame, wo
     assert os.listdir(tmp_path) == ["set.bin"]
 
 
-def test_a_data_set_refuses_what_the_reader_refuses(tmp_path):
+def test_a_dataset_refuses_a_hostile_file(tmp_path):
     put(tmp_path, (IMAGES, Run(os.system, f"touch {tmp_path / 'ran'}")))
     with pytest.raises(GluonFRError, match=r"set\.bin: refused, it holds posix\.system"):
         FRValDataset("set", root=tmp_path)

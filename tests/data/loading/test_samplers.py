@@ -24,7 +24,7 @@ def labeled(counts):
 
 @pytest.mark.parametrize("num_ranks", [1, 3])
 @pytest.mark.parametrize("name", SETS)
-def test_batches_are_P_people_with_K_images_and_an_epoch_sees_everybody(name, num_ranks):
+def test_batches_have_p_people_with_k_images_and_an_epoch_has_all_people(name, num_ranks):
     counts, P, K = SETS[name]
     labels = labeled(counts)
     sampler = IdentityBatchSampler(labels, P, K, seed=3, num_ranks=num_ranks)
@@ -45,7 +45,7 @@ def test_batches_are_P_people_with_K_images_and_an_epoch_sees_everybody(name, nu
             assert np.ptp(seen[labels == person]) <= 1
 
 
-def test_an_epoch_is_about_as_long_as_the_set_and_all_images_come():
+def test_an_epoch_has_about_the_length_of_the_set_and_all_images():
     counts = np.random.RandomState(1).geometric(0.05, 400)
     labels = labeled(counts)
     sampler = IdentityBatchSampler(labels, 8, 4)
@@ -54,7 +54,7 @@ def test_an_epoch_is_about_as_long_as_the_set_and_all_images_come():
     assert seen.min() == 1
 
 
-def test_the_giant_shows_other_images_in_other_epochs():
+def test_a_person_with_many_images_has_other_images_in_other_epochs():
     labels = np.repeat(np.arange(7), SETS["one giant"][0])
     sampler = IdentityBatchSampler(labels, 3, 4)
     epochs = [set(sampler(epoch)) for epoch in range(30)]
@@ -62,7 +62,7 @@ def test_the_giant_shows_other_images_in_other_epochs():
     assert len(set.union(*epochs)) == len(labels)
 
 
-def test_people_meet_whom_they_meet_by_chance():
+def test_people_are_combined_at_random():
     # 40 people in pairs: every pair of people meets about as often as any other.
     labels = np.repeat(np.arange(40), 8)
     sampler = IdentityBatchSampler(labels, 10, 4)
@@ -110,7 +110,7 @@ def records(tmp_path_factory):
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])
-def test_the_record_loader_gives_its_batches_from_anywhere(records, num_ranks):
+def test_a_record_loader_resumes_a_sampler_at_any_batch(records, num_ranks):
     sampler = IdentityBatchSampler(records, 3, 4, seed=5, num_ranks=num_ranks)
     for rank in range(num_ranks):
         loader = RecordLoader(records, 12, seed=5, sampler=sampler, rank=rank, num_ranks=num_ranks)
@@ -121,7 +121,7 @@ def test_the_record_loader_gives_its_batches_from_anywhere(records, num_ranks):
         assert [labels.asnumpy().tolist() for _, labels in loader.epoch(2, 1)] == got[1:]
 
 
-def test_gluons_loader_takes_it(records):
+def test_gluons_data_loader_uses_the_sampler(records):
     sampler = IdentityBatchSampler(records.labels, 3, 4)
     loader = gluon.data.DataLoader(records, batch_sampler=sampler)
     assert len(loader) == len(sampler)
@@ -141,6 +141,6 @@ def test_gluons_loader_takes_it(records):
         (([0, 1], 2, 2, 0, 2, 2), "rank must be an integer from 0 to 1, got 2"),
     ],
 )
-def test_bad_arguments(arguments, words):
+def test_invalid_arguments_of_a_sampler_are_rejected(arguments, words):
     with pytest.raises(GluonFRError, match=words):
         IdentityBatchSampler(*arguments)

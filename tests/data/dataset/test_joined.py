@@ -50,7 +50,7 @@ def rows(tmp_path, text):
 
 
 @pytest.mark.parametrize("name", ["a,b,c", ["a", "b", "c"], ("a", " b".strip(), "c"), "a,b , c"])
-def test_people_of_the_sets_follow_each_other(root, name):
+def test_labels_of_a_set_follow_those_of_the_sets_before(root, name):
     joined = get_recognition_dataset(name, root=root)
     # b has four labels, of which one has no image.
     expected = [0, 0, 0, 1, 2, 2, 3, 3, 4, 6, 6, 7, 8]
@@ -84,13 +84,13 @@ def test_a_transform_gets_the_label_of_the_union(root):
     assert joined[4] == ((*SIZE, 3), 3.5)
 
 
-def test_a_folder_with_that_name_comes_first(root):
+def test_a_folder_whose_name_has_a_comma_is_found_first(root):
     assert isinstance(get_recognition_dataset("a, b", root=root), FRTrainRecordDataset)
     assert isinstance(get_recognition_dataset(["a"], root=root), FRTrainRecordDataset)
     assert get_recognition_dataset("a,b", root=root).num_classes == 7
 
 
-def test_a_file_tells_who_is_who(root, tmp_path):
+def test_an_identity_file_joins_labels(root, tmp_path):
     text = ["b,3,Ada", "a,0,Bo", "b,0,Bo", 'a,1,"Cy, Jr."', "a,2,Ada", "b,1,Dé", "z,0,Bo", "z,x", "b,2,Eve"]
     # The classes do not depend on the order of the rows. Eve has no image, but is known.
     expected = [0, 0, 0, 1, 2, 2, 0, 0, 3, 2, 2]
@@ -123,13 +123,13 @@ GOOD = "a,0,1\na,1,2\na,2,3\nb,0,4\nb,1,5\nb,3,6\n"
         (GOOD + "b,2,x,y\n", "line 8 is not"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused(root, tmp_path, text, words):
+def test_an_identity_file_that_does_not_match_is_refused(root, tmp_path, text, words):
     with pytest.raises(GluonFRError, match=words) as raised:
         get_recognition_dataset("a,b", root=root, identities=rows(tmp_path, text))
     assert "who.csv" in str(raised.value)
 
 
-def test_a_file_that_is_no_such_file_is_refused(root, tmp_path):
+def test_an_invalid_identity_file_is_refused(root, tmp_path):
     (tmp_path / "x.csv").write_text("label,name\n1,2\n")
     for path, words in ((tmp_path / "x.csv", "first line is not dataset,label,identity"), (tmp_path / "y.csv", "is missing")):
         with pytest.raises(GluonFRError, match=words):
@@ -150,12 +150,12 @@ def test_a_file_that_is_no_such_file_is_refused(root, tmp_path):
         ([], "no training set was named"),
     ],
 )
-def test_sets_that_do_not_fit_together_are_refused(root, name, words):
+def test_incompatible_sets_are_refused(root, name, words):
     with pytest.raises(GluonFRError, match=words):
         get_recognition_dataset(name, root=root)
 
 
-def test_more_people_than_float32_counts_are_refused(root, tmp_path):
+def test_more_classes_than_float32_labels_are_refused(root, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for file in ("train.rec", "train.idx"):
@@ -165,7 +165,7 @@ def test_more_people_than_float32_counts_are_refused(root, tmp_path):
         get_recognition_dataset("a,b", root=str(tmp_path))
 
 
-def test_a_set_keeps_the_classes_that_it_declares(root, tmp_path):
+def test_declared_classes_without_images_are_counted(root, tmp_path):
     for name, count in (("a", 5), ("b", 6)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "train.rec").symlink_to(f"{root}/{name}/train.rec")
@@ -177,7 +177,7 @@ def test_a_set_keeps_the_classes_that_it_declares(root, tmp_path):
     assert joined.identities[10].tolist() == []
 
 
-def test_damaged_images_are_numbered_through(root, tmp_path):
+def test_damaged_images_are_numbered_over_all_sets(root, tmp_path):
     for name in ("a", "b"):
         with RecordWriter(str(tmp_path / name), SIZE) as writer:
             for number, label in enumerate(PEOPLE[name]):
@@ -199,7 +199,7 @@ def test_damaged_images_are_numbered_through(root, tmp_path):
     assert joined.skipped == [1, 7]
 
 
-def test_loaders_and_samplers_take_it(root):
+def test_loaders_and_samplers_work_on_a_union(root):
     joined = get_recognition_dataset("a,b,c", root=root)
     batches = [batch for epoch in (0, 1) for batch in RecordLoader(joined, 5, threads=2).epoch(epoch)]
     labels = np.concatenate([labels.asnumpy() for _, labels in batches])

@@ -56,7 +56,7 @@ def test_offsets_beyond_4_gib_and_numbers_beyond_2_24(big):
         assert file.read(i) == (header.label, payload) == (float(LABELS[i]), b"image %d!" % i)
 
 
-def test_people_come_from_labels_not_from_rounded_ranges(big, tmp_path):
+def test_people_are_derived_from_labels_not_from_rounded_ranges(big, tmp_path):
     dataset = FRTrainRecordDataset(tmp_path.name, root=str(tmp_path.parent))
     assert dataset.num_classes == 2**24 == len(dataset.identities)
     people = {label: dataset.identities[label].tolist() for label in (0, 1, 2, 3, 4, 2**24 - 1)}
@@ -64,7 +64,7 @@ def test_people_come_from_labels_not_from_rounded_ranges(big, tmp_path):
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1, 1 << 26), (3, 1 << 26), (7, 200), (1 << 18, 1), (1 << 18, 333)])
-def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
+def test_results_do_not_depend_on_the_block_size(tmp_path, monkeypatch, rows, size):
     random = np.random.RandomState(0)
     records = [(float(random.randint(50)), bytes(random.randint(0, 256, random.randint(0, 60)).tolist())) for _ in range(60)]
     for place in (0, 5, 6, 7, 30, 63, 65):
@@ -84,7 +84,7 @@ def test_blocks_change_nothing(tmp_path, monkeypatch, rows, size):
     assert [file.read(i) for i in range(len(file))] == images
 
 
-def test_a_record_ends_where_the_next_one_begins_header_or_not():
+def test_spans_of_images_are_right_around_header_records():
     starts = np.array([0, 8, 20, 40, 48, 60, 100])
     for headers in ([], [0], [6], [1, 2], [0, 3, 6], [2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5]):
         places = offsets.ImageOffsets.from_records(starts.copy(), 132, np.array(headers, dtype=np.int64))
@@ -98,7 +98,7 @@ def test_a_record_ends_where_the_next_one_begins_header_or_not():
     assert len(offsets.ImageOffsets.from_records(starts.copy(), 132, np.arange(7))) == 0
 
 
-def test_an_index_is_read_in_pieces(tmp_path, monkeypatch):
+def test_an_index_is_read_in_blocks(tmp_path, monkeypatch):
     starts = np.arange(300) * 40
     text = "".join("%d\t%d\n" % row for row in zip(np.arange(300) + 2**33, starts))
     for end in ("", "\n\n"):

@@ -45,7 +45,7 @@ def val(made):
     return [decoded(data) for data in encoded], issame
 
 
-def test_a_picture_is_rgb_of_the_size_asked_for():
+def test_render_returns_rgb_of_the_requested_size():
     for size in (32, 112, 150):
         picture = render(3, 4, size=size)
         assert picture.shape == (size, size, 3)
@@ -53,13 +53,13 @@ def test_a_picture_is_rgb_of_the_size_asked_for():
         assert picture.std() > 5
 
 
-def test_colors_are_in_the_order_of_rgb():
+def test_channels_are_in_rgb_order():
     # Nobody is born blue: over many people the middle of the face is redder than blue.
     faces = np.mean([render(i, 0)[60:90, 40:72].reshape(-1, 3).mean(0) for i in range(30)], axis=0)
     assert faces[0] > faces[2] + 20
 
 
-def test_a_picture_is_the_same_in_another_process_and_order():
+def test_an_image_is_the_same_in_another_process_and_order():
     asked = [(0, 0), (7, 3), (0, 1), (2**63, 2**62), (7, 2)]
     code = (
         "import hashlib; from gluonfr.data.synthetic import render\n"
@@ -71,12 +71,12 @@ def test_a_picture_is_the_same_in_another_process_and_order():
     assert len(set(there)) == len(asked)
 
 
-def test_identity_image_and_seed_all_matter():
+def test_identity_image_and_seed_change_the_image():
     pictures = [render(1, 1), render(1, 2), render(2, 1), render(1, 1, seed=1), render(1 + 2**32, 1), render(1, 1 + 2**32)]
     assert len({digest(picture) for picture in pictures}) == len(pictures)
 
 
-def test_a_person_is_recognized_once_the_conditions_are_averaged_out():
+def test_average_images_identify_the_person():
     people, images = 14, 20
     pictures = np.array([[render(i, k) for k in range(images)] for i in range(people)], dtype=np.float64)
     first, second = (half.reshape(people, -1) for half in (pictures[:, ::2].mean(1), pictures[:, 1::2].mean(1)))
@@ -106,7 +106,7 @@ def test_training_records_are_read_by_mxnet(made):
         assert np.array_equal(decoded(payload), render((key - 1) // IMAGES, (key - 1) % IMAGES, seed=SEED))
 
 
-def test_pairs_are_of_people_that_training_does_not_hold(val):
+def test_verification_people_are_not_in_the_training_set(val):
     pictures, issame = val
     training = {digest(render(i, k, seed=SEED)) for i in range(IDENTITIES) for k in range(IMAGES)}
     found = [digest(picture) for picture in pictures]
@@ -121,7 +121,7 @@ def test_pairs_are_of_people_that_training_does_not_hold(val):
     assert sum(len(fold) for fold in folds) == OTHERS
 
 
-def test_every_fold_holds_same_then_different(val):
+def test_every_fold_has_genuine_then_impostor_pairs(val):
     _, issame = val
     half = PAIRS // 20
     assert len(issame) == PAIRS
@@ -130,14 +130,14 @@ def test_every_fold_holds_same_then_different(val):
         assert [issame[i] for i in held] == [True] * half + [False] * half
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_processes(made, tmp_path):
+def test_files_do_not_depend_on_the_number_of_processes(made, tmp_path):
     # A call that starts OpenCV's threads here must not hang the processes forked afterwards.
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)
     make_dataset(str(tmp_path / "b"), IDENTITIES, IMAGES, OTHERS, PAIRS, seed=SEED, workers=3, progress=False)
     assert contents(tmp_path / "b") == contents(made)
 
 
-def test_pictures_do_not_depend_on_how_many_are_asked_for(made, tmp_path):
+def test_images_do_not_depend_on_their_number(made, tmp_path):
     make_dataset(str(tmp_path / "more"), IDENTITIES + 1, IMAGES + 2, 20, 20, seed=SEED, workers=1, progress=False)
     more = mx.recordio.MXIndexedRecordIO(str(tmp_path / "more" / "train.idx"), str(tmp_path / "more" / "train.rec"), "r")
     fewer = mx.recordio.MXIndexedRecordIO(str(made / "train.idx"), str(made / "train.rec"), "r")
@@ -149,7 +149,7 @@ def test_pictures_do_not_depend_on_how_many_are_asked_for(made, tmp_path):
 
 
 @pytest.mark.system
-def test_raw_pixels_do_not_solve_it(tmp_path):
+def test_raw_pixels_do_not_verify_people(tmp_path):
     make_dataset(str(tmp_path / "set"), 2, 1, 100, 600, workers=1, progress=False)
     with open(tmp_path / "set" / "val_data.bin", "rb") as file:
         encoded, issame = pickle.load(file)
@@ -174,7 +174,7 @@ def children_named(folder):
 
 
 @pytest.mark.system
-def test_killed_in_the_middle_it_leaves_no_set_and_no_process(tmp_path):
+def test_a_killed_run_leaves_no_set_and_no_process(tmp_path):
     code = f"from gluonfr.data.synthetic import make_dataset; make_dataset({str(tmp_path / 'set')!r}, 500, 20, workers=2)"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     written = 0
@@ -193,7 +193,7 @@ def test_killed_in_the_middle_it_leaves_no_set_and_no_process(tmp_path):
 
 
 @pytest.mark.system
-def test_interrupted_it_cleans_up_and_keeps_the_set_before(made, tmp_path):
+def test_an_interrupted_run_keeps_the_previous_set(made, tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
     for name, data in contents(made).items():
@@ -210,7 +210,7 @@ def test_interrupted_it_cleans_up_and_keeps_the_set_before(made, tmp_path):
     assert contents(folder) == contents(made)
 
 
-def test_a_set_that_is_there_is_replaced(made, tmp_path):
+def test_an_existing_synthetic_set_is_replaced(made, tmp_path):
     folder = tmp_path / "set"
     make_dataset(str(folder), 2, 1, 20, 20, workers=1, progress=False)
     make_dataset(str(folder), IDENTITIES, IMAGES, OTHERS, PAIRS, seed=SEED, workers=1, progress=False)
@@ -224,7 +224,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
-def test_a_file_in_the_way_is_refused(tmp_path):
+def test_a_file_at_the_path_of_the_folder_is_refused(tmp_path):
     (tmp_path / "taken").write_text("")
     for place in ("taken", "taken/set"):
         with pytest.raises(GluonFRError, match="taken"):
@@ -248,7 +248,7 @@ def test_a_file_in_the_way_is_refused(tmp_path):
         {"workers": True},
     ],
 )
-def test_bad_arguments_of_a_set(arguments, tmp_path):
+def test_invalid_arguments_of_make_dataset_are_rejected(arguments, tmp_path):
     (name,) = arguments
     with pytest.raises(GluonFRError, match=f"^{name} must be ") as caught:
         make_dataset(str(tmp_path / "set"), **dict({"progress": False}, **arguments))
@@ -269,11 +269,11 @@ def test_bad_arguments_of_a_set(arguments, tmp_path):
         {"size": 5000},
     ],
 )
-def test_bad_arguments_of_a_picture(arguments):
+def test_invalid_arguments_of_render_are_rejected(arguments):
     (name,) = arguments
     with pytest.raises(GluonFRError, match=f"^{name} must be "):
         render(**dict({"identity": 0, "image": 0}, **arguments))
 
 
-def test_numpy_integers_are_whole_numbers():
+def test_numpy_integers_are_accepted():
     assert digest(render(np.int64(2), np.uint8(3), seed=np.uint64(4), size=np.int32(64))) == digest(render(2, 3, 4, 64))

@@ -23,7 +23,7 @@ def dataset(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("ranks", "size", "last_batch"), [(1, 8, "keep"), (3, 4, "keep"), (4, 7, "discard"), (5, 3, "keep")])
-def test_a_rank_reads_its_own_records_only(dataset, monkeypatch, ranks, size, last_batch):
+def test_a_rank_reads_only_its_own_records(dataset, monkeypatch, ranks, size, last_batch):
     asked, read = [], os.pread
 
     def watched(descriptor, length, begin):
@@ -47,7 +47,7 @@ def test_a_rank_reads_its_own_records_only(dataset, monkeypatch, ranks, size, la
 
 
 @pytest.mark.parametrize("count", [2, 100, 128, 129, 40_000, 100_000])
-def test_the_order_is_that_of_a_permutation(count):
+def test_the_order_equals_numpys_permutation(count):
     # Runs that were interrupted long ago go on with this order.
     for epoch in (0, 5):
         order = EpochOrder(count, 2, seed=7).all_ranks(epoch)
@@ -56,7 +56,7 @@ def test_the_order_is_that_of_a_permutation(count):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int16])
-def test_a_sampler_may_give_any_kind_of_integers(dataset, kind):
+def test_a_sampler_may_return_any_integer_type(dataset, kind):
     order = np.array([3, 60, 3, 7, 60, 3])
 
     def batches(kind):
@@ -70,7 +70,7 @@ def test_a_sampler_may_give_any_kind_of_integers(dataset, kind):
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64])
-def test_how_often_a_number_came_before(kind):
+def test_earlier_occurrences_are_counted(kind):
     random = np.random.RandomState(1)
     for count in (0, 1, 2, 50, 400):
         order = random.randint(0, 30, count).astype(kind)

@@ -9,7 +9,7 @@ from gluonfr.photos.pair_drawing import draw_pairs
 from gluonfr.photos.pair_sets import make_pairs
 
 
-def test_written_and_read(tmp_path):
+def test_a_written_table_is_read(tmp_path):
     path = str(tmp_path / "a.pairs.csv")
     columns = {"identity0": ["Anna, B.", "ben"], "identity1": ["Anna, B.", "çağrı"], "age gap": ["0-5", "20+"]}
     write_pair_table(path, [True, False], columns)
@@ -19,7 +19,7 @@ def test_written_and_read(tmp_path):
     assert table_path("x/lfw.bin") == "x/lfw.pairs.csv"
 
 
-def test_lfws_own_list_names_the_people(tmp_path):
+def test_lfws_pairs_txt_names_the_people(tmp_path):
     path = tmp_path / "pairs.txt"
     path.write_text("1\t1\nAnna_B\t1\t4\nAnna_B\t1\tBen\t2\n")
     table = read_pair_table(str(path), [True, False])
@@ -43,7 +43,7 @@ def test_lfws_own_list_names_the_people(tmp_path):
         ('a\n"' + "x" * 200_000 + "\n", "not valid CSV"),
     ],
 )
-def test_a_bad_table_is_one_sentence(tmp_path, text, words):
+def test_invalid_tables_are_refused(tmp_path, text, words):
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(GluonFRError, match=words) as caught:
@@ -55,7 +55,7 @@ def picture(number):
     return np.full((32, 32, 3), number, dtype=np.uint8)
 
 
-def test_drawn_pairs_know_their_people(tmp_path):
+def test_drawn_pairs_have_a_table_of_people(tmp_path):
     with RecordWriter(str(tmp_path / "set"), image_size=(32, 32)) as writer:
         for person in range(20):
             for number in range(4):
@@ -68,7 +68,7 @@ def test_drawn_pairs_know_their_people(tmp_path):
     assert ((table.people[:, 0] == table.people[:, 1]) == issame).all()
 
 
-def test_columns_of_a_list_go_along_with_the_pairs_that_are_kept(tmp_path):
+def test_further_columns_of_a_list_follow_their_pairs(tmp_path):
     for number in range(4):
         (tmp_path / f"{number}.png").write_bytes(encode(picture(40 * number)))
     (tmp_path / "3.png").write_bytes(b"no image")

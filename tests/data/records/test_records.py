@@ -50,7 +50,7 @@ def write_index(path, rows):
     Path(path[:-3] + "idx").write_text("".join(row + "\n" for row in rows))
 
 
-def test_real_records_equal_what_mxnet_reads(faces):
+def test_real_records_equal_mxnets_reader(faces):
     path = os.path.join(faces, "celeb", "train.rec")
     file = RecordFile(path)
     assert len(file) == 5967
@@ -86,7 +86,7 @@ def test_label_arrays_on_images_give_their_first_value(tmp_path):
     assert file.labels.tolist() == [7, 5, 3, 4]
 
 
-def test_ranges_in_headers_are_not_trusted(tmp_path):
+def test_ranges_in_header_records_are_ignored(tmp_path):
     records = [([999.0, -5.0], b"")] + [(i, b"x%d" % i) for i in (3, 1, 2)] + [([0.0, 2.0**24 + 2], b"")] * 2
     file = RecordFile(write_with_mxnet(tmp_path, records))
     assert file.headers == 3
@@ -94,7 +94,7 @@ def test_ranges_in_headers_are_not_trusted(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["one", "start", "end", "only", "twice", "shifted", "header"])
-def test_payloads_that_hold_the_magic_word(tmp_path, layout):
+def test_payloads_may_contain_the_magic_word(tmp_path, layout):
     payload = {
         "one": b"abcd" * 5 + MAGIC + b"tail!",
         "start": MAGIC + b"rest",
@@ -115,7 +115,7 @@ def test_payloads_that_hold_the_magic_word(tmp_path, layout):
         assert file.labels.tolist() == [1, 2, 3]
 
 
-def test_frames_are_the_bytes_that_mxnet_writes(tmp_path):
+def test_frames_equal_mxnets_bytes(tmp_path):
     random = np.random.RandomState(3)
     contents = [b"", b"a", MAGIC, MAGIC[:3], b"a" + MAGIC * 3]
     for _ in range(300):
@@ -132,7 +132,7 @@ def test_frames_are_the_bytes_that_mxnet_writes(tmp_path):
     assert [join_frames(split_frames(content)) for content in contents] == contents
 
 
-def test_without_an_index_the_offsets_are_found_and_it_says_so(plain, caplog):
+def test_offsets_are_found_without_an_index_and_logged(plain, caplog):
     expected = [RecordFile(plain).read(i) for i in range(12)]
     os.unlink(plain[:-3] + "idx")
     with caplog.at_level(logging.WARNING):
@@ -188,7 +188,7 @@ BAD_INDEXES = {
 
 
 @pytest.mark.parametrize("kind", BAD_INDEXES)
-def test_an_index_that_does_not_match_is_refused_when_opened(plain, kind):
+def test_a_wrong_index_is_refused_on_opening(plain, kind):
     write_index(plain, BAD_INDEXES[kind](index_rows(plain)))
     with pytest.raises(GluonFRError) as caught:
         RecordFile(plain)
@@ -201,7 +201,7 @@ def test_an_index_that_does_not_match_is_refused_when_opened(plain, kind):
 
 
 @pytest.mark.parametrize("kind", ["fewer", "more", "shifted"])
-def test_an_index_that_is_wrong_in_the_middle_is_refused_when_read(plain, kind):
+def test_an_index_that_is_wrong_in_the_middle_is_refused_on_reading(plain, kind):
     rows = index_rows(plain)
     inside = "6\t%d" % (int(rows[6].split()[1]) + 40)
     write_index(
@@ -219,7 +219,7 @@ def test_an_index_that_is_wrong_in_the_middle_is_refused_when_read(plain, kind):
 
 @pytest.mark.parametrize("indexed", [True, False])
 @pytest.mark.parametrize("lost", [1, 4, 8, 3000, 3090, 20000])
-def test_a_file_that_is_cut_off_is_refused(plain, indexed, lost):
+def test_a_truncated_file_is_refused(plain, indexed, lost):
     os.truncate(plain, os.path.getsize(plain) - lost)
     if not indexed:
         os.unlink(plain[:-3] + "idx")
@@ -227,7 +227,7 @@ def test_a_file_that_is_cut_off_is_refused(plain, indexed, lost):
         RecordFile(plain)
 
 
-def test_damage_in_the_middle_is_named_and_leaves_the_rest_readable(plain):
+def test_records_beside_a_damaged_one_are_readable(plain):
     start = int(index_rows(plain)[7].split()[1])
     with open(plain, "r+b") as file:
         file.seek(start)
@@ -245,7 +245,7 @@ def test_damage_in_the_middle_is_named_and_leaves_the_rest_readable(plain):
 
 
 @pytest.mark.parametrize("label", [float("nan"), float("inf"), -1.0, 0.5, 2.0**31, [float("nan"), 1.0], [-2.0]])
-def test_labels_that_are_no_whole_numbers_are_refused(tmp_path, label):
+def test_invalid_labels_are_refused(tmp_path, label):
     file = RecordFile(write_with_mxnet(tmp_path, [(0.0, b"good"), (label, b"bad"), (1.0, b"good")]))
     assert file.read(2) == (1.0, b"good")
     for use in (lambda: file.read(1), lambda: file.labels):
@@ -299,7 +299,7 @@ def read_layout(folder):
     return records, keys
 
 
-def test_written_layout(tmp_path):
+def test_written_layout_is_insightfaces(tmp_path):
     with RecordWriter(tmp_path / "set") as writer:
         for i, label in enumerate([0, 0, 1, 1, 1, 2]):
             writer.add(picture(i), label)
@@ -313,7 +313,7 @@ def test_written_layout(tmp_path):
     assert sorted(os.listdir(tmp_path / "set")) == ["property", "train.idx", "train.rec"]
 
 
-def test_written_layout_is_the_one_of_real_sets(faces, tmp_path):
+def test_a_copy_of_a_real_set_has_the_same_bytes(faces, tmp_path):
     """A real set, copied image by image, comes out the same to the byte."""
     source = os.path.join(faces, "celeb")
     file = RecordFile(os.path.join(source, "train.rec"))
@@ -325,7 +325,7 @@ def test_written_layout_is_the_one_of_real_sets(faces, tmp_path):
         assert (tmp_path / name).read_bytes() == Path(source, name).read_bytes(), name
 
 
-def test_images_that_come_in_any_order_are_put_together(tmp_path):
+def test_images_added_in_any_order_are_grouped_by_label(tmp_path):
     labels = [4, 0, 4, 1, 0, 3, 2, 4]
     payloads = []
     with RecordWriter(tmp_path / "any") as writer:
@@ -346,7 +346,7 @@ def test_images_that_come_in_any_order_are_put_together(tmp_path):
     assert sorted(os.listdir(tmp_path / "any")) == ["property", "train.idx", "train.rec"]
 
 
-def test_pixels_become_jpeg_and_files_are_kept(tmp_path):
+def test_pixels_are_encoded_and_files_are_stored_unchanged(tmp_path):
     image, png = picture(5), cv2.imencode(".png", picture(6)[:, :, ::-1])[1].tobytes()
     with RecordWriter(tmp_path) as writer:
         writer.add(image, 0)
@@ -385,21 +385,30 @@ def test_labels_without_images_keep_their_number(tmp_path, caplog):
         (picture(0), 2**24, "label"),
     ],
 )
-def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, image, label, words):
-    with pytest.raises(GluonFRError, match=f"image 1 .*{words}"), RecordWriter(tmp_path / "set") as writer:
-        writer.add(picture(0), 0)
-        writer.add(image, label)
+def test_invalid_images_are_refused_and_leave_no_files(tmp_path, image, label, words):
+    def write():
+        with RecordWriter(tmp_path / "set") as writer:
+            writer.add(picture(0), 0)
+            writer.add(image, label)
+
+    with pytest.raises(GluonFRError, match=f"image 1 .*{words}"):
+        write()
     assert os.listdir(tmp_path / "set") == []
 
 
-def test_a_writer_that_fails_leaves_the_old_set_alone(tmp_path):
+def test_a_failing_writer_preserves_the_previous_set(tmp_path):
     with RecordWriter(tmp_path) as writer:
         writer.add(picture(0), 0)
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
-    with pytest.raises(KeyboardInterrupt), RecordWriter(tmp_path) as writer:
-        writer.add(picture(1), 1)
-        writer.add(picture(1), 0)
-        raise KeyboardInterrupt
+
+    def write_until_interrupted():
+        with RecordWriter(tmp_path) as writer:
+            writer.add(picture(1), 1)
+            writer.add(picture(1), 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_until_interrupted()
     with pytest.raises(GluonFRError, match="no image"), RecordWriter(tmp_path):
         pass
     with pytest.raises(GluonFRError, match="with RecordWriter"):

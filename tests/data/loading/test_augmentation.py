@@ -67,7 +67,7 @@ def test_a_change_changes_pixels_only(name):
 
 
 @pytest.mark.parametrize("name", EVERY_CHANGE)
-def test_the_generator_alone_decides(name):
+def test_results_depend_on_the_generator_alone(name):
     augmentation = Augmentation(**EVERY_CHANGE[name])
     image = colorful()
     first = augmentation(image, generator(3, 1, 2, 3))
@@ -78,7 +78,7 @@ def test_the_generator_alone_decides(name):
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY_CHANGE if name != "flip"])
-def test_switching_a_change_on_leaves_the_flips_alone(name):
+def test_other_changes_do_not_alter_the_flips(name):
     image = colorful()
     both, alone = Augmentation(flip=0.5, **EVERY_CHANGE[name]), Augmentation(**EVERY_CHANGE[name])
     mirrored = 0
@@ -146,7 +146,7 @@ def test_crop_enlarges_a_part_inside_the_image():
     assert 1.6 < max(factors) < 2.2
 
 
-def test_borders():
+def test_borders_are_filled_by_the_chosen_rule():
     def turned(border):
         return Augmentation(rotation=60, border=border)(plain(250), generator(5))
 
@@ -163,7 +163,7 @@ def test_brightness_multiplies():
     assert 1.16 < max(factors) < 1.21
 
 
-def test_contrast_keeps_the_mean_luma():
+def test_contrast_preserves_the_mean_luma():
     image = colorful()
     spreads = []
     for seed in range(40):
@@ -175,7 +175,7 @@ def test_contrast_keeps_the_mean_luma():
 
 
 @pytest.mark.parametrize("change", [{"saturation": 0.5}, {"hue": 0.1}])
-def test_saturation_and_hue_keep_the_luma_and_leave_grays(change):
+def test_saturation_and_hue_preserve_luma_and_grays(change):
     image = colorful()
     gray = np.repeat(image[:, :, :1], 3, axis=2)
     for seed in range(20):
@@ -185,7 +185,7 @@ def test_saturation_and_hue_keep_the_luma_and_leave_grays(change):
         assert np.abs(augmentation(gray, generator(seed)).astype(int) - gray).max() <= 1
 
 
-def test_hue_turns_red_towards_its_neighbors():
+def test_hue_changes_red_towards_its_neighbors():
     red = plain(0)
     red[:, :, 0] = 120
     turned = np.array([Augmentation(hue=1 / 3)(red, generator(seed))[0, 0] for seed in range(200)]).astype(int)
@@ -199,7 +199,7 @@ def test_gray_is_the_luma_in_every_channel():
     assert np.abs(result - (image @ LUMA)[:, :, None]).max() < 0.6
 
 
-def test_blur_and_low_resolution_take_detail_away():
+def test_blur_and_low_resolution_remove_detail():
     y, x = np.mgrid[:64, :64]
     chessboard = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     for change in ({"blur": 1, "blur_sigma": (1.5, 1.5)}, {"low_resolution": 1, "low_resolution_scale": (0.25, 0.25)}):
@@ -230,7 +230,7 @@ def test_noise_is_gaussian_with_the_stated_sigma(side):
     assert abs(np.corrcoef(first[:, :, 0].ravel(), first[:, :, 1].ravel())[0, 1]) < 0.05
 
 
-def test_jpeg_error_falls_with_the_quality_and_colors_stay():
+def test_jpeg_error_falls_with_the_quality_and_preserves_colors():
     image = colorful()
 
     def error(quality):
@@ -258,7 +258,7 @@ def test_cutout_is_one_rectangle_of_one_color():
     assert np.median(areas) > 0.04
 
 
-def test_presets():
+def test_presets_are_listed_and_compared():
     assert get_augmentation_list() == ["flip", "none", "standard", "strong"]
     image = colorful()
     for name in get_augmentation_list():
@@ -291,12 +291,12 @@ def test_an_unknown_preset_names_the_known_ones():
         ({"border": "wrap"}, "border='wrap'.*'reflect'"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments, named):
+def test_arguments_out_of_range_are_rejected(arguments, named):
     with pytest.raises(GluonFRError, match=named):
         Augmentation(**arguments)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), [[0]]])
-def test_other_images_are_refused(image):
+def test_images_of_another_type_are_rejected(image):
     with pytest.raises(GluonFRError, match="uint8"):
         Augmentation(flip=1)(image, generator(1))

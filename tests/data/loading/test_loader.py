@@ -89,7 +89,7 @@ def test_an_epoch_has_every_image_once_with_its_label(dataset):
         assert labels.tolist() == [label_of(i) for i in found]
 
 
-def test_every_epoch_and_seed_has_an_order_of_its_own(dataset):
+def test_every_epoch_and_seed_has_its_own_order(dataset):
     loader, other = RecordLoader(dataset, 16, None), RecordLoader(dataset, 16, None, seed=1)
     orders = [sum(numbers(arrays(batches)), []) for batches in (loader, loader, loader.epoch(2), other)]
     orders.append(list(range(COUNT)))
@@ -117,7 +117,7 @@ def test_an_epoch_resumes_at_any_batch(dataset):
         assert same(whole[start:], arrays(RecordLoader(dataset, 8, "standard").epoch(3, start)))
 
 
-def test_an_image_s_augmentation_depends_on_seed_epoch_and_image_alone(dataset):
+def test_augmentation_depends_on_seed_epoch_and_image_alone(dataset):
     reference = by_picture(RecordLoader(dataset, 16, "strong", seed=5), 2)
 
     def differing(other):
@@ -138,7 +138,7 @@ def test_augmentations_are_drawn_from_the_keyed_generator(dataset):
         assert (images[i].transpose(1, 2, 0) == strong(picture(i), generator(5, purpose, 2, i))).all()
 
 
-def test_flip_mirrors_about_half_and_never_all_alike(dataset):
+def test_flips_differ_within_a_batch(dataset):
     seen = by_picture(RecordLoader(dataset, 16, "flip"))
     mirrored = [(seen[i] == picture(i).transpose(2, 0, 1)[:, :, ::-1]).all() for i in range(COUNT)]
     untouched = [(seen[i] == picture(i).transpose(2, 0, 1)).all() for i in range(COUNT)]
@@ -146,7 +146,7 @@ def test_flip_mirrors_about_half_and_never_all_alike(dataset):
     assert 12 < sum(mirrored) < 38
 
 
-def test_a_red_photo_stays_red(tmp_path):
+def test_loader_channels_are_in_rgb_order(tmp_path):
     red = np.zeros(SIZE + (3,), np.uint8)
     red[:, :, 0] = 230
     with RecordWriter(tmp_path / "red", SIZE) as writer:
@@ -159,7 +159,7 @@ def test_a_red_photo_stays_red(tmp_path):
 
 
 @pytest.mark.parametrize(("last_batch", "sizes"), [("keep", [16, 16, 16, 2]), ("discard", [16, 16, 16])])
-def test_last_batch(dataset, last_batch, sizes):
+def test_the_last_batch_is_kept_or_discarded(dataset, last_batch, sizes):
     loader = RecordLoader(dataset, 16, None, last_batch=last_batch)
     for _ in range(2):
         assert len(loader) == len(sizes)
@@ -189,7 +189,7 @@ def test_ranks_share_an_epoch(dataset, ranks, size, last_batch):
 @pytest.mark.parametrize(
     ("last_batch", "ranks", "size"), [("discard", 3, 5), ("discard", 2, 7), ("keep", 7, 7), ("keep", 4, 12)]
 )
-def test_what_ranks_leave_out_comes_first_in_the_next_epoch(dataset, last_batch, ranks, size):
+def test_images_left_out_by_ranks_come_first_in_the_next_epoch(dataset, last_batch, ranks, size):
     loaders = [RecordLoader(dataset, size, None, 2, last_batch=last_batch, rank=r, num_ranks=ranks) for r in range(ranks)]
     left_out, before, times, epochs = COUNT % (size * ranks), set(), Counter(), 12
     orders = []
@@ -208,14 +208,14 @@ def test_what_ranks_leave_out_comes_first_in_the_next_epoch(dataset, last_batch,
     assert numbers(arrays(loaders[1].epoch(5, 1))) == numbers(arrays(loaders[1].epoch(5)))[1:]
 
 
-def test_a_sampler_decides_the_order(dataset):
+def test_a_sampler_defines_the_order(dataset):
     loader = RecordLoader(dataset, 4, None, sampler=lambda epoch: np.array([3, 1, 4, 1, 5, 9, 2, 6, 5]) + epoch)
     assert len(loader) == 3
     assert numbers(arrays(loader)) == [[3, 1, 4, 1], [5, 9, 2, 6], [5]]
     assert numbers(arrays(loader)) == [[4, 2, 5, 2], [6, 10, 3, 7], [6]]
 
 
-def test_a_repeated_image_is_augmented_anew(dataset):
+def test_repetitions_of_an_image_are_augmented_differently(dataset):
     plain = np.concatenate([images for images, _ in arrays(RecordLoader(dataset, 16, "strong", shuffle=False))])
     loader = RecordLoader(dataset, 8, "strong", sampler=lambda epoch: [7, 7, 8, 7, 8])
     ((images, _),) = arrays(loader)
@@ -227,28 +227,32 @@ def test_a_repeated_image_is_augmented_anew(dataset):
 
 
 @pytest.mark.parametrize("order", [[0, COUNT], [-1], [[1, 2]], [0.5]])
-def test_a_sampler_outside_the_set_is_refused(dataset, order):
+def test_image_numbers_outside_the_set_are_rejected(dataset, order):
     with pytest.raises(GluonFRError, match="image numbers from 0 to 49"):
         next(RecordLoader(dataset, 2, sampler=lambda epoch: order).epoch(0))
 
 
-def test_a_damaged_image_stops_the_epoch_by_name(tmp_path):
+def test_a_damaged_image_stops_the_epoch_and_is_named(tmp_path):
     payloads = [png(picture(i)) for i in range(40)]
     payloads[23] = b"\xff\xd8 no JPEG at all"
     root = raw_set(tmp_path / "broken", payloads)
     before = THREADS()
     loader = RecordLoader(FRTrainRecordDataset("broken", root=root), 5, None, shuffle=False, threads=3)
     seen = []
-    with pytest.raises(GluonFRError, match=r"broken/train\.rec: image 23 .*does not decode") as caught:
+
+    def run():
         for images, _ in loader:
             seen.append(images.asnumpy())
+
+    with pytest.raises(GluonFRError, match=r"broken/train\.rec: image 23 .*does not decode") as caught:
+        run()
     assert "\n" not in str(caught.value)
     assert THREADS() == before
     assert sum(numbers([(images, None) for images in seen]), []) == list(range(20))
     assert len(arrays(loader.epoch(0, 5))) == 3
 
 
-def test_a_damaged_image_is_replaced_when_asked_for(tmp_path):
+def test_a_damaged_image_is_replaced_with_on_error_skip(tmp_path):
     payloads = [png(picture(i)) for i in range(10)]
     payloads[6] = b""
     payloads[3] = b"nothing"
@@ -262,7 +266,7 @@ def test_a_damaged_image_is_replaced_when_asked_for(tmp_path):
     assert np.concatenate([labels for _, labels in batches]).tolist() == [i % 3 for i in found]
 
 
-def test_images_of_another_size_follow_the_rule_of_the_set(tmp_path):
+def test_images_of_another_size_are_resized_in_batches(tmp_path):
     double = cv2.resize(picture(1), (2 * SIZE[1], 2 * SIZE[0]), interpolation=cv2.INTER_NEAREST)
     root = raw_set(tmp_path / "double", [png(picture(0)), png(double), png(picture(2))])
     ((images, _),) = arrays(RecordLoader(FRTrainRecordDataset("double", root=root), 3, None, shuffle=False))
@@ -272,7 +276,7 @@ def test_images_of_another_size_follow_the_rule_of_the_set(tmp_path):
         list(RecordLoader(FRTrainRecordDataset("turned", root=root), 2, None, shuffle=False))
 
 
-def test_leaving_a_loop_ends_its_threads(dataset):
+def test_threads_end_with_the_loop(dataset):
     before = THREADS()
     loader = RecordLoader(dataset, 2, "strong", threads=4)
     for _ in range(3):
@@ -287,7 +291,7 @@ def test_leaving_a_loop_ends_its_threads(dataset):
     assert THREADS() == before
 
 
-def test_a_process_ends_in_the_middle_of_an_epoch(root):
+def test_a_process_can_end_during_an_epoch(root):
     program = (
         "from gluonfr.data import FRTrainRecordDataset\nfrom gluonfr.data import RecordLoader\n"
         f"batches = iter(RecordLoader(FRTrainRecordDataset('small', root={root!r}), 2, 'strong', threads=4))\n"
@@ -305,7 +309,7 @@ def test_batches_own_their_memory(dataset):
     assert (np.concatenate([each.asnumpy() for each in converted]) == [picture(i) for i in range(COUNT)]).all()
 
 
-def test_own_augmentations(dataset):
+def test_custom_augmentations_are_checked(dataset):
     loader = RecordLoader(dataset, 16, lambda image, rng: 255 - image, shuffle=False)
     images, _ = arrays(loader)[0]
     assert (images[3] == 255 - picture(3).transpose(2, 0, 1)).all()
@@ -333,12 +337,12 @@ def test_own_augmentations(dataset):
         ({"augment": "stronk"}, "'stronk'"),
     ],
 )
-def test_arguments_out_of_range_are_refused(dataset, arguments, named):
+def test_arguments_out_of_range_are_rejected(dataset, arguments, named):
     with pytest.raises(GluonFRError, match=named):
         RecordLoader(dataset, **{"batch_size": 4, **arguments})
 
 
-def test_positions_outside_are_refused(dataset):
+def test_epochs_and_batches_out_of_range_are_rejected(dataset):
     loader = RecordLoader(dataset, 10)
     assert list(loader.epoch(0, 5)) == []
     for number, start in ((0, 6), (0, -1), (-1, 0), (0.5, 0)):
@@ -346,19 +350,19 @@ def test_positions_outside_are_refused(dataset):
             loader.epoch(number, start)
 
 
-def test_too_few_images_for_a_batch_are_refused(dataset):
+def test_too_few_images_for_a_batch_are_rejected(dataset):
     with pytest.raises(GluonFRError, match=r"small/train\.rec: the 50 images .* no batch of 51"):
         iter(RecordLoader(dataset, 51, last_batch="discard"))
     assert len(RecordLoader(dataset, 51)) == 1
 
 
-def test_a_transform_is_refused(root):
+def test_a_loader_rejects_a_dataset_with_a_transform(root):
     with pytest.raises(GluonFRError, match="augment"):
         RecordLoader(FRTrainRecordDataset("small", root=root, transform=lambda image, label: (image, label)), 4)
 
 
 @pytest.mark.system
-def test_real_faces_are_the_dataset_s_items(faces):
+def test_real_batches_equal_the_items_of_the_dataset(faces):
     dataset = FRTrainRecordDataset("celeb", root=faces)
     loader = RecordLoader(dataset, 64, None, seed=1)
     seen = arrays(batch for _, batch in zip(range(3), loader))

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from mxnet.gluon.data import DataLoader
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import DataError, GluonFRError
 from gluonfr.data import (
     FRTrainRecordDataset,
     FRValDataset,
     RecordFile,
+    RecordLoader,
     RecordWriter,
     dataset,
     get_recognition_dataset,
@@ -57,7 +58,7 @@ def only_first(image, label):
     return image[:2, :2], label
 
 
-def test_real_items(faces):
+def test_items_of_a_real_set(faces):
     train = get_recognition_dataset("celeb", root=faces)
     assert type(train) is FRTrainRecordDataset
     assert (len(train), train.num_classes, train.image_size) == (5967, 293, (112, 112))
@@ -125,7 +126,7 @@ def test_real_pairs_in_every_loader(faces, kind):
     assert same == flags
 
 
-def test_a_transform_gets_the_image_and_the_label(tmp_path):
+def test_a_transform_is_called_with_image_and_label(tmp_path):
     put_set(tmp_path)
     to_tensor = mx.gluon.data.vision.transforms.ToTensor()
 
@@ -161,7 +162,7 @@ def seed_all(seed):
     mx.random.seed(seed)
 
 
-def test_forked_workers_draw_numbers_of_their_own(tmp_path):
+def test_forked_workers_draw_different_numbers(tmp_path):
     put_set(tmp_path, labels=[0] * 24, size=(16, 16))
     drawn = draws(FRTrainRecordDataset("set", root=tmp_path, transform=Draw()), 2)
     assert drawn.shape == (2, 24, 3)
@@ -169,7 +170,7 @@ def test_forked_workers_draw_numbers_of_their_own(tmp_path):
         assert len(np.unique(drawn[..., library])) == 48
 
 
-def test_the_parents_seeds_repeat_a_run_with_any_number_of_workers(tmp_path):
+def test_runs_are_reproducible_with_any_number_of_workers(tmp_path):
     put_set(tmp_path, labels=[0] * 24, size=(16, 16))
 
     def run(seed, workers):
@@ -187,7 +188,7 @@ def test_the_parents_seeds_repeat_a_run_with_any_number_of_workers(tmp_path):
     assert all(len(np.unique([first[..., k], other[..., k]])) == 96 for k in range(3))
 
 
-def test_wrapped_transforms_and_other_sets_draw_their_own_numbers_too(tmp_path):
+def test_wrapped_transforms_and_other_sets_draw_different_numbers(tmp_path):
     put_set(tmp_path, "a", labels=[0] * 12, size=(16, 16))
     put_set(tmp_path, "b", labels=[0] * 12, size=(16, 16))
     write_pairs(tmp_path / "v.bin", [jpeg(0)] * 24, [True] * 12)
@@ -204,7 +205,7 @@ def _child(root, seeds, queue):
     queue.put([data[i][0].tolist() for i in range(4)])
 
 
-def test_processes_that_are_no_workers_keep_their_generators(tmp_path):
+def test_generators_of_other_processes_are_unchanged(tmp_path):
     put_set(tmp_path, labels=[0] * 4, size=(16, 16))
     seed_all(11)
     plain = [Draw()()[0].tolist() for _ in range(4)]
@@ -237,7 +238,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_name_below_a_root(root):
+def test_every_set_below_a_root_is_found(root):
     lengths = {"emore": 6, "emore/val_data": 1, "emore/lfw": 2, "cfp_fp": 3, "only_pairs": 4}
     assert list_recognition_datasets(root) == sorted(lengths)
     for base in (root, str(root), os.path.join("~", root.name)):
@@ -250,7 +251,7 @@ def test_every_name_below_a_root(root):
     assert dataset.get_recognition_dataset is get_recognition_dataset
 
 
-def test_names_that_are_not_there(root, tmp_path):
+def test_missing_sets_are_reported_with_the_available_ones(root, tmp_path):
     for name in ("emora", "notes", "emore/cfp", "readme"):
         with pytest.raises(GluonFRError) as caught:
             get_recognition_dataset(name, root=root)
@@ -286,13 +287,36 @@ def test_only_the_first_line_of_property_counts(tmp_path, text):
 @pytest.mark.parametrize(
     "text", ["", "\n3,112,112", "3,112", "3;112;112", "a,112,112", "0,112,112", "-3,112,112", "3,112,112,3", "3.5,1,1"]
 )
-def test_a_property_of_rubbish_is_refused(tmp_path, text):
+def test_an_invalid_property_is_refused(tmp_path, text):
     (put_set(tmp_path) / "property").write_text(text)
     with pytest.raises(GluonFRError, match=r"property: the first line is not num_classes,H,W .*delete"):
         FRTrainRecordDataset("set", root=tmp_path)
 
 
-def test_without_property_the_records_tell_and_it_says_so(tmp_path, caplog):
+@pytest.mark.parametrize("text", ["3,99999,112", "3,112,99999", "3,4097,112", "999999999,112,112", "16777217,112,112"])
+def test_a_property_out_of_range_is_refused(tmp_path, text):
+    # Buffers of such images, or a classifier of so many classes, would not fit into memory.
+    (put_set(tmp_path) / "property").write_text(text)
+    with pytest.raises(DataError, match="property: .* is out of range"):
+        FRTrainRecordDataset("set", root=tmp_path)
+
+
+def test_reprs_give_kind_path_counts_and_size(root):
+    counts = "images=6, identities=3, classes=3, image_size=(112, 112)"
+    assert repr(FRTrainRecordDataset("emore", root=root)) == (
+        f"FRTrainRecordDataset('emore', path='{root}/emore/train.rec', {counts})"
+    )
+    assert repr(FRValDataset("cfp_fp", root=root)) == (
+        f"FRValDataset('cfp_fp', path='{root}/cfp_fp.bin', pairs=3, genuine=2, image_size=(112, 112))"
+    )
+    loader = RecordLoader(FRTrainRecordDataset("emore", root=root), 2, threads=1)
+    assert "images=6" in repr(loader)
+    assert "batch_size=2, augment=Augmentation(flip=0.5), seed=0, threads=1)" in repr(loader)
+    records = RecordFile(root / "emore" / "train.rec")
+    assert repr(records) == f"RecordFile('{root}/emore/train.rec', images=6, headers=4)"
+
+
+def test_a_missing_property_is_derived_and_logged(tmp_path, caplog):
     os.unlink(put_set(tmp_path, labels=(0, 4, 2), size=(96, 112)) / "property")
     with caplog.at_level(logging.WARNING):
         train = FRTrainRecordDataset("set", root=tmp_path)
@@ -302,7 +326,7 @@ def test_without_property_the_records_tell_and_it_says_so(tmp_path, caplog):
     assert "96x112" in caplog.text
 
 
-def test_labels_outside_the_classes_are_refused_when_opened(tmp_path):
+def test_labels_beyond_the_declared_classes_are_refused_on_opening(tmp_path):
     folder = put_set(tmp_path, labels=(0, 1, 2, 3))
     (folder / "property").write_text("3,112,112\n")
     with pytest.raises(GluonFRError, match=r"train\.rec: image 3 .*label 3, but .*property declares 3 classes"):
@@ -313,7 +337,7 @@ def test_labels_outside_the_classes_are_refused_when_opened(tmp_path):
     assert train.labels.tolist() == [0, 1, 2]
 
 
-def test_damage_everywhere_is_not_skipped(tmp_path):
+def test_widespread_damage_is_not_skipped(tmp_path):
     """More than 1000 bad records (or 1 %) are a wrong file, not damage."""
     payload = jpeg(0, (16, 16))
     put_records(tmp_path / "bad", [(0.5, payload)] * 1001 + [(0, payload)])
@@ -328,7 +352,7 @@ def test_damage_everywhere_is_not_skipped(tmp_path):
     assert len(FRTrainRecordDataset("some", root=tmp_path, on_error="skip").skipped) == 1000
 
 
-def test_images_of_another_size_are_resized_by_rule(tmp_path):
+def test_images_of_another_size_are_resized(tmp_path):
     sizes = [(112, 112), (250, 250), (56, 56), (300, 301), (112, 112)]
     put_records(tmp_path / "set", [(0, jpeg(i, size)) for i, size in enumerate(sizes)])
     (tmp_path / "set" / "property").write_text("1,112,112")
@@ -341,7 +365,7 @@ def test_images_of_another_size_are_resized_by_rule(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(96, 112), (112, 96), (224, 112), (112, 113), (250, 252)])
-def test_images_of_another_shape_are_refused(tmp_path, size):
+def test_images_of_another_aspect_ratio_are_refused(tmp_path, size):
     put_records(tmp_path / "set", [(0, jpeg(0)), (0, jpeg(1, size))])
     (tmp_path / "set" / "property").write_text("1,112,112")
     write_pairs(tmp_path / "pairs.bin", [jpeg(0), jpeg(1), jpeg(2), jpeg(3, size)], [True, False])
@@ -364,7 +388,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", LOADERS)
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_an_image_that_does_not_decode_is_named(tmp_path, damage, kind):
+def test_an_undecodable_image_is_named(tmp_path, damage, kind):
     put_records(tmp_path / "set", [(i % 2, DAMAGED[damage] if i == 4 else jpeg(i)) for i in range(6)])
     train = FRTrainRecordDataset("set", root=tmp_path, transform=only_first)
     with pytest.raises(GluonFRError, match=r"train\.rec: image 4 .*does not decode"):
@@ -372,14 +396,14 @@ def test_an_image_that_does_not_decode_is_named(tmp_path, damage, kind):
             pass
 
 
-def test_bytes_behind_a_jpeg_do_no_harm(tmp_path):
+def test_bytes_behind_a_jpeg_are_ignored(tmp_path):
     put_records(tmp_path / "set", [(0, jpeg(0) + b"\0" * 9 + b"camera"), (0, jpeg(0))])
     train = FRTrainRecordDataset("set", root=tmp_path)
     assert (train[0][0].asnumpy() == train[1][0].asnumpy()).all()
 
 
 @pytest.mark.parametrize("kind", LOADERS)
-def test_damaged_images_are_skipped_only_when_asked(tmp_path, kind, caplog):
+def test_damaged_images_are_skipped_with_on_error_skip(tmp_path, kind, caplog):
     good = [jpeg(i) for i in range(8)]
     records = [(i, payload) for i, payload in enumerate(good)]
     records[2], records[3], records[7] = (2, b"rubbish"), (3, b""), (7, good[7][:-400])
@@ -401,7 +425,7 @@ def test_damaged_images_are_skipped_only_when_asked(tmp_path, kind, caplog):
         assert len([record for record in caplog.records if "skipped" in record.message]) == 3
 
 
-def test_bad_labels_are_left_out_when_asked(tmp_path, caplog):
+def test_invalid_labels_are_left_out_with_on_error_skip(tmp_path, caplog):
     put_records(tmp_path / "set", [(0, jpeg(0)), (float("nan"), jpeg(1)), (-1, jpeg(2)), (1, jpeg(3)), (0.5, jpeg(4))])
     with pytest.raises(GluonFRError, match=r"image 1 .*label nan"):
         FRTrainRecordDataset("set", root=tmp_path)
@@ -416,7 +440,7 @@ def test_bad_labels_are_left_out_when_asked(tmp_path, caplog):
         FRTrainRecordDataset("set", root=tmp_path, on_error="ignore")
 
 
-def test_a_set_without_one_good_image_is_refused(tmp_path):
+def test_a_set_without_a_good_image_is_refused(tmp_path):
     put_records(tmp_path / "labels", [(-1, jpeg(0)), (0.5, jpeg(1))])
     put_records(tmp_path / "images", [(0, b"rubbish"), (0, b"")])
     for name in ("labels", "images"):
