@@ -128,10 +128,10 @@ def test_folders_without_a_network_are_refused(tmp_path):
     with pytest.raises(GluonFRError, match="does not fit lresnet10e_ir"):
         load_network(str(tmp_path))
     (tmp_path / "card.json").write_text(json.dumps({"arguments": {}}))
-    with pytest.raises(GluonFRError, match="no network's card"):
+    with pytest.raises(GluonFRError, match="card.json: "):
         load_network(str(tmp_path))
     (tmp_path / "card.json").write_text("{")
-    with pytest.raises(GluonFRError, match="no network's card"):
+    with pytest.raises(GluonFRError, match="card.json "):
         load_network(str(tmp_path))
     os.unlink(tmp_path / "network.params")
     with pytest.raises(GluonFRError, match="network.params is missing"):
