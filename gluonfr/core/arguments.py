@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from typing import Any, Iterable, NoReturn, Sequence
 
@@ -19,7 +18,9 @@ def is_number(value: Any) -> bool:
     >>> [is_number(value) for value in (1, 0.5, True, float("nan"), "1")]
     [True, True, False, False, False]
     """
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    number: Any = value
+    # Comparisons serve integers of any size, which math.isfinite does not.
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and abs(number) < float("inf")
 
 
 def is_integer(value: Any) -> bool:

@@ -1,17 +1,205 @@
-"""Readers of files from unknown sources."""
+"""Readers of files from unknown sources: JSON, CSV, integers and archives of arrays, with bounds on what they may ask for."""
 
 from __future__ import annotations
 
+import csv
+import json
+import os
+import re
 import zipfile
+from contextlib import contextmanager
+from typing import IO, Any, Iterable, Iterator
 
 import numpy as np
 
 from gluonfr.core.errors import DataError
-from gluonfr.core.paths import PathLike, require_file
+from gluonfr.core.paths import PathLike, absolute_path, display_path, require_file
+
+# Largest file or text of JSON, deepest nesting, and longest integer.
+MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_DIGITS = 256 << 20, 64, 40
+# An archive may unpack to this number of bytes plus this multiple of its own size.
+_MAX_UNPACKED, _MAX_RATIO = 64 << 20, 20
+_MAX_ENTRIES = 100_000
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
+
+
+def parse_json(text: str | bytes, where: str, what: str = "JSON") -> Any:
+    """Parse JSON of unknown origin.
+
+    Parameters
+    ----------
+    text : str or bytes
+        Text; bytes are decoded as UTF-8.
+    where : str
+        File or field that holds the text, for the message.
+    what : str, default 'JSON'
+        What the text should be, for the message.
+
+    Raises
+    ------
+    DataError
+        The text is not JSON, too long, nested too deeply, or has an integer of more than 40 digits.
+
+    Examples
+    --------
+    >>> parse_json('{"far": 0.001}', "card.json")
+    {'far': 0.001}
+    >>> parse_json("[" * 100, "card.json")
+    Traceback (most recent call last):
+        ...
+    gluonfr.core.errors.DataError: card.json is not valid JSON (it is nested more than 64 deep); restore it.
+    """
+    try:
+        if len(text) > MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {MAX_JSON_BYTES} bytes")
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        if _depth(text) > MAX_JSON_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")
+        return json.loads(text, parse_int=_short_integer)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not valid {what} ({_reason(error)}); restore it.") from error
+
+
+def read_json(path: PathLike, what: str = "JSON") -> Any:
+    """Read a JSON file of unknown origin; see `parse_json`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Path of the file.
+    what : str, default 'JSON'
+        What the file should be, for the message.
+
+    Raises
+    ------
+    DataError
+        The file is missing or unreadable, or its text is invalid.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "card.json"
+    >>> _ = path.write_text('{"network": "mobilefacenet"}')
+    >>> read_json(path)
+    {'network': 'mobilefacenet'}
+    """
+    path = absolute_path(path)
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_JSON_BYTES + 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{display_path(path)} is missing; restore it.") from error
+    except OSError as error:
+        raise DataError(f"{display_path(path)} cannot be read ({error.strerror}).") from error
+    return parse_json(text, display_path(path), what)
+
+
+def csv_rows(lines: IO[str] | Iterable[str], where: str) -> Iterator[list[str]]:
+    """Iterate over the rows of a CSV file of unknown origin.
+
+    Parameters
+    ----------
+    lines : file or iterable of str
+        Opened with ``newline=""``.
+    where : str
+        File that holds the lines, for the message.
+
+    Raises
+    ------
+    DataError
+        A field is longer than 131,072 characters, a line contains NUL, or the text is not in the file's encoding.
+
+    Examples
+    --------
+    >>> list(csv_rows(["name,label", "Ann,1"], "people.csv"))
+    [['name', 'label'], ['Ann', '1']]
+    """
+    try:
+        yield from csv.reader(lines)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{where} is not a valid CSV file ({_reason(error)}); correct it.") from error
+
+
+def parse_integer(text: str, where: str, minimum: int = 0, maximum: int = 2**63 - 1) -> int:
+    """Parse an integer in decimal digits.
+
+    Parameters
+    ----------
+    text : str
+        Digits, with an optional minus sign.
+    where : str
+        File or field that holds the text, for the message.
+    minimum, maximum : int, default 0 and 2**63 - 1
+        Bounds, which are allowed themselves.
+
+    Raises
+    ------
+    DataError
+        The text is not an integer or out of bounds.
+
+    Examples
+    --------
+    >>> parse_integer("112", "train.lst, line 3")
+    112
+    """
+    text = text.strip()
+    if re.fullmatch(r"-?[0-9]{1,%d}" % MAX_DIGITS, text) and minimum <= int(text) <= maximum:
+        return int(text)
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    raise DataError(f"{where}: expected an integer from {minimum} to {maximum}, got {shown!r}; correct it.")
+
+
+@contextmanager
+def open_npz(path: PathLike, needs: str) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open an `.npz` file of unknown origin, without unpickling anything.
+
+    Before an array is read, all entries are checked: their number, their unpacked size, that they do not overlap, and that
+    every header asks for as many bytes as the entry has. Errors of the block that stem from the file become `DataError` too.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Path of the file.
+    needs : str
+        What the file should hold, for the message.
+
+    Yields
+    ------
+    numpy.lib.npyio.NpzFile
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, not an `.npz` file, contains pickled objects or asks for too much memory.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "faces.npz"
+    >>> np.savez(path, embeddings=np.zeros((2, 4), np.float32))
+    >>> with open_npz(path, "embeddings (N, D)") as stored:
+    ...     stored.files
+    ['embeddings']
+    """
+    path = require_file(path, "file of embeddings")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, os.path.getsize(path))
+            for entry in archive.infolist():
+                if entry.filename.endswith(".npy"):
+                    _check_array_header(archive, entry)
+        with np.load(path, allow_pickle=False) as stored:
+            yield stored
+    except DataError:
+        raise
+    # A damaged file can fail in many ways in NumPy and zipfile, with MemoryError among others.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as .npz without pickles ({_reason(error)}); it needs {needs}.") from error
 
 
 def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` file by name, without unpickling anything.
+    """Return the arrays of an `.npz` file of unknown origin by name; see `open_npz`.
 
     Parameters
     ----------
@@ -23,7 +211,7 @@ def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
     Raises
     ------
     DataError
-        The file is missing, damaged, not an `.npz` file, or contains pickled objects.
+        The file is missing, damaged, not an `.npz` file, contains pickled objects or asks for too much memory.
 
     Examples
     --------
@@ -32,13 +220,77 @@ def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
     >>> read_npz(path, "embeddings (N, D)")["embeddings"].shape
     (2, 4)
     """
-    path = require_file(path, "file of embeddings")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not an archive of arrays")
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    # A damaged file can fail in many ways in NumPy and zipfile, with MemoryError among others.
-    except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise DataError(f"{path} cannot be read as .npz without pickles ({reason[:200]}); it needs {needs}.") from error
+    with open_npz(path, needs) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def check_archive(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise `ValueError` when a ZIP archive has overlapping entries, too many, or unpacks to too much.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+        Open archive.
+    size : int
+        Size of the archive in bytes. It may unpack to 64 MiB plus 20 times this size.
+
+    Examples
+    --------
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> with zipfile.ZipFile(file, "w") as archive:
+    ...     archive.writestr("a", b"x" * 100)
+    ...     check_archive(archive, 300)
+    """
+    entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+    if len(entries) > _MAX_ENTRIES:
+        raise ValueError(f"it has {len(entries)} entries")
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > _MAX_UNPACKED + _MAX_RATIO * size:
+        raise ValueError(f"it unpacks to {unpacked} bytes, which is too much for {size}")
+    end = 0
+    for entry in entries:
+        if entry.header_offset < end:
+            raise ValueError(f"its entry {entry.filename!r} overlaps another")
+        # A local header has at least 30 bytes and the name.
+        end = entry.header_offset + 30 + len(entry.filename) + entry.compress_size
+    if end > size:
+        raise ValueError("its entries reach beyond its end")
+
+
+def _check_array_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Raise `ValueError` when the header of an array asks for another number of bytes than its entry has."""
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        header = file.tell()
+    count = 1
+    for length in shape:
+        if not isinstance(length, int) or length < 0:
+            raise ValueError(f"its array {entry.filename!r} has the shape {shape}")
+        count *= length
+    if dtype.hasobject:
+        raise ValueError(f"its array {entry.filename!r} contains pickled objects")
+    expected, found = count * dtype.itemsize, entry.file_size - header
+    if expected != found:
+        raise ValueError(f"its array {entry.filename!r} has {found} bytes, expected {expected}")
+
+
+def _depth(text: str) -> int:
+    """Return how deeply brackets are nested outside strings."""
+    brackets = np.frombuffer(_NOT_BRACKETS.sub("", _STRING.sub("", text)).encode("ascii"), dtype=np.uint8)
+    if not len(brackets):
+        return 0
+    opening = (brackets == ord("[")) | (brackets == ord("{"))
+    return int(np.cumsum(np.where(opening, 1, -1)).max())
+
+
+def _short_integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"it has an integer of {len(text)} digits")
+    return int(text)
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__

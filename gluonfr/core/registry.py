@@ -1,53 +1,70 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any, Callable, TypeVar
 
-from gluonfr.core.errors import GluonFRError
+from gluonfr.core.errors import UsageError
 
-
-def _fold(name):
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+_Maker = TypeVar("_Maker", bound=Callable[..., Any])
 
 
 class Registry:
-    """Named constructors of one kind. Names are found whatever their case, dashes and underscores.
+    """Named constructors of one kind; names are found regardless of case, dashes, underscores and spaces.
 
     Parameters
     ----------
     kind : str
-        What the names stand for ("loss", "network"), used in messages.
+        What the names are names of ("loss", "network"), for messages.
+
+    Examples
+    --------
+    >>> losses = Registry("loss")
+    >>> @losses.register("ArcLoss", "arcface")
+    ... def make():
+    ...     return "a loss"
+    >>> losses.get("Arc-Face")()
+    'a loss'
+    >>> losses.names()
+    ['ArcLoss']
     """
 
-    def __init__(self, kind) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._names = {}
-        self._makers = {}
+        self._names: dict[str, Callable[..., Any]] = {}
+        self._makers: dict[str, Callable[..., Any]] = {}
 
-    def register(self, name, *aliases):
-        """Decorator: `name` is listed, `aliases` are accepted too."""
+    def __repr__(self) -> str:
+        return f"Registry({self.kind!r}, {len(self._names)} names)"
 
-        def add(maker):
-            for each in (name, *aliases):
-                known = self._makers.get(_fold(each))
+    def register(self, name: str, *aliases: str) -> Callable[[_Maker], _Maker]:
+        """Return a decorator that registers a constructor under `name`, which is listed, and `aliases`, which are not."""
+
+        def add(maker: _Maker) -> _Maker:
+            for alias in (name, *aliases):
+                known = self._makers.get(_fold(alias))
                 if known is not None and known is not maker:
-                    raise ValueError(f"the {self.kind} name {each!r} is taken")
-                self._makers[_fold(each)] = maker
+                    raise ValueError(f"the {self.kind} name {alias!r} is used already")
+                self._makers[_fold(alias)] = maker
             self._names[name] = maker
             return maker
 
         return add
 
-    def names(self):
-        """The listed names, sorted."""
+    def names(self) -> list[str]:
+        """Return the listed names, sorted."""
         return sorted(self._names)
 
-    def get(self, name):
-        """The constructor called `name`; an unknown name raises GluonFRError with the nearest and all known names."""
+    def get(self, name: str) -> Callable[..., Any]:
+        """Return the constructor of a name, or raise `UsageError` with the nearest and all known names."""
         if not isinstance(name, str):
-            raise GluonFRError(f"a {self.kind} is asked for by its name, got {name!r}; known: {', '.join(self.names())}.")
+            raise UsageError(f"the name of a {self.kind} must be a string, got {name!r}; known: {', '.join(self.names())}.")
         maker = self._makers.get(_fold(name))
         if maker is None:
-            near = difflib.get_close_matches(name.lower(), [each.lower() for each in self.names()], 1, 0.6)
-            hint = next((f"did you mean {each!r}? " for each in self.names() if near and each.lower() == near[0]), "")
-            raise GluonFRError(f"unknown {self.kind} {name!r}: {hint}known are {', '.join(self.names())}.")
+            nearest = difflib.get_close_matches(name.lower(), [known.lower() for known in self.names()], 1, 0.6)
+            hint = next((f"did you mean {known!r}? " for known in self.names() if known.lower() in nearest), "")
+            raise UsageError(f"unknown {self.kind} {name!r}: {hint}known are {', '.join(self.names())}.")
         return maker
+
+
+def _fold(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -16,10 +16,9 @@ SETTINGS = ("MXNET_OMP_MAX_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 def run(code, **environment):
     full = {name: value for name, value in os.environ.items() if "OMP" not in name and name != "GLUONFR_TUNE"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env={**full, **environment}
     )
-    return done
 
 
 def settings_after(code, **environment):

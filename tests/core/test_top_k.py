@@ -155,8 +155,8 @@ def test_skipped_rows_are_not_found():
     [
         ((np.ones((2, 3)), np.ones((2, 4)), 1), "3 dimensions and rows 4"),
         ((np.ones(3), np.ones((2, 3)), 1), "queries"),
-        ((np.full((1, 2), np.nan), np.ones((2, 2)), 1), "queries hold NaN"),
-        ((np.ones((1, 2)), np.array([[1, np.inf]]), 1), "rows hold NaN"),
+        ((np.full((1, 2), np.nan), np.ones((2, 2)), 1), "queries contain NaN"),
+        ((np.ones((1, 2)), np.array([[1, np.inf]]), 1), "rows contain NaN"),
         ((np.ones((1, 2)), np.ones((2, 2)), -1), "k must not be negative"),
         ((np.array([["a", "b"]]), np.ones((2, 2)), 1), "real numbers"),
     ],
