@@ -135,7 +135,7 @@ def add_model(parser: _ActionsContainer, several: bool = False) -> None:
 
 def add_detector(parser: _ActionsContainer) -> None:
     """Add `--detector`."""
-    parser.add_argument("--detector", help="face detector for photos: mtcnn or retinaface (default: mtcnn)")
+    parser.add_argument("--detector", help="face detector: mtcnn, or retinaface=FOLDER with the folder of its weights (default: mtcnn)")
 
 
 def add_template(parser: _ActionsContainer, default: str | None = "arcface") -> None:
@@ -154,9 +154,9 @@ def add_aligned(parser: ArgumentParser) -> None:
     """Add `--aligned`, `--photos` and `--detector`."""
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
-        "--aligned", action="store_true", help="all images are aligned crops (default: decided by the size of each image)"
+        "--aligned", action="store_true", help="all images are aligned crops (default: all are photos)"
     )
-    kind.add_argument("--photos", action="store_true", help="all images are photos, also those of the size of a crop")
+    kind.add_argument("--photos", action="store_true", help="all images are photos, also those of the size of a crop (the default)")
     add_detector(parser)
 
 
@@ -170,7 +170,7 @@ def add_faces(parser: ArgumentParser, results: str = "all results") -> None:
 
 
 def aligned(arguments: Namespace) -> bool | None:
-    """Return True or False as `--aligned` or `--photos` asks, or None where the size of each image decides."""
+    """Return True or False as `--aligned` or `--photos` asks, or None, which treats files as photos."""
     return True if arguments.aligned else False if arguments.photos else None
 
 
