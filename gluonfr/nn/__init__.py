@@ -1,11 +1,11 @@
-"""Blocks that face-recognition networks are built of."""
+"""Blocks of face-recognition networks."""
 
 from __future__ import annotations
 
-from gluonfr.core.compat import prepare_mxnet
+from gluonfr.core.cpu import tune_cpu
 
 # Before any module of this room imports MXNet.
-prepare_mxnet()
+tune_cpu()
 
 from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
@@ -9,26 +11,38 @@ from gluonfr.nn.dense import NormDense
 
 
 class FrBase(HybridBlock):
-    """What all face networks share: the input's scaling, the embedding, and the classifier that training needs.
+    """Base of the face networks: scaling of the input, embedding, and the classifier for training.
 
-    A network fills `self.features`, whose last layer gives the embedding.
+    A network adds its layers to `self.features`; the output of the last one is the embedding.
 
     Parameters
     ----------
     classes : int or None
         Number of identities C of the classifier; None builds none.
-    embedding_size : int
-        D.
+    embedding_size : int, default 128
+        Size D of the embedding.
     weight_norm, feature_norm : bool, default False
-        Normalize the classifier's weight rows and its input; with both, its outputs are cosines.
+        Normalize the rows of the classifier's weights and its input; with both, its outputs are cosines.
     need_cls_layer : bool, default True
-        False leaves the classifier out although `classes` is given.
+        Build the classifier; False omits it although `classes` is given.
 
     Inputs:
-        - **data**: (N, 3, H, W) float32 RGB in [0, 1], what Gluon's `ToTensor` gives. Shift and scale are done inside.
+        - **data**: (N, 3, H, W) float32 RGB in [0, 1], as returned by Gluon's `ToTensor`. Shift and scale are applied inside.
     Outputs:
         - **embedding**: (N, D), not normalized.
         - **output**: (N, C), only with a classifier: cosines when both norms are on, else logits.
+
+    Examples
+    --------
+    >>> class Tiny(FrBase):
+    ...     def __init__(self, **kwargs):
+    ...         super().__init__(embedding_size=4, **kwargs)
+    ...         self.features.add(nn.GlobalAvgPool2D(), nn.Dense(4))
+    >>> net = Tiny(classes=3, weight_norm=True, feature_norm=True)
+    >>> net.initialize()
+    >>> embedding, cosines = net(mx.nd.zeros((2, 3, 8, 8)))
+    >>> embedding.shape, cosines.shape
+    ((2, 4), (2, 3))
     """
 
     # Name in the model zoo, where the network was built by its name; crop size in pixels (height, width).
@@ -36,7 +50,13 @@ class FrBase(HybridBlock):
     image_size = (112, 112)
 
     def __init__(
-        self, classes=None, embedding_size=128, weight_norm=False, feature_norm=False, need_cls_layer=True, **kwargs
+        self,
+        classes: int | None = None,
+        embedding_size: int = 128,
+        weight_norm: bool = False,
+        feature_norm: bool = False,
+        need_cls_layer: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_integer("embedding_size", embedding_size, minimum=1)
@@ -66,7 +86,8 @@ class FrBase(HybridBlock):
         shapes, _, _ = symbol.infer_shape_partial(data=(1, 3, *self.image_size))
         return sum(int(np.prod(shape)) for name, shape in zip(symbol.list_arguments(), shapes) if name != "data")
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return the embedding, and with a classifier its outputs too."""
         embedding = self.features(x * 2 - 1)
         return embedding if self.output is None else (embedding, self.output(embedding))
 

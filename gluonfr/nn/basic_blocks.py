@@ -1,4 +1,4 @@
-"""gluon-face's import path of the blocks; they live in `gluonfr.nn`."""
+"""gluon-face's import path of the blocks in `gluonfr.nn`."""
 
 from __future__ import annotations
 

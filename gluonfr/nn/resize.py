@@ -1,32 +1,41 @@
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock
 
 
 class CropResize(HybridBlock):
-    """The middle of an image at another size, so that a small network can take the crops that all others take.
+    """Crop the center of an image and resize it, so that a small network can use the crops that other networks use.
 
     Parameters
     ----------
     crop : int
-        Side of the square in the middle that is kept, in pixels of the input.
+        Side of the centered square, in pixels of the input.
     size : int
-        Side after bilinear resizing; the same as `crop` leaves the pixels alone.
+        Side after bilinear resizing; with the same value as `crop` nothing is resized.
     image_size : int, default 112
-        Side of the input.
+        Side of the input, in pixels.
 
     Inputs:
         - **data**: (N, 3, image_size, image_size).
     Outputs:
         - **out**: (N, 3, size, size).
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> CropResize(96, 48)(mx.nd.zeros((1, 3, 112, 112))).shape
+    (1, 3, 48, 48)
     """
 
-    def __init__(self, crop, size, image_size=112, **kwargs) -> None:
+    def __init__(self, crop: int, size: int, image_size: int = 112, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._begin, self._end = (image_size - crop) // 2, (image_size - crop) // 2 + crop
         self._size = size
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return the resized crops."""
         x = F.slice(x, begin=(None, None, self._begin, self._begin), end=(None, None, self._end, self._end))
         if self._size == self._end - self._begin:
             return x

@@ -1,8 +1,8 @@
-"""gluon-face's import paths; the code lives elsewhere."""
+"""Import paths of gluon-face."""
 
 from __future__ import annotations
 
-from gluonfr.core.compat import prepare_mxnet
+from gluonfr.core.cpu import tune_cpu
 
 # Before any module of this room imports MXNet.
-prepare_mxnet()
+tune_cpu()

@@ -141,7 +141,7 @@ def test_heads_follow_what_the_loss_eats(name):
     assert type(head) is (GatheringHead if together else PlainHead)
     assert (0 if head.classifier is None else head.classifier.weight.shape[0]) == rows
     if rows:
-        assert (head.classifier._weight_norm, head.classifier._feature_norm) == (loss.spec.weight_norm, loss.spec.feature_norm)
+        assert (head.classifier.weight_norm, head.classifier.feature_norm) == (loss.spec.weight_norm, loss.spec.feature_norm)
 
 
 def test_losses_that_want_unit_vectors_get_them():

@@ -90,7 +90,7 @@ def test_a_batch_smaller_than_the_devices_is_refused():
 def test_norms_of_the_classifier_follow_the_loss():
     for loss, norms in ((ArcLoss(5), (True, True)), (SoftmaxLoss(5), (False, False))):
         classifier = PlainHead(loss, 5, 6).classifier
-        assert (classifier._weight_norm, classifier._feature_norm) == norms
+        assert (classifier.weight_norm, classifier.feature_norm) == norms
 
 
 def test_weight_decay_spares_scales_shifts_biases_and_slopes():

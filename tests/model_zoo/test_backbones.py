@@ -126,7 +126,7 @@ def test_arguments_reach_the_zoo():
         ("gluon:mobilenet1.0", {"image_size": (64, 64)}, "reduces images of 64x64 .* to less than 7x7"),
         ("gluon:mobilenet1.0", {"image_size": 112}, "image_size must be .height, width."),
         ("gluon:mobilenet1.0", {"with": 3}, "gluon:mobilenet1.0 cannot be built: .*with"),
-        ("gluon:mobilenet1.0", {"head": "X"}, "head is one of"),
+        ("gluon:mobilenet1.0", {"head": "X"}, "head must be one of"),
     ],
 )
 def test_wrong_names_and_arguments_are_refused(name, arguments, message):

@@ -129,8 +129,8 @@ def test_as_many_dimensions_as_channels_do_not_kill_the_process():
 
 def test_unknown_heads_and_rates_are_refused():
     for kind in ("GNAP", "e", None, ["E"]):
-        with pytest.raises(GluonFRError, match="head is one of E, GDC, GAP, FC, got"):
+        with pytest.raises(GluonFRError, match="head must be one of E, GDC, GAP, FC, got"):
             embedding_head(kind, D, C)
     for rate in (1, -0.1):
-        with pytest.raises(GluonFRError, match="dropout is at least 0 and below 1"):
+        with pytest.raises(GluonFRError, match="dropout must be a number in \\[0, 1\\)"):
             embedding_head("E", D, C, rate)
