@@ -141,7 +141,7 @@ class FRLoss(HybridBlock):
         self._passes.clear()
 
     def expect_passes(self, passes: int) -> None:
-        """Announce that each training step consists of so many passes, over all devices, before `step` is called."""
+        """Set the number of passes, over all devices, that each training step has before `step` is called."""
         self._patience = _PASSES_WITHOUT_STEP * passes
         self._statistics = collections.deque(self._statistics, maxlen=max(64, 2 * passes))
 

@@ -34,7 +34,7 @@ class SVXSoftmax(MarginLoss):
     m : float, optional
         One margin: m2 for 'arc', 0.5 by default, or m3 for 'cos', 0.35 by default. 0 is SV-Softmax.
     x : {'arc', 'cos'}, default 'arc'
-        Margin that `m` stands for.
+        Kind of the margin `m`.
     dtype, weight
         See `FRLoss`.
 
