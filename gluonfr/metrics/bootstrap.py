@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from gluonfr.core import DataError, UsageError, generator
+from gluonfr.metrics.checks import check_seed, id_array, label_array
 from gluonfr.metrics.lfw_protocol import best_thresholds
 from gluonfr.metrics.operating_points import last_within
 from gluonfr.metrics.roc import ROC
@@ -119,7 +120,7 @@ def bootstrap_people(
     >>> 0 < low < high < 1
     True
     """
-    people = np.asarray(people)
+    people, seed = np.asarray(people), check_seed(seed)
     count = int(people.max()) + 1
     if count < 2 or replicates < 2:
         raise UsageError(f"a bootstrap over people needs two people and two replicates, got {count} and {replicates}.")
@@ -219,7 +220,10 @@ def linked_people(images: Any, issame: Any) -> np.ndarray | None:
     >>> linked_people([0, 1, 1, 2, 0, 3], [1, 1, 0]).tolist()
     [[0, 0], [0, 0], [0, 1]]
     """
-    images, same = np.unique(images, return_inverse=True)[1].reshape(-1, 2), np.asarray(issame, dtype=bool)
+    numbers, same = id_array(images, "images", what="image"), label_array(issame)
+    if len(numbers) != 2 * len(same) or not len(same):
+        raise UsageError(f"got {len(numbers)} images for {len(same)} pairs; give two images per pair, and at least one pair.")
+    images = np.unique(numbers, return_inverse=True)[1].reshape(-1, 2)
     count, links = int(images.max()) + 1, images[same]
     graph = coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(count, count))
     people = connected_components(graph, directed=False)[1][images]

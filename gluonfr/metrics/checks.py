@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from gluonfr.core import DataError, UsageError
+from gluonfr.core import DataError, UsageError, check_integer
+from gluonfr.core.arguments import reject
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
@@ -25,7 +24,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
             # NumPy before 1.24 only warns about rows of different lengths.
             warnings.simplefilter("error", np.VisibleDeprecationWarning)
             array = np.asarray(values)
-    except (ValueError, np.VisibleDeprecationWarning) as error:
+    except (ValueError, TypeError, OverflowError, np.VisibleDeprecationWarning) as error:
         raise UsageError(f"{name}: the rows have different lengths; give an array whose rows have equal lengths.") from error
     if array.dtype == object:
         raise UsageError(f"{name} holds Python objects; give an array of numbers or strings.")
@@ -103,12 +102,9 @@ def rates(values: Any, name: str) -> tuple[float, ...]:
     >>> rates([0.1, 0.01], "far_target")
     (0.1, 0.01)
     """
-    try:
-        found = tuple(float(value) for value in (values if isinstance(values, Iterable) else [values]))
-    except (TypeError, ValueError):
-        found = (math.nan,)
+    found = _numbers(values, np.float64)
     if not all(0 < rate <= 1 for rate in found):
-        raise UsageError(f"{name} is {values!r}; give rates above 0 and at most 1.")
+        reject(name, "one rate or several, above 0 and at most 1", values)
     return found
 
 
@@ -120,7 +116,30 @@ def positive_integers(values: Any, name: str) -> tuple[int, ...]:
     >>> positive_integers(5, "ranks")
     (5,)
     """
-    array = np.atleast_1d(as_array(values, name))
-    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu" or array.min() < 1:
-        raise UsageError(f"{name} is {values!r}; give integers of at least 1.")
-    return tuple(array.tolist())
+    found = _numbers(values, np.int64)
+    if not all(value >= 1 for value in found):
+        reject(name, "one integer or several, at least 1", values)
+    return found
+
+
+def _numbers(values: Any, dtype: Any) -> tuple[Any, ...]:
+    """Return numbers as a tuple; (-1,) for anything that is no number or list of numbers of this type."""
+    try:
+        array = np.atleast_1d(as_array(values, "values"))
+    except UsageError:
+        return (-1,)
+    kinds = "iu" if dtype == np.int64 else "iuf"
+    if array.ndim != 1 or not len(array) or array.dtype.kind not in kinds:
+        return (-1,)
+    return tuple(array.astype(dtype).tolist())
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as an int, or raise `UsageError` when it is not an integer from 0 to 2**64 - 1.
+
+    Examples
+    --------
+    >>> check_seed(7)
+    7
+    """
+    return check_integer("seed", seed, 0, (1 << 64) - 1)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from gluonfr.core import DataError, UsageError
 from gluonfr.core.top_k import MEMORY, as_vectors
-from gluonfr.metrics.checks import id_array, label_array, rates
+from gluonfr.metrics.checks import as_array, float_array, id_array, label_array, rates
 from gluonfr.metrics.identification import IdentificationResult, evaluate_identification
 from gluonfr.metrics.operating_points import FARS, is_resolvable
 from gluonfr.metrics.results import MetricResult
@@ -57,12 +57,12 @@ def pool_ijb_templates(
     >>> ids, pooled.round(3).tolist()
     (array([7]), [[0.7070000171661377, 0.7070000171661377]])
     """
-    embeddings = as_vectors(embeddings, "embeddings")
+    embeddings = as_vectors(as_array(embeddings, "embeddings"), "embeddings")
     if not len(embeddings):
         raise DataError("embeddings: there are none; give at least one image.")
     ijb_template_ids = id_array(ijb_template_ids, "ijb_template_ids", len(embeddings), "image")
     media_ids = id_array(media_ids, "media_ids", len(embeddings), "image")
-    weights = np.ones(len(embeddings)) if weights is None else np.asarray(weights, dtype=np.float64)
+    weights = np.ones(len(embeddings)) if weights is None else float_array(weights, "weights")
     if weights.shape != (len(embeddings),):
         raise UsageError(f"weights have shape {weights.shape} for {len(embeddings)} embeddings; give one weight per image.")
     if not (np.isfinite(weights).all() and weights.min() >= 0):
@@ -75,9 +75,11 @@ def pool_ijb_templates(
     sizes = np.diff(np.append(begins, len(order)))
     # One sorted copy of all images replaces a loop over IJB templates.
     weighted = embeddings[order]
-    weighted *= weights[order, None].astype(np.float32)
-    means = np.add.reduceat(weighted, begins, axis=0) / sizes[:, None].astype(np.float32)
-    sums = np.add.reduceat(means, np.searchsorted(template[begins], np.arange(len(ids))), axis=0)
+    # Overflow gives infinity, which is refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        weighted *= weights[order, None].astype(np.float32)
+        means = np.add.reduceat(weighted, begins, axis=0) / sizes[:, None].astype(np.float32)
+        sums = np.add.reduceat(means, np.searchsorted(template[begins], np.arange(len(ids))), axis=0)
     return unit_rows(sums, "IJB templates", ids, in_place=True), ids
 
 
@@ -170,7 +172,7 @@ def evaluate_ijb_verification(
     1.0
     """
     fars = rates(fars, "fars")
-    embeddings, issame, pairs = unit_rows(embeddings, "IJB templates"), label_array(issame), np.asarray(pairs)
+    embeddings, issame, pairs = unit_rows(embeddings, "IJB templates"), label_array(issame), as_array(pairs, "pairs")
     if pairs.shape != (len(issame), 2) or not len(issame):
         raise UsageError(f"pairs {pairs.shape} and issame {issame.shape} do not match; give two ids and one label per pair.")
     rows = _rows(ids, len(embeddings), pairs.ravel(), "a pair").reshape(-1, 2)
@@ -292,8 +294,11 @@ def evaluate_ijb_identification(
     >>> result.galleries["G1"].mated, result.galleries["G2"].mated
     (1, 0)
     """
-    if not galleries:
-        raise UsageError("galleries: there is none; give at least one.")
+    if not isinstance(galleries, Mapping) or not galleries:
+        raise UsageError("galleries must be a dict with at least one gallery: name to (ids of IJB templates, ids of subjects).")
+    for name, listed in (("the probes", probes), *galleries.items()):
+        if not isinstance(listed, (tuple, list)) or len(listed) != 2:
+            raise UsageError(f"{name}: give two lists, ids of IJB templates and ids of subjects.")
     embeddings = unit_rows(embeddings, "IJB templates")
     probe_rows = embeddings[_rows(ids, len(embeddings), probes[0], "the probes")]
     results = {}

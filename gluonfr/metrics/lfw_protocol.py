@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gluonfr.core import DataError, UsageError
-from gluonfr.metrics.checks import float_array, label_array
+from gluonfr.core import DataError, UsageError, check_integer, is_integer
+from gluonfr.core.arguments import reject
+from gluonfr.metrics.checks import as_array, float_array, label_array, rates
 from gluonfr.metrics.operating_points import is_resolvable
 from gluonfr.metrics.results import TarAtFar, VerificationResult
 from gluonfr.metrics.roc import rate, roc_curve
@@ -171,32 +172,29 @@ def check_protocol_options(
     >>> check_protocol_options(10, [0.5, 1.0], 1e-3, 1)
     ('cosine distance', array([0.5, 1. ]), array([0.5, 1. ]), (0.001,))
     """
-    if not _is_integer(nfolds) or nfolds < 2:
-        raise UsageError(f"nfolds is {nfolds!r}; give an integer of at least 2.")
-    if not _is_integer(dist_type) or dist_type not in (0, 1):
-        raise UsageError(f"dist_type is {dist_type!r}; give 0 for squared Euclidean or 1 for cosine distance.")
-    name, factor = DISTANCES[dist_type]
-    targets = _numbers(far_target)
-    if targets.ndim > 1 or not targets.size or not ((targets > 0) & (targets <= 1)).all():
-        raise UsageError(f"far_target is {far_target!r}; give one false accept rate or a list of them, above 0 and at most 1.")
-    far_targets = tuple(targets.ravel().tolist())
+    check_integer("nfolds", nfolds, 2)
+    name, factor = DISTANCES[check_distance(dist_type)]
+    far_targets = rates(far_target, "far_target")
     if thresholds is None:
         return name, ACCURACY_GRID * factor, TAR_GRID * factor, far_targets
-    grid = _numbers(thresholds)
+    grid = as_array(thresholds, "thresholds")
+    grid = grid.astype(np.float64) if grid.dtype.kind in "iuf" else np.empty(0)
     if grid.ndim != 1 or not grid.size or not np.isfinite(grid).all() or not (np.diff(grid) > 0).all():
         raise UsageError("thresholds must be finite and strictly increasing; give such a list, or None for the standard grid.")
     return name, grid, grid, far_targets
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+def check_distance(dist_type: Any) -> int:
+    """Return a kind of distance, 0 or 1, or raise `UsageError`.
 
-
-def _numbers(values: Any) -> np.ndarray:
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return np.empty(0)
+    Examples
+    --------
+    >>> check_distance(1)
+    1
+    """
+    if not is_integer(dist_type) or dist_type not in (0, 1):
+        reject("dist_type", "0 for squared Euclidean or 1 for cosine distance", dist_type)
+    return int(dist_type)
 
 
 def _check_pairs(distances: Any, issame: Any, nfolds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gluonfr.core import DataError, UsageError, generator
 from gluonfr.core.top_k import MEMORY, exact_scores, search
-from gluonfr.metrics.checks import id_array, positive_integers, rates
+from gluonfr.metrics.checks import as_array, check_seed, id_array, positive_integers, rates
 from gluonfr.metrics.operating_points import is_resolvable, max_errors
 from gluonfr.metrics.results import MetricResult
 from gluonfr.metrics.unit import unit_rows
@@ -175,7 +175,7 @@ def evaluate_megaface(
     [1, 2]
     """
     ranks, sizes = positive_integers(ranks, "ranks"), positive_integers(sizes, "sizes")
-    far_target = rates(far_target, "far_target")
+    far_target, seed = rates(far_target, "far_target"), check_seed(seed)
     probes, probe_ids, distractors = _check_features(probes, probe_ids, distractors, far_target)
     people, person = np.unique(probe_ids, return_inverse=True)
     replaced = pushed = 0
@@ -185,7 +185,7 @@ def evaluate_megaface(
     away = None if noisy_distractors is None else _check_flags(noisy_distractors, len(distractors), "noisy_distractors")
     first, second = _mate_pairs(person)
     mates = exact_scores(probes, probes, first, second, memory)
-    best, results = _BestDistractors(len(probes), max(ranks), len(distractors), far_target), []
+    best, results = _BestDistractors(len(probes), min(max(ranks), len(distractors)), len(distractors), far_target), []
     start = 0
     for size in sorted({*(size for size in sizes if size < len(distractors)), len(distractors)}):
         part = slice(start, size)
@@ -212,13 +212,13 @@ def evaluate_megaface(
 def _check_features(
     probes: Any, probe_ids: Any, distractors: Any, far_target: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    probes, distractors = unit_rows(probes, "probes"), unit_rows(distractors, "distractors")
     impostors = len(probes) * len(distractors)
     if max((max_errors(far, impostors) for far in far_target), default=0) > _MAX_ACCEPTS:
         raise UsageError(
             f"far_target {max(far_target):g} accepts more than {_MAX_ACCEPTS:,} of {impostors:,} impostor pairs, too many to "
             "store; give a lower rate."
         )
-    probes, distractors = unit_rows(probes, "probes"), unit_rows(distractors, "distractors")
     if probes.shape[1] != distractors.shape[1]:
         raise UsageError(
             f"probes {probes.shape} and distractors {distractors.shape} do not match; give features of one network."
@@ -259,7 +259,7 @@ class _BestDistractors:
 
 
 def _check_flags(values: Any, count: int, name: str) -> np.ndarray:
-    values = np.asarray(values)
+    values = as_array(values, name)
     if values.shape != (count,) or values.dtype != bool:
         raise UsageError(f"{name} has type {values.dtype} and shape {values.shape}; give {count} booleans, one per feature.")
     return values

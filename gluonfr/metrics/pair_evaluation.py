@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gluonfr.core import UsageError
+from gluonfr.core import UsageError, check_integer, check_number
 from gluonfr.metrics.bootstrap import Intervals, bootstrap_people
-from gluonfr.metrics.checks import as_array, label_array, rates
+from gluonfr.metrics.checks import as_array, check_seed, float_array, label_array
 from gluonfr.metrics.lfw_protocol import check_protocol_options, evaluate_verification, fold_numbers
 from gluonfr.metrics.operating_points import FARS, OperatingPoint, explain, operating_point, production_point
 from gluonfr.metrics.results import MetricResult, VerificationResult, to_plain
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 REPLICATES = 1000
 _MAX_GROUPS = 50
+_MAX_REPLICATES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -234,12 +235,14 @@ def evaluate_pairs(
       tar@far=0.1         1
       similarity@far=0.1  0.5
     """
-    if not isinstance(replicates, (int, np.integer)) or replicates < 0:
-        raise UsageError(f"replicates is {replicates!r}; give a number of draws, 0 or more.")
-    (production_far,) = rates(production_far, "production_far")
-    _, grid, _, targets = check_protocol_options(nfolds, None, np.atleast_1d(far_target).tolist(), dist_type)
+    seed = check_seed(seed)
+    check_integer("replicates", replicates, 0, _MAX_REPLICATES)
+    production_far = check_number("production_far", production_far, above=0, maximum=1)
+    if groups is not None and not isinstance(groups, Mapping):
+        raise UsageError("groups must be a dict of name to one value per pair.")
+    _, grid, _, targets = check_protocol_options(nfolds, None, far_target, dist_type)
     result = evaluate_verification(distances, issame, nfolds, None, list(targets), dist_type)
-    distances, issame = np.asarray(distances), label_array(issame)
+    distances, issame = float_array(distances, "distances"), label_array(issame)
     points = tuple(operating_point(result.roc, far, dist_type) for far in sorted(targets, reverse=True))
     production = production_point([*points, operating_point(result.roc, production_far, dist_type)], production_far)
     intervals = None
@@ -282,7 +285,7 @@ def _number_people(people: Any, pairs: int) -> np.ndarray:
 
 def _split_by_group(column: str, values: Any, pairs: int) -> Iterable[tuple[str, np.ndarray]]:
     """Return (value, numbers of its pairs); nothing, with a warning, where there are too many values for a grouping."""
-    values = np.asarray(values).astype(str)
+    values = (values if isinstance(values, np.ndarray) else as_array(values, f"the grouping {column!r}")).astype(str)
     if values.shape != (pairs,):
         raise UsageError(f"the grouping {column!r} has shape {values.shape} for {pairs} pairs; give one value per pair.")
     names, group = np.unique(values, return_inverse=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gluonfr.core import DataError
 from gluonfr.core.top_k import as_vectors
+from gluonfr.metrics.checks import as_array
 
 # Numbers in one block of rows, which fits into the processor's cache.
 _BLOCK = 1 << 16
@@ -42,7 +43,7 @@ def unit_rows(embeddings: Any, name: str, ids: Sequence[Any] | np.ndarray | None
     >>> unit_rows([[3.0, 4.0]], "embeddings").round(2).tolist()
     [[0.6000000238418579, 0.800000011920929]]
     """
-    embeddings = as_vectors(embeddings, name)
+    embeddings = as_vectors(as_array(embeddings, name), name)
     if not len(embeddings):
         raise DataError(f"{name}: there are no embeddings; give at least one.")
     squares = np.empty(len(embeddings))

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluonfr.core import DataError, UsageError
 from gluonfr.metrics.checks import float_array, label_array
-from gluonfr.metrics.lfw_protocol import check_protocol_options, evaluate_verification
+from gluonfr.metrics.lfw_protocol import check_distance, check_protocol_options, evaluate_verification
 from gluonfr.metrics.results import VerificationResult
 
 # Numbers in one block of rows, whose difference and squares fit into the processor's cache.
@@ -191,7 +191,7 @@ def pair_distances(embeddings0: Any, embeddings1: Any, dist_type: int = 0) -> np
             f"embeddings0 {embeddings0.shape} and embeddings1 {embeddings1.shape} do not match; "
             "give two (N, D) arrays of one shape, not empty."
         )
-    measure = (_squared_euclidean, _cosine)[dist_type]
+    measure = (_squared_euclidean, _cosine)[check_distance(dist_type)]
     distances = np.empty(len(embeddings0), dtype=np.result_type(embeddings0, embeddings1))
     rows = max(1, _BLOCK // embeddings0.shape[1])
     with np.errstate(all="ignore"):

@@ -129,6 +129,12 @@ def test_people_are_derived_from_shared_images():
     assert linked_people([0, 1, 1, 2, 0, 2], [True, True, False]) is None
 
 
+@pytest.mark.parametrize("images", [[], [0, 1, 2], [0.5, 1], [np.nan, 1], "ab"])
+def test_images_that_do_not_form_the_pairs_are_refused(images):
+    with pytest.raises(GluonFRError, match="image"):
+        linked_people(images, [True])
+
+
 def test_numbers_of_images_may_be_large():
     people = linked_people([10**17, 5, 5, 7], [True, False])
     assert people.tolist() == [[0, 0], [0, 1]]

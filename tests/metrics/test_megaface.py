@@ -75,6 +75,11 @@ def test_a_noisy_probe_becomes_the_center_of_the_others():
     assert not np.array_equal(cleaned, clean_probes(probes, person, noisy, ["anna", "ben"], seed=4))
 
 
+def test_ranks_beyond_the_distractors_are_certain():
+    (result,) = evaluate_megaface(at(0, 90), [1, 1], at(20, 200), ranks=(1, 2, 3, 2**62), far_target=0.5)
+    assert result.cmc == (0, 1, 1, 1)
+
+
 def test_cleaning_removes_the_effect_of_noise():
     # anna's third probe shows another person; the distractor at 5 degrees shows anna.
     probes, ids, distractors = at(0, 10, 170, 60, 70), ["anna"] * 3 + ["ben"] * 2, at(5, 120)
@@ -115,8 +120,10 @@ def test_memory_stays_within_bounds():
         ({"noisy_distractors": np.array([0, 1])}, "noisy_distractors"),
         ({"ranks": ()}, "ranks"),
         ({"sizes": (0,)}, "sizes"),
+        ({"seed": np.nan}, "seed"),
+        ({"probes": None}, "probes"),
         ({"far_target": (2,)}, "far_target"),
-        ({"ranks": (1.5,)}, "integers"),
+        ({"ranks": (1.5,)}, "one integer or several"),
         (
             {"distractors": np.ones((10**6, 2)), "probes": np.ones((20, 2)), "probe_ids": [1] * 20, "far_target": 0.5},
             "lower rate",

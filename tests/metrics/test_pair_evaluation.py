@@ -106,6 +106,13 @@ def test_to_dict_is_json_without_single_pairs():
     assert values["intervals"]["people"] == 400
 
 
+def test_integer_distances_are_accepted():
+    distances, issame = np.array([0, 1, 3, 4] * 5), np.array([1, 1, 0, 0] * 5)
+    evaluation = evaluate_pairs(distances, issame, nfolds=2, production_far=0.1)
+    assert evaluation.verification.accuracy == 1
+    assert evaluation.confusion(2)["true_accepts"] == 10
+
+
 def test_cosine_distances_give_the_same_similarities():
     distances, issame, _, _ = pairs()
     squared = evaluate_pairs(distances, issame)
@@ -119,6 +126,9 @@ def test_cosine_distances_give_the_same_similarities():
     [
         ({"people": np.zeros((2, 2))}, "people has type float64 and shape"),
         ({"groups": {"age": ["x"]}}, "grouping 'age'"),
+        ({"groups": ["age"]}, "groups must be a dict"),
+        ({"seed": None}, "seed"),
+        ({"replicates": 10**400}, "replicates"),
         ({"production_far": 0}, "production_far"),
         ({"production_far": np.nan}, "production_far"),
         ({"people": np.full((3000, 2), np.nan)}, "people"),

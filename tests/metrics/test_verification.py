@@ -180,6 +180,12 @@ def test_an_invalid_update_is_refused_and_adds_nothing(change, words):
     assert_same(metric.get(), before)
 
 
+@pytest.mark.parametrize("dist_type", [2, -1, None, 0.0, "0"])
+def test_an_unknown_distance_is_refused(dist_type):
+    with pytest.raises(GluonFRError, match="dist_type must be 0"):
+        pair_distances(np.eye(2), np.eye(2), dist_type)
+
+
 def test_zero_vectors_have_no_cosine():
     with pytest.raises(GluonFRError, match="row 1 .*are zero"):
         pair_distances([[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], dist_type=1)
