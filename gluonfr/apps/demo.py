@@ -4,8 +4,9 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import UsageError, absolute_path, display_path
 from gluonfr.data import FRValDataset, synthetic
 from gluonfr.deploy import RawPixels
 from gluonfr.engine.options import TrainOptions
@@ -13,8 +14,8 @@ from gluonfr.engine.run import TrainResult, train
 from gluonfr.engine.validate import validate
 from gluonfr.metrics import VerificationResult
 
-# A small network that sees the set six times in two or three minutes on two cores.
-RECIPE = {
+# A small network that is trained for six epochs in two or three minutes on two cores.
+RECIPE: dict[str, Any] = {
     "network": "lresnet10e_ir",
     "network_args": {
         "channels": [32, 32, 64, 128, 256],
@@ -37,47 +38,67 @@ RECIPE = {
 
 
 @dataclass
-class Demo:
-    """What `run_demo` found: the raw pixels' verification, the trained network's, and how long rendering took."""
+class DemoResult:
+    """The result of `run_demo`.
+
+    Attributes
+    ----------
+    baseline : VerificationResult
+        Verification with raw pixels.
+    trained : TrainResult
+        Result of the training, with the verification of the network.
+    rendering_seconds : float
+        Time for rendering the faces.
+
+    Examples
+    --------
+    >>> run_demo("runs/demo").baseline  # doctest: +SKIP
+    """
 
     baseline: VerificationResult
     trained: TrainResult
     rendering_seconds: float
 
 
-def run_demo(out, seed=0, steps=None, progress=True):
-    """The whole pipeline on synthetic faces: render, measure the raw pixels, train, verify, draw.
+def run_demo(out: str, seed: int = 0, steps: int | None = None, progress: bool = True) -> DemoResult:
+    """Run the whole pipeline on synthetic faces: render, verify raw pixels, train, verify the network, draw figures.
 
-    The people of the verification set are none of the training set's. The figures prove the pipeline; they say nothing
-    about real faces.
+    The people of the verification set are not in the training set. The figures show that the pipeline works; they do not
+    predict results on real faces.
 
     Parameters
     ----------
     out : str
-        Folder for all of it; an earlier demo there is replaced.
+        Folder of the demo; an earlier demo in it is replaced.
     seed : int, default 0
     steps : int, optional
-        Training steps; the recipe's own otherwise.
+        Number of training steps. Default: 6 epochs.
+    progress : bool, default True
+        Show progress bars.
 
     Returns
     -------
-    Demo
+    DemoResult
+
+    Examples
+    --------
+    >>> run_demo("runs/demo").trained.validation  # doctest: +SKIP
     """
-    out = os.path.abspath(os.path.expanduser(out))
+    out = absolute_path(out)
     run_folder = os.path.join(out, "run")
     if os.path.isdir(out) and set(os.listdir(out)) - {"data", "run"}:
-        raise GluonFRError(f"{out} holds other files than a demo's; give an empty folder or a new one with --out.")
+        raise UsageError(f"{display_path(out)} has files that are not of a demo; choose an empty or new folder.")
     recipe = dict(RECIPE, seed=seed, val_every=1, checkpoint_every=0)
     if steps is not None:
         recipe["steps"] = steps
     data = os.path.join(out, "data")
     options = TrainOptions(dataset="synthetic", root=data, val=["val_data"], out=run_folder, progress=progress, **recipe)
     if os.path.isdir(run_folder) and not os.path.exists(os.path.join(run_folder, "options.json")):
-        raise GluonFRError(f"{run_folder} is no demo's; give an empty folder or a new one with --out.")
+        raise UsageError(f"{display_path(run_folder)} is not the run of a demo; choose an empty or new folder.")
     shutil.rmtree(run_folder, ignore_errors=True)
     start = time.perf_counter()
     synthetic.make_dataset(os.path.join(data, "synthetic"), seed=seed, progress=progress)
     rendering = time.perf_counter() - start
     pairs = FRValDataset("synthetic/val_data", root=data)
     baseline = validate(RawPixels(), pairs, progress=False)
-    return Demo(baseline, train(options), rendering)
+    return DemoResult(baseline, train(options), rendering)

@@ -1,9 +1,10 @@
-"""Made-up people, and what is looked for in the files of a gallery."""
+"""Synthetic people and faces, and searches for removed data in the files of a gallery."""
 
 import os
 
 import numpy as np
 
+from gluonfr.align import get_template
 from gluonfr.core import Card
 
 SIZE = 16
@@ -11,14 +12,14 @@ CARD = Card(network="some", embedding_size=SIZE, sha256="aa" * 32)
 
 
 def faces_of(seed, count=3, noise=0.3, size=SIZE):
-    """Embeddings of one made-up person: the same for the same seed."""
+    """Return embeddings of one person: the same for the same seed."""
     random = np.random.default_rng([77, seed])
     rows = random.normal(size=size) + noise * random.normal(size=(count, size))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def leftovers(path, name, entries):
-    """What of a person can still be read in the bytes of the gallery's files."""
+    """Return what can still be found of a person in the bytes of the gallery's files."""
     folder, file = os.path.split(path)
     found = []
     for each in sorted(os.listdir(folder)):
@@ -37,7 +38,7 @@ def leftovers(path, name, entries):
 
 
 def child_of(work):
-    """Run `work(say)` in a forked process; returns its number and the pipe on which it says what is done."""
+    """Run `work(say)` in a forked process; returns its number and a pipe with the lines that it says."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -48,3 +49,22 @@ def child_of(work):
         work(lambda text: os.write(writing, text.encode() + b"\n"))
     finally:
         os._exit(1)
+
+
+class SyntheticEmbedder:
+    """Replaces an `Embedder`: faces at the given boxes; embeddings are the mean colors of the parts of a crop."""
+
+    card = Card(**{**CARD.to_dict(), "image_size": (112, 112)})
+
+    def __init__(self, boxes):
+        self.boxes = np.array(boxes, np.float32).reshape(-1, 4)
+
+    def detect(self, pixels, min_face=None):
+        points = np.array(get_template("arcface").points) / 112
+        marks = [box[:2] + points * (box[2:] - box[:2]) for box in self.boxes]
+        return self.boxes, np.linspace(0.99, 0.9, len(self.boxes)), np.array(marks, np.float32).reshape(-1, 5, 2)
+
+    def __call__(self, crops, aligned):
+        assert aligned
+        parts = np.stack([np.asarray(crop, np.float32)[:, :, 0].reshape(4, 28, 4, 28).mean((1, 3)) for crop in crops])
+        return parts.reshape(len(crops), 16)

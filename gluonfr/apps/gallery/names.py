@@ -28,9 +28,9 @@ def person_name(name: Any) -> str:
         raise UsageError(f"the name of a person must be text, got {type(name).__name__}.")
     name = unicodedata.normalize("NFC", valid_text(name)).strip()
     if not name or len(name) > LONGEST_NAME or "\0" in name:
-        what = "is empty" if not name else f"has {len(name)}" if len(name) > LONGEST_NAME else "contains a zero byte"
+        what = "is empty" if not name else f"has {len(name)} characters" if len(name) > LONGEST_NAME else "contains a zero byte"
         raise UsageError(
-            f"the name of a person must have 1 to {LONGEST_NAME} characters, this one {what}: '{display_path(name[:40])}'."
+            f"the name of a person must have 1 to {LONGEST_NAME} characters, but this one {what}: '{display_path(name[:40])}'."
         )
     return name
 

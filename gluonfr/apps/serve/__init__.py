@@ -1,4 +1,4 @@
-"""A gallery as a page and a JSON API over HTTP."""
+"""A gallery as a web page and a JSON API."""
 
 from __future__ import annotations
 

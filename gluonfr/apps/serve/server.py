@@ -1,4 +1,4 @@
-"""The process that listens."""
+"""The server process: the socket, and the loop that answers requests."""
 
 from __future__ import annotations
 
@@ -7,87 +7,115 @@ import logging
 import signal
 import socket
 from contextlib import contextmanager
+from typing import Callable, Iterator
 
 import numpy as np
 
-from gluonfr.core import GluonFRError
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.core import UsageError
+from gluonfr.deploy import Embedder
+from gluonfr.photos.faces import MIN_FACE
 
 logger = logging.getLogger(__name__)
 
-_SHORTEST_TOKEN = 8
-# What is under way when the server is told to end may take so long.
-_SECONDS_TO_END = 10
+_SHORTEST_TOKEN = 16
+# Seconds for requests that are being answered when the server must stop, and then for its threads.
+_GRACEFUL_SECONDS, _THREAD_SECONDS = 7, 2.0
 
 
-def listen(host="127.0.0.1", port=8000, token=None):
-    """A socket that listens for `serve_gallery`, closed at the end of a `with`.
+def listen(host: str = "127.0.0.1", port: int = 8000, token: str | None = None) -> socket.socket:
+    """Return a listening socket for `serve_gallery`; use it in a `with` statement.
 
     Parameters
     ----------
     host : str, default '127.0.0.1'
-        Name or address; one that other machines reach demands a token.
+        Name or address. An address that other machines can reach requires a token.
     port : int, default 8000
-        0 takes any that is free.
+        0 chooses a free port.
     token : str, optional
+        At least 16 ASCII characters without spaces.
 
     Raises
     ------
-    GluonFRError
-        The token is missing or none, or the address cannot be listened at.
+    UsageError
+        The token is missing or invalid, or the address cannot be used.
+
+    Examples
+    --------
+    >>> with listen(port=0) as listening:
+    ...     page_address(listening).startswith("http://127.0.0.1:")
+    True
     """
     if token is not None and (len(token) < _SHORTEST_TOKEN or not (token.isascii() and token.isprintable()) or " " in token):
-        raise GluonFRError(f"token: it must have at least {_SHORTEST_TOKEN} ASCII characters and no space.")
+        raise UsageError(f"token: it must have at least {_SHORTEST_TOKEN} ASCII characters and no space.")
     if token is None and not _is_loopback(host):
-        raise GluonFRError(
-            f"host: {host or 'every address'} can be reached from other machines, which demands a --token; "
-            "or leave --host away to be reached from this one only."
+        raise UsageError(
+            f"host: other machines can reach {host or 'every address of this machine'}, which requires a token; set one or use "
+            "127.0.0.1 to be reached from this machine only."
         )
     if not 0 <= port <= 65535:
-        raise GluonFRError(f"port must be a number from 0 to 65535, got {port}.")
+        raise UsageError(f"port must be a number from 0 to 65535, got {port}.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise GluonFRError(f"{host}:{port} cannot be listened at ({error.strerror}); name another --host or --port.") from error
+        raise UsageError(f"{host}:{port} cannot be used ({error.strerror}); choose another host or port.") from error
 
 
-def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, min_face=32, ready=None) -> None:
+def serve_gallery(
+    gallery: Gallery,
+    embedder: Embedder,
+    listening: socket.socket,
+    host: str,
+    token: str | None = None,
+    aligned: bool | None = None,
+    min_face: int = MIN_FACE,
+    ready: Callable[[str], object] | None = None,
+) -> None:
     """Serve a gallery as a page and an API until SIGTERM or Ctrl-C.
+
+    Requests that are being answered then get up to 10 seconds.
 
     Parameters
     ----------
     gallery : Gallery
     embedder : Embedder
-        Of the gallery's network.
-    listening : socket
+        With the gallery's network.
+    listening : socket.socket
         From `listen`.
     host : str
         As for `listen`.
     token : str, optional
-        Who does not know it is refused.
+        Requests without it are refused.
     aligned, min_face
         As `enroll_folder`.
     ready : callable, optional
-        Called with the page's address as soon as it answers.
+        Called with the address of the page when it can be opened.
 
     Raises
     ------
     GluonFRError
-        FastAPI or uvicorn are not installed, or the detector's weights are not.
+        FastAPI, uvicorn or the weights of the detector are not installed.
+
+    Examples
+    --------
+    >>> with listen() as listening:  # doctest: +SKIP
+    ...     serve_gallery(gallery, embedder, listening, "127.0.0.1", ready=print)
     """
     try:
         import uvicorn
 
-        from gluonfr.apps.serve.app import Desk, make_app
+        from gluonfr.apps.serve.api.state import ServerState
+        from gluonfr.apps.serve.app import make_app
         from gluonfr.apps.serve.connection import Connection
         from gluonfr.apps.serve.guard import Guard
     except ImportError as error:
-        raise GluonFRError(
-            f'serving needs FastAPI and uvicorn ({error}): run `pip install ".[serve]"` in the checkout.'
+        raise UsageError(
+            f'serving requires FastAPI and uvicorn ({error}); run `pip install ".[serve]"` in the checkout.'
         ) from error
-    desk = Desk(gallery, embedder, aligned, min_face)
+    state = ServerState(gallery, embedder, aligned, min_face)
     config = uvicorn.Config(
-        Guard(make_app(desk), host, token),
+        Guard(make_app(state), host, token),
         http=Connection,
         ws="none",
         lifespan="off",
@@ -95,23 +123,31 @@ def serve_gallery(gallery, embedder, listening, host, token=None, aligned=None, 
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Nobody before this server may say from where and how it is asked.
+        # Do not trust proxy headers: clients could send them.
         proxy_headers=False,
-        timeout_graceful_shutdown=_SECONDS_TO_END,
+        timeout_graceful_shutdown=_GRACEFUL_SECONDS,
     )
     try:
-        # The network is put together, so that nobody waits for that, in the thread that it runs in.
-        desk.photos.call(_warm_up, embedder)
-        with _ended_by_signals():
+        # Networks are built before the first request, in the thread that runs them.
+        state.networks.call(_warm_up, embedder)
+        state.decoder.start()
+        with _stopped_by_signals():
             if ready:
-                ready(address_of(listening))
+                ready(page_address(listening))
             uvicorn.Server(config).run(sockets=[listening])
     finally:
-        desk.close()
+        state.close(_THREAD_SECONDS)
 
 
-def address_of(listening) -> str:
-    """The page's address for a browser on this machine."""
+def page_address(listening: socket.socket) -> str:
+    """Return the address of the page for a browser on this machine.
+
+    Examples
+    --------
+    >>> with listen(port=0) as listening:
+    ...     page_address(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    True
+    """
     host, port = listening.getsockname()[:2]
     address = ipaddress.ip_address(host.split("%")[0])
     if address.is_unspecified:
@@ -119,28 +155,28 @@ def address_of(listening) -> str:
     return f"http://{f'[{address}]' if address.version == 6 else address}:{port}/"
 
 
-def _is_loopback(host):
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
 
-def _warm_up(embedder) -> None:
+def _warm_up(embedder: Embedder) -> None:
     embedder.detect(np.zeros((64, 64, 3), np.uint8))
-    # One, and as many as go through the network together.
+    # Batches of one image, and of as many as one pass of the network processes.
     blank = np.full((*embedder.card.image_size, 3), 128, np.uint8)
     embedder([blank], aligned=True)
     embedder([blank] * 8, aligned=True)
 
 
 @contextmanager
-def _ended_by_signals():
-    """End the block by SIGTERM as by Ctrl-C, and quietly by both."""
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the block quietly."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        logger.info("ended")
+        logger.info("stopped")
     finally:
         signal.signal(signal.SIGTERM, before)

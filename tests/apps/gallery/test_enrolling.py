@@ -6,35 +6,15 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_people import CARD
+from synthetic_people import CARD, SyntheticEmbedder
 
-from gluonfr.align import get_template
 from gluonfr.apps.gallery.enrolling import enroll_folder, enroll_photo
 from gluonfr.apps.gallery.face_choice import select_face
 from gluonfr.apps.gallery.gallery import Gallery
-from gluonfr.core import Card, GluonFRError
+from gluonfr.core import GluonFRError
 from gluonfr.photos.reading import Photo, PhotoError
 
 BOXES = [(200.0, 40.0, 300.0, 160.0), (20.0, 30.0, 120.0, 150.0), (150.0, 10.0, 170.0, 30.0)]
-
-
-class Camera:
-    """Replaces an `Embedder`: faces at the given boxes; embeddings are the mean colors of the parts of a crop."""
-
-    card = Card(**{**CARD.to_dict(), "image_size": (112, 112)})
-
-    def __init__(self, boxes=BOXES):
-        self.boxes = np.array(boxes, np.float32).reshape(-1, 4)
-
-    def detect(self, pixels, min_face=None):
-        points = np.array(get_template("arcface").points) / 112
-        marks = [box[:2] + points * (box[2:] - box[:2]) for box in self.boxes]
-        return self.boxes, np.linspace(0.99, 0.9, len(self.boxes)), np.array(marks, np.float32).reshape(-1, 5, 2)
-
-    def __call__(self, crops, aligned):
-        assert aligned
-        parts = np.stack([np.asarray(crop, np.float32)[:, :, 0].reshape(4, 28, 4, 28).mean((1, 3)) for crop in crops])
-        return parts.reshape(len(crops), 16)
 
 
 @pytest.fixture
@@ -49,36 +29,36 @@ def test_box_or_position_selects_the_face(content):
     pixels = Photo(content).pixels()
     # The third face is smaller than the smallest face to use.
     for box, meant in [(BOXES[0], 0), (BOXES[1], 1), ((10, 20, 110, 140), 1), ((205.0, 50.0, 290.0, 155.0), 0)]:
-        chosen = select_face(Camera(), pixels, box)
+        chosen = select_face(SyntheticEmbedder(BOXES), pixels, box)
         assert chosen.face.box == BOXES[meant]
         assert chosen.faces == 2
         assert not chosen.ambiguous
-    chosen = select_face(Camera(), pixels)
+    chosen = select_face(SyntheticEmbedder(BOXES), pixels)
     assert chosen.face.box in BOXES[:2]
     assert chosen.faces == 2
     assert chosen.ambiguous
-    assert not select_face(Camera(BOXES[:1]), pixels).ambiguous
+    assert not select_face(SyntheticEmbedder(BOXES[:1]), pixels).ambiguous
     elsewhere = [(120, 40, 200, 160), BOXES[2], (0, 0, 320, 200), (300, 160, 200, 40), (60, 60, 60, 60), (np.nan,) * 4]
     for box in elsewhere:
         with pytest.raises(PhotoError, match="no face"):
-            select_face(Camera(), pixels, box)
+            select_face(SyntheticEmbedder(BOXES), pixels, box)
     with pytest.raises(PhotoError, match="no face"):
-        select_face(Camera(BOXES[2:]), pixels)
+        select_face(SyntheticEmbedder(BOXES[2:]), pixels)
 
 
 def test_each_face_of_a_group_photo_counts_as_a_photo(path, content):
     pixels = Photo(content).pixels()
     with Gallery(path, CARD) as gallery:
         with pytest.raises(PhotoError, match="several faces"):
-            enroll_photo(gallery, Camera(), "Ann", content, pixels)
-        assert enroll_photo(gallery, Camera(), " Ann ", content, pixels, BOXES[0], "group.png") == 1
-        assert enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[1]) == 1
+            enroll_photo(gallery, SyntheticEmbedder(BOXES), "Ann", content, pixels)
+        assert enroll_photo(gallery, SyntheticEmbedder(BOXES), " Ann ", content, pixels, BOXES[0], "group.png") == 1
+        assert enroll_photo(gallery, SyntheticEmbedder(BOXES), "Bob", content, pixels, BOXES[1]) == 1
         # The same face again, pointed at a little differently.
-        assert enroll_photo(gallery, Camera(), "Ann", content, pixels, (203.0, 41.0, 301.0, 158.0)) == 0
+        assert enroll_photo(gallery, SyntheticEmbedder(BOXES), "Ann", content, pixels, (203.0, 41.0, 301.0, 158.0)) == 0
         with pytest.raises(GluonFRError, match="enrolled as 'Ann'"):
-            enroll_photo(gallery, Camera(), "Bob", content, pixels, BOXES[0])
+            enroll_photo(gallery, SyntheticEmbedder(BOXES), "Bob", content, pixels, BOXES[0])
         with pytest.raises(GluonFRError, match="1 to 200"):
-            enroll_photo(gallery, Camera(), " ", content, pixels, BOXES[0])
+            enroll_photo(gallery, SyntheticEmbedder(BOXES), " ", content, pixels, BOXES[0])
         assert [(person.name, person.photos) for person in gallery.people()] == [("Ann", 1), ("Bob", 1)]
         assert next(gallery.entries("Ann"))[1].source == "group.png"
 
@@ -86,10 +66,10 @@ def test_each_face_of_a_group_photo_counts_as_a_photo(path, content):
 def test_single_face_photo_has_the_digest_of_its_file(path, content, tmp_path):
     (tmp_path / "photos" / "Ann").mkdir(parents=True)
     (tmp_path / "photos" / "Ann" / "a.png").write_bytes(content)
-    camera, pixels = Camera(BOXES[:1]), Photo(content).pixels()
+    embedder, pixels = SyntheticEmbedder(BOXES[:1]), Photo(content).pixels()
     with Gallery(path, CARD) as gallery:
-        assert enroll_photo(gallery, camera, "Ann", content, pixels, BOXES[0]) == 1
+        assert enroll_photo(gallery, embedder, "Ann", content, pixels, BOXES[0]) == 1
         assert next(gallery.entries())[1].digest == hashlib.sha256(content).digest()
-        done = enroll_folder(gallery, camera, tmp_path / "photos")
+        done = enroll_folder(gallery, embedder, tmp_path / "photos")
         assert (done.photos, done.before) == (0, 1)
         assert gallery.count() == (1, 1)

@@ -18,6 +18,8 @@ from PIL import Image
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.photos.reading import Photo
 
+pytestmark = pytest.mark.system
+
 DROP = "'; DROP TABLE people; --"
 
 
@@ -56,7 +58,7 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
-def test_a_person_from_the_first_photo_to_the_last_byte(nobody, photos):
+def test_person_is_enrolled_identified_changed_and_erased(nobody, photos):
     server, (group, people) = nobody, photos
     content = read(group)
     found = identify(server, content)
@@ -79,13 +81,13 @@ def test_a_person_from_the_first_photo_to_the_last_byte(nobody, photos):
     assert enroll(server, content, name=" Ann ", box=text_of(boxes[1])) == (200, {"name": "Ann", "new": 0})
     status, said = enroll(server, content, name="Bob", box=text_of(boxes[1]))
     assert status == 400
-    assert "enrolled as Ann" in said["error"]
+    assert "enrolled as 'Ann'" in said["error"]
     assert server.get("/api/people")["people"] == [{"name": "Ann", "photos": 1}, {"name": DROP, "photos": 1}]
     # A threshold of one's own, and its meaning.
     named = identify(server, content, similarity=0.9999)
     assert named["threshold"]["basis"] == "given"
     assert {face["name"] for face in named["faces"]} <= {None, "Ann", DROP}
-    assert "of 1,000 faces of strangers about" in server.get("/api/threshold", similarity=0.4)["meaning"]
+    assert "of 1,000 faces of unknown people, about" in server.get("/api/threshold", similarity=0.4)["meaning"]
     # Three photos of one person make her known on the fourth.
     for path in people[0][:3]:
         assert enroll(server, read(path), name="张伟")[1]["new"] == 1
@@ -108,7 +110,7 @@ def test_a_person_from_the_first_photo_to_the_last_byte(nobody, photos):
     assert b"DROP" not in left
 
 
-def test_what_another_process_changes_is_seen_at_once(nobody, photos):
+def test_changes_of_other_processes_are_visible(nobody, photos):
     content = read(photos[1][1][0])
     with Gallery(nobody.gallery, create=False) as gallery:
         gallery.enroll("From elsewhere", np.random.default_rng(0).normal(size=(2, 128)))
@@ -126,7 +128,7 @@ def test_what_another_process_changes_is_seen_at_once(nobody, photos):
         assert identify(nobody, content)["faces"][0]["matches"] == []
 
 
-def test_two_photos(server, photos):
+def test_two_photos_are_compared(server, photos):
     group, people = photos
     (a, b, *_), (other, *_) = people[0], people[1]
 
@@ -137,7 +139,7 @@ def test_two_photos(server, photos):
 
     same, different, many = compare(a, b), compare(a, other), compare(group, a)
     assert all(each["accepted"] for each in same["thresholds"])
-    assert "same person at the threshold" in same["meaning"][0]
+    assert "same person at threshold" in same["meaning"][0]
     assert same["similarity"] > 0.5 > 0.3 > different["similarity"]
     assert "not the same" in different["meaning"][-1]
     assert many["first"]["faces"] == 6
@@ -146,13 +148,14 @@ def test_two_photos(server, photos):
     size = os.path.getsize(a)
     for body, first in [(read(a), size), (read(a), size + 9), (read(a) + b"x", size), (read(a) + png(200, 200), size)]:
         status, said, _ = server.ask("POST", "/api/compare", body, first=first)
-        assert 400 <= status < 500 and said["error"].endswith("."), said
+        assert 400 <= status < 500, said
+        assert said["error"].endswith("."), said
 
 
 BAD_PHOTOS = {
-    "text": (lambda photo: b"no photo", 415, "no photo"),
+    "text": (lambda photo: b"no photo", 415, "not a photo"),
     "nothing": (lambda photo: b"", 400, "no photo in the request"),
-    "cut off": (lambda photo: photo[: len(photo) // 2], 422, "cut off"),
+    "cut off": (lambda photo: photo[: len(photo) // 2], 422, "incomplete"),
     "a wall": (lambda photo: png(300, 300), 422, "no face"),
     "one pixel": (lambda photo: png(1, 1), 422, "too small"),
     "bomb": (lambda photo: bomb(30_000, 30_000), 413, "too large"),
@@ -163,14 +166,13 @@ BAD_PHOTOS = {
 
 @pytest.mark.parametrize("bad", BAD_PHOTOS)
 @pytest.mark.parametrize("path", ["/api/identify", "/api/people"])
-def test_a_bad_photo_is_one_sentence(server, photos, path, bad):
+def test_invalid_photos_are_reported_in_one_sentence(server, photos, path, bad):
     make, expected, words = BAD_PHOTOS[bad]
-    start = time.perf_counter()
     status, said, headers = server.ask("POST", path, make(read(photos[0])), name="X")
-    assert status == expected and words in said["error"] and list(said) == ["error"], said
+    assert (status, list(said)) == (expected, ["error"]), said
+    assert words in said["error"]
     assert headers["Content-Type"] == "application/json"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
-    assert time.perf_counter() - start < 5
     assert server.get("/api/people")["matching"] == len(server.get("/api/people")["people"])
 
 
@@ -191,10 +193,10 @@ def test_a_bad_photo_is_one_sentence(server, photos, path, bad):
         ("POST", "/api/identify", {"similarity": 2}, "cosine from -1 to 1"),
         ("POST", "/api/identify", {"similarity": "nan"}, "cosine from -1 to 1"),
         ("POST", "/api/identify", {"fpir": 0}, "at least 1e-09"),
-        ("POST", "/api/compare", {}, "first"),
+        ("POST", "/api/compare", {}, "two photos"),
         ("POST", "/api/compare", {"first": 10**9}, "send the second"),
-        ("POST", "/api/people/rename", {"name": "Nobody", "new": "X"}, "Nobody is not in"),
-        ("POST", "/api/people/merge", {"name": "Nobody", "into": "X"}, "Nobody is not in"),
+        ("POST", "/api/people/rename", {"name": "Nobody", "new": "X"}, "'Nobody' is not enrolled"),
+        ("POST", "/api/people/merge", {"name": "Nobody", "into": "X"}, "'Nobody' is not enrolled"),
         ("GET", "/api/people", {"limit": 10**9}, "limit"),
         ("GET", "/api/threshold", {"fpir": "x"}, "fpir"),
         ("GET", "/api/threshold", {"fpir": 9e-10}, "at least 1e-09"),
@@ -207,16 +209,18 @@ def test_a_bad_photo_is_one_sentence(server, photos, path, bad):
         ("GET", "/page/..%2fapp.py", {}, "nothing"),
     ],
 )
-def test_a_bad_request_is_one_sentence(server, photos, method, path, parameters, words):
+def test_invalid_requests_are_reported_in_one_sentence(server, photos, method, path, parameters, words):
     status, said, _ = server.ask(method, path, read(photos[0]) if method == "POST" else None, **parameters)
-    assert 400 <= status < 500 and words in said["error"] and said["error"].endswith("."), said
+    assert 400 <= status < 500, said
+    assert words in said["error"]
+    assert said["error"].endswith(".")
     assert server.get("/api/gallery")["network"] == "mobilefacenet-y1"
 
 
-def test_other_sites_may_ask_nothing(server):
+def test_requests_of_other_sites_are_refused(server):
     paths = server.get("/openapi.json")["paths"]
     asked = [(method.upper(), path) for path, methods in paths.items() for method in methods]
-    assert len(asked) == 9
+    assert len(asked) == 12
     port = server.port
     foreign = [
         {"Origin": "http://evil.example"},
@@ -234,7 +238,7 @@ def test_other_sites_may_ask_nothing(server):
     ]
     for (method, path), headers in itertools.product([*asked, ("GET", "/openapi.json"), ("OPTIONS", "/api/people")], foreign):
         status, said, given = server.ask(method, path, headers=headers, name="X", new="Y", into="Y", first=1)
-        assert status == 403 and "error" in said, (method, path, headers)
+        assert (status, list(said)) == (403, ["error"]), (method, path, headers)
         assert not [name for name in given if name.lower().startswith("access-control")]
     own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
     assert server.ask("GET", "/api/people", headers=own)[0] == 200
@@ -265,7 +269,7 @@ def until(server, content, wanted):
     raise AssertionError((status, said))
 
 
-def test_uploads_that_are_cut_or_slow_and_the_bound_on_them(server, photos):
+def test_slow_uploads_are_limited_and_release_their_slots(server, photos):
     content = read(photos[1][0][0])
     part = (f"Content-Length: {len(content)}",), content[:1000]
     # More often than there are places, none of which is lost.
@@ -276,8 +280,13 @@ def test_uploads_that_are_cut_or_slow_and_the_bound_on_them(server, photos):
     # The network idles, and photos that are there do not wait for those that come.
     time.sleep(0.2)
     assert server.ask("POST", "/api/identify", content)[0] == 200
-    waiting += [upload(server, *part) for _ in range(16)]
+    waiting += [upload(server, *part) for _ in range(8)]
     said, headers = until(server, content, 429)
+    # Another machine still gets a slot.
+    elsewhere = http.client.HTTPConnection(server.host, server.port, 60, ("127.0.0.2", 0))
+    elsewhere.request("POST", "/api/identify", content)
+    assert elsewhere.getresponse().status == 200
+    elsewhere.close()
     assert "try again in a second" in said["error"]
     assert headers["Retry-After"] == "1"
     # People are listed all the while.
@@ -293,7 +302,7 @@ def test_uploads_that_are_cut_or_slow_and_the_bound_on_them(server, photos):
     until(server, content, 200)
 
 
-def test_idle_connections_of_one_machine_leave_the_server_to_others(server):
+def test_idle_connections_of_one_machine_leave_room_for_others(server):
     def ask(source):
         asking = http.client.HTTPConnection(server.host, server.port, 30, (source, 0))
         asking.request("GET", "/api/gallery")
@@ -312,7 +321,7 @@ def test_idle_connections_of_one_machine_leave_the_server_to_others(server):
         assert time.monotonic() < end
 
 
-def test_uploads_are_bounded_in_bytes(server):
+def test_uploads_are_limited_in_bytes(server):
     for length in (20_000_001, 10**15):
         with upload(server, (f"Content-Length: {length}",)) as connection:
             assert status_of(connection) == 413
@@ -340,7 +349,7 @@ def test_uploads_are_bounded_in_bytes(server):
     ],
     ids=["tls", "version", "endless line", "negative length", "broken chunk", "websocket", "empty lines"],
 )
-def test_what_is_no_http_leaves_the_server_up(server, garbage):
+def test_invalid_http_leaves_the_server_running(server, garbage):
     with socket.create_connection((server.host, server.port), timeout=10) as connection:
         connection.sendall(garbage)
         connection.shutdown(socket.SHUT_WR)
@@ -352,11 +361,11 @@ def test_what_is_no_http_leaves_the_server_up(server, garbage):
     assert server.get("/api/gallery")["file"] == "g.db"
 
 
-def test_openapi_describes_what_is_sent_and_said(server):
+def test_openapi_describes_requests_and_responses(server):
     described = server.get("/openapi.json")
     for path in ("/api/identify", "/api/people", "/api/compare"):
         post = described["paths"][path]["post"]
-        assert set(post["requestBody"]["content"]) == {"image/*", "application/octet-stream"}
+        assert set(post["requestBody"]["content"]) == {"image/*", "application/octet-stream", "multipart/form-data"}
         assert {"200", "400", "401", "403", "408", "413", "415", "422", "429", "503"} == set(post["responses"])
         assert post["responses"]["429"]["content"]["application/json"]["schema"]["$ref"].endswith("/Error")
-    assert {"faces", "threshold", "network"} <= set(described["components"]["schemas"]["Identified"]["properties"])
+    assert {"faces", "threshold", "network"} <= set(described["components"]["schemas"]["IdentifiedPhoto"]["properties"])

@@ -204,7 +204,8 @@ def test_people_by_keyboard_alone(page, nobody, photos):
                 "return [seen.outlineStyle, parseFloat(seen.outlineWidth)]"
             )
             # Where one is can be seen at every step.
-            assert outline[0] != "none" and outline[1] >= 2, page.focused().get_attribute("outerHTML")
+            assert outline[0] != "none", page.focused().get_attribute("outerHTML")
+            assert outline[1] >= 2, page.focused().get_attribute("outerHTML")
             if page.focused().accessible_name == label:
                 return
         raise AssertionError(f"{label} is not reached")

@@ -20,17 +20,16 @@ from starlette.requests import Request
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.stores.base import Person
 from gluonfr.apps.serve import connection, upload
-from gluonfr.apps.serve.app import Desk, make_app
-from gluonfr.apps.serve.errors import RequestError, problem_of
+from gluonfr.apps.serve.api.state import ServerState
+from gluonfr.apps.serve.app import make_app
+from gluonfr.apps.serve.errors import RequestError, as_request_error
 from gluonfr.apps.serve.guard import Guard
-from gluonfr.apps.serve.server import address_of, listen
+from gluonfr.apps.serve.server import listen, page_address
 from gluonfr.apps.serve.worker import Worker
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError
 
-pytestmark = pytest.mark.system
-
-TOKEN = "open-sesame-42"
+TOKEN = "open-sesame-42-twice"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,8 @@ def closed(start, tmp_path_factory):
     return start(tmp_path_factory.mktemp("closed") / "g.db", "--token", TOKEN)
 
 
-def test_who_does_not_know_the_token_sees_nothing(closed):
+@pytest.mark.system
+def test_requests_without_the_token_are_refused(closed):
     wrong = [None, "", TOKEN, f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe9"]
     for path in ("/api/gallery", "/api/people", "/openapi.json"):
         for given in wrong:
@@ -55,7 +55,8 @@ def test_who_does_not_know_the_token_sees_nothing(closed):
     assert closed.ask("GET", "/api/people", headers=headers)[0] == 403
 
 
-def test_what_is_under_way_is_answered_before_the_end(closed, photos):
+@pytest.mark.system
+def test_running_requests_are_answered_before_the_server_stops(closed, photos):
     with open(photos[0], "rb") as file:
         content, answers = file.read(), []
 
@@ -83,26 +84,26 @@ def test_what_is_under_way_is_answered_before_the_end(closed, photos):
 def not_served(monkeypatch):
     """What must not start does not run for ever when it does."""
     monkeypatch.delenv("GLUONFR_TOKEN", raising=False)
-    monkeypatch.setattr("gluonfr.apps.serve.serve_gallery", lambda *_: pytest.fail("served"))
+    monkeypatch.setattr("gluonfr.apps.serve.server.serve_gallery", lambda *_: pytest.fail("served"))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--host", "0.0.0.0"], "demands a --token"),
-        (["--host", ""], "demands a --token"),
-        (["--host", "::"], "demands a --token"),
-        (["--host", "example.org"], "demands a --token"),
-        (["--token", "short"], "at least 8"),
-        (["--token", "with a space in it"], "no space"),
-        (["--token", "ünlesbar-lang"], "ASCII"),
+        (["--host", "0.0.0.0"], "requires a token"),
+        (["--host", ""], "requires a token"),
+        (["--host", "::"], "requires a token"),
+        (["--host", "example.org"], "requires a token"),
+        (["--token", "fifteen-letters"], "at least 16"),
+        (["--token", "with a space in it, long enough"], "no space"),
+        (["--token", "ünlesbar-und-lang-genug"], "ASCII"),
         (["--port", "-1"], "from 0 to 65535"),
         (["--port", "70000"], "from 0 to 65535"),
-        (["--host", "203.0.113.7", "--token", TOKEN], "cannot be listened at"),
-        (["--host", "no.such.name.invalid", "--token", TOKEN], "cannot be listened at"),
+        (["--host", "203.0.113.7", "--token", TOKEN], "cannot be used"),
+        (["--host", "no.such.name.invalid", "--token", TOKEN], "cannot be used"),
     ],
 )
-def test_a_start_that_cannot_be_is_one_sentence(tmp_path, capsys, not_served, options, words):
+def test_invalid_options_are_reported_in_one_sentence(tmp_path, capsys, not_served, options, words):
     assert main(["serve", "--gallery", str(tmp_path / "g.db"), "--port", "0", *options]) == 2
     said = capsys.readouterr().err.strip()
     assert words in said
@@ -110,18 +111,18 @@ def test_a_start_that_cannot_be_is_one_sentence(tmp_path, capsys, not_served, op
     assert not os.listdir(tmp_path)
 
 
-def test_a_port_that_is_taken_and_files_that_are_no_galleries(tmp_path, capsys, not_served):
+def test_used_ports_and_foreign_files_are_refused(tmp_path, capsys, not_served):
     with listen("127.0.0.1", 0) as taken:
         port = str(taken.getsockname()[1])
         assert main(["serve", "--gallery", str(tmp_path / "g.db"), "--port", port]) == 2
-        assert "cannot be listened at" in capsys.readouterr().err
+        assert "cannot be used" in capsys.readouterr().err
     (tmp_path / "text.db").write_text("no gallery, but a text of some length")
-    for path, words in [(tmp_path, "is a folder"), (tmp_path / "text.db", "is no gallery")]:
+    for path, words in [(tmp_path, "is a folder"), (tmp_path / "text.db", "is not a gallery")]:
         assert main(["serve", "--gallery", str(path), "--port", "0"]) == 2
         assert words in capsys.readouterr().err
 
 
-def test_a_gallery_of_another_network_is_not_served(models, tmp_path, capsys, not_served):
+def test_gallery_of_another_network_is_refused_by_the_server(models, tmp_path, capsys, not_served):
     from gluonfr.core import Card
 
     Gallery(tmp_path / "g.db", Card(network="another", embedding_size=64)).close()
@@ -129,16 +130,16 @@ def test_a_gallery_of_another_network_is_not_served(models, tmp_path, capsys, no
     assert "has embeddings of another" in capsys.readouterr().err
 
 
-def test_the_token_of_the_environment_and_an_address_for_browsers(monkeypatch, tmp_path, capsys, not_served):
+def test_token_of_the_environment_and_page_address(monkeypatch, tmp_path, capsys, not_served):
     monkeypatch.setenv("GLUONFR_TOKEN", "short")
     assert main(["serve", "--gallery", str(tmp_path / "g.db"), "--port", "0"]) == 2
-    assert "at least 8" in capsys.readouterr().err
+    assert "at least 16" in capsys.readouterr().err
     with listen("0.0.0.0", 0, TOKEN) as listening:
-        assert address_of(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        assert page_address(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
     if socket.has_ipv6:
         try:
             with listen("::1", 0) as listening:
-                assert address_of(listening) == f"http://[::1]:{listening.getsockname()[1]}/"
+                assert page_address(listening) == f"http://[::1]:{listening.getsockname()[1]}/"
         except GluonFRError:
             pytest.skip("this machine has no IPv6")
 
@@ -160,7 +161,7 @@ async def through(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-def test_names_by_which_the_server_is_known():
+def test_requests_must_name_the_server_as_host():
     guard = Guard(through, "faces.local", TOKEN)
     known = {"authorization": f"Bearer {TOKEN}"}
     for host in ("faces.local:8000", "FACES.local", "localhost", "127.0.0.1:9", "[fe80::1]:8000", "10.0.0.7"):
@@ -184,17 +185,17 @@ def test_names_by_which_the_server_is_known():
     assert asked(guard, "/", "POST", **elsewhere) == 403
 
 
-def test_a_worker_gives_back_the_places_of_what_fails():
+def test_worker_releases_the_slots_of_failed_requests():
     worker = Worker("test", 2)
 
     async def work():
         for _ in range(3):
-            with pytest.raises(ZeroDivisionError), worker.place():
+            with pytest.raises(ZeroDivisionError), worker.slot():
                 await worker.run(lambda: 1 / 0)
-        with worker.place(), worker.place(), pytest.raises(RequestError) as caught, worker.place():
+        with worker.slot(), worker.slot(), pytest.raises(RequestError) as caught, worker.slot():
             raise AssertionError
         assert caught.value.status == 429
-        with worker.place():
+        with worker.slot():
             return await worker.run(threading.current_thread), await worker.run(threading.current_thread)
 
     first, second = asyncio.run(work())
@@ -202,7 +203,7 @@ def test_a_worker_gives_back_the_places_of_what_fails():
     worker.close()
 
 
-def test_a_photo_that_does_not_arrive_is_not_waited_for_for_ever(monkeypatch):
+def test_slow_uploads_time_out(monkeypatch):
     monkeypatch.setattr(upload, "SECONDS", 0.05)
 
     async def part(seconds=3600.0):
@@ -215,34 +216,34 @@ def test_a_photo_that_does_not_arrive_is_not_waited_for_for_ever(monkeypatch):
     for receive in (part, never_ends):
         scope = {"type": "http", "method": "POST", "headers": []}
         with pytest.raises(RequestError) as caught:
-            asyncio.run(upload.read_body(Request(scope, receive)))
+            asyncio.run(upload.read_upload(Request(scope, receive)))
         assert caught.value.status == 408
         assert "send it again" in caught.value.sentence
 
 
-def test_what_the_caller_did_not_do_is_no_mistake_of_his():
+def test_errors_of_the_server_have_status_5xx():
     def told(cause):
         try:
             raise GluonFRError("g.db: the disk is full.") from cause
         except GluonFRError as error:
-            return problem_of(error).status
+            return as_request_error(error).status
 
     assert told(sqlite3.OperationalError("database or disk is full")) == told(OSError(28, "No space left")) == 503
     assert told(None) == told(ValueError("no cosine")) == 400
-    assert problem_of(MemoryError()).status == 500
-    assert "log" in problem_of(RuntimeError("/secret")).sentence
+    assert as_request_error(MemoryError()).status == 500
+    assert "log" in as_request_error(RuntimeError("/secret")).sentence
 
 
-def test_a_milvus_server_that_is_away_is_no_mistake_of_the_caller():
+def test_missing_milvus_server_has_status_503():
     pytest.importorskip("pymilvus", reason="pymilvus is not installed: pip install '.[milvus]'")
     with listen(port=0) as free:
         port = free.getsockname()[1]
     with pytest.raises(GluonFRError) as caught:
         Gallery(f"milvus://127.0.0.1:{port}/people")
-    assert problem_of(caught.value).status == 503
+    assert as_request_error(caught.value).status == 503
 
 
-def test_names_are_looked_through_outside_of_the_event_loop():
+def test_names_are_searched_outside_of_the_event_loop():
     threads = []
 
     class Name(str):
@@ -256,7 +257,7 @@ def test_names_are_looked_through_outside_of_the_event_loop():
         def people(self):
             return [Person(Name("Ann"), 1)]
 
-    desk, sent = Desk(People(), None), []
+    state, sent = ServerState(People(), None), []
 
     async def receive():
         return {"type": "http.request"}
@@ -265,14 +266,14 @@ def test_names_are_looked_through_outside_of_the_event_loop():
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/api/people", "query_string": b"containing=a", "headers": []}
-    asyncio.run(make_app(desk)(scope, receive, send))
-    desk.close()
+    asyncio.run(make_app(state)(scope, receive, send))
+    state.close()
     assert json.loads(sent[1]["body"])["matching"] == 1
     assert threads
     assert threading.current_thread() not in threads
 
 
-def test_a_connection_without_a_whole_request_is_closed(monkeypatch):
+def test_connections_without_a_complete_request_are_closed(monkeypatch):
     monkeypatch.setattr(connection, "SECONDS", 0.3)
 
     async def app(scope, receive, send):
@@ -316,7 +317,7 @@ def test_a_connection_without_a_whole_request_is_closed(monkeypatch):
 
 
 @pytest.mark.full
-def test_a_locked_file_and_a_full_disk_lose_nothing(start, photos, tmp_path):
+def test_locked_files_and_full_disks_lose_nothing(start, photos, tmp_path):
     with open(photos[1][0][0], "rb") as file:
         content = file.read()
     server = start(tmp_path / "g.db")
@@ -337,14 +338,15 @@ def test_a_locked_file_and_a_full_disk_lose_nothing(start, photos, tmp_path):
     for path in photos[1][1][:3]:
         with open(path, "rb") as file:
             status, said, _ = server.ask("POST", "/api/people", file.read(), name="Cleo")
-        assert status == 503 and "nothing of this change was kept" in said["error"], said
+        assert status == 503, said
+        assert "This change was not saved" in said["error"]
     assert server.get("/api/people", containing="Cleo")["matching"] == 0
     assert server.get("/api/gallery")["people"] == 41
     assert server.end(signal.SIGINT) == 0
 
 
 @pytest.mark.full
-def test_without_fastapi_it_says_what_to_install(tmp_path, models):
+def test_missing_fastapi_is_reported_with_the_command(tmp_path, models):
     program = (
         "import sys; sys.modules['fastapi'] = None; from gluonfr.cli import main; "
         f"sys.exit(main(['serve', '--gallery', {str(tmp_path / 'g.db')!r}, '--port', '0', '--models', {models!r}]))"
@@ -354,7 +356,7 @@ def test_without_fastapi_it_says_what_to_install(tmp_path, models):
     assert 'pip install ".[serve]"' in done.stderr
 
 
-def test_without_the_detectors_weights_no_gallery_is_made(models, tmp_path, capsys, not_served):
+def test_missing_detector_weights_create_no_gallery(models, tmp_path, capsys, not_served):
     # This one has none of its own.
     words = ["serve", "--gallery", str(tmp_path / "g.db"), "--models", models, "--port", "0", "--detector", "retinaface"]
     assert main(words) == 2

@@ -77,7 +77,7 @@ class PhotoWriter:
     def write_sheet(self, name: str, faces: Faces, numbers: np.ndarray, similarity: np.ndarray) -> None:
         """Write a contact sheet of the faces of a person, the most typical first."""
         order = np.argsort(-np.nan_to_num(similarity[numbers]), kind="stable")
-        # Also the least typical ones, because they show whether somebody else is among them.
+        # Also the least typical ones, because they reveal faces of other people.
         order = order if len(order) <= _SHOWN else np.concatenate([order[: _SHOWN // 2], order[-(_SHOWN // 2) :]])
         shown = numbers[order]
         captions = [

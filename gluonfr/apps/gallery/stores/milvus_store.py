@@ -2,8 +2,8 @@
 
 Milvus has no transactions, but the rows of one request to a collection of one shard become visible together. Each call of `add`
 therefore gives every person in it a new *part*: first all photos are written with the numbers of their parts, then one request
-writes the parts with the names, which makes the change visible. A person consists of all parts with one name, so names are
-unique whoever writes them. Photos of a part that does not exist are ignored. The key of a photo is its digest, so that
+writes the parts with the names, which makes the change visible. A person consists of all parts with one name, so names stay
+unique with several writers. Photos of a part that does not exist are ignored. The key of a photo is its digest, so that
 there is never a duplicate.
 """
 
