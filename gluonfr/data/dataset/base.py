@@ -62,10 +62,9 @@ class TrainingSet(Dataset):
         self._identities: ItemsByLabel | None = None
 
     def __repr__(self) -> str:
-        people = np.count_nonzero(np.bincount(self.labels)) if len(self.labels) else 0
+        counts = f"images={len(self)}, identities={self.num_people}, classes={self.num_classes}"
         return (
-            f"{type(self).__name__}({self.name!r}, path={self.records.path!r}, images={len(self)}, identities={people}, "
-            f"classes={self.num_classes}, image_size={tuple(self.image_size)})"
+            f"{type(self).__name__}({self.name!r}, path={self.records.path!r}, {counts}, image_size={tuple(self.image_size)})"
         )
 
     def __len__(self) -> int:
@@ -81,6 +80,11 @@ class TrainingSet(Dataset):
     def read(self, i: int) -> tuple[np.ndarray, int]:
         """Read item i without the transform: a uint8 (H, W, 3) RGB array and the label. Thread-safe."""
         raise NotImplementedError
+
+    @property
+    def num_people(self) -> int:
+        """Number of labels that have images."""
+        return int(np.count_nonzero(np.bincount(self.labels)))
 
     @property
     def skipped(self) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, Callable, Iterable, Union
 
@@ -14,6 +15,11 @@ from gluonfr.data.dataset.val import FRValDataset
 
 # The protocol averages over this many folds.
 _FOLDS = 10
+# More classes than this need images for a fraction of them: a flipped bit in a label or numbers of people used as labels ask
+# for gigabytes otherwise.
+_MAX_SPARSE_CLASSES, _MAX_EMPTY_RATIO = 100_000, 10
+
+logger = logging.getLogger(__name__)
 
 Names = Union[str, "list[str]", "tuple[str, ...]"]
 
@@ -69,7 +75,23 @@ def get_recognition_dataset(
 
 
 def get_training_set(name: Names, root: str = DEFAULT_ROOT, identities: str | None = None) -> TrainingSet:
-    """Open a training set, or several as one; raise DataError for a verification set.
+    """Open a training set, or several as one, to train a classifier on it.
+
+    A classifier has one class per label up to the largest. Labels without images are logged when they outnumber the people.
+
+    Parameters
+    ----------
+    name : str or list of str
+        Names of one or several training sets.
+    root : str, default '~/.mxnet/datasets/face'
+        Folder of the sets.
+    identities : str, optional
+        CSV file of the labels that belong to the same person, see `FRJoinedDataset`.
+
+    Raises
+    ------
+    DataError
+        The name is that of a verification set, or nearly all of more than 100,000 labels have no images.
 
     Examples
     --------
@@ -79,6 +101,13 @@ def get_training_set(name: Names, root: str = DEFAULT_ROOT, identities: str | No
     dataset = get_recognition_dataset(name, root=root, identities=identities)
     if not isinstance(dataset, TrainingSet):
         raise DataError(f"{dataset.path}: is a verification set; to train, name a folder with a train.rec.")
+    people = dataset.num_people
+    empty = dataset.num_classes - people
+    if empty > people:
+        words = f"{dataset.records.path}: {empty:,} of {dataset.num_classes:,} labels have no images"
+        if dataset.num_classes > _MAX_SPARSE_CLASSES and empty > _MAX_EMPTY_RATIO * people:
+            raise DataError(f"{words}, and the classifier would have a class for each; relabel the set to remove the gaps.")
+        logger.warning("%s, and the classifier has a class for each; relabel the set to remove the gaps", words)
     return dataset
 
 

@@ -104,7 +104,7 @@ def read_index(index_path: str, path: str, size: int) -> np.ndarray:
         starts.sort()
     if starts[0] != 0 or not _is_ascending(starts) or np.bitwise_or.reduce(starts) & 3:
         raise DataError(f"{index_path}: its offsets are not starts of records (from 0, each once); {_REMEDY}.")
-    if starts[-1] + FRAME.size > size:
+    if int(starts[-1]) + FRAME.size > size:
         raise DataError(
             f"{path}: has {size} bytes, but {os.path.basename(index_path)} lists a record at byte {starts[-1]}: the .rec is "
             "truncated (copy it again), or the .idx belongs to another file (delete it so that it is rebuilt)."

@@ -26,6 +26,7 @@ from gluonfr.data import (
     list_recognition_datasets,
     write_pairs,
 )
+from gluonfr.data.dataset.lookup import get_training_set
 from gluonfr.data.records.framing import split_frames
 
 LOADERS = {"one process": {}, "two forked workers": {"num_workers": 2}, "threads": {"num_workers": 2, "thread_pool": True}}
@@ -314,6 +315,21 @@ def test_reprs_give_kind_path_counts_and_size(root):
     assert "batch_size=2, augment=Augmentation(flip=0.5), seed=0, threads=1)" in repr(loader)
     records = RecordFile(root / "emore" / "train.rec")
     assert repr(records) == f"RecordFile('{root}/emore/train.rec', images=6, headers=4)"
+
+
+def test_labels_with_gaps_are_logged_or_refused_for_training(tmp_path, caplog):
+    put_set(tmp_path, "dense")
+    put_set(tmp_path, "gaps", labels=(0, 20, 40))
+    put_set(tmp_path, "numbers", labels=(0, 100_000, 2**23))
+    caplog.clear()
+    assert get_training_set("dense", tmp_path).num_classes == 3
+    assert "no images" not in caplog.text
+    assert get_training_set("gaps", tmp_path).num_classes == 41
+    assert "38 of 41 labels have no images" in caplog.text
+    with pytest.raises(DataError, match="8,388,606 of 8,388,609 labels have no images.* relabel"):
+        get_training_set("numbers", tmp_path)
+    # Other uses of the set need no classifier.
+    assert len(get_recognition_dataset("numbers", root=tmp_path)) == 3
 
 
 def test_a_missing_property_is_derived_and_logged(tmp_path, caplog):

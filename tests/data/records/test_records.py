@@ -181,6 +181,7 @@ BAD_INDEXES = {
     "last row missing": lambda rows: rows[:-1],
     "first row missing": lambda rows: rows[1:],
     "row beyond the end": lambda rows: rows + ["12\t999999"],
+    "row at the largest integer": lambda rows: rows + ["12\t9223372036854775804"],
     "odd byte": lambda rows: rows[:-1] + [rows[-1] + "1"],
     "last row in an image": lambda rows: rows + ["12\t%d" % (int(rows[-1].split()[1]) + 400)],
     "negative": lambda rows: ["9\t-4"] + rows,
