@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import mxnet as mx
 import numpy as np
-from mxnet import nd
-from mxnet.gluon import HybridBlock, SymbolBlock
+from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, WeightsError, require_file
+from gluonfr.core import Card, WeightsError
 from gluonfr.deploy.card_values import check_image_size, mean_and_std
 from gluonfr.weights.insightface import find_checkpoint
-from gluonfr.weights.params_file import read_params
-from gluonfr.weights.symbol_file import check_array_sizes, load_symbol
+from gluonfr.weights.symbol_block import build_symbol_block
+from gluonfr.weights.symbol_file import load_symbol
 
 
 class SymbolNetwork(HybridBlock):
@@ -58,28 +56,10 @@ class SymbolNetwork(HybridBlock):
         symbol_path, params_path = find_checkpoint(path)
         self._bgr = card.color == "BGR"
         self._scale, self._shift = _scale_and_shift(*mean_and_std(card, params_path))
-        values = read_params(require_file(params_path, "network's parameters"))
-        values = {name.split(":", 1)[-1]: value for name, value in values.items()}
         check_image_size(card, params_path)
         symbol = _load_embedding(symbol_path, card.output)
-        inputs = [name for name in symbol.list_inputs() if name not in values]
-        if len(inputs) != 1:
-            raise WeightsError(
-                f"{symbol_path} needs {', '.join(inputs) or 'nothing'} besides {params_path}, but a network has "
-                "one image as its input; give the parameters that belong to it."
-            )
-        with warnings.catch_warnings(), self.name_scope():
-            # MXNet warns that it cannot infer types, which are not needed.
-            warnings.simplefilter("ignore")
-            self.graph = SymbolBlock(symbol, [mx.sym.var(inputs[0])])
-        shapes = {name: values[name].shape for name in symbol.list_inputs() if name != inputs[0]}
-        height, width = card.image_size
-        where = f"{params_path} with images of {height}x{width}"
-        check_array_sizes(symbol, {inputs[0]: (1, 3, height, width), **shapes}, where)
-        for name, parameter in self.graph.collect_params().items():
-            parameter.shape = values[name].shape
-            parameter.initialize(ctx=contexts or mx.cpu())
-            parameter.set_data(nd.array(values[name]))
+        with self.name_scope():
+            self.graph = build_symbol_block(symbol, params_path, card.image_size, contexts)
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Convert the images as the card specifies, and run the graph."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 import cv2
@@ -11,6 +10,8 @@ import numpy as np
 from gluonfr.core import WeightsError, check_number, require_file
 from gluonfr.detection.boxes import suppress, to_batch
 from gluonfr.detection.detector import SMALLEST_FACE, Detections, FaceDetector
+from gluonfr.weights.symbol_block import build_symbol_block
+from gluonfr.weights.symbol_file import load_symbol
 
 _SYMBOL, _PARAMS = "mnet.25-symbol.json", "mnet.25-0000.params"
 # Stride of each part of the output, and the sides of the two anchors at each of its places, in pixels.
@@ -109,14 +110,9 @@ def _load(folder: str | os.PathLike | None, ctx: mx.Context) -> Any:
         )
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     symbol, params = (require_file(os.path.join(folder, name), "RetinaFace network") for name in (_SYMBOL, _PARAMS))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the file does not declare the type of the input
-            net = mx.gluon.SymbolBlock.imports(symbol, ["data"], params, ctx=ctx)
-            shapes = [output.shape for output in net(mx.nd.zeros((1, 3, _MULTIPLE, _MULTIPLE), ctx=ctx))]
-    except Exception as error:  # MXNet raises many types of errors for a damaged or unrelated file
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(f"{symbol}: does not load together with {_PARAMS} ({reason}); fetch both again.") from error
+    net = build_symbol_block(load_symbol(symbol), params, (_MULTIPLE, _MULTIPLE), ctx)
+    outputs = net(mx.nd.zeros((1, 3, _MULTIPLE, _MULTIPLE), ctx=ctx))
+    shapes = [output.shape for output in outputs] if isinstance(outputs, (list, tuple)) else [outputs.shape]
     expected = [(1, channels, _MULTIPLE // stride, _MULTIPLE // stride) for stride, _ in _ANCHORS for channels in (4, 8, 20)]
     if shapes != expected:
         raise WeightsError(f"{symbol}: is not RetinaFace with MobileNet-0.25; fetch the files of that network.")

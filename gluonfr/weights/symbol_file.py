@@ -106,11 +106,13 @@ def check_array_sizes(symbol: Any, shapes: dict[str, tuple[int, ...]], where: st
     """
     internals = symbol.get_internals()
     try:
-        symbol.infer_shape(**shapes)
+        # `infer_shape` would print its failures.
         found = internals.infer_shape_partial(**shapes)[1]
     except (mx.base.MXNetError, ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"{where}: its layers do not fit together ({_first_line(error)}); fetch it again.") from error
     for name, shape in zip(internals.list_outputs(), found):
+        if not shape or 0 in shape:
+            raise WeightsError(f"{where}: the shape of {name} is not determined; fetch it again.")
         if math.prod(shape) > _MOST_NUMBERS:
             raise WeightsError(f"{where}: {name} has the shape {shape}, which is too large for one image; fetch it again.")
 

@@ -59,6 +59,8 @@ _RANGES = {
     "dim1": (-16, 16),
     "dim2": (-16, 16),
     "shape": (-4, 1 << 24),
+    "offset": (0, 4096),
+    "h_w": (0, 4096),
 }
 _FLOATS = ("scalar", "eps", "momentum", "p", "slope", "a_min", "a_max", "alpha", "beta", "scalar", "constant_value", "value")
 _NORMS = ("batchnorm", "cudnnbatchnorm", "layernorm", "groupnorm", "instancenorm")
@@ -135,6 +137,9 @@ def _number_of_inputs(operator: str, folded: str, settings: dict[str, str], inpu
     """Return the numbers of inputs that are possible for an operator with these settings."""
     if folded in ("convolution", "fullyconnected", "deconvolution"):
         return (2 if _is(settings, "no_bias", folded == "deconvolution") else 3,)
+    if operator == "Crop":
+        # Its second input is the image whose size it takes.
+        return (2,) if settings.get("num_args") == "2" else (1,)
     if folded == "leakyrelu":
         return (2 if settings.get("act_type", "leaky") == "prelu" else 1,)
     if folded in ("batchnorm", "cudnnbatchnorm"):

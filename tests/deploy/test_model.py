@@ -115,7 +115,7 @@ def test_the_card_names_the_output_that_is_the_embedding(tmp_path):
         SymbolNetwork(path, Card(image_size=(9, 9), output="first"))
     del weights["arg:second_weight"]
     nd.save(str(tmp_path / "two-0000.params"), weights)
-    with pytest.raises(GluonFRError, match="needs data, second_weight"):
+    with pytest.raises(GluonFRError, match="lacks data, second_weight"):
         SymbolNetwork(path, Card(image_size=(8, 8), output="second"))
     (tmp_path / "two-symbol.json").write_text("{}")
     with pytest.raises(GluonFRError, match="not a valid symbol of MXNet"):

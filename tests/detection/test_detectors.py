@@ -175,7 +175,7 @@ def test_damaged_retinaface_weights_are_refused(tmp_path, faces):
         get_detector("retinaface", weights=tmp_path)
     shutil.copy(os.path.join(faces, "weights", "mobilefacenet-y1-symbol.json"), tmp_path / "mnet.25-symbol.json")
     shutil.copy(os.path.join(faces, "weights", "mobilefacenet-y1-0000.params"), tmp_path / "mnet.25-0000.params")
-    with pytest.raises(GluonFRError, match="mnet.25-symbol.json"):
+    with pytest.raises(GluonFRError, match="mnet.25-"):
         get_detector("retinaface", weights=tmp_path)
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import mxnet as mx
 import pytest
@@ -22,6 +23,13 @@ def test_operators_of_our_networks_are_accepted(name):
     for node in NetworkGraph(net, (1, 3, *net.image_size)).nodes:
         if node["op"] != "null":
             check_operator(node["op"], node["name"], node.get("attrs", {}), len(node["inputs"]), 10901)
+
+
+def test_published_symbols_are_accepted(faces):
+    paths = sorted(Path(faces, "weights").glob("*-symbol.json"))
+    assert paths
+    for path in paths:
+        assert "data" in load_symbol(path).list_inputs()
 
 
 def small_symbol():
