@@ -25,8 +25,8 @@ _DEPTHS = {
 _CHANNELS = (64, 256, 512, 1024, 2048)
 
 
-def _halve(size: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple((side + 1) // 2 for side in size)
+def _halve(size: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
 def _units(channels: int, count: int) -> nn.HybridSequential:
@@ -51,7 +51,7 @@ class _Hourglass(HybridBlock):
         Number of residual units before and after the nested hourglass.
     """
 
-    def __init__(self, channels: int, size: tuple[int, ...], depth: int, r: int, **kwargs: Any) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], depth: int, r: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._size = size
         with self.name_scope():
@@ -104,7 +104,7 @@ class AttentionModule(HybridBlock):
     """
 
     def __init__(
-        self, channels: int, size: tuple[int, ...], depth: int, p: int = 1, t: int = 2, r: int = 1, **kwargs: Any
+        self, channels: int, size: tuple[int, int], depth: int, p: int = 1, t: int = 2, r: int = 1, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
@@ -184,7 +184,7 @@ class AttentionFaceNet(FrBase):
         if len(channels) != 5:
             raise UsageError(f"channels must be 5 numbers, got {tuple(channels)}.")
         self.image_size = as_image_size(image_size)
-        size: tuple[int, ...] = self.image_size
+        size = self.image_size
         with self.name_scope():
             body = self.features
             body.add(nn.Conv2D(channels[0], 3, 1, 1, use_bias=False, in_channels=3))

@@ -308,8 +308,7 @@ class GhostFaceNet(FrBase):
             _conv(body, last, before, activate=True)
             # 112 is halved four or five times.
             size = 7 if stride == 1 else 4
-            norms = {"epsilon": _EPSILON, "scale": True}
-            body.add(*embedding_head(head, embedding_size, last, dropout, size, use_bias=False, **norms))
+            body.add(*embedding_head(head, embedding_size, last, dropout, size, _EPSILON, use_bias=False, scale=True))
 
 
 @register_network(GhostFaceNet, "ghostfacenetv1")
