@@ -23,8 +23,8 @@ import numpy as np
 from mxnet import gluon, nd
 
 from gluonfr.engine import Group, ShardedHead, TrainStep
-from gluonfr.engine.checkpoints.files import Checkpoints
-from gluonfr.engine.checkpoints.snapshot import take
+from gluonfr.engine.checkpoints.manager import CheckpointManager
+from gluonfr.engine.checkpoints.snapshot import take_snapshot
 from gluonfr.loss import ArcLoss
 
 
@@ -38,21 +38,21 @@ def measure(classes, size, sample, folder, steps, saves):
     head.hybridize(static_alloc=True, static_shape=True)
     step = TrainStep(net, head, [mx.cpu()], "sgd", {"learning_rate": 0.1, "momentum": 0.9})
     images, labels = nd.random.uniform(shape=(128, 64)), nd.array(np.random.RandomState(0).randint(0, classes, 128))
-    checkpoints = Checkpoints(folder, Group())
+    checkpoints = CheckpointManager(folder, Group())
 
     def one(save=False):
         start = time.perf_counter()
         step(images, labels)
         if save:
-            checkpoints.save(step.step_number, lambda memory: take(step, memory=memory))
+            checkpoints.save(step.step_number, lambda memory: take_snapshot(step, cache=memory))
         elif checkpoints.writing and checkpoints.written:
-            checkpoints.commit()
+            checkpoints.publish()
         nd.waitall()
         return time.perf_counter() - start
 
     # After the first step, as in a run.
     one()
-    take(step, memory=checkpoints.memory)
+    take_snapshot(step, cache=checkpoints.cache)
     usual = statistics.median([one() for _ in range(steps + 2)][2:])
     pauses = []
     for _ in range(saves):

@@ -45,8 +45,7 @@ def own(augment, as_float=False):
     def make(records, plain, threads):
         import numpy as np
 
-        from gluonfr.data import FRTrainRecordDataset
-        from gluonfr.data import RecordLoader
+        from gluonfr.data import FRTrainRecordDataset, RecordLoader
 
         root, name = os.path.split(os.path.dirname(os.path.abspath(records)))
         loader = RecordLoader(FRTrainRecordDataset(name, root=root), BATCH, augment, threads=threads)

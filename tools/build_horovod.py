@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from gluonfr.engine.doctor import build_commands
+from gluonfr.apps.doctor import build_commands
 
 _CHECK = "import gluonfr; from gluonfr.engine.distributed.horovod_group import load_horovod; load_horovod()"
 

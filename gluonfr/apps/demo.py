@@ -11,7 +11,7 @@ from gluonfr.data import FRValDataset, synthetic
 from gluonfr.deploy import RawPixels
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import TrainResult, train
-from gluonfr.engine.validate import validate
+from gluonfr.engine.validation import validate
 from gluonfr.metrics import VerificationResult
 
 # A small network that is trained for six epochs in two or three minutes on two cores.

@@ -177,7 +177,7 @@ def aligned(arguments: Namespace) -> bool | None:
 def make_embedder(arguments: Namespace, **options: Any) -> Embedder:
     """Return the Embedder that the arguments of `add_model` and `add_devices` describe."""
     from gluonfr.deploy import Embedder
-    from gluonfr.engine import devices
+    from gluonfr.deploy.devices import devices
 
     return Embedder(
         arguments.model,

@@ -1,37 +1,56 @@
-"""One training run: step over devices, schedule, validation, checkpoints, log."""
+"""Training: options, step over devices, heads, learning rate, checkpoints, distributed runs."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from gluonfr.core.compat import prepare_mxnet
 
 # Before any module of this room imports MXNet.
 prepare_mxnet()
 
-from gluonfr.engine.average import WeightAverage
-from gluonfr.engine.contexts import devices
-from gluonfr.engine.distributed.group import Group
-from gluonfr.engine.heads.plain import GatheringHead, PlainHead, make_head
-from gluonfr.engine.heads.sharded import ShardedHead
-from gluonfr.engine.options import TrainOptions
-from gluonfr.engine.run import Run, TrainResult, train
-from gluonfr.engine.schedule import make_schedule
-from gluonfr.engine.step import TrainStep, recipe_multipliers
-from gluonfr.engine.validate import validate
+if TYPE_CHECKING:
+    from gluonfr.engine.distributed.group import Group as Group
+    from gluonfr.engine.heads.plain import GatheringHead as GatheringHead
+    from gluonfr.engine.heads.plain import PlainHead as PlainHead
+    from gluonfr.engine.heads.plain import make_head as make_head
+    from gluonfr.engine.heads.sharded import ShardedHead as ShardedHead
+    from gluonfr.engine.lr_schedule import make_schedule as make_schedule
+    from gluonfr.engine.options import TrainOptions as TrainOptions
+    from gluonfr.engine.run import Run as Run
+    from gluonfr.engine.run import train as train
+    from gluonfr.engine.step import TrainStep as TrainStep
+    from gluonfr.engine.step import recipe_multipliers as recipe_multipliers
+    from gluonfr.engine.train_result import TrainResult as TrainResult
+    from gluonfr.engine.validation import validate as validate
+    from gluonfr.engine.weight_average import WeightAverage as WeightAverage
 
-__all__ = [
-    "GatheringHead",
-    "Group",
-    "PlainHead",
-    "Run",
-    "ShardedHead",
-    "TrainOptions",
-    "TrainResult",
-    "TrainStep",
-    "WeightAverage",
-    "devices",
-    "make_head",
-    "make_schedule",
-    "recipe_multipliers",
-    "train",
-    "validate",
-]
+# Loaded on first use: the command line reads `options` before MXNet may be imported.
+_MODULES = {
+    "GatheringHead": "heads.plain",
+    "Group": "distributed.group",
+    "PlainHead": "heads.plain",
+    "Run": "run",
+    "ShardedHead": "heads.sharded",
+    "TrainOptions": "options",
+    "TrainResult": "train_result",
+    "TrainStep": "step",
+    "WeightAverage": "weight_average",
+    "make_head": "heads.plain",
+    "make_schedule": "lr_schedule",
+    "recipe_multipliers": "step",
+    "train": "run",
+    "validate": "validation",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

@@ -1,184 +1,294 @@
+"""All options of a training run, in groups; the parser of `gluonfr train` is generated from them."""
+
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, field
-from typing import Sequence
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
 
-from gluonfr.core import DEFAULT_ROOT, GluonFRError
-from gluonfr.engine.contexts import devices
-from gluonfr.engine.precision import DTYPES
-from gluonfr.engine.schedule import SCHEDULES
+from gluonfr.core import DEFAULT_ROOT, DataError, UsageError
+from gluonfr.engine.option_fields import check_types, option
 
 CLASSIFIERS = ("auto", "plain", "sharded")
-# When something is read from the devices, or written.
-_EVERY = ("log_every", "val_every", "checkpoint_every", "checkpoint_steps", "checkpoint_minutes")
+DTYPES = ("float32", "bfloat16", "float16")
+SCHEDULES = ("cosine", "step", "poly", "constant")
+SYNCS = ("horovod", "ps")
+
+# Options that a resumed run may change: where, on what and how often, but not what is computed.
+_FREE_ON_RESUME = frozenset(
+    "out root resume progress threads val gpus cpus keep_checkpoints "
+    "log_every val_every checkpoint_every checkpoint_steps checkpoint_minutes".split()
+)
 
 
 @dataclass
-class TrainOptions:
-    """All that decides a training run.
+class DataOptions:
+    """What a run reads. The help text of every field is its documentation.
 
-    Parameters
-    ----------
-    classifier : {'auto', 'plain', 'sharded'}, default 'auto'
-        Whether every device has all classes, or a part of them. By itself it is divided where several devices meet many
-        classes (`choice.MANY`), or a sample is asked for.
-    sample_rate : float or int, default 1.0
-        Part of the classes that a step uses, or their number: Partial FC.
-    sample_correction : bool, default False
-        Let each sampled class count for all those that it stands for, as `ShardedHead` has it.
-    network, network_args : str, dict
-        A name of the model zoo, and what its constructor gets besides `classes`.
-    pretrained : bool or str, optional
-        Start from weights instead of random numbers: True for the published ones of `network`, or a stored model's name, a file
-        or a folder such as RUN/best, as `get_model` takes them.
-    loss, loss_args : str, dict
-        A name of `gluonfr.loss`, and what its constructor gets besides `classes`.
-    dataset : str
-        Training set under `root`, or several as one: "a,b".
-    identities : str, optional
-        CSV file that tells which labels of the training sets are one person (`gluonfr.data.FRJoinedDataset`).
-    val : sequence of str
-        Verification sets under `root`, or inside the training set's folder; the first decides which network is the best.
-    out : str
-        Run folder: log, checkpoints, best and last network, pictures, results.
-    gpus : sequence of int
-        GPUs to train on; empty for CPUs.
-    cpus : int, default 1
-        Number of CPU contexts when there are no GPUs; more than one is for trying out what several devices do.
-    batch_size : int, default 64
-        Of all devices and processes together.
-    accumulate : int, default 1
-        Parts that a batch is taken in, one after the other, with the memory of one part.
-    dtype : {'float32', 'bfloat16', 'float16'}
-        Of the network's convolutions; embeddings and classifier stay float32. float16 is for GPUs, and scales the loss.
-    people, images_per_person : int, optional
-        Batches of so many people with so many images each (`gluonfr.data.IdentityBatchSampler`). A loss that compares the images of a
-        batch gets them without asking: 16 people unless said otherwise, and as many images of each as fill the batch.
-    epochs : float, default 20
-        Passes over the training set; a fraction is allowed. `steps` overrides it.
-    lr, schedule, warmup, drops, final_lr
-        Rate after warm-up, kind of schedule, and in epochs: length of the warm-up, drops of 'step' by 0.1. `final_lr` is
-        where 'cosine' ends, as a fraction of `lr`.
-    optimizer, momentum, wd, classifier_wd_mult, clip_norm
-        `wd` is applied to weights only, not to scales, shifts, biases and slopes. 'nag' does not repeat a run bit for bit:
-        MXNet's kernel takes the weight decay of the momentum from the old or the new weight, whichever lies in memory.
-    augment : str
-        A name of `gluonfr.data.get_augmentation`.
-    average : float, default 0
-        Decay of the moving average of the weights that is validated and saved; 0 for none.
-    val_every, checkpoint_every : float
-        In epochs; 0 only at the end.
-    checkpoint_steps, checkpoint_minutes : int, float, optional
-        Also after so many steps, or so much time since the last one.
-    keep_checkpoints : int, default 2
-        How many stay, the newest.
-    log_every : int
-        In steps. Losses are read from the devices only then.
-    threads : int, optional
-        Of the loader; one per core by default.
-    seed : int
-    resume : bool
-        Go on from the newest checkpoint of `out`, which must have one. Without it a run goes on where there is one, too,
-        and starts where there is none.
+    Examples
+    --------
+    >>> DataOptions(dataset="emore").augment
+    'flip'
     """
 
-    dataset: str
-    out: str
-    root: str = DEFAULT_ROOT
-    val: Sequence[str] = ()
-    identities: str | None = None
-    network: str = "mobilefacenet"
-    network_args: dict = field(default_factory=dict)
-    pretrained: bool | str | None = None
-    loss: str = "arc"
-    loss_args: dict = field(default_factory=dict)
-    gpus: Sequence[int] = ()
-    cpus: int = 1
-    classifier: str = "auto"
-    sample_rate: int | float = 1.0
-    sample_correction: bool = False
-    batch_size: int = 64
-    accumulate: int = 1
-    dtype: str = "float32"
-    people: int | None = None
-    images_per_person: int | None = None
-    epochs: float = 20
-    steps: int | None = None
-    lr: float = 0.1
-    schedule: str = "cosine"
-    warmup: float = 0
-    drops: Sequence[float] = ()
-    final_lr: float = 0.0
-    optimizer: str = "sgd"
-    momentum: float = 0.9
-    wd: float = 5e-4
-    classifier_wd_mult: float = 1.0
-    clip_norm: float | None = None
-    augment: str = "flip"
-    average: float = 0.0
-    val_every: float = 1
-    checkpoint_every: float = 1
-    checkpoint_steps: int | None = None
-    checkpoint_minutes: float | None = None
-    keep_checkpoints: int = 2
-    log_every: int = 20
-    threads: int | None = None
-    seed: int = 0
-    resume: bool = False
-    progress: bool = True
+    dataset: str = option("", "training set: a folder with train.rec under the root; several are joined, such as emore,celeb")
+    root: str = option(DEFAULT_ROOT, "folder that contains the data sets")
+    val: Sequence[str] = option((), "verification sets, such as lfw,cfp_fp,agedb_30; the first one decides which network is best")
+    identities: str | None = option(None, "CSV file dataset,label,identity that names the same person in several training sets")
+    augment: str = option("flip", "augmentation: none, flip, standard or strong")
+    people: int | None = option(None, "people per batch, for losses that compare the images of a batch (default: 16)")
+    images_per_person: int | None = option(None, "images per person of a batch (default: as many as fill the batch)")
+    threads: int | None = option(None, "threads of the loader (default: one per core)")
 
-    def __post_init__(self):
+
+@dataclass
+class NetworkOptions:
+    """The network and the loss of a run. The help text of every field is its documentation.
+
+    Examples
+    --------
+    >>> NetworkOptions(loss="cos").network
+    'mobilefacenet'
+    """
+
+    network: str = option("mobilefacenet", "network: a name of the model zoo")
+    network_args: dict[str, Any] = option({}, "arguments of the network, such as embedding_size=256,dropout=0.2")
+    pretrained: bool | str | None = option(
+        None,
+        "start from the published weights of the network, or from a stored model, a file or a folder such as RUN/best",
+        metavar="WEIGHTS",
+    )
+    loss: str = option("arc", "loss: a name of gluonfr.loss")
+    loss_args: dict[str, Any] = option({}, "arguments of the loss, such as s=30,m=0.35")
+    classifier: str = option(
+        "auto",
+        "plain, sharded (classes divided over the devices), or auto, which divides many classes over several devices",
+        choices=CLASSIFIERS,
+    )
+    sample_rate: int | float = option(1.0, "fraction of the classes used per step (Partial FC), such as 0.1, or their number")
+    sample_correction: bool = option(False, "weight each sampled class by the number of classes that it represents")
+
+
+@dataclass
+class OptimizationOptions:
+    """Batches, length, learning rate and optimizer of a run. The help text of every field is its documentation.
+
+    'nag' does not repeat a run bit for bit: MXNet's kernel reads the weight for the decay of the momentum before or after the
+    update, depending on the layout in memory.
+
+    Examples
+    --------
+    >>> OptimizationOptions(epochs=4, warmup=1).lr
+    0.1
+    """
+
+    batch_size: int = option(64, "images per step, over all devices and processes")
+    accumulate: int = option(1, "gradient-accumulation steps per batch; the memory needed is that of one of them")
+    dtype: str = option("float32", "type of the convolutions: float32, bfloat16, or on GPUs float16", choices=DTYPES)
+    epochs: float = option(20, "passes over the training set; a fraction is allowed")
+    steps: int | None = option(None, "length in steps, instead of epochs")
+    lr: float = option(0.1, "learning rate after the warm-up")
+    schedule: str = option("cosine", "shape of the learning rate: cosine, step, poly or constant", choices=SCHEDULES)
+    warmup: float = option(0, "epochs of linear warm-up of the learning rate")
+    drops: Sequence[float] = option((), "epochs at which schedule 'step' divides the learning rate by ten")
+    final_lr: float = option(0.0, "learning rate at the end of cosine and poly, as a fraction of the learning rate")
+    optimizer: str = option("sgd", "an optimizer of MXNet")
+    momentum: float = option(0.9, "momentum of sgd and nag")
+    wd: float = option(5e-4, "weight decay; scales, shifts, biases and slopes have none")
+    classifier_wd_mult: float = option(1.0, "factor of the classifier's weight decay")
+    clip_norm: float | None = option(None, "largest Euclidean norm of the gradient (default: no limit)")
+    average: float = option(0.0, "decay of the moving average of the weights that is validated and saved, such as 0.999; 0: off")
+    seed: int = option(0, "seed of weights, order, augmentation and dropout")
+
+
+@dataclass
+class DeviceOptions:
+    """The devices of one process. The help text of every field is its documentation.
+
+    Examples
+    --------
+    >>> DeviceOptions(cpus=2).gpus
+    ()
+    """
+
+    gpus: Sequence[int] = option((), "numbers of the GPUs to train on, such as 0,1 (default: none)")
+    cpus: int = option(1, "number of CPU contexts to train on without GPUs")
+
+
+@dataclass
+class OutputOptions:
+    """What a run writes, and how often. The help text of every field is its documentation.
+
+    Examples
+    --------
+    >>> OutputOptions(out="runs/first").val_every
+    1
+    """
+
+    out: str = option("", "run folder (default: runs/DATASET-NETWORK-LOSS)")
+    resume: bool = option(False, "fail unless the run folder holds a checkpoint; one that exists is resumed in any case")
+    val_every: float = option(1, "epochs between validations; 0: only at the end")
+    checkpoint_every: float = option(1, "epochs between checkpoints; 0: only at the end")
+    checkpoint_steps: int | None = option(None, "also write a checkpoint after this many steps")
+    checkpoint_minutes: float | None = option(None, "also write a checkpoint after this many minutes")
+    keep_checkpoints: int = option(2, "number of checkpoints to keep, the latest ones")
+    log_every: int = option(20, "steps between log lines; losses are read from the devices only then")
+    progress: bool = option(True, "show a progress bar on a terminal", cli=False)
+
+
+@dataclass
+class TrainOptions(OutputOptions, DeviceOptions, OptimizationOptions, NetworkOptions, DataOptions):
+    """All options of a training run: those of the five groups, checked together.
+
+    Relative paths of `root` and `out` are made absolute.
+
+    Raises
+    ------
+    UsageError
+        A value of the wrong type or out of range, or a combination that cannot work.
+
+    Examples
+    --------
+    >>> options = TrainOptions(dataset="emore", val=["lfw"], loss="cos", epochs=10)
+    >>> options.lr, os.path.basename(options.out)
+    (0.1, 'emore-mobilefacenet-cos')
+    """
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        self.out = self.out or default_run_folder(self.dataset, self.network, self.loss)
         self.root, self.out = (os.path.abspath(os.path.expanduser(path)) for path in (self.root, self.out))
-        self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
-        self._check("classifier", self.classifier in CLASSIFIERS, f"one of {', '.join(CLASSIFIERS)}")
-        self._check("dtype", self.dtype in DTYPES, f"one of {', '.join(DTYPES)}")
-        whole = isinstance(self.sample_rate, int) and not isinstance(self.sample_rate, bool)
-        self._check(
-            "sample_rate", 0 < self.sample_rate <= 1 or whole and self.sample_rate > 1, "a part up to 1 or a number of classes"
-        )
-        self._check(
-            "classifier", self.sample_rate == 1 or self.classifier != "plain", "sharded or auto, where classes are sampled"
-        )
-        self._check("sample_correction", not self.sample_correction or self.sample_rate != 1, "False, where no sample is taken")
-        for name in ("checkpoint_steps", "checkpoint_minutes"):
-            self._check(name, getattr(self, name) is None or 0 < getattr(self, name) < math.inf, "positive, and finite")
-        for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints"):
-            self._check(name, getattr(self, name) >= 1, "at least 1")
-        self._check("epochs", 0 < self.epochs < math.inf, "positive and finite")
-        self._check("steps", self.steps is None or self.steps >= 1, "at least 1")
-        for name in ("people", "images_per_person"):
-            self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
-        self._check("lr", 0 < self.lr < math.inf, "positive and finite")
-        self._check("average", 0 <= self.average < 1, "a decay below 1, or 0 for none")
-        self._check("clip_norm", self.clip_norm is None or self.clip_norm > 0, "positive")
-        for name in ("warmup", "wd", "val_every", "checkpoint_every", "momentum", "final_lr"):
-            self._check(name, 0 <= getattr(self, name) < math.inf, "not negative, and finite")
+        self._check_ranges()
+        self._check_sampling()
         for name in ("network_args", "loss_args"):
-            self._check(name, "classes" not in getattr(self, name), "without classes, which the training set decides")
-        self._check("seed", 0 <= self.seed < 2**31, "between 0 and 2**31 - 1")
+            if "classes" in getattr(self, name):
+                raise UsageError(f"{name}= must not contain classes: the training set decides their number.")
 
-    def _check(self, name, right, wanted) -> None:
-        if not right:
-            raise GluonFRError(f"{name} must be {wanted}, got {getattr(self, name)!r}.")
+    def _check_ranges(self) -> None:
+        for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints", "steps", "people", "images_per_person"):
+            self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
+        for name in ("checkpoint_steps", "checkpoint_minutes", "epochs", "lr", "clip_norm"):
+            value = getattr(self, name)
+            self._require(name, value is None or 0 < value < math.inf, "positive and finite")
+        for name in ("warmup", "wd", "val_every", "checkpoint_every", "momentum", "final_lr"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "finite and not negative")
+        self._require("average", 0 <= self.average < 1, "a decay below 1, or 0 for no averaging")
+        self._require("seed", 0 <= self.seed < 2**31, "between 0 and 2**31 - 1")
 
-    def contexts(self):
-        """The devices, checked to exist; raises GluonFRError where a GPU is asked for that is not there."""
-        return devices(self.gpus, self.cpus)
+    def _check_sampling(self) -> None:
+        is_count = isinstance(self.sample_rate, int) and self.sample_rate > 1
+        self._require("sample_rate", is_count or 0 < self.sample_rate <= 1, "a fraction of at most 1, or a number of classes")
+        if self.sample_rate != 1:
+            self._require("classifier", self.classifier != "plain", "sharded or auto when classes are sampled (sample_rate=)")
+        else:
+            self._require("sample_correction", not self.sample_correction, "False when no classes are sampled (sample_rate=)")
 
-    def decisive(self):
-        """The options that a resumed run must share with the one it goes on with, as plain Python."""
-        free = {"out", "root", "resume", "progress", "threads", "val", "gpus", "cpus", *_EVERY, "keep_checkpoints"}
-        every = json.loads(json.dumps(self.to_dict()))
-        kept = {name: value for name, value in every.items() if name not in free}
+    def _require(self, name: str, valid: bool, words: str) -> None:
+        if not valid:
+            raise UsageError(f"{name}={getattr(self, name)!r} must be {words}.")
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str = "options") -> TrainOptions:
+        """Build the options that `to_dict` returned; options that an older version did not know have their defaults.
+
+        Raises
+        ------
+        DataError
+            `values` is no dict, or has an unknown name or an invalid value; the message begins with `source`.
+
+        Examples
+        --------
+        >>> TrainOptions.from_dict({"dataset": "emore", "out": "runs/a", "lr": 0.2}).lr
+        0.2
+        """
+        if not isinstance(values, dict):
+            raise DataError(f"{source}: expected an object with the options of a run, found {type(values).__name__}.")
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise DataError(f"{source}: unknown option {unknown[0]!r}; it was written by another version or is damaged.")
+        try:
+            return cls(**values)
+        except UsageError as error:
+            raise DataError(f"{source}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options as plain Python values, for JSON.
+
+        Examples
+        --------
+        >>> TrainOptions(dataset="emore", out="runs/a", drops=(2, 3)).to_dict()["drops"]
+        [2, 3]
+        """
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+
+    def fixed_on_resume(self) -> dict[str, Any]:
+        """Return the options that must not change when a run is resumed, as plain Python values.
+
+        Examples
+        --------
+        >>> fixed = TrainOptions(dataset="emore", out="runs/a").fixed_on_resume()
+        >>> "lr" in fixed, "out" in fixed
+        (True, False)
+        """
+        values = json.loads(json.dumps(self.to_dict()))
+        fixed = {name: value for name, value in values.items() if name not in _FREE_ON_RESUME}
         if self.average:
-            # When the averaged statistics are taken in.
-            kept.update((name, every[name]) for name in ("log_every", "val_every"))
-            kept["val"] = bool(self.val)
-        return kept
+            # They decide when running statistics enter the average.
+            fixed.update({name: values[name] for name in ("log_every", "val_every")}, val=bool(self.val))
+        return fixed
 
-    def to_dict(self):
-        """Plain Python, for JSON."""
-        return {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(self).items()}
+
+@dataclass
+class LaunchOptions:
+    """The processes and machines of a distributed run. The help text of every field is its documentation.
+
+    Examples
+    --------
+    >>> LaunchOptions(workers=4).distributed
+    True
+    """
+
+    workers: int = option(1, "processes on this machine, one device each")
+    hosts: str | None = option(None, "machines and their numbers of processes, such as a:4,b:4, reached by ssh; instead of workers")
+    sync: str = option("horovod", "library that exchanges the gradients", choices=SYNCS)
+    max_restarts: int = option(0, "how often all processes are restarted after one failed")
+    hang_timeout: float = option(300, "seconds without progress after which all processes are ended", metavar="S")
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    @property
+    def distributed(self) -> bool:
+        """Whether a launcher has to start the processes."""
+        return self.workers != 1 or bool(self.hosts)
+
+
+def default_run_folder(dataset: str, network: str, loss: str) -> str:
+    """Return the run folder that is used when none is given.
+
+    Examples
+    --------
+    >>> default_run_folder("emore", "mobilefacenet", "Arc")
+    'runs/emore-mobilefacenet-arc'
+    """
+    return f"runs/{dataset}-{network}-{loss}".lower()
+
+
+def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Describe the first option of `now` that had another value before; empty when there is none.
+
+    Options that are missing in `before` had their defaults: an older version did not know them.
+
+    Examples
+    --------
+    >>> first_difference({"lr": 0.1}, {"lr": 0.2})
+    'lr=0.1 instead of 0.2'
+    """
+    before = {**TrainOptions(out="default").fixed_on_resume(), **before}
+    for name, value in now.items():
+        if before.get(name) != value:
+            return f"{name}={before.get(name)!r} instead of {value!r}"
+    return ""

@@ -15,7 +15,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.data import IdentityBatchSampler
 from gluonfr.engine import GatheringHead, PlainHead, Run, TrainOptions, TrainStep, make_head, train
 from gluonfr.engine.batches import people_and_images
-from gluonfr.engine.checkpoints.files import read
+from gluonfr.engine.checkpoints.format import read_arrays
 from gluonfr.engine.heads.tuples import form_pairs, form_triplets
 from gluonfr.loss import get_loss, get_loss_list
 from gluonfr.viz import read_log
@@ -265,7 +265,7 @@ def test_a_resumed_run_has_the_state_of_an_unbroken_one(options, tmp_path, name)
 
 def stored(out, step):
     path = os.path.join(out, "checkpoints", f"step_{step:08d}")
-    return {**read(path, "parameters"), **read(path, "statistics0")}
+    return {**read_arrays(path, "parameters"), **read_arrays(path, "statistics0")}
 
 
 def test_groups_are_said_recorded_and_must_be_the_same_when_resumed(options, caplog):

@@ -14,7 +14,8 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter
-from gluonfr.engine.checkpoints.files import Checkpoints, read
+from gluonfr.engine.checkpoints.format import read_arrays
+from gluonfr.engine.checkpoints.manager import CheckpointManager
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.viz import read_log
@@ -66,12 +67,12 @@ def losses(out):
 
 
 def everything(out):
-    path, _ = Checkpoints(os.path.join(out, "checkpoints"), Group()).newest()
+    path, _ = CheckpointManager(os.path.join(out, "checkpoints"), Group()).latest()
     arrays = {}
     for file in sorted(os.listdir(path)):
         name, kind = os.path.splitext(file)
         if kind in (".npy", ".npz"):
-            content = read(path, name)
+            content = read_arrays(path, name)
             arrays.update({f"{name}/{key}": each for key, each in (content if kind == ".npz" else {"": content}).items()})
     return arrays
 

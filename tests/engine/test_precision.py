@@ -53,7 +53,7 @@ def test_a_network_learns_in_bfloat16_and_its_classifier_stays_exact(small_optio
 
 def test_float16_is_refused_on_a_cpu():
     with pytest.raises(GluonFRError, match="float16 needs GPUs"):
-        precision.use("float16", [mx.cpu()])
+        precision.use_dtype("float16", [mx.cpu()])
 
 
 def test_bfloat16_is_refused_on_a_cpu_without_its_instructions(small_options):

@@ -21,9 +21,7 @@ from gluonfr.data import FRValDataset, write_pairs
 from gluonfr.data.images import encode
 from gluonfr.deploy import embed, embed_pairs
 from gluonfr.engine import Run, TrainOptions, train, validate
-from gluonfr.engine.checkpoints.files import read
-from gluonfr.engine.checkpoints.snapshot import take
-from gluonfr.engine.folder import check_same_options
+from gluonfr.engine.run_folder import check_same_options
 from gluonfr.viz import read_log
 from gluonfr.weights.saved import load_network
 

@@ -10,8 +10,10 @@ from mxnet import gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
-from gluonfr.engine.checkpoints.files import Checkpoints, Memory, _Writer, read, steps_in
-from gluonfr.engine.checkpoints.snapshot import put_back, take
+from gluonfr.engine.checkpoints.format import read_arrays, steps_in
+from gluonfr.engine.checkpoints.manager import CheckpointManager
+from gluonfr.engine.checkpoints.snapshot import restore_snapshot, take_snapshot
+from gluonfr.engine.checkpoints.writer import ArrayCache, CheckpointWriter
 from gluonfr.engine.precision import LossScale
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
@@ -46,14 +48,14 @@ def losses(step, numbers):
 
 def taken(step, memory=None):
     """The arrays that `take` gives, in one dict."""
-    arrays, _ = take(step, memory=memory)
+    arrays, _ = take_snapshot(step, cache=memory)
     flat = {name: content for name, content in arrays.items() if not isinstance(content, dict)}
     return {**flat, **{f"{name} {key}": each for name in arrays.keys() - flat for key, each in arrays[name].items()}}
 
 
 def save(folder, step, keep=2):
-    checkpoints = Checkpoints(str(folder), Group(), keep)
-    checkpoints.save(step.step_number, lambda memory: take(step, memory=memory))
+    checkpoints = CheckpointManager(str(folder), Group(), keep)
+    checkpoints.save(step.step_number, lambda memory: take_snapshot(step, cache=memory))
     checkpoints.finish()
     return checkpoints
 
@@ -70,8 +72,8 @@ def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
     checkpoints = save(tmp_path, whole)
     other = make_step(name, **more, seed=2)
     losses(other, range(5, 7))
-    path, meta = checkpoints.newest()
-    put_back(path, meta, other)
+    path, meta = checkpoints.latest()
+    restore_snapshot(path, meta, other)
     # The seed of samples is the run's own.
     other.head.seed = getattr(whole.head, "seed", None)
     for a, b in zip(losses(whole, range(3, 7)), losses(other, range(3, 7))):
@@ -96,8 +98,8 @@ def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflow
         assert (before[name] == after[name]).all()
     checkpoints = save(tmp_path, scaled)
     resumed = make_step(loss_scale=LossScale())
-    path, meta = checkpoints.newest()
-    put_back(path, meta, resumed)
+    path, meta = checkpoints.latest()
+    restore_snapshot(path, meta, resumed)
     assert resumed.loss_scale.state() == scaled.loss_scale.state()
     for a, b in zip(losses(scaled, range(1, 6)), losses(resumed, range(1, 6))):
         assert (a == b).all()
@@ -111,7 +113,7 @@ def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflow
 
 
 def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
-    step, other, memory = make_step(optimizer="adam"), make_step(optimizer="adam"), Memory()
+    step, other, memory = make_step(optimizer="adam"), make_step(optimizer="adam"), ArrayCache()
     # Before the first step the optimizer has no arrays.
     taken(step, memory)
     losses(step, range(3)), losses(other, range(3))
@@ -125,27 +127,27 @@ def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
 
 
 def test_a_checkpoint_that_is_still_being_written_is_not_copied_over(tmp_path, monkeypatch):
-    write = _Writer._write
+    write = CheckpointWriter._write
 
     def slowly(*arguments):
         time.sleep(0.1)
         write(*arguments)
 
-    monkeypatch.setattr(_Writer, "_write", slowly)
-    step, checkpoints, expected = make_step(), Checkpoints(str(tmp_path), Group(), keep=2), []
+    monkeypatch.setattr(CheckpointWriter, "_write", slowly)
+    step, checkpoints, expected = make_step(), CheckpointManager(str(tmp_path), Group(), keep=2), []
     for number in (1, 2):
         losses(step, [number])
         expected.append(taken(step))
-        checkpoints.save(number, lambda memory: take(step, memory=memory))
+        checkpoints.save(number, lambda memory: take_snapshot(step, cache=memory))
     checkpoints.finish()
     for number, arrays in zip((1, 2), expected):
         for name in ("classes0_weight", "classes5_weight.state0"):
-            assert (read(str(tmp_path / f"step_{number:08d}"), name) == arrays[name]).all()
+            assert (read_arrays(str(tmp_path / f"step_{number:08d}"), name) == arrays[name]).all()
     assert (expected[0]["classes0_weight"] != expected[1]["classes0_weight"]).any()
 
 
 def test_memory_for_copies_fits_what_is_copied():
-    memory = Memory()
+    memory = ArrayCache()
     for shape, dtype in (((3, 4), "float32"), ((4, 3), "float32"), ((4, 3), "int32"), ((1,), "float64")):
         array = nd.array(np.arange(np.prod(shape)).reshape(shape), dtype=dtype)
         copied = memory.copy("a", array)
@@ -161,21 +163,21 @@ def test_damaged_checkpoints_that_were_passed_over_do_not_push_out_whole_ones(tm
         save(tmp_path, step, keep=1 if step.step_number == 1 else 3)
     for number in (2, 3):
         os.truncate(tmp_path / f"step_{number:08d}" / "parameters.npz", 10)
-    checkpoints = Checkpoints(str(tmp_path), Group(), 1)
-    path, meta = checkpoints.newest()
+    checkpoints = CheckpointManager(str(tmp_path), Group(), 1)
+    path, meta = checkpoints.latest()
     assert meta["step"] == 1
-    put_back(path, meta, step)
+    restore_snapshot(path, meta, step)
     losses(step, [1])
     save(tmp_path, step, keep=1)
     assert steps_in(str(tmp_path)) == [2]
-    assert Checkpoints(str(tmp_path), Group(), 1).newest()[1]["step"] == 2
+    assert CheckpointManager(str(tmp_path), Group(), 1).latest()[1]["step"] == 2
 
 
 def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
     step = make_step()
     losses(step, range(1))
     save(tmp_path, step)
-    arrays, meta = take(step)
+    arrays, meta = take_snapshot(step)
 
     class Strange(dict):
         def __iter__(self):
@@ -183,7 +185,7 @@ def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
 
         keys = items = __iter__
 
-    checkpoints = Checkpoints(str(tmp_path), Group())
+    checkpoints = CheckpointManager(str(tmp_path), Group())
     checkpoints.save(2, lambda memory: ({**arrays, "strange": Strange(a=np.zeros(1))}, meta))
     with pytest.raises(GluonFRError, match="cannot be written .not to be written.; make room"):
         checkpoints.finish()

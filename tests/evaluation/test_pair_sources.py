@@ -6,7 +6,7 @@ import pytest
 from gluonfr.core import GluonFRError
 from gluonfr.data.pairs.table import write_pair_table
 from gluonfr.deploy import RawPixels
-from gluonfr.engine.validate import validate
+from gluonfr.engine.validation import validate
 from gluonfr.evaluation.pair_embeddings import write_pair_embeddings
 from gluonfr.evaluation.report.networks import network_of_run
 from gluonfr.evaluation.verification import evaluate_verification, pair_sources

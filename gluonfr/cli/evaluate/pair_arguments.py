@@ -54,7 +54,7 @@ def evaluate_all(
     arguments: Namespace, embedder: Embedder | None, sources: Sequence[PairSource], save: str | None = None
 ) -> dict[str, PairEvaluation]:
     """Evaluate a network, or stored embeddings, on all sets; returns the evaluations by the names of the sets."""
-    from gluonfr.engine import devices
+    from gluonfr.deploy.devices import devices
     from gluonfr.evaluation.verification import evaluate_verification
 
     return {

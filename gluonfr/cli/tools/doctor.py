@@ -12,7 +12,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr doctor`."""
-    from gluonfr.engine.doctor import examine
+    from gluonfr.apps.doctor import examine
 
     found = examine()
     write_json(arguments, found)

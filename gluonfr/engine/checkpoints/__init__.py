@@ -1,1 +1,1 @@
-"""Checkpoints: the state of a run as arrays, and their files."""
+"""Checkpoints: the state of a run as arrays (snapshot), their files, and how they become visible (publish)."""

@@ -1,48 +1,60 @@
-"""All that a run needs to go on, as arrays: taken from a step in no time, and put back into one."""
+"""The state of a run as arrays: copied from a training step, and restored into one."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
-from mxnet import nd
+from mxnet import gluon, nd
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import DataError, UsageError
 from gluonfr.core.mxnet_internals import optimizer_states, parameters_by_path, start_optimizer
-from gluonfr.engine.checkpoints.files import Memory, read
+from gluonfr.engine.checkpoints.format import read_arrays
+from gluonfr.engine.checkpoints.meta import check_meta
+from gluonfr.engine.checkpoints.writer import ArrayCache
+from gluonfr.engine.heads.class_shard import ClassShard
+from gluonfr.engine.step import TrainStep
+from gluonfr.engine.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
 _CLASSES = re.compile(r"classes(\d+)_(.+)\.npy$")
 
 
-def take(step, average=None, memory=None):
-    """Copies of everything that training changes.
+def take_snapshot(
+    step: TrainStep, average: WeightAverage | None = None, cache: ArrayCache | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return copies of everything that training changes.
 
-    Running statistics differ from device to device, so they are taken of each.
+    Running statistics are stored for every device, because they differ between devices.
 
     Parameters
     ----------
     step : TrainStep
     average : WeightAverage, optional
-    memory : Memory, optional
-        What an earlier call made in it is overwritten, so nobody may be writing that any more; new memory by default.
+    cache : ArrayCache, optional
+        Memory for the copies; what an earlier call copied there is overwritten. By default new memory.
 
     Returns
     -------
     arrays : dict
-        What `Checkpoints.save` takes; of rank 0 what all share, of every rank what it has alone.
+        For `CheckpointManager.save`: what all ranks share, on rank 0, and what a rank has alone, on every rank.
     meta : dict
+
+    Examples
+    --------
+    >>> arrays, meta = take_snapshot(step)  # doctest: +SKIP
     """
     nd.waitall()
-    copy = (memory or Memory()).copy
-    rank, scale = step.group.rank, {} if step.loss_scale is None else {"loss_scale": step.loss_scale.state()}
-    arrays = {f"statistics{rank}": {name: copy(name, each) for name, each in _statistics(step)}}
+    copy = (cache or ArrayCache()).copy
+    rank = step.group.rank
+    arrays: dict[str, Any] = {f"statistics{rank}": {name: copy(name, array) for name, array in _statistics(step)}}
     if rank == 0:
         arrays["parameters"] = {name: copy(name, p.list_data()[0]) for name, p in _shared(step) if p.grad_req != "null"}
-        arrays["optimizer"] = {name: copy(f"optimizer.{name}", each) for name, each in optimizer_states(step.trainer)}
+        arrays["optimizer"] = {name: copy(f"optimizer.{name}", state) for name, state in optimizer_states(step.trainer)}
         if average is not None:
             arrays["average"] = average.state(copy)
     for trainer, parameters in zip(step.own_trainers, step.head.own_parameters):
@@ -53,122 +65,136 @@ def take(step, average=None, memory=None):
                 if key.startswith(f"{place}|"):
                     name = f"{parameter.name}.{key.split('|')[1]}"
                     arrays[name] = copy(name, state)
-    meta = {"devices": len(step.contexts), "ranks": step.group.size, "average": average is not None, "updates": step.updates}
-    return arrays, {**meta, "classifier": "sharded" if step.own else "plain", **scale}
+    meta = {
+        "devices": len(step.contexts),
+        "ranks": step.group.size,
+        "average": average is not None,
+        "updates": step.updates,
+        "classifier": "sharded" if step.own else "plain",
+    }
+    if step.loss_scale is not None:
+        meta["loss_scale"] = step.loss_scale.state()
+    return arrays, meta
 
 
-def put_back(path, meta, step, average=None) -> None:
-    """Bring a step to where it was when `take` was called; devices and ranks may be others than then.
+def restore_snapshot(path: str, meta: Mapping[str, Any], step: TrainStep, average: WeightAverage | None = None) -> None:
+    """Restore a training step from the checkpoint at `path`; the number of devices and ranks may differ.
 
     Raises
     ------
-    GluonFRError
-        The checkpoint is of another network or class count, or with another kind of averaging.
+    DataError
+        The checkpoint is of another network, optimizer or number of classes, or its meta is invalid.
+    UsageError
+        It was written with weight averaging and the run has none, or the other way around.
+
+    Examples
+    --------
+    >>> path, meta = checkpoints.latest()  # doctest: +SKIP
+    >>> restore_snapshot(path, meta, step)  # doctest: +SKIP
     """
+    check_meta(path, meta, step.loss_scale is not None)
     if meta["average"] != (average is not None):
         kind = "with" if meta["average"] else "without"
-        raise GluonFRError(f"{path} was written {kind} weight averaging; resume with the same options.")
+        raise UsageError(f"{path} was written {kind} weight averaging (average=); resume with the same options.")
     shared = dict(_shared(step))
-    stored = read(path, "parameters")
-    _compare(path, stored, {name: p for name, p in shared.items() if p.grad_req != "null"})
+    stored = read_arrays(path, "parameters")
+    _check_parameters(path, stored, {name: p for name, p in shared.items() if p.grad_req != "null"})
     for name, array in stored.items():
         shared[name].set_data(nd.array(array, dtype=array.dtype))
-    _put_statistics(path, meta, step)
-    _put_states(path, step.trainer, read(path, "optimizer"), meta["updates"])
+    _restore_statistics(path, meta, step)
+    _restore_optimizer(path, step.trainer, read_arrays(path, "optimizer"), meta["updates"])
     for trainer, shard in zip(step.own_trainers, step.head.shards):
-        _put_classes(path, trainer, shard, step.head.classes, meta["updates"])
+        _restore_classes(path, trainer, shard, step.head.classes, meta["updates"])
     if average is not None:
-        average.restore(read(path, "average"))
+        average.restore(read_arrays(path, "average"))
     if step.loss_scale is not None:
         step.loss_scale.restore(meta["loss_scale"])
     step.step_number, step.updates = meta["step"], meta["updates"]
     nd.waitall()
 
 
-def _shared(step):
-    """Name and parameter of what is on every device: the network and what the head has beside its classes."""
+def _shared(step: TrainStep) -> Iterator[tuple[str, gluon.Parameter]]:
+    """Iterate over the parameters that are on every device: those of the network, and of the head without its classes."""
     for part, block in (("net", step.net), ("head", step.head)):
-        for name, parameter in parameters_by_path(block).items():
+        parameters = block.shared_parameters() if hasattr(block, "shared_parameters") else parameters_by_path(block)
+        for name, parameter in parameters.items():
             yield f"{part}.{name}", parameter
 
 
-def _statistics(step):
+def _statistics(step: TrainStep) -> Iterator[tuple[str, Any]]:
     for name, parameter in _shared(step):
         if parameter.grad_req == "null":
             for device, array in enumerate(parameter.list_data()):
                 yield f"{name}|{device}", array
 
 
-def _compare(path, stored, here) -> None:
+def _check_parameters(path: str, stored: Mapping[str, np.ndarray], here: Mapping[str, gluon.Parameter]) -> None:
     different = [name for name in sorted(set(stored) | set(here)) if name not in stored or name not in here]
     different += [name for name in here if name in stored and tuple(here[name].shape) != stored[name].shape]
     if different:
-        raise GluonFRError(
-            f"{path} belongs to another network or class count: {different[0]} differs; start with another --out."
+        raise DataError(
+            f"{path} is of another network or number of classes: {different[0]} differs; start in another folder (out=)."
         )
 
 
-def _put_statistics(path, meta, step) -> None:
+def _restore_statistics(path: str, meta: Mapping[str, Any], step: TrainStep) -> None:
     devices, ranks = len(step.contexts), step.group.size
     same = (meta["devices"], meta["ranks"]) == (devices, ranks)
     if not same:
         logger.warning(
-            "%s was written on %d devices of %d processes, this run has %d of %d: it goes on from the mean of their running "
-            "statistics, and not bit for bit",
+            "%s was written on %d devices of %d processes, this run has %d of %d: it resumes with the mean of their running "
+            "statistics, which is not bit-exact",
             path,
             meta["devices"],
             meta["ranks"],
             devices,
             ranks,
         )
-    stored = [read(path, f"statistics{rank}") for rank in ([step.group.rank] if same else range(meta["ranks"]))]
+    stored = [read_arrays(path, f"statistics{rank}") for rank in ([step.group.rank] if same else range(meta["ranks"]))]
     for name, parameter in _shared(step):
         if parameter.grad_req == "null":
             for device, array in enumerate(parameter.list_data()):
-                wanted = [each[f"{name}|{k}"] for each in stored for k in ([device] if same else range(meta["devices"]))]
-                value = wanted[0] if same else np.mean(wanted, axis=0, dtype=np.float64).astype(wanted[0].dtype)
+                values = [part[f"{name}|{k}"] for part in stored for k in ([device] if same else range(meta["devices"]))]
+                value = values[0] if same else np.mean(values, axis=0, dtype=np.float64).astype(values[0].dtype)
                 array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
 
 
-def _put_states(path, trainer, stored, updates) -> None:
+def _restore_optimizer(path: str, trainer: gluon.Trainer, stored: Mapping[str, np.ndarray], updates: int) -> None:
     for name, array in start_optimizer(trainer, updates):
-        _fill(path, array, stored.get(name))
+        value = stored.get(name)
+        if value is None or tuple(value.shape) != array.shape:
+            raise DataError(f"{path} is of another optimizer; resume with the same options.")
+        array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
 
 
-def _fill(path, array, value) -> None:
-    if value is None or tuple(value.shape) != array.shape:
-        raise GluonFRError(f"{path} belongs to another optimizer; resume with the same options.")
-    array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
-
-
-def _put_classes(path, trainer, shard, classes, updates) -> None:
+def _restore_classes(path: str, trainer: gluon.Trainer, shard: ClassShard, classes: int, updates: int) -> None:
     stored = {}
     for place, parameter in enumerate(shard.own_parameters):
         name = parameter.name.split("_", 1)[1]
-        parameter.set_data(nd.array(_rows(path, name, shard, parameter, classes)))
+        parameter.set_data(nd.array(_read_rows(path, name, shard, parameter.shape, classes)))
         number = 0
-        while _parts(path, f"{name}.state{number}"):
-            stored[f"{place}|state{number}"] = _rows(path, f"{name}.state{number}", shard, parameter, classes)
+        while _stored_parts(path, f"{name}.state{number}"):
+            stored[f"{place}|state{number}"] = _read_rows(path, f"{name}.state{number}", shard, parameter.shape, classes)
             number += 1
-    _put_states(path, trainer, stored, updates)
+    _restore_optimizer(path, trainer, stored, updates)
 
 
-def _rows(path, name, shard, parameter, classes):
-    """A shard's rows of an array, from the parts in which it was stored, which may begin and end elsewhere."""
-    parts, width = _parts(path, name), parameter.shape[0] // shard.classes
+def _read_rows(path: str, name: str, shard: ClassShard, shape: Sequence[int], classes: int) -> np.ndarray:
+    """Return a shard's rows of an array from the stored parts, which may begin and end at other classes."""
+    parts, width = _stored_parts(path, name), shape[0] // shard.classes
     ends = [first * width + len(part) for first, part in parts]
     if not parts or ends != [first * width for first, _ in parts[1:]] + [classes * width]:
-        raise GluonFRError(f"{path} belongs to another class count than {classes}; start with another --out.")
-    begin, end = shard.first * width, shard.first * width + parameter.shape[0]
-    wanted = [part[max(0, begin - first * width) : max(0, end - first * width)] for first, part in parts]
-    rows = np.concatenate([each for each in wanted if len(each)])
-    if rows.shape != tuple(parameter.shape):
-        raise GluonFRError(f"{path} belongs to another embedding size; start with another --out.")
+        raise DataError(f"{path} is of another number of classes than {classes}; start in another folder (out=).")
+    begin, end = shard.first * width, shard.first * width + shape[0]
+    pieces = [part[max(0, begin - first * width) : max(0, end - first * width)] for first, part in parts]
+    rows = np.concatenate([piece for piece in pieces if len(piece)])
+    if rows.shape != tuple(shape):
+        raise DataError(f"{path} is of another embedding size; start in another folder (out=).")
     return rows
 
 
-def _parts(path, name):
-    """First class and array of each part of the classifier that was stored, ascending."""
-    found = (_CLASSES.match(each) for each in os.listdir(path))
-    firsts = sorted(int(each.group(1)) for each in found if each and each.group(2) == name)
-    return [(first, read(path, f"classes{first}_{name}")) for first in firsts]
+def _stored_parts(path: str, name: str) -> list[tuple[int, np.ndarray]]:
+    """Return first class and array of every stored part of the classifier, ascending."""
+    matches = (_CLASSES.match(file) for file in os.listdir(path))
+    firsts = sorted(int(match.group(1)) for match in matches if match and match.group(2) == name)
+    return [(first, read_arrays(path, f"classes{first}_{name}")) for first in firsts]

@@ -9,7 +9,7 @@ from gluonfr.engine.distributed.buckets import plain, sum_joined
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.heartbeat import pulse
 from gluonfr.engine.distributed.hosts import check_own_name
-from gluonfr.engine.distributed.values import exchange_values
+from gluonfr.engine.distributed.json_exchange import exchange_values
 
 
 class HorovodGroup(Group):

@@ -8,13 +8,15 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import Sequence
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import UsageError
 from gluonfr.engine.distributed.agreement import check_devices
 from gluonfr.engine.distributed.heartbeat import Watch
 from gluonfr.engine.distributed.hosts import parse_hosts
 from gluonfr.engine.distributed.rank_processes import kill, wait
 from gluonfr.engine.distributed.start_methods import LEFT_ALONE, HorovodHere, HorovodRun, PsHere
+from gluonfr.engine.options import LaunchOptions
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +88,13 @@ def launch(
     GluonFRError
         Before anything is started: arguments out of range, Horovod not there, a host that does not answer.
     """
-    for name, value, least in (("workers", workers, 1), ("max-restarts", max_restarts, 0)):
+    for name, value, least in (("workers", workers, 1), ("max_restarts", max_restarts, 0)):
         if value < least:
-            raise GluonFRError(f"--{name} must be at least {least}, got {value}.")
+            raise UsageError(f"{name}={value} is too small: it must be at least {least}.")
     if not 0 < hang_timeout < float("inf"):
-        raise GluonFRError(f"--hang-timeout must be a positive number of seconds, got {hang_timeout}.")
+        raise UsageError(f"hang_timeout={hang_timeout} is not a positive number of seconds.")
     if hosts and sync != "horovod":
-        raise GluonFRError("--hosts starts ranks on other machines with --sync horovod only; leave one of the two out.")
+        raise UsageError(f"hosts= works with sync='horovod' only, got sync={sync!r}; leave one of the two out.")
     way = HorovodRun(hosts) if hosts else {"horovod": HorovodHere, "ps": PsHere}[sync](workers)
     logs = os.path.abspath(logs)
     folder = os.path.dirname(logs)
@@ -110,24 +112,35 @@ def launch(
     return outcome
 
 
-def launch_training(typed, gpus, cpus, out, workers=1, hosts=None, **options):
-    """`launch` for `gluonfr train`: every rank runs the command as it was typed; a later start goes on from the checkpoints.
+def launch_training(
+    arguments: Sequence[str], gpus: Sequence[int], cpus: int, out: str, options: LaunchOptions
+) -> Outcome:
+    """Run `gluonfr train` as several ranks; every rank gets the same arguments, and a restart resumes from the checkpoints.
 
     Parameters
     ----------
-    typed : list of str
+    arguments : list of str
         The command line, from 'train' on.
-    gpus, cpus
+    gpus : sequence of int
+    cpus : int
         See `check_devices`.
     out : str
-        The run's folder; output of the ranks goes to `out/ranks`.
-    workers, hosts, **options
-        See `launch`; `hosts` as text.
+        The run folder; the output of the ranks goes to `out/ranks`.
+    options : LaunchOptions
+
+    Returns
+    -------
+    Outcome
+
+    Examples
+    --------
+    >>> launch_training(["train", "--dataset", "emore"], (), 1, "runs/a", LaunchOptions(workers=2))  # doctest: +SKIP
     """
-    hosts = parse_hosts(hosts) if hosts else None
-    check_devices(gpus, cpus, max(count for _, count in hosts) if hosts else workers)
+    hosts = parse_hosts(options.hosts) if options.hosts else None
+    check_devices(gpus, cpus, max(count for _, count in hosts) if hosts else options.workers)
     logs = os.path.join(os.path.abspath(os.path.expanduser(out)), "ranks")
-    return launch([sys.executable, "-m", "gluonfr", *typed], workers, hosts=hosts, logs=logs, **options)
+    command = [sys.executable, "-m", "gluonfr", *arguments]
+    return launch(command, options.workers, options.sync, hosts, logs, options.max_restarts, options.hang_timeout)
 
 
 def _attempt(way, command, logs, timeouts, signals):

@@ -10,7 +10,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.engine.distributed.buckets import plain, sum_joined
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.heartbeat import pulse
-from gluonfr.engine.distributed.values import exchange_values
+from gluonfr.engine.distributed.json_exchange import exchange_values
 
 # What a float32, in which the servers sum, holds exactly.
 _DTYPES = (np.float32, np.float16, np.uint8, np.int8)

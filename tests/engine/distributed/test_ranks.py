@@ -10,8 +10,6 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Run, TrainOptions
-from gluonfr.engine.checkpoints.files import read
-from gluonfr.engine.checkpoints.snapshot import take
 from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.viz import read_log
 

@@ -5,9 +5,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonfr.apps import doctor
 from gluonfr.cli import main
 from gluonfr.core import GluonFRError, cores
-from gluonfr.engine import doctor
 
 
 def refuse():

@@ -1,0 +1,148 @@
+"""The parts of a run, built from its options: network, loss, head and training step."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import mxnet as mx
+from mxnet import nd
+from mxnet.gluon import HybridBlock
+
+from gluonfr.core import GluonFRError, UsageError
+from gluonfr.data import TrainingSet
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.heads.selection import choose_head
+from gluonfr.engine.lr_schedule import make_schedule
+from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.precision import LossScale
+from gluonfr.engine.step import TrainStep, recipe_multipliers
+from gluonfr.loss import FRLoss, get_loss
+from gluonfr.model_zoo import get_model
+
+
+def build_network_and_loss(
+    options: TrainOptions, dataset: TrainingSet, contexts: Sequence[mx.Context]
+) -> tuple[HybridBlock, FRLoss]:
+    """Return the network, with random or pretrained weights on all devices, and the loss, not initialized.
+
+    Raises
+    ------
+    UsageError
+        Arguments that the network or the loss does not accept, or images that it cannot process.
+
+    Examples
+    --------
+    >>> net, loss = build_network_and_loss(options, dataset, [mx.cpu()])  # doctest: +SKIP
+    """
+    mx.random.seed(options.seed)
+    resized = {"input_crop", "input_size"} & set(options.network_args)
+    if resized and tuple(dataset.image_size) != (112, 112):
+        raise UsageError(
+            f"network_args= with {sorted(resized)[0]} needs images of 112x112 pixels; those of {dataset.records.path} differ."
+        )
+    try:
+        weights = {"pretrained": options.pretrained, "ctx": contexts} if options.pretrained else {}
+        net = get_model(options.network, **weights, **options.network_args)
+        loss = get_loss(options.loss, classes=dataset.num_classes, embedding_size=net.embedding_size, **options.loss_args)
+    except TypeError as error:
+        raise UsageError(f"an argument of the network or the loss has the wrong type ({error}); correct it.") from error
+    if not options.pretrained:
+        net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
+    net.hybridize(static_alloc=True, static_shape=True)
+    _check_image_size(net, options.network, dataset, contexts)
+    return net, loss
+
+
+def _check_image_size(net: HybridBlock, network: str, dataset: TrainingSet, contexts: Sequence[mx.Context]) -> None:
+    """Raise UsageError unless the network accepts the images; this also infers all shapes."""
+    try:
+        for context in contexts:
+            net(nd.zeros((1, 3, *dataset.image_size), ctx=context)).wait_to_read()
+    except (mx.base.MXNetError, ValueError) as error:
+        size = "x".join(map(str, dataset.image_size))
+        raise UsageError(
+            f"network={network} cannot process the images of {size} pixels in {dataset.records.path}; align them to 112x112."
+        ) from error
+
+
+def build_head(
+    options: TrainOptions,
+    loss: FRLoss,
+    classes: int,
+    embedding_size: int,
+    contexts: Sequence[mx.Context],
+    group: Group,
+    stored_kind: str | None = None,
+) -> Any:
+    """Return the initialized head: classifier and loss.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    loss : FRLoss
+    classes, embedding_size : int
+    contexts : list of Context
+    group : Group
+    stored_kind : {'plain', 'sharded'}, optional
+        Kind of classifier in the checkpoint that is resumed.
+
+    Examples
+    --------
+    >>> head = build_head(options, loss, 1000, 128, [mx.cpu()], Group())  # doctest: +SKIP
+    """
+    head = choose_head(options, loss, classes, embedding_size, contexts, group, stored_kind)
+    head.initialize(mx.init.Xavier(), ctx=contexts)
+    head.hybridize(static_alloc=True, static_shape=True)
+    return head
+
+
+def build_step(
+    options: TrainOptions,
+    net: HybridBlock,
+    head: Any,
+    contexts: Sequence[mx.Context],
+    steps_per_epoch: int,
+    total_steps: int,
+    group: Group,
+) -> TrainStep:
+    """Return the training step with optimizer, learning-rate schedule and weight-decay rules.
+
+    Raises
+    ------
+    UsageError
+        An optimizer or a schedule that does not work.
+
+    Examples
+    --------
+    >>> step = build_step(options, net, head, [mx.cpu()], 100, 2000, Group())  # doctest: +SKIP
+    """
+    # The loss's own parameters keep the multipliers that the loss set.
+    recipe_multipliers(net.collect_params(), head.classifier_weights, options.classifier_wd_mult)
+    schedule = make_schedule(
+        options.schedule,
+        options.lr,
+        total_steps,
+        int(round(options.warmup * steps_per_epoch)),
+        [int(round(epoch * steps_per_epoch)) for epoch in options.drops],
+        final_lr=options.lr * options.final_lr,
+    )
+    settings = {"learning_rate": options.lr, "wd": options.wd, "lr_scheduler": schedule}
+    if options.optimizer in ("sgd", "nag"):
+        settings["momentum"] = options.momentum
+    try:
+        return TrainStep(
+            net,
+            head,
+            contexts,
+            options.optimizer,
+            settings,
+            options.clip_norm,
+            options.seed,
+            group,
+            options.accumulate,
+            LossScale() if options.dtype == "float16" else None,
+        )
+    except GluonFRError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer={options.optimizer!r}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,171 @@
+"""Validation of the network in training, and the thresholds that its card records."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Mapping, Sequence
+
+import mxnet as mx
+from mxnet.gluon import HybridBlock
+
+from gluonfr.data import FRValDataset
+from gluonfr.deploy import embed_pairs
+from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.weight_average import WeightAverage, shared_statistics
+from gluonfr.metrics import FaceVerification, VerificationResult, operating_point
+
+FAR_TARGETS = (1e-1, 1e-2, 1e-3)
+
+
+def validate(
+    net: HybridBlock,
+    sets: FRValDataset | Mapping[str, FRValDataset],
+    contexts: Sequence[mx.Context] | None = None,
+    batch_size: int = 64,
+    flip: bool = True,
+    far_target: float | Sequence[float] = FAR_TARGETS,
+    image_size: tuple[int, int] | None = None,
+    progress: bool = True,
+    group: Group | None = None,
+) -> Any:
+    """Run 1:1 verification of a network on one or several sets, by the protocol of `FaceVerification`.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Network with images in [0, 1] as input and embeddings (or a tuple that begins with them) as output, initialized on
+        `contexts`.
+    sets : FRValDataset, or dict of str to FRValDataset
+        One verification set, or several by name.
+    contexts : list of Context, default [mx.cpu()]
+        Devices that share the work.
+    batch_size : int, default 64
+        Images per batch.
+    flip : bool, default True
+        Add the embedding of the mirrored image, as the protocol does.
+    far_target : float or list of float, default 0.1, 0.01, 0.001
+        False-accept rates at which the true-accept rate is reported.
+    image_size : (int, int), optional
+        Height and width of the network's input in pixels. Images of another size are resized or refused. By default the size of
+        the set's images.
+    progress : bool, default True
+        Show a progress bar on a terminal.
+    group : Group, optional
+        Processes that share the work, each with this network; all of them get the results.
+
+    Returns
+    -------
+    VerificationResult, or dict of str to VerificationResult
+
+    Examples
+    --------
+    >>> result = validate(net, FRValDataset("lfw"))  # doctest: +SKIP
+    >>> result.accuracy  # doctest: +SKIP
+    0.9912
+    """
+    if not isinstance(sets, dict):
+        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, image_size, progress, group)["pairs"]
+    results = {}
+    for name, dataset in sets.items():
+        label = name if progress else None
+        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, label, image_size, group=group)
+        metric = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
+        metric.update(dataset.issame, first, second)
+        results[name] = metric.result()
+    return results
+
+
+def card_thresholds(results: Mapping[str, VerificationResult]) -> list[dict[str, Any]]:
+    """Return the thresholds for the card of a network.
+
+    Parameters
+    ----------
+    results : dict of str to VerificationResult
+        Results on squared distances between embeddings of norm 1.
+
+    Returns
+    -------
+    list of dict
+        `far`, `similarity` and `measured_on` for every rate that a set has enough pairs to measure.
+
+    Examples
+    --------
+    >>> card_thresholds({})
+    []
+    """
+    points = [(name, operating_point(result.roc, at.target)) for name, result in results.items() for at in result.tar_at_far]
+    return [
+        {"far": point.target, "similarity": round(point.similarity, 4), "measured_on": name}
+        for name, point in points
+        if point.resolvable
+    ]
+
+
+class Validator:
+    """Validates the network of a run, and remembers its best results.
+
+    Parameters
+    ----------
+    net : HybridBlock
+    sets : dict of str to FRValDataset
+        Verification sets by name; the first one decides which network is the best.
+    contexts : list of Context
+    image_size : (int, int)
+        Height and width of the training images in pixels.
+    average : WeightAverage, optional
+        The averaged weights are validated instead of the current ones.
+    group : Group, optional
+        Processes that share the work.
+    progress : bool, default True
+        Show a progress bar on a terminal of rank 0.
+
+    Attributes
+    ----------
+    best : dict
+        `step`, `auc` and `accuracy` (by name of the set) of the best network; empty at first.
+
+    Examples
+    --------
+    >>> results, is_best = validator.validate(step=100)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        net: HybridBlock,
+        sets: Mapping[str, FRValDataset],
+        contexts: Sequence[mx.Context],
+        image_size: tuple[int, int],
+        average: WeightAverage | None = None,
+        group: Group | None = None,
+        progress: bool = True,
+    ) -> None:
+        self._net, self._sets, self._contexts, self._image_size = net, sets, contexts, image_size
+        self._average, self._group = average, group or Group()
+        self._progress = progress and self._group.rank == 0
+        self.best: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Validator({', '.join(self._sets)})"
+
+    def as_saved(self) -> AbstractContextManager[None]:
+        """Return a context in which the network has the weights and statistics that are validated and saved."""
+        return shared_statistics(self._net, self._group) if self._average is None else self._average.applied()
+
+    def validate(self, step: int) -> tuple[dict[str, VerificationResult], bool]:
+        """Return the results of the network of a step by set, and whether it is the best so far."""
+        with self.as_saved():
+            results = validate(
+                self._net,
+                self._sets,
+                self._contexts,
+                image_size=self._image_size,
+                progress=self._progress,
+                group=self._group,
+            )
+        first = next(iter(results.values()))
+        # The area under the ROC varies less than the accuracy, which depends on ten thresholds. NaN is never better.
+        is_best = first.auc > self.best.get("auc", -1)
+        if is_best:
+            accuracy = {name: result.accuracy for name, result in results.items()}
+            self.best = {"step": step, "auc": first.auc, "accuracy": accuracy}
+        return results, is_best
