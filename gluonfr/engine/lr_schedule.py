@@ -57,7 +57,9 @@ def make_schedule(
     if kind not in SCHEDULES:
         raise UsageError(f"schedule={kind!r} must be one of {', '.join(SCHEDULES)}.")
     if warmup_steps and warmup_steps >= steps:
-        raise UsageError(f"a warm-up of {warmup_steps} steps does not fit into a training of {steps} steps; use a shorter warmup=.")
+        raise UsageError(
+            f"a warm-up of {warmup_steps} steps does not fit into a training of {steps} steps; use a shorter warmup=."
+        )
     common = {"base_lr": lr, "warmup_steps": warmup_steps, "warmup_begin_lr": 0.0}
     if kind == "cosine":
         return lr_scheduler.CosineScheduler(steps, final_lr=final_lr, **common)

@@ -36,7 +36,9 @@ class DataOptions:
 
     dataset: str = option("", "training set: a folder with train.rec under the root; several are joined, such as emore,celeb")
     root: str = option(DEFAULT_ROOT, "folder that contains the data sets")
-    val: Sequence[str] = option((), "verification sets, such as lfw,cfp_fp,agedb_30; the first one decides which network is best")
+    val: Sequence[str] = option(
+        (), "verification sets, such as lfw,cfp_fp,agedb_30; the first one decides which network is best"
+    )
     identities: str | None = option(None, "CSV file dataset,label,identity that names the same person in several training sets")
     augment: str = option("flip", "augmentation: none, flip, standard or strong")
     people: int | None = option(None, "people per batch, for losses that compare the images of a batch (default: 16)")
@@ -100,7 +102,9 @@ class OptimizationOptions:
     wd: float = option(5e-4, "weight decay; scales, shifts, biases and slopes have none")
     classifier_wd_mult: float = option(1.0, "factor of the classifier's weight decay")
     clip_norm: float | None = option(None, "largest Euclidean norm of the gradient (default: no limit)")
-    average: float = option(0.0, "decay of the moving average of the weights that is validated and saved, such as 0.999; 0: off")
+    average: float = option(
+        0.0, "decay of the moving average of the weights that is validated and saved, such as 0.999; 0: off"
+    )
     seed: int = option(0, "seed of weights, order, augmentation and dropout")
 
 
@@ -252,7 +256,9 @@ class LaunchOptions:
     """
 
     workers: int = option(1, "processes on this machine, one device each")
-    hosts: str | None = option(None, "machines and their numbers of processes, such as a:4,b:4, reached by ssh; instead of workers")
+    hosts: str | None = option(
+        None, "machines and their numbers of processes, such as a:4,b:4, reached by ssh; instead of workers"
+    )
     sync: str = option("horovod", "library that exchanges the gradients", choices=SYNCS)
     max_restarts: int = option(0, "how often all processes are restarted after one failed")
     hang_timeout: float = option(300, "seconds without progress after which all processes are ended", metavar="S")

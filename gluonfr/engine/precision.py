@@ -43,7 +43,9 @@ def use_dtype(dtype: str, contexts: Sequence[mx.Context]) -> None:
     if (_cast_to or "float32") == dtype:
         return
     if _cast_to is not None:
-        raise UsageError(f"dtype={dtype}: this process computes in {_cast_to}, which MXNet cannot undo; train in a new process.")
+        raise UsageError(
+            f"dtype={dtype}: this process computes in {_cast_to}, which MXNet cannot undo; train in a new process."
+        )
     if dtype == "bfloat16":
         _require_bfloat16(contexts)
     lists = amp.lists.symbol_bf16.FP32_FUNCS if dtype == "bfloat16" else amp.lists.symbol_fp16.FP32_FUNCS

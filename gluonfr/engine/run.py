@@ -83,9 +83,7 @@ class Run:
         self.head = build_head(
             options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group, stored_kind
         )
-        self.step = build_step(
-            options, self.net, self.head, self.contexts, self.steps_per_epoch, self.total_steps, self.group
-        )
+        self.step = build_step(options, self.net, self.head, self.contexts, self.steps_per_epoch, self.total_steps, self.group)
         self.average = WeightAverage(self.net, options.average, self.group) if options.average else None
         self.val_steps = self._in_steps(options.val_every)
         self.checkpoint_steps = min(self._in_steps(options.checkpoint_every), options.checkpoint_steps or self.total_steps)
@@ -287,9 +285,7 @@ class Run:
         if self.is_chief:
             pictures = self.outputs.finish(validation)
         steps, best = self.step.step_number - self.first_step, self.validator.best
-        return TrainResult(
-            self.options.out, steps, meter.images, meter.seconds, validation, best, peak_memory(), pictures
-        )
+        return TrainResult(self.options.out, steps, meter.images, meter.seconds, validation, best, peak_memory(), pictures)
 
 
 class _Decision(NamedTuple):

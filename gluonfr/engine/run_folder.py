@@ -50,7 +50,9 @@ class RunFolder:
             os.makedirs(self.path, exist_ok=True)
             file = open(os.path.join(self.path, ".lock"), "a+", encoding="utf-8")  # noqa: SIM115  (closed below)
         except OSError as error:
-            raise UsageError(f"out={self.path}: the folder cannot be written ({error.strerror}); choose another one.") from error
+            raise UsageError(
+                f"out={self.path}: the folder cannot be written ({error.strerror}); choose another one."
+            ) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -188,7 +188,7 @@ class TrainStep:
     def _all_finite(self):
         arrays = [[p.grad(self.contexts[0]) for p in self.parameters], *self._own_gradients()]
         finite = all(bool(nd.multi_all_finite(*each, num_arrays=len(each)).asscalar()) for each in arrays if each)
-        return self.loss_scale.judge(all(self.group.gather_values(finite)))
+        return self.loss_scale.update(all(self.group.gather_values(finite)))
 
     def _norm(self):
         """Of the summed gradient of all parameters, over all devices and ranks."""

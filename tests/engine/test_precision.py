@@ -66,5 +66,5 @@ def test_bfloat16_is_refused_on_a_cpu_without_its_instructions(small_options):
     command = [sys.executable, "-c", program, json.dumps(small_options)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("dtype bfloat16 does not work on cpu(0)")
+    assert done.stdout.startswith("dtype=bfloat16 does not work on cpu(0)")
     assert not os.path.exists(small_options["out"])

@@ -100,7 +100,9 @@ def test_parts_give_what_the_whole_gives_in_double_precision(name, count):
     for shard in head.shards:
         rows = shard.weight.shape[0]
         first = shard.first * head.loss.spec.num_centers
-        shard.weight.set_data(nd.array(normal_rows(1, 0, CLASSES * head.loss.spec.num_centers, SIZE, 1.0)[first : first + rows]))
+        shard.weight.set_data(
+            nd.array(normal_rows(1, 0, CLASSES * head.loss.spec.num_centers, SIZE, 1.0)[first : first + rows])
+        )
     wanted = {passes: reference(name, weights(head), embeddings, labels, passes) for passes in (1, 2)}
     for passes in (1, 2):
         values, gradients = one_pass(head, contexts, embeddings, labels)

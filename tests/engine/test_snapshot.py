@@ -10,10 +10,11 @@ from mxnet import gluon, nd
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
-from gluonfr.engine.checkpoints.format import read_arrays, steps_in
+from gluonfr.engine.checkpoints import writer
+from gluonfr.engine.checkpoints.format import read_arrays, steps_in, write_arrays
 from gluonfr.engine.checkpoints.manager import CheckpointManager
 from gluonfr.engine.checkpoints.snapshot import restore_snapshot, take_snapshot
-from gluonfr.engine.checkpoints.writer import ArrayCache, CheckpointWriter
+from gluonfr.engine.checkpoints.writer import ArrayCache
 from gluonfr.engine.precision import LossScale
 from gluonfr.loss import ClassifierLoss, get_loss
 from gluonfr.loss.registry import LOSSES
@@ -127,13 +128,11 @@ def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
 
 
 def test_a_checkpoint_that_is_still_being_written_is_not_copied_over(tmp_path, monkeypatch):
-    write = CheckpointWriter._write
-
     def slowly(*arguments):
         time.sleep(0.1)
-        write(*arguments)
+        return write_arrays(*arguments)
 
-    monkeypatch.setattr(CheckpointWriter, "_write", slowly)
+    monkeypatch.setattr(writer, "write_arrays", slowly)
     step, checkpoints, expected = make_step(), CheckpointManager(str(tmp_path), Group(), keep=2), []
     for number in (1, 2):
         losses(step, [number])
@@ -187,7 +186,7 @@ def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
 
     checkpoints = CheckpointManager(str(tmp_path), Group())
     checkpoints.save(2, lambda memory: ({**arrays, "strange": Strange(a=np.zeros(1))}, meta))
-    with pytest.raises(GluonFRError, match="cannot be written .not to be written.; make room"):
+    with pytest.raises(GluonFRError, match="cannot be written .not to be written.; free some space"):
         checkpoints.finish()
     assert steps_in(str(tmp_path)) == [1]
     assert os.listdir(tmp_path) == ["step_00000001"]

@@ -76,7 +76,9 @@ class CheckpointManager:
             try:
                 os.makedirs(path)
             except OSError as error:
-                raise UsageError(f"{path} cannot be written ({error.strerror}); free some space, or set another out=.") from error
+                raise UsageError(
+                    f"{path} cannot be written ({error.strerror}); free some space, or set another out=."
+                ) from error
         self._group.barrier()
         self._writer = CheckpointWriter(path, arrays, dict(meta, step=step))
         self._writer.start()

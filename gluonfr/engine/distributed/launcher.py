@@ -112,9 +112,7 @@ def launch(
     return outcome
 
 
-def launch_training(
-    arguments: Sequence[str], gpus: Sequence[int], cpus: int, out: str, options: LaunchOptions
-) -> Outcome:
+def launch_training(arguments: Sequence[str], gpus: Sequence[int], cpus: int, out: str, options: LaunchOptions) -> Outcome:
     """Run `gluonfr train` as several ranks; every rank gets the same arguments, and a restart resumes from the checkpoints.
 
     Parameters

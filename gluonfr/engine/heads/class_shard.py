@@ -57,7 +57,10 @@ class ClassShard(HybridBlock):
         # Not a child: its parameters are on all devices, and those with one number a class are here instead.
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
-        shapes = {"weight": (classes * loss.spec.num_centers, in_units), **dict.fromkeys(loss.spec.class_parameters, (classes, 1))}
+        shapes = {
+            "weight": (classes * loss.spec.num_centers, in_units),
+            **dict.fromkeys(loss.spec.class_parameters, (classes, 1)),
+        }
         own = {
             name: Parameter(self.prefix + name, shape=shape, init=mx.init.Zero() if name == "weight" else mx.init.One(), **kind)
             for name, shape in shapes.items()

@@ -10,6 +10,8 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Run, TrainOptions
+from gluonfr.engine.checkpoints.format import read_arrays
+from gluonfr.engine.checkpoints.snapshot import take_snapshot
 from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.viz import read_log
 
@@ -45,7 +47,7 @@ def last(out):
     with open(os.path.join(folder, "meta.json")) as file:
         names = json.load(file)["files"]
     classes = sorted((int(name.split("_")[0][7:]), name[:-4]) for name in names if name.endswith("weight.npy"))
-    rows = [read(folder, name) for _, name in classes]
+    rows = [read_arrays(folder, name) for _, name in classes]
     return {**read(folder, "parameters"), **({"classes": np.concatenate(rows)} if rows else {})}
 
 
@@ -86,13 +88,13 @@ def test_a_run_goes_on_with_other_ranks_and_its_classes_divided_anew(small_optio
     options = dict(
         small_options, network_args=network_args, out=out, lr=0.05, batch_size=12, steps=7, cpus=3, classifier="sharded"
     )
-    arrays, _ = take(Run(TrainOptions(**options)).step)
+    arrays, _ = take_snapshot(Run(TrainOptions(**options)).step)
     for what in ("weight", "weight.state0"):
         # Six classes: 3 and 3 in the checkpoint, 2, 2 and 2 here.
-        stored = np.concatenate([read(folder, f"classes{first}_{what}") for first in (0, 3)])
+        stored = np.concatenate([read_arrays(folder, f"classes{first}_{what}") for first in (0, 3)])
         here = np.concatenate([arrays[f"classes{first}_{what}"] for first in (0, 2, 4)])
         assert stored.shape == (6, 16)
         assert (stored == here).all()
         assert np.abs(stored).max() > 0
-    for name, array in read(folder, "optimizer").items():
+    for name, array in read_arrays(folder, "optimizer").items():
         assert (arrays["optimizer"][name] == array).all()
