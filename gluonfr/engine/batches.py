@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,12 +9,15 @@ from gluonfr.core import GluonFRError
 from gluonfr.data import IdentityBatchSampler, RecordLoader
 from gluonfr.engine.distributed.group import Group
 
+if TYPE_CHECKING:
+    from gluonfr.engine.options import TrainOptions
+
 logger = logging.getLogger(__name__)
 
 _PEOPLE = 16
 
 
-def make_loader(options, dataset, devices, loss, group=None):
+def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, group: Group | None = None) -> RecordLoader:
     """The batches of a run: all images in random order, or P people with K images each where the loss or the options ask
     for them.
 
@@ -62,7 +66,7 @@ def make_loader(options, dataset, devices, loss, group=None):
     )
 
 
-def _sampler(options, dataset, loss, parts):
+def _sampler(options: TrainOptions, dataset: Any, loss: Any, parts: Any) -> Any:
     grouped = loss.spec.needs_identities
     if not (grouped or options.people or options.images_per_person):
         return None
@@ -82,7 +86,7 @@ def _sampler(options, dataset, loss, parts):
     return IdentityBatchSampler(dataset, people, images, options.seed)
 
 
-def people_and_images(batch_size, people=None, images=None):
+def people_and_images(batch_size: int, people: int | None = None, images: Any = None) -> tuple[int, int]:
     """P and K of batches of P x K = `batch_size` images: what is not given follows from the rest, and P is 16 when neither is.
 
     Raises

@@ -41,7 +41,7 @@ def build_network_and_loss(
             f"network_args= with {sorted(resized)[0]} needs images of 112x112 pixels; those of {dataset.records.path} differ."
         )
     try:
-        weights = {"pretrained": options.pretrained, "ctx": contexts} if options.pretrained else {}
+        weights: dict[str, Any] = {"pretrained": options.pretrained, "ctx": contexts} if options.pretrained else {}
         net = get_model(options.network, **weights, **options.network_args)
         loss = get_loss(options.loss, classes=dataset.num_classes, embedding_size=net.embedding_size, **options.loss_args)
     except TypeError as error:

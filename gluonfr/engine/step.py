@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import mxnet as mx
 import numpy as np
@@ -12,15 +13,18 @@ from gluonfr.deploy import to_unit
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.sharded import gather_labels
 
+if TYPE_CHECKING:
+    from typing import Sequence
 
-def split(array, contexts):
+
+def split(array: Any, contexts: Sequence[mx.Context]) -> Any:
     """An array (N, ...) in parts, one a context, sizes differing by at most the remainder."""
     if len(contexts) == 1:
         return [array.as_in_context(contexts[0])]
     return gluon.utils.split_and_load(array, contexts, even_split=False)
 
 
-def recipe_multipliers(parameters, classifier=(), classifier_wd_mult=1.0) -> None:
+def recipe_multipliers(parameters: Any, classifier: Any = (), classifier_wd_mult: float = 1.0) -> None:
     """Weight-decay rules of the published recipes: none on scales, shifts, biases and slopes, more on the last layer.
 
     Parameters
@@ -74,16 +78,16 @@ class TrainStep:
 
     def __init__(
         self,
-        net,
-        head,
-        contexts,
-        optimizer="sgd",
-        optimizer_params=None,
-        clip_norm=None,
-        seed=0,
-        group=None,
-        accumulate=1,
-        loss_scale=None,
+        net: Any,
+        head: Any,
+        contexts: Sequence[mx.Context],
+        optimizer: str = "sgd",
+        optimizer_params: Any = None,
+        clip_norm: float | None = None,
+        seed: int = 0,
+        group: Group | None = None,
+        accumulate: int = 1,
+        loss_scale: Any = None,
     ) -> None:
         self.net, self.head, self.contexts = net, head, list(contexts)
         self.clip_norm, self.seed, self.group, self.accumulate = clip_norm, seed, group or Group(), accumulate
@@ -120,7 +124,7 @@ class TrainStep:
             for parameter, array in zip(self.parameters, plain):
                 parameter.set_data(array)
 
-    def __call__(self, images, labels):
+    def __call__(self, images: Any, labels: Any) -> Any:
         """Take a step on images (N, 3, H, W), uint8 or float32 in [0, 1], and labels (N,), of this process; returns the
         losses, a list of (N_k,) on the devices, not waited for.
         """
@@ -146,7 +150,7 @@ class TrainStep:
         self.step_number += 1
         return losses
 
-    def _passes(self, images, labels):
+    def _passes(self, images: Any, labels: Any) -> Any:
         if self.accumulate == 1:
             return self._pass(images, labels)
         for parameter in (*self.parameters, *self.own):
@@ -158,7 +162,7 @@ class TrainStep:
             passes.append(self._pass(images[own], labels[own]))
         return [nd.concat(*each, dim=0) for each in zip(*passes)]
 
-    def _pass(self, images, labels):
+    def _pass(self, images: Any, labels: Any) -> Any:
         parts = [to_unit(part) for part in split(images, self.contexts)]
         targets = split(labels, self.contexts)
         with autograd.record():
@@ -175,7 +179,7 @@ class TrainStep:
                 for parameter, gradient in zip(self.parameters, gradients):
                     gradient.copyto(parameter.grad(context))
 
-    def _update(self, size) -> None:
+    def _update(self, size: float) -> None:
         if self.clip_norm is not None and not self.own:
             for context in self.contexts:
                 _clip([p.grad(context) for p in self.parameters], self.clip_norm * size)
@@ -185,23 +189,23 @@ class TrainStep:
         for trainer in (self.trainer, *self.own_trainers):
             trainer.update(size)
 
-    def _all_finite(self):
+    def _all_finite(self) -> bool:
         arrays = [[p.grad(self.contexts[0]) for p in self.parameters], *self._own_gradients()]
         finite = all(bool(nd.multi_all_finite(*each, num_arrays=len(each)).asscalar()) for each in arrays if each)
         return self.loss_scale.update(all(self.group.gather_values(finite)))
 
-    def _norm(self):
+    def _norm(self) -> float:
         """Of the summed gradient of all parameters, over all devices and ranks."""
         shared = _square_sum([p.grad(self.contexts[0]) for p in self.parameters])
         own = sum(_square_sum(each) for each in self._own_gradients())
         return math.sqrt(shared + sum(self.group.gather_values(own)))
 
-    def _own_gradients(self):
+    def _own_gradients(self) -> Any:
         """Of what a device has alone, the numbers that are there: a list a parameter."""
         return [[g.data if g.stype == "row_sparse" else g for g in p.list_grad()] for p in self.own]
 
 
-def _trainer_alone(parameters, optimizer, optimizer_params):
+def _trainer_alone(parameters: Any, optimizer: str, optimizer_params: Any) -> Any:
     """Of parameters that lie on one device; where gradients are sparse, only rows that have one are touched."""
     sparse = any(has_sparse_gradient(p) for p in parameters)
     if sparse and optimizer not in ("sgd", "adam"):
@@ -211,11 +215,11 @@ def _trainer_alone(parameters, optimizer, optimizer_params):
     return gluon.Trainer(parameters, optimizer, dict(optimizer_params or {}), kvstore=None)
 
 
-def _square_sum(gradients):
+def _square_sum(gradients: Any) -> Any:
     return float(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().asscalar())
 
 
-def _clip(gradients, largest) -> None:
+def _clip(gradients: Any, largest: float) -> None:
     """Scale the gradients in place so that their norm is at most `largest`, without waiting for the device."""
     norm = nd.sqrt(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum())
     factor = nd.minimum(largest / (norm + 1e-12), 1.0)

@@ -63,7 +63,7 @@ def validate(
     >>> result.accuracy  # doctest: +SKIP
     0.9912
     """
-    if not isinstance(sets, dict):
+    if isinstance(sets, FRValDataset):
         return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, image_size, progress, group)["pairs"]
     results = {}
     for name, dataset in sets.items():

@@ -5,18 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from typing import TYPE_CHECKING, Any
 
 import mxnet as mx
 import numpy as np
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import GluonFRError, UsageError
 from gluonfr.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Sequence
+
+    from gluonfr.engine.distributed.group import Group
+    from gluonfr.engine.options import TrainOptions
 
 # Machines may keep things at other places and show them in another way.
 _OWN = {"root", "gpus", "threads", "progress"}
 
 
-def check_devices(gpus, cpus, ranks) -> None:
+def check_devices(gpus: Sequence[int], cpus: int, ranks: Any) -> None:
     """Every rank has one device: as many GPUs as ranks on a machine, or one CPU context each.
 
     Parameters
@@ -39,7 +47,7 @@ def check_devices(gpus, cpus, ranks) -> None:
         )
 
 
-def check_agreement(group, options, dataset, sets) -> None:
+def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any) -> None:
     """All ranks have the same versions, options and data, and there is enough for each of them. Called once, by all ranks.
 
     Parameters
@@ -66,10 +74,9 @@ def check_agreement(group, options, dataset, sets) -> None:
                     f"rank {rank} on {other['host']} has {name} {theirs}, rank 0 on {ranks[0]['host']} has {ours}; all have to "
                     "have the same."
                 )
-    if len(options.contexts()) > 1:
-        raise GluonFRError(
-            f"{len(options.contexts())} devices in each of {group.size} processes: they take one each; start more processes."
-        )
+    devices = len(options.gpus) or options.cpus
+    if devices > 1:
+        raise UsageError(f"{devices} devices in each of {group.size} processes, which use one each: start more processes.")
     people = np.count_nonzero(np.bincount(dataset.labels))
     for count, what in ((people, "identities"), (len(dataset), "images")):
         if group.size > count:
@@ -78,7 +85,7 @@ def check_agreement(group, options, dataset, sets) -> None:
             )
 
 
-def _facts(options, dataset, sets):
+def _facts(options: TrainOptions, dataset: Any, sets: Any) -> Iterator[Any]:
     yield from (("gluonfr", __version__), ("mxnet", mx.__version__), ("numpy", np.__version__))
     for name, value in sorted(options.to_dict().items()):
         if name not in _OWN:
@@ -89,5 +96,5 @@ def _facts(options, dataset, sets):
         yield f"{name} of", f"{os.path.getsize(pairs.path):,} bytes, with pairs {issame}"
 
 
-def _digest(array):
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:12]
+def _digest(array: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]

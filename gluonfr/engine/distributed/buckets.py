@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from mxnet import nd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Elements that are summed at once: enough that what a sum costs by itself does not count, few enough that the first sums
 # travel while the last gradients are computed.
 _BUCKET = 1 << 22
 
 
-def plain(array):
+def plain(array: Any) -> Any:
     """A copy in the usual order of the elements: oneDNN keeps arrays of convolutions in orders of its own, which MXNet's
     operators understand and nobody else.
     """
     return nd.reshape(dense(array), shape=array.shape)
 
 
-def dense(array):
+def dense(array: Any) -> Any:
     """The array; raises TypeError where it is sparse, of which Horovod would make NaN in silence."""
     if array.stype != "default":
         raise TypeError(f"an array of {array.shape} is {array.stype}; only dense ones go between processes")
     return array
 
 
-def sum_joined(gradients, sum_in_place) -> None:
+def sum_joined(gradients: Any, sum_in_place: Any) -> None:
     """Replace gradients by sums, without waiting for the device.
 
     Parameters
@@ -41,9 +46,10 @@ def sum_joined(gradients, sum_in_place) -> None:
             joined[begin:end].reshape(gradient.shape).copyto(gradient)
 
 
-def _buckets(gradients):
+def _buckets(gradients: Any) -> Iterator[Any]:
     """Lists of gradients of one type that are summed together, in their order."""
-    bucket, elements = [], 0
+    bucket: list[Any] = []
+    elements = 0
     for gradient in gradients:
         if bucket and (elements + gradient.size > _BUCKET or gradient.dtype != bucket[0].dtype):
             yield bucket

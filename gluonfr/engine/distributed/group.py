@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Sequence
+
 
 class Group:
     """The processes that train together, and what they say to each other; this one is a process by itself.
@@ -16,21 +21,21 @@ class Group:
 
     rank, size, shards = 0, 1, True
 
-    def gather(self, array, name):
+    def gather(self, array: Any, name: str) -> Any:
         """Rows of all ranks' arrays, in the order of the ranks; their number may differ. `name` is the same on all."""
         return array
 
-    def own_rows(self, array, counts, name):
+    def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
         """Sum over the ranks of arrays (sum(counts), ...), of which this rank gets its own `counts[rank]` rows."""
         return array
 
-    def sum_gradients(self, gradients) -> None:
+    def sum_gradients(self, gradients: Any) -> None:
         """Replace each array by the sum over the ranks, without waiting for the device."""
 
-    def broadcast(self, arrays) -> None:
+    def broadcast(self, arrays: Any) -> None:
         """Replace each array by that of rank 0."""
 
-    def gather_values(self, value):
+    def gather_values(self, value: Any) -> Any:
         """List of what each rank gave: numbers, strings, or lists and dicts of those (as JSON has them)."""
         return [value]
 

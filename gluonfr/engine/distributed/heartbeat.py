@@ -10,6 +10,7 @@ import socket
 import socketserver
 import threading
 import time
+from typing import Any
 
 from gluonfr.core import GluonFRError
 
@@ -19,7 +20,7 @@ _ADDRESS, _TOKEN, _TIMEOUT, _RANK = (f"GLUONFR_WATCH_{each}" for each in ("ADDRE
 _GOOD, _STOP = b"+", b"-"
 
 
-def _interval(timeout):
+def _interval(timeout: Any) -> Any:
     return min(1.0, timeout / 10)
 
 
@@ -40,23 +41,27 @@ class Watch(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, ranks, timeout, start_timeout, address="127.0.0.1") -> None:
+    def __init__(self, ranks: int, timeout: float, start_timeout: float, address: str = "127.0.0.1") -> None:
         super().__init__((address, 0), _Listener)
-        self.ranks, self.timeout, self.token = ranks, timeout, secrets.token_hex(16)
+        self.ranks, self.token = ranks, secrets.token_hex(16)
+        self.timeout: float = timeout
         self._start_timeout, self._began = start_timeout, time.monotonic()
         self._lock = threading.Lock()
-        self._open, self._beats, self._heard, self._gone = set(), {}, {}, set()
+        self._open: set[Any] = set()
+        self._beats: dict[int, int] = {}
+        self._heard: dict[int, float] = {}
+        self._gone: set[int] = set()
         # Nothing moves before all ranks have met.
-        self._moved = None
+        self._moved: float | None = None
         # What the ranks are told whenever they say something.
         self.answer = _GOOD
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
-    def environment(self):
+    def environment(self) -> dict[str, str]:
         """What a rank has to find in its environment; its number comes from `rank_environment` or from what started it."""
-        return {_ADDRESS: "%s:%d" % self.server_address[:2], _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
+        return {_ADDRESS: ":".join(map(str, self.server_address[:2])), _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
 
-    def note(self, rank, beats) -> None:
+    def note(self, rank: int, beats: Any) -> None:
         """A rank has said how often it went on; numbers below 0 are keepers."""
         if rank < 0:
             return
@@ -65,17 +70,17 @@ class Watch(socketserver.ThreadingTCPServer):
             if self._beats.get(rank, 0) != beats:
                 self._beats[rank], self._moved = beats, now
 
-    def joined(self, connection) -> None:
+    def joined(self, connection: Any) -> None:
         with self._lock:
             self._open.add(connection)
 
-    def left(self, connection, rank) -> None:
+    def left(self, connection: Any, rank: int) -> None:
         with self._lock:
             self._open.discard(connection)
             if rank is not None and rank >= 0:
                 self._gone.add(rank)
 
-    def stuck(self):
+    def stuck(self) -> Any:
         """What is wrong, as (rank or None, sentence without an end), or None."""
         with self._lock:
             now = time.monotonic()
@@ -110,10 +115,10 @@ class Watch(socketserver.ThreadingTCPServer):
             except OSError:
                 continue
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.end()
 
 
@@ -121,7 +126,8 @@ class _Listener(socketserver.StreamRequestHandler):
     """One connection: `token rank`, then a number a line, each answered."""
 
     def handle(self) -> None:
-        watch, rank = self.server, None
+        watch: Any = self.server
+        rank: int | None = None
         self.connection.settimeout(watch.timeout)
         watch.joined(self.connection)
         try:
@@ -146,7 +152,7 @@ class Pulse:
     ends at once, whatever it is waiting for.
     """
 
-    def __init__(self, rank) -> None:
+    def __init__(self, rank: int) -> None:
         self.beats = 0
         host, port = os.environ[_ADDRESS].rsplit(":", 1)
         self._timeout = float(os.environ[_TIMEOUT])
@@ -189,12 +195,12 @@ class Pulse:
 _pulse = None
 
 
-def rank_environment(rank):
+def rank_environment(rank: int) -> dict[str, str]:
     """What tells a rank its number where nothing else does."""
     return {_RANK: str(rank)}
 
 
-def pulse():
+def pulse() -> Any:
     """This rank's `Pulse`, started when it is first asked for; None where no launcher watches."""
     global _pulse
     if _pulse is None and _ADDRESS in os.environ:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from mxnet import nd
 
@@ -10,6 +11,9 @@ from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.heartbeat import pulse
 from gluonfr.engine.distributed.hosts import check_own_name
 from gluonfr.engine.distributed.json_exchange import exchange_values
+
+if TYPE_CHECKING:
+    from typing import Sequence
 
 
 class HorovodGroup(Group):
@@ -34,12 +38,12 @@ class HorovodGroup(Group):
         self._horovod.init()
         self.rank, self.size = self._horovod.rank(), self._horovod.size()
 
-    def gather(self, array, name):
+    def gather(self, array: Any, name: str) -> Any:
         gathered = self._horovod.allgather(plain(array), name=name)
         self.beat()
         return gathered
 
-    def own_rows(self, array, counts, name):
+    def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
         array = plain(array)
         if counts == _as_horovod_splits(sum(counts), self.size):
             own = self._horovod.reducescatter(array, op=self._horovod.Sum, name=name)
@@ -49,15 +53,15 @@ class HorovodGroup(Group):
         self.beat()
         return own
 
-    def sum_gradients(self, gradients) -> None:
-        def sum_in_place(number, array) -> None:
+    def sum_gradients(self, gradients: Any) -> None:
+        def sum_in_place(number: int, array: Any) -> None:
             # First come, first needed.
             self._horovod.allreduce_(array, op=self._horovod.Sum, name=f"gradients.{number}", priority=-number)
 
         sum_joined(gradients, sum_in_place)
         self.beat()
 
-    def broadcast(self, arrays) -> None:
+    def broadcast(self, arrays: Any) -> None:
         for i, array in enumerate(arrays):
             value = plain(array)
             self._horovod.broadcast_(value, root_rank=0, name=f"broadcast.{i}")
@@ -65,7 +69,7 @@ class HorovodGroup(Group):
         nd.waitall()
         self.beat()
 
-    def gather_values(self, value):
+    def gather_values(self, value: Any) -> Any:
         return exchange_values(value, self._exchange)
 
     def beat(self) -> None:
@@ -76,11 +80,11 @@ class HorovodGroup(Group):
         self.barrier()
         self._horovod.shutdown()
 
-    def _exchange(self, row):
+    def _exchange(self, row: Any) -> Any:
         return self.gather(nd.array(row[None], dtype="uint8"), f"values.{len(row)}").asnumpy()
 
 
-def load_horovod():
+def load_horovod() -> Any:
     """`horovod.mxnet`; raises GluonFRError where it is not there."""
     try:
         import horovod.mxnet
@@ -93,6 +97,6 @@ def load_horovod():
     return horovod.mxnet
 
 
-def _as_horovod_splits(rows, size):
+def _as_horovod_splits(rows: Any, size: int) -> Any:
     whole, rest = divmod(rows, size)
     return [whole + (rank < rest) for rank in range(size)]

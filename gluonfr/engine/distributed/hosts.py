@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from gluonfr import version
 from gluonfr.core import GluonFRError
@@ -17,7 +18,7 @@ from gluonfr.core import GluonFRError
 _PATIENCE, _LIMIT = 5, 20
 
 
-def parse_hosts(text):
+def parse_hosts(text: str) -> Any:
     """'a:4,b:4' -> [('a', 4), ('b', 4)]; a host without a number has one process.
 
     Raises
@@ -38,7 +39,7 @@ def parse_hosts(text):
     return hosts
 
 
-def check_hosts(hosts) -> None:
+def check_hosts(hosts: Any) -> None:
     """Every host has an address that the others can use, and ssh finds this Python and this package there; takes 20 s at most.
 
     Parameters
@@ -69,7 +70,7 @@ def check_own_name() -> None:
         )
 
 
-def address_towards(host):
+def address_towards(host: str) -> str:
     """The address of this machine that `host` sees."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Sends nothing.
@@ -77,7 +78,7 @@ def address_towards(host):
         return probe.getsockname()[0]
 
 
-def is_here(host) -> bool:
+def is_here(host: str) -> bool:
     """Whether a host is this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
@@ -87,7 +88,7 @@ def is_here(host) -> bool:
     return True
 
 
-def _wrong(name):
+def _wrong(name: str) -> Any:
     address = _address(name)
     if address is None:
         return f"--hosts: {name} is no host that this machine knows; see to its name in DNS or /etc/hosts."
@@ -101,7 +102,7 @@ def _wrong(name):
     return _not_let_in(name, address)
 
 
-def _not_let_in(name, address) -> str | None:
+def _not_let_in(name: str, address: str) -> str | None:
     """What is wrong where ssh without a question does not find this Python and this package at the same place."""
     needed = [sys.executable, os.path.dirname(version.__file__)]
     question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)
@@ -130,7 +131,7 @@ def _not_let_in(name, address) -> str | None:
     return None
 
 
-def _address(name):
+def _address(name: str) -> Any:
     try:
         return socket.gethostbyname(name)
     except OSError:

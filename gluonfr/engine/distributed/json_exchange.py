@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ _FIRST, _NEXT = 256, 4096
 _LENGTH = 8
 
 
-def exchange_values(value, exchange):
+def exchange_values(value: Any, exchange: Any) -> Any:
     """`Group.gather_values` by means of arrays.
 
     Parameters
@@ -27,5 +28,5 @@ def exchange_values(value, exchange):
     return [json.loads(row[:length].tobytes()) for row, length in zip(np.concatenate(pieces, axis=1), lengths)]
 
 
-def _padded(data, length):
+def _padded(data: Any, length: Any) -> Any:
     return np.frombuffer(data.ljust(length, b"\0"), np.uint8)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Any, Sequence
 
 from gluonfr.core import UsageError
 from gluonfr.engine.distributed.agreement import check_devices
@@ -46,15 +46,15 @@ class Outcome:
 
 
 def launch(
-    command,
-    workers=1,
-    sync="horovod",
-    hosts=None,
-    logs="ranks",
-    max_restarts=0,
-    hang_timeout=HANG_TIMEOUT,
-    start_timeout=START_TIMEOUT,
-):
+    command: Sequence[str],
+    workers: int = 1,
+    sync: str = "horovod",
+    hosts: Any = None,
+    logs: str = "ranks",
+    max_restarts: int = 0,
+    hang_timeout: float = HANG_TIMEOUT,
+    start_timeout: float = START_TIMEOUT,
+) -> Outcome:
     """Run a command as several ranks that form a group, and own them until the last has ended.
 
     A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs ends all within `hang_timeout`
@@ -141,8 +141,8 @@ def launch_training(arguments: Sequence[str], gpus: Sequence[int], cpus: int, ou
     return launch(command, options.workers, options.sync, hosts, logs, options.max_restarts, options.hang_timeout)
 
 
-def _attempt(way, command, logs, timeouts, signals):
-    members = []
+def _attempt(way: Any, command: Sequence[str], logs: str, timeouts: tuple[float, float], signals: _Signals) -> Outcome:
+    members: list[Any] = []
     with Watch(way.workers, *timeouts, way.address) as watch:
         try:
             with way.start(members, command, watch.environment(), logs):
@@ -153,7 +153,7 @@ def _attempt(way, command, logs, timeouts, signals):
             kill(members)
 
 
-def _follow(members, watch, way, signals):
+def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
     """Wait for the end of a run; what is left then is for the caller to kill."""
     began = time.monotonic()
     while True:
@@ -184,7 +184,7 @@ def _follow(members, watch, way, signals):
         time.sleep(0.05)
 
 
-def _failed(first, members, way, seconds):
+def _failed(first: Any, members: Any, way: Any, seconds: float) -> Outcome:
     # Time for the others to say what they saw, and for rank 0 to refuse by itself.
     wait([each for each in members if each.works], way.grace)
     first = way.cause(first)
@@ -194,7 +194,7 @@ def _failed(first, members, way, seconds):
     return Outcome(_REFUSED if first.status == _REFUSED else 1, message)
 
 
-def _shown(member) -> str:
+def _shown(member: Any) -> str:
     lines = member.last_lines()
     return f" The end of {member.log}:{lines}" if lines else ""
 
@@ -204,17 +204,17 @@ class _Signals:
 
     def __init__(self) -> None:
         self.count = 0
-        self._before = {}
+        self._before: dict[int, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 self._before[number] = signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number, frame) -> None:
+    def _ask(self, number: int, frame: Any) -> None:
         self.count += 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import mxnet as mx
 import numpy as np
@@ -11,6 +12,9 @@ from gluonfr.engine.distributed.buckets import plain, sum_joined
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.heartbeat import pulse
 from gluonfr.engine.distributed.json_exchange import exchange_values
+
+if TYPE_CHECKING:
+    from typing import Sequence
 
 # What a float32, in which the servers sum, holds exactly.
 _DTYPES = (np.float32, np.float16, np.uint8, np.int8)
@@ -39,9 +43,9 @@ class PsGroup(Group):
             ) from error
         self._pulse = pulse()
         self._store = mx.kv.create("dist_sync")
-        self._keys = set()
+        self._keys: set[Any] = set()
 
-    def gather(self, array, name):
+    def gather(self, array: Any, name: str) -> Any:
         if array.dtype not in _DTYPES:
             raise TypeError(f"{name}: ps-lite sums in float32, which does not hold every {np.dtype(array.dtype).name}")
         counts = self.gather_values(len(array))
@@ -52,23 +56,23 @@ class PsGroup(Group):
         self._sum(f"{name}.{'x'.join(map(str, rows.shape))}", rows)
         return rows.astype(array.dtype)
 
-    def own_rows(self, array, counts, name):
+    def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
         total = plain(array)
         self._sum(f"{name}.{'x'.join(map(str, array.shape))}", total)
         begin = sum(counts[: self.rank])
         return total[begin : begin + counts[self.rank]]
 
-    def sum_gradients(self, gradients) -> None:
+    def sum_gradients(self, gradients: Any) -> None:
         sum_joined(gradients, lambda number, array: self._sum(f"gradients.{number}.{array.size}", array, -number))
 
-    def broadcast(self, arrays) -> None:
+    def broadcast(self, arrays: Any) -> None:
         for i, array in enumerate(arrays):
             value = nd.zeros_like(array) if self.rank else plain(array)
             self._sum(f"broadcast.{i}.{'x'.join(map(str, array.shape))}", value)
             array[:] = value
         nd.waitall()
 
-    def gather_values(self, value):
+    def gather_values(self, value: Any) -> Any:
         return exchange_values(value, self._exchange)
 
     def beat(self) -> None:
@@ -78,14 +82,14 @@ class PsGroup(Group):
     def close(self) -> None:
         self.barrier()
 
-    def _exchange(self, row):
+    def _exchange(self, row: Any) -> Any:
         table = np.zeros((self.size, len(row)), np.float32)
         table[self.rank] = row
         total = nd.array(table)
         self._sum(f"values.{len(row)}", total)
         return total.asnumpy().astype(np.uint8)
 
-    def _sum(self, name, array, priority=0) -> None:
+    def _sum(self, name: str, array: Any, priority: int = 0) -> None:
         if name not in self._keys:
             self._keys.add(name)
             self._store.init(name, nd.zeros(array.shape, dtype=array.dtype))

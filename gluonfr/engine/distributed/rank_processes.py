@@ -8,6 +8,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Sequence
 
 _BOUND = os.path.join(os.path.dirname(__file__), "parent_death.py")
 _LAST_LINES = 15
@@ -44,7 +48,7 @@ class Member:
     relay: threading.Thread | None = None
 
     @property
-    def status(self):
+    def status(self) -> Any:
         """Exit status, negative for a signal; None while it runs."""
         return self.told if self.process is None else self.process.poll()
 
@@ -54,7 +58,7 @@ class Member:
             return f"ended with status {self.status}"
         return f"was killed by {signal.Signals(-self.status).name}"
 
-    def written(self):
+    def written(self) -> Any:
         """The end of what it wrote; empty where that went to the terminal."""
         if self.log is None or not os.path.exists(self.log):
             return ""
@@ -64,13 +68,15 @@ class Member:
             file.seek(self.begin)
             return file.read()[-20000:].decode("utf-8", "replace")
 
-    def last_lines(self):
+    def last_lines(self) -> str:
         """The last lines of what it wrote, indented."""
         lines = [line for line in self.written().splitlines() if line.strip()][-_LAST_LINES:]
         return "".join(f"\n  {line}" for line in lines)
 
 
-def start(command, environment, name, log=None, works=True, relayed=None):
+def start(
+    command: Sequence[str], environment: Any, name: str, log: str | None = None, works: bool = True, relayed: Any = None
+) -> Any:
     """Start a member of a run; it is killed with this process, however that ends.
 
     Parameters
@@ -107,7 +113,7 @@ def start(command, environment, name, log=None, works=True, relayed=None):
     return Member(name, process, log, begin, works, relay=relay)
 
 
-def _relay(lines, log, relayed) -> None:
+def _relay(lines: Any, log: str, relayed: Any) -> None:
     with open(log, "ab", buffering=0) as file:
         for line in lines:
             begin = re.match(relayed, line)
@@ -118,7 +124,7 @@ def _relay(lines, log, relayed) -> None:
                 file.write(line)
 
 
-def wait(members, seconds) -> bool:
+def wait(members: Any, seconds: float) -> bool:
     """Wait until all have ended, or so many seconds; returns whether they have."""
     deadline = time.monotonic() + seconds
     while any(each.status is None for each in members):
@@ -128,7 +134,7 @@ def wait(members, seconds) -> bool:
     return True
 
 
-def kill(members) -> None:
+def kill(members: Any) -> None:
     """End all, and what they started in their process groups, and wait for it."""
     for each in members:
         try:

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import traceback
+from typing import TYPE_CHECKING, Any
 
 from mxnet.base import MXNetError
 
@@ -14,16 +15,20 @@ from gluonfr.core import GluonFRError, describe_os_error
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.distributed.start_methods import LEFT_ALONE, LOGS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Sequence
+
 # Errors of files that starting again does not mend.
 _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EFBIG)
 
 
-def is_rank():
+def is_rank() -> bool:
     """Whether a launcher started this process as one of several."""
     return "HOROVOD_SIZE" in os.environ or os.environ.get("DMLC_ROLE") == "worker"
 
 
-def make_group():
+def make_group() -> Group:
     """The group that this process was started in, as its environment has it: on Horovod, on ps-lite, or alone.
 
     Raises
@@ -44,7 +49,7 @@ def make_group():
 
 
 @contextlib.contextmanager
-def joined(name="gluonfr train"):
+def joined(name: str = "gluonfr train") -> Iterator[Any]:
     """`make_group`, left in order at the end. A rank that fails says why, as the command `name`, and leaves at once: what
     an orderly end waits for are the others, who wait for this one.
     """
@@ -69,13 +74,13 @@ def joined(name="gluonfr train"):
         _leave(traceback.format_exc(), 1)
 
 
-def own_gpus(gpus):
+def own_gpus(gpus: Sequence[int]) -> Any:
     """This rank's one of the GPUs that were given for the ranks of a machine; all where this process is no rank."""
     local = int(os.environ.get("HOROVOD_LOCAL_RANK", os.environ.get("DMLC_WORKER_ID", 0)))
     return gpus[local : local + 1] if is_rank() and len(gpus) > 1 else gpus
 
 
-def _leave(message, status) -> None:
+def _leave(message: str, status: Any) -> None:
     try:
         print(message, file=sys.stderr)
         sys.stdout.flush()

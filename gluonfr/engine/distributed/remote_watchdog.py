@@ -13,11 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 _BOUND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parent_death.py")
 
 
-def _follow(child) -> None:
+def _follow(child: Any) -> None:
     address = os.environ["GLUONFR_WATCH_ADDRESS"]
     host, _, port = address.rpartition(":")
     timeout = float(os.environ["GLUONFR_WATCH_TIMEOUT"])

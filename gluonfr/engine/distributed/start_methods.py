@@ -7,12 +7,17 @@ import os
 import re
 import socket
 import sys
+from typing import TYPE_CHECKING, Any
 
 from gluonfr.core import GluonFRError
 from gluonfr.core.cpu import environment_for_processes
 from gluonfr.engine.distributed.heartbeat import rank_environment
 from gluonfr.engine.distributed.hosts import address_towards, check_hosts, is_here
 from gluonfr.engine.distributed.rank_processes import Member, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Sequence
 
 # Seconds in which Horovod connects its ranks, and after which it notices a link that is cut.
 _CONNECT = 30
@@ -30,7 +35,7 @@ class _Here:
     grace = 3
     address = "127.0.0.1"
 
-    def cause(self, member):
+    def cause(self, member: Any) -> Any:
         """What ended the run, where this member has ended badly."""
         return member
 
@@ -38,12 +43,12 @@ class _Here:
 class HorovodHere(_Here):
     """Ranks on this machine, which find one another through a server in this process."""
 
-    def __init__(self, workers) -> None:
+    def __init__(self, workers: int) -> None:
         _need_horovod()
         self.workers = workers
 
     @contextlib.contextmanager
-    def start(self, members, command, environment, logs):
+    def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
         from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
         from horovod.runner.http.http_server import RendezvousServer
 
@@ -76,11 +81,11 @@ _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 class PsHere(_Here):
     """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four."""
 
-    def __init__(self, workers) -> None:
+    def __init__(self, workers: int) -> None:
         self.workers = workers
 
     @contextlib.contextmanager
-    def start(self, members, command, environment, logs):
+    def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
         servers = min(-(-self.workers // 2), 4)
         shared = {
             **environment,
@@ -111,7 +116,7 @@ class HorovodRun:
     # horovodrun gives its ranks five seconds, and then kills them.
     grace = 15
 
-    def __init__(self, hosts) -> None:
+    def __init__(self, hosts: Any) -> None:
         _need_horovod()
         check_hosts(hosts)
         self._hosts = hosts
@@ -120,7 +125,7 @@ class HorovodRun:
         self.address = address_towards(there[0] if there else hosts[0][0])
 
     @contextlib.contextmanager
-    def start(self, members, command, environment, logs):
+    def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
         hosts = ",".join(f"{name}:{count}" for name, count in self._hosts)
         run = [
             sys.executable,
@@ -146,7 +151,7 @@ class HorovodRun:
         members.append(start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[0\]<std(out|err)>:"))
         yield
 
-    def cause(self, member):
+    def cause(self, member: Any) -> Any:
         """The rank of which `horovodrun` says that it was the first to fail; `horovodrun` itself where it says nothing."""
         told = [tuple(map(int, each)) for each in re.findall(r"Process (\d+) exit with status code (\d+)", member.written())]
         if not told:
@@ -156,7 +161,7 @@ class HorovodRun:
         return Member(f"rank {rank}", None, log, told=128 - status if status > 128 else status)
 
 
-def _rank(command, environment, rank, logs):
+def _rank(command: Sequence[str], environment: Any, rank: int, logs: str) -> Any:
     return start(command, environment, f"rank {rank}", os.path.join(logs, f"{rank}.log") if rank else None)
 
 
@@ -169,7 +174,7 @@ def _need_horovod() -> None:
         ) from error
 
 
-def _free_port():
+def _free_port() -> Any:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

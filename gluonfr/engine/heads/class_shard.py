@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 from mxnet import nd
@@ -49,7 +51,16 @@ class ClassShard(HybridBlock):
         - **parts**: list of (N,), as `ClassifierLoss.shard_terms` gives them.
     """
 
-    def __init__(self, loss, first, classes, in_units, sampled=None, corrected=False, **kwargs) -> None:
+    def __init__(
+        self,
+        loss: Any,
+        first: int,
+        classes: int,
+        in_units: int,
+        sampled: int | None = None,
+        corrected: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.first, self.classes, self.in_units = first, classes, in_units
         self.sampled = None if sampled is None or sampled >= classes else sampled
@@ -72,7 +83,7 @@ class ClassShard(HybridBlock):
         for name, parameter in loss.shared_parameters.items():
             register_parameter(self, name, parameter)
 
-    def start(self, context, seed=0, std=0.01) -> None:
+    def start(self, context: mx.Context, seed: int = 0, std: float = 0.01) -> None:
         """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
         for parameter in self.own_parameters:
             parameter.initialize(ctx=context)
@@ -83,11 +94,11 @@ class ClassShard(HybridBlock):
             weight[begin : begin + count] = nd.array(normal_rows(seed, first + begin, count, self.in_units, std), context)
 
     @property
-    def weight(self):
+    def weight(self) -> Any:
         """Parameter (classes * num_centers, D)."""
         return self.own_parameters[0]
 
-    def take(self, ids):
+    def take(self, ids: np.ndarray) -> Any:
         """Copies of what the classes `ids`, int64 (sampled,), have: an array for each of `own_parameters`.
 
         Gradients of all passes add up in them. Embedding's own sparse gradient counts through all classes, which takes longer
@@ -100,7 +111,7 @@ class ClassShard(HybridBlock):
             taken[-1].attach_grad("add")
         return taken
 
-    def give_back(self, ids, taken) -> None:
+    def give_back(self, ids: np.ndarray, taken: Any) -> None:
         """Make the gradients of `taken` those of the classes `ids`, ascending."""
         for parameter, rows, each in zip(self.own_parameters, self._places(ids), taken):
             (weight,), (gradient,) = parameter.list_data(), parameter.list_grad()
@@ -108,14 +119,14 @@ class ClassShard(HybridBlock):
             sparse.copyto(gradient)
             mark_gradient_fresh(weight)
 
-    def _places(self, ids):
+    def _places(self, ids: np.ndarray) -> Any:
         """Which rows of each of `own_parameters` the classes have."""
         num_centers = self._loss.spec.num_centers
         rows = ids if num_centers == 1 else (ids[:, None] * num_centers + np.arange(num_centers)).ravel()
         return [rows] + [ids] * (len(self.own_parameters) - 1)
 
-    def hybrid_forward(self, F, embedding, label, own, *more, **state):
-        more, classes, num_centers = list(more), self.sampled or self.classes, self._loss.spec.num_centers
+    def hybrid_forward(self, F: Any, embedding: Any, label: Any, own: Any, *inputs: Any, **state: Any) -> Any:
+        more, classes, num_centers = list(inputs), self.sampled or self.classes, self._loss.spec.num_centers
         if self.sampled:
             state.update((name, more.pop(0)) for name in self._names)
         offset = more.pop(0) if self.corrected else None
@@ -130,7 +141,7 @@ class ClassShard(HybridBlock):
         output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * num_centers)
         return self._loss.shard_terms(F, output, label, own, classes, *more, offset=offset, **state)
 
-    def targets(self, embedding, label, own):
+    def targets(self, embedding: Any, label: Any, own: Any) -> Any:
         """The targets' outputs (N,), 0 where the class is not here, without a gradient; `label` counts from `first`."""
         weight = nd.take(self.weight.data(embedding.context), label, axis=0)
         if self._loss.spec.feature_norm:
@@ -140,7 +151,7 @@ class ClassShard(HybridBlock):
         return (embedding * weight).sum(axis=1) * own
 
 
-def normal_rows(seed, first, rows, width, std=0.01):
+def normal_rows(seed: int, first: int, rows: Any, width: int, std: float = 0.01) -> np.ndarray:
     """Rows `first` to `first + rows - 1` of an endless normal matrix: float32 (rows, width) that depends on nothing else."""
     drawn = np.empty((rows, width), np.float32)
     for block in range(first // _ROWS, -(-(first + rows) // _ROWS)):
@@ -150,7 +161,7 @@ def normal_rows(seed, first, rows, width, std=0.01):
     return drawn
 
 
-def sample_classes(classes, count, positives, seed, step, shard):
+def sample_classes(classes: int, count: int, positives: np.ndarray, seed: int, step: int, shard: Any) -> np.ndarray:
     """`count` of 0..classes-1 with all `positives` among them, drawn anew in each step.
 
     Parameters
@@ -188,7 +199,7 @@ def sample_classes(classes, count, positives, seed, step, shard):
     return np.flatnonzero(inside)
 
 
-def sample_offset(classes, ids, positives):
+def sample_offset(classes: int, ids: np.ndarray, positives: np.ndarray) -> np.ndarray:
     """Log of how many classes each of a sample stands for: float32 (len(ids),), 0 for `positives`, which are always in it.
 
     With it the expected sum of exponentials over a sample is that over all classes.

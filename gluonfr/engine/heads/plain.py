@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Callable
+
 import numpy as np
 from mxnet import autograd, nd
 from mxnet.gluon import Block
@@ -8,8 +10,11 @@ from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.tuples import form_pairs, form_triplets
 from gluonfr.nn import NormDense
 
+if TYPE_CHECKING:
+    import mxnet as mx
 
-def make_head(loss, classes, embedding_size, group=None):
+
+def make_head(loss: Any, classes: int, embedding_size: int, group: Group | None = None) -> PlainHead:
     """The head that a loss needs: one that gathers where a sample's loss depends on others of the batch, a plain one where
     it does not.
 
@@ -56,7 +61,7 @@ class PlainHead(Block):
 
     own_parameters = shards = ()
 
-    def __init__(self, loss, classes, embedding_size, group=None, **kwargs) -> None:
+    def __init__(self, loss: Any, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._group = group or Group()
         with self.name_scope():
@@ -65,21 +70,21 @@ class PlainHead(Block):
                 norms = loss.spec.weight_norm, loss.spec.feature_norm
                 self.classifier = NormDense(loss.outputs or classes, *norms, in_units=embedding_size)
             self.loss = loss
-        self._last = [], []
+        self._last: tuple[list[Any], list[Any]] = [], []
 
-    def forward(self, embeddings, labels):
+    def forward(self, embeddings: Any, labels: Any) -> Any:
         embeddings = self._take(embeddings, labels)
         return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
 
     @property
-    def classifier_weights(self):
+    def classifier_weights(self) -> Any:
         """Parameters whose decay is multiplied by the recipe of a classifier."""
         return [] if self.classifier is None else [self.classifier.weight]
 
-    def begin(self, labels, step_number) -> None:
+    def begin(self, labels: Any, step_number: int) -> None:
         """Before the passes of a training step: nothing, since every pass has all that it needs."""
 
-    def backward(self, losses, scale=1.0) -> None:
+    def backward(self, losses: Any, scale: float = 1.0) -> None:
         """Gradients of the last pass's losses, times `scale`."""
         autograd.backward(losses, None if scale == 1 else [nd.full(each.shape, scale, each.context) for each in losses])
 
@@ -89,7 +94,7 @@ class PlainHead(Block):
         self._last = [], []
         self.loss.step(embeddings, labels, self._gather if self._group.size > 1 else None)
 
-    def _gather(self, array):
+    def _gather(self, array: Any) -> Any:
         return self._group.gather(array, "state")
 
     def forget(self) -> None:
@@ -97,7 +102,7 @@ class PlainHead(Block):
         self._last = [], []
         self.loss.discard_statistics()
 
-    def _take(self, embeddings, labels):
+    def _take(self, embeddings: Any, labels: Any) -> Any:
         """The embeddings as the loss wants them, which are what its `step` is shown, too."""
         if self.classifier is None and self.loss.spec.feature_norm:
             embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
@@ -106,7 +111,7 @@ class PlainHead(Block):
                 kept.extend(new)
         return embeddings
 
-    def _compute(self, embedding, label):
+    def _compute(self, embedding: Any, label: Any) -> Any:
         if self.classifier is None:
             return self.loss(embedding, label)
         return self.loss(self.classifier(embedding), label, *((embedding,) if self.loss.spec.needs_embedding else ()))
@@ -125,11 +130,12 @@ class GatheringHead(PlainHead):
     Parameters, inputs and outputs as `PlainHead`.
     """
 
-    def __init__(self, loss, classes, embedding_size, group=None, **kwargs) -> None:
+    def __init__(self, loss: Any, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
         super().__init__(loss, classes, embedding_size, group, **kwargs)
-        self._rows = {"pairs": self._pairs, "triplets": self._triplets}.get(loss.spec.input_kind, self._whole_batch)
+        form_rows: dict[str, Callable[..., Any]] = {"pairs": self._pairs, "triplets": self._triplets}
+        self._rows = form_rows.get(loss.spec.input_kind, self._whole_batch)
 
-    def forward(self, embeddings, labels):
+    def forward(self, embeddings: Any, labels: Any) -> Any:
         embeddings = self._take(embeddings, labels)
         rows = row_slices(embeddings)
         contexts = [each.context for each in embeddings]
@@ -138,39 +144,39 @@ class GatheringHead(PlainHead):
         losses = self._rows(*gathered(contexts[0], embeddings, labels), slice(0, rows[-1].stop))
         return [losses[own].as_in_context(context) for context, own in zip(contexts, rows)]
 
-    def _whole_batch(self, embeddings, labels, own):
+    def _whole_batch(self, embeddings: Any, labels: Any, own: Any) -> Any:
         return self._compute(embeddings, labels)[own]
 
-    def _triplets(self, embeddings, labels, own):
+    def _triplets(self, embeddings: Any, labels: Any, own: Any) -> Any:
         positives, negatives, weights = (each[own] for each in form_triplets(labels.asnumpy()))
         others = [_pick(embeddings, places) for places in (positives, negatives)]
         return _weigh(self.loss(_repeat(embeddings[own], weights), *others), weights)
 
-    def _pairs(self, embeddings, labels, own):
+    def _pairs(self, embeddings: Any, labels: Any, own: Any) -> Any:
         others, issame, weights = (each[own] for each in form_pairs(labels.asnumpy()))
         issame = nd.array(issame.ravel(), ctx=embeddings.context)
         return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
 
 
-def row_slices(arrays):
+def row_slices(arrays: Any) -> list[slice]:
     """Where the rows of each array stand when all are joined."""
     ends = np.cumsum([len(each) for each in arrays]).tolist()
     return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
 
 
-def gathered(context, *lists):
+def gathered(context: mx.Context, *lists: Any) -> Any:
     """Each list of arrays, one a device, joined on this one."""
     return [nd.concat(*[part.as_in_context(context) for part in parts], dim=0) for parts in lists]
 
 
-def _repeat(anchors, weights):
+def _repeat(anchors: Any, weights: Any) -> Any:
     return nd.repeat(anchors, weights.shape[1], axis=0)
 
 
-def _pick(embeddings, places):
+def _pick(embeddings: Any, places: Any) -> Any:
     return nd.take(embeddings, nd.array(places.ravel(), ctx=embeddings.context, dtype="int32"), axis=0)
 
 
-def _weigh(loss, weights):
+def _weigh(loss: Any, weights: Any) -> Any:
     """Losses (N * T,) with weights (N, T) -> (N,)."""
     return (loss.reshape(weights.shape) * nd.array(weights, ctx=loss.context)).sum(axis=1)

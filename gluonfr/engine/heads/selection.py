@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import TYPE_CHECKING, Any
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine.heads.plain import make_head
 from gluonfr.engine.heads.sharded import ShardedHead
 from gluonfr.loss import ClassifierLoss
+
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    import mxnet as mx
+
+    from gluonfr.engine.distributed.group import Group
+    from gluonfr.engine.options import TrainOptions
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +26,15 @@ MANY = 50_000
 DIVIDED, PLAIN = 5, 2
 
 
-def choose_head(options, loss, classes, embedding_size, contexts, group, before=None):
+def choose_head(
+    options: TrainOptions,
+    loss: Any,
+    classes: int,
+    embedding_size: int,
+    contexts: Sequence[mx.Context],
+    group: Group,
+    before: str | None = None,
+) -> Any:
     """The head that a run's options ask for, and a log line that says which, why, and what memory it takes.
 
     Parameters
@@ -87,7 +104,7 @@ def choose_head(options, loss, classes, embedding_size, contexts, group, before=
     return head
 
 
-def _kind(options, loss, classes, devices, group, before):
+def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: Group, before: str | None) -> Any:
     divisible = isinstance(loss, ClassifierLoss)
     asked = options.classifier == "sharded" or options.sample_rate != 1
     if asked and not divisible:
@@ -111,7 +128,9 @@ def _kind(options, loss, classes, devices, group, before):
     return "sharded", f"{classes} classes are {MANY} or more, on {devices} devices"
 
 
-def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed=True):
+def classifier_bytes(
+    rows: Any, used: int, size: int, batch: float, matrices: float = DIVIDED, states: int = 1, normed: bool = True
+) -> Any:
     """Memory of a device for `rows` of a classifier of which a step uses `used`: bytes of what has a number for each weight,
     and of what has one for each logit of a batch.
 
@@ -132,7 +151,7 @@ def classifier_bytes(rows, used, size, batch, matrices=DIVIDED, states=1, normed
     return 4 * size * (rows * (1 + states) + used * copies), 4 * matrices * used * batch
 
 
-def _need(loss, rows, used, size, options, batch, matrices) -> str:
+def _need(loss: Any, rows: Any, used: int, size: int, options: TrainOptions, batch: float, matrices: float) -> str:
     """The memory of a device in words."""
     states = 2 if options.optimizer == "adam" else 1
     weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.spec.weight_norm)

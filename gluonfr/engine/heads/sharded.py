@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -15,6 +15,9 @@ from gluonfr.engine.heads.plain import gathered, row_slices
 from gluonfr.loss import ClassifierLoss
 from gluonfr.loss.base.functions import exact_log_sum_exp, row_norm
 from gluonfr.loss.base.input_checks import check_label, nan_unless_finite
+
+if TYPE_CHECKING:
+    from typing import Sequence
 
 
 class ShardedHead(Block):
@@ -49,7 +52,16 @@ class ShardedHead(Block):
     """
 
     def __init__(
-        self, loss, classes, embedding_size, contexts, group=None, sample=1.0, seed=0, correct=False, **kwargs
+        self,
+        loss: Any,
+        classes: int,
+        embedding_size: int,
+        contexts: Sequence[mx.Context],
+        group: Group | None = None,
+        sample: float | int = 1.0,
+        seed: int = 0,
+        correct: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not isinstance(loss, ClassifierLoss):
@@ -65,63 +77,66 @@ class ShardedHead(Block):
         self.correct = correct
         self.classes, self.loss, self.factor = classes, loss, 1.0 if loss.weight is None else loss.weight
         here = range(self.group.rank * len(self.contexts), (self.group.rank + 1) * len(self.contexts))
-        self.shards = [self._shard(*self.ends[place : place + 2], embedding_size, self.counts[place]) for place in here]
-        self._samples, self._passed = [None] * len(here), None
+        self.shards = [
+            self._shard(self.ends[place], self.ends[place + 1], embedding_size, self.counts[place]) for place in here
+        ]
+        self._samples: list[_Sample | None] = [None] * len(here)
+        self._passed: Any = None
         # Of the samples: gradients were given back; the step that they were chosen for has ended.
         self._given = self._ended = False
 
-    def _shard(self, begin, end, embedding_size, sampled):
+    def _shard(self, begin: int, end: int, embedding_size: int, sampled: int | None) -> Any:
         # The name says which classes they are, in any process.
         return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, self.correct, prefix=f"classes{begin}_")
 
-    def initialize(self, init=None, ctx=None, **kwargs) -> None:
+    def initialize(self, init: Any = None, ctx: Any = None, **kwargs: Any) -> None:
         """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
         for parameter in self.loss.shared_parameters.values():
             parameter.initialize(init, ctx=self.contexts)
         for shard, context in zip(self.shards, self.contexts):
             shard.start(context, self.seed)
 
-    def hybridize(self, active=True, **kwargs) -> None:
+    def hybridize(self, active: bool = True, **kwargs: Any) -> None:
         """Compile the parts."""
         for shard in self.shards:
             shard.hybridize(active, **kwargs)
 
-    def collect_params(self, select=None):
+    def collect_params(self, select: Any = None) -> Any:
         """What all devices share: the parameters of the loss."""
         shared = mx.gluon.ParameterDict()
         shared.update({parameter.name: parameter for parameter in self.loss.shared_parameters.values()})
         return shared
 
-    def _collect_params_with_prefix(self, prefix=""):
+    def _collect_params_with_prefix(self, prefix: str = "") -> Any:
         # As `collect_params`: what is saved for all devices.
         prefix = prefix and prefix + "."
         return {f"{prefix}loss.{name}": parameter for name, parameter in self.loss.shared_parameters.items()}
 
     @property
-    def own_parameters(self):
+    def own_parameters(self) -> Any:
         """What each device has alone: a list a device."""
         return [shard.own_parameters for shard in self.shards]
 
     @property
-    def classifier_weights(self):
+    def classifier_weights(self) -> Any:
         """Parameters whose decay is multiplied by the recipe of a classifier."""
         return [shard.weight for shard in self.shards]
 
     @property
-    def sampled(self):
+    def sampled(self) -> Any:
         """Numbers of the classes that the step uses, an int64 array a shard of this process; None where those are all."""
         return [each and shard.first + each.ids for shard, each in zip(self.shards, self._samples)]
 
-    def begin(self, labels, step_number) -> None:
+    def begin(self, labels: Any, step_number: int) -> None:
         """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
         # Those before go first, for their memory.
         self._samples, self._given, self._ended = [None] * len(self.shards), False, False
         self._samples = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
 
-    def _placed(self):
+    def _placed(self) -> Any:
         return enumerate(self.shards, self.group.rank * len(self.contexts))
 
-    def _sample(self, shard, place, labels, step_number):
+    def _sample(self, shard: Any, place: int, labels: Any, step_number: int) -> Any:
         if shard.sampled is None:
             return None
         here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
@@ -132,7 +147,7 @@ class ShardedHead(Block):
             more.append(nd.array(sample_offset(shard.classes, ids, positives), rows[0].context))
         return _Sample(ids, rows, more)
 
-    def forward(self, embeddings, labels):
+    def forward(self, embeddings: Any, labels: Any) -> Any:
         training = autograd.is_recording()
         with autograd.pause():
             for label in labels:
@@ -163,7 +178,7 @@ class ShardedHead(Block):
             self._passed = embeddings, rows, counts, copies, parts, gradients, extras
         return [loss * self.factor for loss in losses] if self.factor != 1 else losses
 
-    def _inputs(self, shard, embedding, sample, labels):
+    def _inputs(self, shard: Any, embedding: Any, sample: _Sample | None, labels: Any) -> Any:
         """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
         context = embedding.context
         if shard.sampled is not None and (sample is None or self._is_over(shard)):
@@ -176,11 +191,11 @@ class ShardedHead(Block):
         given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
         return given if sample is None else [*given, *sample.rows, *sample.more]
 
-    def _is_over(self, shard):
+    def _is_over(self, shard: Any) -> bool:
         """Whether the step has ended that classes were chosen for: a trainer that took their gradients marks them as used."""
         return self._ended or (self._given and not has_fresh_gradient(shard.weight.list_data()[0]))
 
-    def _add_targets(self, inputs, labels) -> None:
+    def _add_targets(self, inputs: Any, labels: Any) -> None:
         """Tell every part the target's output, which one of them has."""
         everywhere = []
         for shard, (embedding, _, own, *_) in zip(self.shards, inputs):
@@ -190,12 +205,12 @@ class ShardedHead(Block):
         for given in inputs:
             given.append(outputs.as_in_context(given[0].context))
 
-    def _extras(self, embeddings):
+    def _extras(self, embeddings: Any) -> Any:
         norms = [row_norm(nd, each) for each in embeddings] if self.loss.spec.needs_embedding else [None] * len(embeddings)
         extras = [self.loss.extra(nd, **({} if norm is None else {"norm": norm})) for norm in norms]
         return [] if extras[0] is None else extras
 
-    def _together(self, parts, embedding, training):
+    def _together(self, parts: Any, embedding: Any, training: bool) -> Any:
         """From what the parts say, the losses (N,) of all ranks and, for each part here, the gradient of its log-sum-exp."""
         first = self.contexts[0]
         here = nd.stack(*[nd.stack(*each).as_in_context(first) for each in parts])
@@ -208,7 +223,7 @@ class ShardedHead(Block):
         shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
         return total - said[:, 1].sum(axis=0), shares
 
-    def backward(self, losses, scale=1.0) -> None:
+    def backward(self, losses: Any, scale: float = 1.0) -> None:
         """Gradients of the last pass's losses, times `scale`: of the classes here, and on to the network."""
         embeddings, rows, counts, copies, parts, gradients, extras = self._passed
         self._passed, scale = None, scale * self.factor
@@ -247,7 +262,7 @@ class _Sample(NamedTuple):
     rows: list
     more: list
 
-    def places(self, label, own):
+    def places(self, label: Any, own: Any) -> Any:
         """Where the classes `label` stand in the sample, int64 (N,), 0 where they are not the shard's own."""
         places = np.where(own, np.minimum(np.searchsorted(self.ids, label), len(self.ids) - 1), 0)
         if (self.ids[places] != label)[own].any():
@@ -257,7 +272,7 @@ class _Sample(NamedTuple):
         return places
 
 
-def gather_labels(group, labels):
+def gather_labels(group: Group, labels: Any) -> tuple[np.ndarray, list[int]]:
     """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device.
 
     In a group that has no shards, the labels are this rank's.
@@ -277,7 +292,7 @@ def gather_labels(group, labels):
     return np.concatenate(everybody), counts
 
 
-def _samples(sample, classes, ends):
+def _samples(sample: float | int, classes: int, ends: Sequence[int]) -> Any:
     """How many classes of each part a step uses."""
     whole = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool) and sample > 1
     if not whole and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
@@ -291,6 +306,6 @@ def _samples(sample, classes, ends):
     return [max(1, after - before) for before, after in zip(places, places[1:])]
 
 
-def _log_sum_exp(parts):
+def _log_sum_exp(parts: Any) -> Any:
     """(K, N) -> (N,)."""
     return parts[0] if parts.shape[0] == 1 else exact_log_sum_exp(nd, parts, axis=0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
-def form_triplets(labels):
+def form_triplets(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each image as anchor with each other image of its person, and another negative for each of these.
 
     The negatives of an anchor lie evenly over the images of other people, those of one person's images at different ones.
@@ -28,7 +30,7 @@ def form_triplets(labels):
     return positives, negatives, weights * (some_positive & some_negative)[:, None]
 
 
-def form_pairs(labels):
+def form_pairs(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each image with the positives and the negatives of its triplets (`form_triplets`), as many of the one as of the other.
 
     Returns
@@ -45,7 +47,7 @@ def form_pairs(labels):
     return np.concatenate([positives, negatives], axis=1), issame, there / np.maximum(there.sum(axis=1, keepdims=True), 1)
 
 
-def _neighbors(labels):
+def _neighbors(labels: Any) -> Any:
     """Positives and negatives (N, T), and which images have any (N,)."""
     labels = np.asarray(labels).ravel()
     count = len(labels)
