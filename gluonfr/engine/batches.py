@@ -18,25 +18,24 @@ _PEOPLE = 16
 
 
 def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, group: Group | None = None) -> RecordLoader:
-    """The batches of a run: all images in random order, or P people with K images each where the loss or the options ask
-    for them.
+    """Return the loader of a run: all images in random order, or batches of P people with K images each.
 
     Parameters
     ----------
     options : TrainOptions
     dataset : TrainingSet
     devices : int
-        Of this process.
+        Number of devices of this process.
     loss : gluonfr.loss.FRLoss
     group : Group, optional
-        The processes that share a batch.
+        Processes that share a batch.
 
     Raises
     ------
     GluonFRError
-        A batch that cannot be shared, or that is no P x K of this set.
+        The batch cannot be shared, or P x K does not fit the training set.
     """
-    # BatchNorm makes nothing of one image: a device gets two or more, and a last batch too small for that is left out.
+    # BatchNorm needs at least two images per device; a last batch that is too small for that is skipped.
     group = group or Group()
     parts = devices * group.size * options.accumulate
     least = 2 * parts
@@ -49,8 +48,8 @@ def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, gr
         )
     if options.batch_size % group.size:
         raise GluonFRError(
-            f"a batch of {options.batch_size} images cannot be shared by {group.size} processes; take a --batch-size that "
-            f"{group.size} divides."
+            f"a batch of {options.batch_size} images cannot be shared by {group.size} processes; choose a batch_size= "
+            f"that is divisible by {group.size}."
         )
     tail = len(dataset) % options.batch_size
     return RecordLoader(
@@ -73,26 +72,26 @@ def _sampler(options: TrainOptions, dataset: Any, loss: Any, parts: Any) -> Any:
     people, images = people_and_images(options.batch_size, options.people, options.images_per_person)
     if people % parts or people // parts < 2:
         raise GluonFRError(
-            f"batches of {people} people cannot be taken in {parts} parts, by processes or --accumulate: each part needs two "
-            f"people or more, whole; choose --people and --batch-size so that {parts} divides them."
+            f"batches of people={people} cannot be divided into {parts} parts (processes times accumulate): each part needs two "
+            f"or more people; choose people= and batch_size= that are divisible by {parts}."
         )
     here = np.count_nonzero(np.bincount(dataset.labels))
     if here < people:
         raise GluonFRError(
-            f"{dataset.records.path}: batches of {people} people cannot be made of {here}; give --people {here} or fewer, "
-            "and a batch size that it divides."
+            f"{dataset.records.path}: batches of {people} people need more than the {here} of this set; use people={here} or fewer, "
+            "and a batch_size= that is a multiple of it."
         )
     logger.info("batches of %d people with %d images each", people, images)
     return IdentityBatchSampler(dataset, people, images, options.seed)
 
 
 def people_and_images(batch_size: int, people: int | None = None, images: Any = None) -> tuple[int, int]:
-    """P and K of batches of P x K = `batch_size` images: what is not given follows from the rest, and P is 16 when neither is.
+    """Return P and K of batches of P x K = `batch_size` images; P is 16 when neither is given.
 
     Raises
     ------
     GluonFRError
-        When they do not come out.
+        P x K is not the batch size, or one of them is below 2.
     """
     if people is None:
         people = _PEOPLE if images is None else batch_size // images
@@ -100,12 +99,12 @@ def people_and_images(batch_size: int, people: int | None = None, images: Any = 
         images = batch_size // people
     if people * images != batch_size:
         raise GluonFRError(
-            f"a batch of {batch_size} images is not {people} people with {images} images each; choose --batch-size, --people "
-            "and --images-per-person so that it is their product."
+            f"a batch of {batch_size} images is not {people} people with {images} images each; choose batch_size=, people= "
+            "and images_per_person= so that it is their product."
         )
     if images < 2 or people < 2:
         raise GluonFRError(
-            f"batches of {people} people with {images} images each hold no pairs to compare; both must be 2 or more: choose "
-            "--people and --batch-size accordingly."
+            f"batches of {people} people with {images} images each contain no pairs to compare; both must be 2 or more: choose "
+            "people= and batch_size= accordingly."
         )
     return people, images

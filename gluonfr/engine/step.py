@@ -105,9 +105,11 @@ class TrainStep:
         )
         self.own = [p for each in head.own_parameters for p in each]
         if self.own and not isinstance(optimizer, str):
-            raise GluonFRError("a divided classifier takes the name of an optimizer, since each device needs one of its own.")
+            raise GluonFRError(
+                "a divided classifier needs the name of an optimizer, because each device has an optimizer of its own."
+            )
         if accumulate > 1:
-            # To sparse gradients autograd cannot add; a head that has them adds by itself.
+            # Autograd cannot accumulate sparse gradients, so the head accumulates them itself.
             for parameter in (*self.parameters, *self.own):
                 if not has_sparse_gradient(parameter):
                     parameter.grad_req = "add"
@@ -118,7 +120,7 @@ class TrainStep:
     def share(self) -> None:
         """Give all processes the parameters of rank 0; before the first step."""
         if self.group.size > 1:
-            # oneDNN may keep a parameter in an order of its own, which others than operators cannot read.
+            # oneDNN may store a parameter in a layout that only operators can read.
             plain = [nd.array(p.list_data()[0].asnumpy(), ctx=self.contexts[0]) for p in self.parameters]
             self.group.broadcast(plain)
             for parameter, array in zip(self.parameters, plain):
@@ -135,8 +137,8 @@ class TrainStep:
                 f"{'devices' if self.accumulate == 1 else 'parts'}; use a larger batch or fewer of them."
             )
         mx.random.seed((self.seed * 1000003 + self.step_number + 7919 * self.group.rank) % (2**31 - 1))
-        everybody, counts = gather_labels(self.group, [labels])
-        self.head.begin(everybody, self.step_number)
+        all_labels, counts = gather_labels(self.group, [labels])
+        self.head.begin(all_labels, self.step_number)
         losses = self._passes(images, labels)
         self.trainer.allreduce_grads()
         self._sum_over_ranks()
@@ -146,7 +148,7 @@ class TrainStep:
             self.head.step()
             self.updates += 1
         else:
-            self.head.forget()
+            self.head.discard()
         self.step_number += 1
         return losses
 
@@ -184,7 +186,7 @@ class TrainStep:
             for context in self.contexts:
                 _clip([p.grad(context) for p in self.parameters], self.clip_norm * size)
         elif self.clip_norm is not None:
-            # The parts of the norm lie on different devices, so that somebody has to wait for them.
+            # The parts of the norm are on different devices, so the host has to wait for them.
             size = max(size, self._norm() / self.clip_norm)
         for trainer in (self.trainer, *self.own_trainers):
             trainer.update(size)
@@ -195,22 +197,22 @@ class TrainStep:
         return self.loss_scale.update(all(self.group.gather_values(finite)))
 
     def _norm(self) -> float:
-        """Of the summed gradient of all parameters, over all devices and ranks."""
+        """Return the norm of the summed gradient of all parameters, over all devices and ranks."""
         shared = _square_sum([p.grad(self.contexts[0]) for p in self.parameters])
         own = sum(_square_sum(each) for each in self._own_gradients())
         return math.sqrt(shared + sum(self.group.gather_values(own)))
 
     def _own_gradients(self) -> Any:
-        """Of what a device has alone, the numbers that are there: a list a parameter."""
+        """Return the stored gradients of the parameters that only one device has: one list per parameter."""
         return [[g.data if g.stype == "row_sparse" else g for g in p.list_grad()] for p in self.own]
 
 
 def _trainer_alone(parameters: Any, optimizer: str, optimizer_params: Any) -> Any:
-    """Of parameters that lie on one device; where gradients are sparse, only rows that have one are touched."""
+    """Return a trainer of the parameters on one device; with sparse gradients it updates only rows that have one."""
     sparse = any(has_sparse_gradient(p) for p in parameters)
     if sparse and optimizer not in ("sgd", "adam"):
         raise GluonFRError(
-            f"a sampled classifier is trained by sgd or adam, which leave the rows of other classes alone, not by {optimizer}."
+            f"optimizer={optimizer!r} does not work with a sampled classifier; use sgd or adam, which do not change the rows of other classes."
         )
     return gluon.Trainer(parameters, optimizer, dict(optimizer_params or {}), kvstore=None)
 

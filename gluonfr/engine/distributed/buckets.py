@@ -17,7 +17,7 @@ _BUCKET = 1 << 22
 
 def plain(array: Any) -> Any:
     """A copy in the usual order of the elements: oneDNN keeps arrays of convolutions in orders of its own, which MXNet's
-    operators understand and nobody else.
+    operators understand.
     """
     return nd.reshape(dense(array), shape=array.shape)
 

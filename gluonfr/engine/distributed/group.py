@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class Group:
-    """The processes that train together, and what they say to each other; this one is a process by itself.
+    """The processes that train together, and how they exchange data; this class is a single process.
 
     All ranks call the same methods in the same order. Every rank gets the same result, bit for bit.
 
@@ -36,15 +36,15 @@ class Group:
         """Replace each array by that of rank 0."""
 
     def gather_values(self, value: Any) -> Any:
-        """List of what each rank gave: numbers, strings, or lists and dicts of those (as JSON has them)."""
+        """Return the values of all ranks: numbers, strings, or lists and dicts of those, as in JSON."""
         return [value]
 
     def barrier(self) -> None:
-        """Return when all ranks have come here."""
+        """Wait until all ranks have reached this call."""
         self.gather_values(None)
 
     def beat(self) -> None:
-        """Say that this rank goes on, in long work between two exchanges; each exchange says it too."""
+        """Report progress during long work between two exchanges; each exchange reports it as well."""
 
     def close(self) -> None:
         """Leave the group."""

@@ -1,4 +1,4 @@
-"""Launcher and ranks tell each other that they are alive: a line a second over TCP, the same on one machine and on many."""
+"""Heartbeat between launcher and ranks: one line per second over TCP, the same on one machine and on many."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class Watch(socketserver.ThreadingTCPServer):
         self._beats: dict[int, int] = {}
         self._heard: dict[int, float] = {}
         self._gone: set[int] = set()
-        # Nothing moves before all ranks have met.
+        # There is no progress before all ranks have met.
         self._moved: float | None = None
-        # What the ranks are told whenever they say something.
+        # The answer to every heartbeat of a rank.
         self.answer = _GOOD
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
     def environment(self) -> dict[str, str]:
-        """What a rank has to find in its environment; its number comes from `rank_environment` or from what started it."""
+        """Return the environment variables of a rank, without its number, which `rank_environment` or its starter sets."""
         return {_ADDRESS: ":".join(map(str, self.server_address[:2])), _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
 
     def note(self, rank: int, beats: Any) -> None:
-        """A rank has said how often it went on; numbers below 0 are keepers."""
+        """Record how many exchanges a rank has finished; negative numbers are watchdogs on other machines."""
         if rank < 0:
             return
         with self._lock:
@@ -81,17 +81,17 @@ class Watch(socketserver.ThreadingTCPServer):
                 self._gone.add(rank)
 
     def stuck(self) -> Any:
-        """What is wrong, as (rank or None, sentence without an end), or None."""
+        """Return (rank or None, description of the problem) when ranks make no progress, else None."""
         with self._lock:
             now = time.monotonic()
             for rank, heard in sorted(self._heard.items()):
                 if rank not in self._gone and now - heard > self.timeout:
                     return (
                         rank,
-                        f"rank {rank} said nothing for {self.timeout:g} s: it is stopped, or its machine or link is down",
+                        f"no heartbeat of rank {rank} for {self.timeout:g} s: it is stopped, or its machine or link is down",
                     )
             if self._moved is not None:
-                return (None, f"no rank went on for {self.timeout:g} s") if now - self._moved > self.timeout else None
+                return (None, f"no rank made progress for {self.timeout:g} s") if now - self._moved > self.timeout else None
             if now - self._began <= self._start_timeout:
                 return None
             missing = [rank for rank in range(self.ranks) if rank not in self._heard]
@@ -123,7 +123,7 @@ class Watch(socketserver.ThreadingTCPServer):
 
 
 class _Listener(socketserver.StreamRequestHandler):
-    """One connection: `token rank`, then a number a line, each answered."""
+    """One connection: `token rank`, then one number per line; each line gets an answer."""
 
     def handle(self) -> None:
         watch: Any = self.server
@@ -139,7 +139,7 @@ class _Listener(socketserver.StreamRequestHandler):
                 watch.note(rank, int(line))
                 self.connection.sendall(watch.answer)
         except socket.timeout:
-            # Not a farewell: it counts as silent.
+            # The rank has not left: it counts as silent.
             rank = None
         except (OSError, ValueError):
             pass
@@ -186,7 +186,7 @@ class Pulse:
         except OSError:
             pass
         with contextlib.suppress(OSError):
-            # Nobody may read it any more, and this must not wait.
+            # The other side may have stopped reading, and this must not wait.
             os.set_blocking(2, False)
             os.write(2, f"this rank ends, because {why}.\n".encode())
         os._exit(1)

@@ -92,7 +92,7 @@ def load_horovod() -> Any:
         # Besides ImportError, what Horovod raises by itself where it was built without MXNet.
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise GluonFRError(
-            f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` says how to build it, and --sync ps needs none."
+            f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` prints the commands that build it, and sync='ps' does not need it."
         ) from error
     return horovod.mxnet
 

@@ -35,7 +35,7 @@ def parse_hosts(text: str) -> Any:
     names = [name for name, _ in hosts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise GluonFRError(f"--hosts {text}: {twice} stands there twice; name it once, with all its processes.")
+        raise GluonFRError(f"hosts={text}: {twice} is listed twice; list it once, with all its processes.")
     return hosts
 
 

@@ -21,7 +21,7 @@ from gluonfr.engine.options import LaunchOptions
 logger = logging.getLogger(__name__)
 
 HANG_TIMEOUT, START_TIMEOUT = 300, 120
-# A command's exit status for a mistake of its caller: the same command would make it again.
+# Exit status of a command for a mistake of its caller: restarting would repeat the mistake.
 _REFUSED = 2
 # By status; -1 for all signals.
 _CAUSES = {-1: 0, _REFUSED: 1, LEFT_ALONE: 3}
@@ -29,14 +29,14 @@ _CAUSES = {-1: 0, _REFUSED: 1, LEFT_ALONE: 3}
 
 @dataclass
 class Outcome:
-    """What a run of several processes came to.
+    """The result of a run of several processes.
 
     Attributes
     ----------
     status : int
-        For the shell: 0, 2 when a rank refused or was asked to stop, 1 for all else.
+        Exit status: 0; 2 when a rank refused its arguments or was asked to stop; 1 for all other failures.
     message : str
-        Why, unless rank 0 has said it on the terminal.
+        Reason of a failure, unless rank 0 has printed it on the terminal.
     restarts : int
     """
 
@@ -55,29 +55,29 @@ def launch(
     hang_timeout: float = HANG_TIMEOUT,
     start_timeout: float = START_TIMEOUT,
 ) -> Outcome:
-    """Run a command as several ranks that form a group, and own them until the last has ended.
+    """Run a command as several ranks that form a group, until the last one has ended.
 
     A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs ends all within `hang_timeout`
-    more, and one that does not come up within `start_timeout` more. No process is left, also when this one is killed.
-    SIGTERM, SIGINT and SIGHUP are handed to the ranks as SIGTERM, which are waited for; the second one kills them.
+    more, and one that does not start within `start_timeout` more. No process is left behind, even when this one is killed.
+    SIGTERM, SIGINT and SIGHUP are passed to the ranks as SIGTERM, and the ranks are waited for; a second signal kills them.
 
     Parameters
     ----------
     command : list of str
-        What every rank runs; it calls `make_group`.
+        The command of every rank; it calls `make_group`.
     workers : int
-        Ranks on this machine; with `hosts`, those say how many.
+        Ranks on this machine; ignored with `hosts`.
     sync : 'horovod' or 'ps'
     hosts : list of (name, processes), optional
         Machines, for 'horovod'.
     logs : str
-        Folder of the output of all ranks but 0, which has the terminal.
+        Folder for the output of all ranks except 0, which prints on the terminal.
     max_restarts : int, default 0
-        How often all are started again, with the same command, after one failed.
+        How often all ranks are restarted, with the same command, after one failed.
     hang_timeout : float, default 300
         Seconds without an exchange between ranks or a `Group.beat` after which they are stuck.
     start_timeout : float, default 120
-        Seconds that the ranks have to come up and meet, at least `hang_timeout`.
+        Seconds in which the ranks have to start and meet, at least `hang_timeout`.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def launch(
     Raises
     ------
     GluonFRError
-        Before anything is started: arguments out of range, Horovod not there, a host that does not answer.
+        Before anything is started: arguments out of range, Horovod is missing, or a host does not answer.
     """
     for name, value, least in (("workers", workers, 1), ("max_restarts", max_restarts, 0)):
         if value < least:
@@ -105,7 +105,7 @@ def launch(
             outcome.restarts = attempt
             if outcome.status in (0, _REFUSED) or signals.count or attempt == max_restarts:
                 break
-            logger.warning("%s\nstarting all ranks again, %d of %d", outcome.message, attempt + 1, max_restarts)
+            logger.warning("%s\nrestarting all ranks, %d of %d", outcome.message, attempt + 1, max_restarts)
     if outcome.status == _REFUSED and new and os.path.isdir(folder) and os.listdir(folder) == [os.path.basename(logs)]:
         # A run that is refused leaves nothing.
         shutil.rmtree(folder)
@@ -154,7 +154,7 @@ def _attempt(way: Any, command: Sequence[str], logs: str, timeouts: tuple[float,
 
 
 def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
-    """Wait for the end of a run; what is left then is for the caller to kill."""
+    """Wait for the end of a run; the caller kills the processes that are left."""
     began = time.monotonic()
     while True:
         ended = [each for each in members if each.status is not None]
@@ -163,12 +163,12 @@ def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
         if signals.count:
             watch.stop_all()
             if signals.count > 1:
-                return Outcome(1, "killed, because it was asked to stop a second time")
+                return Outcome(1, "killed by a second request to stop")
             status = way.cause(bad[0]).status if bad else 0
             if status == -signal.SIGTERM:
                 return Outcome(1, "stopped before the first step.")
             if status == _REFUSED:
-                # What a rank that was asked to stop, and saved, ends with.
+                # The exit status of a rank that was asked to stop and wrote a checkpoint.
                 if all(each.status is not None for each in members if each.works):
                     return Outcome(_REFUSED)
                 bad = []
@@ -180,17 +180,17 @@ def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
         if stuck:
             rank, why = stuck
             named = [each for each in members if each.name == f"rank {rank}"]
-            return Outcome(1, f"{why}; all ranks are ended." + "".join(_shown(each) for each in named))
+            return Outcome(1, f"{why}; all ranks were ended." + "".join(_shown(each) for each in named))
         time.sleep(0.05)
 
 
 def _failed(first: Any, members: Any, way: Any, seconds: float) -> Outcome:
-    # Time for the others to say what they saw, and for rank 0 to refuse by itself.
+    # Time for the other ranks to report what they saw, and for rank 0 to print its own message.
     wait([each for each in members if each.works], way.grace)
     first = way.cause(first)
     if first.status == _REFUSED and any(each.log is None and each.status == _REFUSED for each in (first, *members)):
         return Outcome(_REFUSED)
-    message = f"{first.name} {first.fate()}, {seconds:.0f} s after the start; all ranks are ended.{_shown(first)}"
+    message = f"{first.name} {first.fate()}, {seconds:.0f} s after the start; all ranks were ended.{_shown(first)}"
     return Outcome(_REFUSED if first.status == _REFUSED else 1, message)
 
 
@@ -200,7 +200,7 @@ def _shown(member: Any) -> str:
 
 
 class _Signals:
-    """Counts the signals that ask to stop."""
+    """Counts the signals that request a stop."""
 
     def __init__(self) -> None:
         self.count = 0

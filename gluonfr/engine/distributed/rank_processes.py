@@ -125,7 +125,7 @@ def _relay(lines: Any, log: str, relayed: Any) -> None:
 
 
 def wait(members: Any, seconds: float) -> bool:
-    """Wait until all have ended, or so many seconds; returns whether they have."""
+    """Wait until all processes have ended, at most `seconds`; return whether they have."""
     deadline = time.monotonic() + seconds
     while any(each.status is None for each in members):
         if time.monotonic() > deadline:

@@ -35,7 +35,7 @@ def _follow(child: Any) -> None:
         why = "has ended"
     except OSError as error:
         why = f"cannot be reached ({error})"
-    # First, because nobody may read any more what is said.
+    # First, because the output may have no reader any more.
     child.kill()
     print(f"{socket.gethostname()}: the launcher at {address} {why}.", file=sys.stderr, flush=True)
 

@@ -31,7 +31,7 @@ LOGS = "GLUONFR_RANK_LOGS"
 class _Here:
     # `start(members, command, environment, logs)` appends what it starts to `members`, for the caller to end.
 
-    # Seconds that the others have to say what they saw of a failure.
+    # Seconds in which the other ranks can report what they saw of a failure.
     grace = 3
     address = "127.0.0.1"
 
@@ -170,7 +170,7 @@ def _need_horovod() -> None:
         import horovod.runner  # noqa: F401
     except ImportError as error:
         raise GluonFRError(
-            "Horovod is not installed; `gluonfr doctor` says how to build it, or take --sync ps, which needs none."
+            "Horovod is not installed; `gluonfr doctor` prints the commands that build it; or use sync='ps', which does not need it."
         ) from error
 
 

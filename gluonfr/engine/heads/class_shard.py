@@ -11,34 +11,34 @@ from gluonfr.core import GluonFRError, generator
 from gluonfr.core.mxnet_internals import mark_gradient_fresh, register_parameter
 
 _WEIGHTS, _SAMPLE = (int.from_bytes(each, "big") for each in (b"weights", b"classes"))
-# So many rows are drawn together; a constant, since the weights follow from it.
+# Number of rows drawn together. It must not change, because the initial weights depend on it.
 _ROWS = 1 << 14
 
 
 class ClassShard(HybridBlock):
-    r"""The part of a classifier that holds the classes `first` to `first + classes - 1`, with its part of the loss.
+    r"""The part of a classifier for the classes `first` to `first + classes - 1`, with its part of the loss.
 
-    With the log-sum-exp and the target's logit of all parts, a softmax over all classes is known without any device having
-    had all logits:
+    The log-sum-exp and the target logit of all parts give the softmax loss over all classes, without any device computing all
+    logits:
 
     .. math:: L = \log \sum_k e^{lse_k} - \sum_k z_k
 
-    With `sampled`, each step uses so many of the classes (Partial FC, https://arxiv.org/abs/2010.05222, and with the positives
-    always among them https://arxiv.org/abs/2203.15565): `take` copies their rows, passes are given the copies, and `give_back`
-    makes what came to their gradients those of the classes. Other classes have none.
+    With `sampled`, each step uses that many of the classes (Partial FC, https://arxiv.org/abs/2010.05222), always including the
+    positives (https://arxiv.org/abs/2203.15565). `copy_rows` copies their rows, the passes of a step use the copies, and
+    `set_gradients` assigns the gradients of the copies to the classes. Other classes have no gradient.
 
     Parameters
     ----------
     loss : gluonfr.loss.ClassifierLoss
-        Computes what the classes add, by its `part`.
+        Computes the contribution of the classes, with its `shard_terms`.
     first, classes : int
         Range of classes.
     in_units : int
         Size D of the embedding.
     sampled : int, optional
-        Classes that a step uses; all by default.
+        Number of classes that a step uses; all by default.
     corrected : bool, default False
-        Whether a pass is told how many classes each of those stands for; only with `sampled`.
+        Weight each sampled class by the number of classes that it represents; only with `sampled`.
 
     Inputs:
         - **embedding**: (N, D), not normalized.
@@ -65,7 +65,7 @@ class ClassShard(HybridBlock):
         self.first, self.classes, self.in_units = first, classes, in_units
         self.sampled = None if sampled is None or sampled >= classes else sampled
         self.corrected = corrected and self.sampled is not None
-        # Not a child: its parameters are on all devices, and those with one number a class are here instead.
+        # Not a child: its parameters are on all devices, and those with one value per class are here instead.
         self.__dict__["_loss"] = loss
         kind = {"grad_stype": "row_sparse"} if self.sampled else {}
         shapes = {
@@ -84,11 +84,11 @@ class ClassShard(HybridBlock):
             register_parameter(self, name, parameter)
 
     def start(self, context: mx.Context, seed: int = 0, std: float = 0.01) -> None:
-        """Give the weights a normal distribution on a device, row by row the same however the classes are divided."""
+        """Initialize the weights on a device from a normal distribution, independently of how the classes are divided."""
         for parameter in self.own_parameters:
             parameter.initialize(ctx=context)
         first, weight = self.first * self._loss.spec.num_centers, self.weight.data(context)
-        # Block by block, so that there is no second copy of all rows.
+        # In blocks, to avoid a second copy of all rows.
         for begin in range(0, weight.shape[0], _ROWS):
             count = min(_ROWS, weight.shape[0] - begin)
             weight[begin : begin + count] = nd.array(normal_rows(seed, first + begin, count, self.in_units, std), context)
@@ -98,11 +98,11 @@ class ClassShard(HybridBlock):
         """Parameter (classes * num_centers, D)."""
         return self.own_parameters[0]
 
-    def take(self, ids: np.ndarray) -> Any:
-        """Copies of what the classes `ids`, int64 (sampled,), have: an array for each of `own_parameters`.
+    def copy_rows(self, ids: np.ndarray) -> Any:
+        """Copy the rows of the classes `ids`, int64 (sampled,): one array for each of `own_parameters`.
 
-        Gradients of all passes add up in them. Embedding's own sparse gradient counts through all classes, which takes longer
-        than all else from a few million on.
+        Gradients of all passes accumulate in the copies. The sparse gradient of MXNet's Embedding loops over all classes, which
+        takes longer than everything else from a few million classes on.
         """
         taken = []
         for parameter, rows in zip(self.own_parameters, self._places(ids)):
@@ -111,8 +111,8 @@ class ClassShard(HybridBlock):
             taken[-1].attach_grad("add")
         return taken
 
-    def give_back(self, ids: np.ndarray, taken: Any) -> None:
-        """Make the gradients of `taken` those of the classes `ids`, ascending."""
+    def set_gradients(self, ids: np.ndarray, taken: Any) -> None:
+        """Assign the gradients of the copies to the classes `ids`, which are in ascending order."""
         for parameter, rows, each in zip(self.own_parameters, self._places(ids), taken):
             (weight,), (gradient,) = parameter.list_data(), parameter.list_grad()
             sparse = nd.sparse.row_sparse_array((each.grad, rows), shape=parameter.shape, ctx=weight.context, dtype=each.dtype)
@@ -120,7 +120,7 @@ class ClassShard(HybridBlock):
             mark_gradient_fresh(weight)
 
     def _places(self, ids: np.ndarray) -> Any:
-        """Which rows of each of `own_parameters` the classes have."""
+        """Return the rows of the classes in each of `own_parameters`."""
         num_centers = self._loss.spec.num_centers
         rows = ids if num_centers == 1 else (ids[:, None] * num_centers + np.arange(num_centers)).ravel()
         return [rows] + [ids] * (len(self.own_parameters) - 1)
@@ -152,7 +152,7 @@ class ClassShard(HybridBlock):
 
 
 def normal_rows(seed: int, first: int, rows: Any, width: int, std: float = 0.01) -> np.ndarray:
-    """Rows `first` to `first + rows - 1` of an endless normal matrix: float32 (rows, width) that depends on nothing else."""
+    """Return rows `first` to `first + rows - 1` of an unbounded random normal matrix: float32 (rows, width)."""
     drawn = np.empty((rows, width), np.float32)
     for block in range(first // _ROWS, -(-(first + rows) // _ROWS)):
         whole = generator(seed, _WEIGHTS, block).standard_normal((_ROWS, width), dtype=np.float32)
@@ -162,7 +162,7 @@ def normal_rows(seed: int, first: int, rows: Any, width: int, std: float = 0.01)
 
 
 def sample_classes(classes: int, count: int, positives: np.ndarray, seed: int, step: int, shard: Any) -> np.ndarray:
-    """`count` of 0..classes-1 with all `positives` among them, drawn anew in each step.
+    """Draw `count` classes of 0..classes-1 that include all `positives`, a new sample in each step.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def sample_classes(classes: int, count: int, positives: np.ndarray, seed: int, s
     positives : int array
         Distinct classes of the batch, ascending.
     seed, step, shard : int
-        What the draw depends on, and nothing else.
+        The sample depends on these only.
 
     Returns
     -------
@@ -183,14 +183,14 @@ def sample_classes(classes: int, count: int, positives: np.ndarray, seed: int, s
     """
     if len(positives) > count:
         raise GluonFRError(
-            f"{len(positives)} identities of the batch do not fit into a sample of {count} classes; raise --sample-rate, or "
-            "take a smaller batch."
+            f"{len(positives)} identities of the batch do not fit into a sample of {count} classes; raise sample_rate= or use "
+            "a smaller batch."
         )
     rng = generator(seed, _SAMPLE, step, shard)
-    # The smaller side is drawn from those that are not positives: who comes in, or who stays out.
+    # Of the classes that are not positives, draw those to include or those to exclude, whichever are fewer.
     wanted, few = count - len(positives), count <= classes // 2
     drawn = rng.choice(classes - len(positives), wanted if few else classes - count, replace=False, shuffle=False)
-    # The n-th that is no positive is n plus the positives before it.
+    # The n-th class that is not positive is n plus the number of positives before it.
     drawn += np.searchsorted(positives - np.arange(len(positives)), drawn, side="right")
     if few:
         return np.sort(np.concatenate([positives, drawn]))
@@ -200,7 +200,7 @@ def sample_classes(classes: int, count: int, positives: np.ndarray, seed: int, s
 
 
 def sample_offset(classes: int, ids: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """Log of how many classes each of a sample stands for: float32 (len(ids),), 0 for `positives`, which are always in it.
+    """Return the log of the number of classes that each sampled class represents: float32 (len(ids),), 0 for `positives`.
 
     With it the expected sum of exponentials over a sample is that over all classes.
     """

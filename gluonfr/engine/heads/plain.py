@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 def make_head(loss: Any, classes: int, embedding_size: int, group: Group | None = None) -> PlainHead:
-    """The head that a loss needs: one that gathers where a sample's loss depends on others of the batch, a plain one where
-    it does not.
+    """Return the head that a loss needs.
+
+    It is a `GatheringHead` where the loss of a sample depends on other samples of the batch, else a `PlainHead`.
 
     Parameters
     ----------
     loss : gluonfr.loss.FRLoss
-        Its `spec.batch` says so.
+        Its `spec.batch` declares whether samples are compared.
     classes, embedding_size : int
     group : Group, optional
         The processes that train together. Each compares the images of its own part of a batch.
@@ -34,16 +35,16 @@ def make_head(loss: Any, classes: int, embedding_size: int, group: Group | None 
 
 
 class PlainHead(Block):
-    """Classifier and loss on each device: `head(embeddings, labels) -> losses`, lists with one entry a device.
+    """Classifier and loss on each device: ``head(embeddings, labels) -> losses``, lists with one entry per device.
 
     Parameters
     ----------
     loss : gluonfr.loss.FRLoss
-        Says by its attributes what it input_kind, how many rows (`outputs`) and which norms the classifier has, or whether the
-        embeddings are normalized where there is none.
+        Its `spec` declares the input, the rows and norms of the classifier, and whether embeddings are normalized where there
+        is no classifier.
     classes, embedding_size : int
     group : Group, optional
-        The processes that train together, over all of which the loss's own state is moved.
+        The processes that train together; the state of the loss is updated from all of them.
 
     Inputs:
         - **embeddings**: list of (N_k, D).
@@ -56,7 +57,7 @@ class PlainHead(Block):
     classifier : NormDense or None
         None for a loss on embeddings.
     own_parameters, shards : tuple
-        What each device has alone: nothing, all have all.
+        Parameters that only one device has: none.
     """
 
     own_parameters = shards = ()
@@ -78,18 +79,18 @@ class PlainHead(Block):
 
     @property
     def classifier_weights(self) -> Any:
-        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        """Parameters whose weight decay is multiplied by the factor for classifiers."""
         return [] if self.classifier is None else [self.classifier.weight]
 
     def begin(self, labels: Any, step_number: int) -> None:
-        """Before the passes of a training step: nothing, since every pass has all that it needs."""
+        """Prepare a training step; this head needs no preparation."""
 
     def backward(self, losses: Any, scale: float = 1.0) -> None:
-        """Gradients of the last pass's losses, times `scale`."""
+        """Compute the gradients of the losses of the last pass, times `scale`."""
         autograd.backward(losses, None if scale == 1 else [nd.full(each.shape, scale, each.context) for each in losses])
 
     def step(self) -> None:
-        """Advance the loss's own state; once per training step."""
+        """Advance the state of the loss; call it once per training step."""
         embeddings, labels = self._last
         self._last = [], []
         self.loss.step(embeddings, labels, self._gather if self._group.size > 1 else None)
@@ -97,13 +98,13 @@ class PlainHead(Block):
     def _gather(self, array: Any) -> Any:
         return self._group.gather(array, "state")
 
-    def forget(self) -> None:
-        """In place of `step`, where a step was not taken."""
+    def discard(self) -> None:
+        """Discard the statistics of a step that was skipped; call it instead of `step`."""
         self._last = [], []
         self.loss.discard_statistics()
 
     def _take(self, embeddings: Any, labels: Any) -> Any:
-        """The embeddings as the loss wants them, which are what its `step` is shown, too."""
+        """Return the embeddings as the loss expects them; `step` gets the same ones."""
         if self.classifier is None and self.loss.spec.feature_norm:
             embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
         if autograd.is_recording():
@@ -118,14 +119,14 @@ class PlainHead(Block):
 
 
 class GatheringHead(PlainHead):
-    """For losses in which the images of a batch meet: the embeddings of all devices come together, so that several devices
-    give what one gives. Gradients flow back to the devices that the embeddings came from.
+    """A head for losses that compare the images of a batch: it gathers the embeddings of all devices.
 
-    The first device computes the loss for all. Where classifier or loss have something to train, every device computes it
-    and answers for its own rows, which takes no longer: so their gradients are sums over devices like all others.
+    Several devices compute the same loss as one, and gradients flow back to the devices of the embeddings. The first device
+    computes the loss for all. Where the classifier or the loss has trainable parameters, every device computes the loss and
+    returns its own rows, so that the gradients of these parameters are sums over devices like all others.
 
-    A loss whose input kind is 'pairs' or 'triplets' is given those that `form_pairs` and `form_triplets` form of the batch, and a
-    row is the mean over its anchor's.
+    A loss whose input kind is 'pairs' or 'triplets' gets the pairs and triplets of `form_pairs` and `form_triplets`; the loss of
+    a sample is the mean over those with the sample as anchor.
 
     Parameters, inputs and outputs as `PlainHead`.
     """
@@ -159,13 +160,13 @@ class GatheringHead(PlainHead):
 
 
 def row_slices(arrays: Any) -> list[slice]:
-    """Where the rows of each array stand when all are joined."""
+    """Return the rows of each array in the concatenation of all."""
     ends = np.cumsum([len(each) for each in arrays]).tolist()
     return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
 
 
 def gathered(context: mx.Context, *lists: Any) -> Any:
-    """Each list of arrays, one a device, joined on this one."""
+    """Concatenate lists of arrays, which have one array per device, on one device."""
     return [nd.concat(*[part.as_in_context(context) for part in parts], dim=0) for parts in lists]
 
 

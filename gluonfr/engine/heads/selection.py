@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Classes from which on a classifier is divided over several devices: there its weights, gradients and momentum of 128 numbers
-# take 77 MB a device, and their exchange more than the networks'.
+# Number of classes from which a classifier is divided over several devices. With 128 numbers per class, its weights, gradients and
+# momentum take 77 MB per device, and exchanging them takes longer than exchanging those of the network.
 MANY = 50_000
-# So many matrices of a number a logit a step makes, divided and plain: measured by `benchmarks/classifier.py` on CPUs.
+# Number of matrices of the size of the logits that a step allocates, divided and plain; measured on CPUs by
+# `benchmarks/classifier.py`.
 DIVIDED, PLAIN = 5, 2
 
 
@@ -35,7 +36,7 @@ def choose_head(
     group: Group,
     before: str | None = None,
 ) -> Any:
-    """The head that a run's options ask for, and a log line that says which, why, and what memory it takes.
+    """Return the head for the options of a run, and log its kind, the reason and the memory that it needs.
 
     Parameters
     ----------
@@ -45,13 +46,13 @@ def choose_head(
     contexts : list of Context
     group : Group
     before : 'plain' or 'sharded', optional
-        What the checkpoint has with which the run goes on: 'auto' keeps to it.
+        Kind of the classifier in the checkpoint that is resumed: 'auto' uses the same.
 
     Raises
     ------
     GluonFRError
-        The classes of this loss, or over these processes, cannot be divided; a sample that may be smaller than the
-        identities of a batch.
+        The classes cannot be divided with this loss or these processes, or the sample may be smaller than the number of
+        identities in a batch.
     """
     devices = group.size * len(contexts)
     kind, why = _kind(options, loss, classes, devices, group, before)
@@ -63,30 +64,30 @@ def choose_head(
             logger.info("classifier: plain (%s), %s", why, need)
         return head
     if not group.shards:
-        raise GluonFRError("--sync ps exchanges gradients only, so the classes cannot be divided; use --sync horovod.")
+        raise GluonFRError("sync='ps' exchanges gradients only, so the classes cannot be divided; use sync='horovod'.")
     head = ShardedHead(
         loss, classes, embedding_size, contexts, group, options.sample_rate, options.seed, options.sample_correction
     )
-    # All ranks look at all shards, so that all of them go on or none.
+    # All ranks check all shards, so that all of them continue or none does.
     for begin, end, sampled in zip(head.ends, head.ends[1:], head.counts):
         most = min(options.people or options.batch_size, end - begin)
         if sampled < most:
             raise GluonFRError(
-                f"sample_rate {options.sample_rate!r} takes {sampled} of the {end - begin} classes on a device, fewer than the "
+                f"sample_rate {options.sample_rate!r} takes {sampled} of the {end - begin} classes on per device, fewer than the "
                 f"{most} identities that a batch may have there; raise it, or lower the batch size."
             )
     shard = max(head.shards, key=lambda each: each.classes)
     identities = math.ceil((options.people or options.batch_size) * shard.classes / classes)
     if shard.corrected and shard.sampled < 2 * identities:
         logger.warning(
-            "in a step with %d identities on a device, %d classes that are not of the batch stand for %d: with a larger "
-            "sample_rate their sum would be steadier",
+            "in a step with %d identities on per device, %d other classes represent %d: a larger sample_rate gives a more stable "
+            "estimate",
             identities,
             shard.sampled - identities,
             shard.classes - identities,
         )
     logger.info(
-        "classifier: sharded (%s), %d of %d classes a device%s, %s",
+        "classifier: sharded (%s), %d of %d classes per device%s, %s",
         why,
         shard.classes,
         classes,
@@ -109,18 +110,18 @@ def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: G
     asked = options.classifier == "sharded" or options.sample_rate != 1
     if asked and not divisible:
         raise GluonFRError(
-            f"{options.loss} is no softmax over classes alone, so they cannot be divided; use --classifier plain."
+            f"loss={options.loss} is not a plain softmax over classes, so the classes cannot be divided; use classifier='plain'."
         )
     if asked:
-        return "sharded", "a sample of the classes was asked for" if options.sample_rate != 1 else "as was asked for"
+        return "sharded", "a sample of the classes was requested" if options.sample_rate != 1 else "as requested"
     if options.classifier == "plain":
-        return "plain", "as was asked for"
+        return "plain", "as requested"
     if not divisible:
-        return "plain", f"{options.loss} has a term beside the softmax"
+        return "plain", f"{options.loss} has a term besides the softmax"
     if before is not None:
-        return before, "as the checkpoint has it"
+        return before, "as in the checkpoint"
     if not group.shards:
-        return "plain", "--sync ps exchanges gradients only"
+        return "plain", "sync='ps' exchanges gradients only"
     if devices == 1:
         return "plain", "one device"
     if classes < MANY:
@@ -131,20 +132,20 @@ def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: G
 def classifier_bytes(
     rows: Any, used: int, size: int, batch: float, matrices: float = DIVIDED, states: int = 1, normed: bool = True
 ) -> Any:
-    """Memory of a device for `rows` of a classifier of which a step uses `used`: bytes of what has a number for each weight,
-    and of what has one for each logit of a batch.
+    """Return the memory per device of `rows` classifier rows of which a step uses `used`.
 
-    `benchmarks/classifier.py` measures that within a tenth, and some tens of MB that do not grow with the classes.
+    The result is bytes of arrays of the size of the weights, and bytes of arrays of the size of the logits of a batch. It agrees
+    within a tenth with measurements by `benchmarks/classifier.py`, except for some tens of MB that do not depend on the classes.
 
     Parameters
     ----------
     rows, used, size, batch : int
     matrices : float, default 5
-        Of all logits that a step makes.
+        Arrays of the size of the logits that a step allocates.
     states : int, default 1
         Arrays of the optimizer.
     normed : bool, default True
-        Whether rows are normalized, which takes them and their gradient once more.
+        Whether rows are normalized, which needs another copy of them and of their gradient.
     """
     # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
     copies = (1 if used == rows else 4) + (2 if normed else 0)
@@ -152,10 +153,10 @@ def classifier_bytes(
 
 
 def _need(loss: Any, rows: Any, used: int, size: int, options: TrainOptions, batch: float, matrices: float) -> str:
-    """The memory of a device in words."""
+    """Describe the memory per device."""
     states = 2 if options.optimizer == "adam" else 1
     weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.spec.weight_norm)
     return (
-        f"about {(weights + logits) / 1e6:.0f} MB a device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
+        f"about {(weights + logits) / 1e6:.0f} MB per device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
         f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"
     )

@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 
 class ShardedHead(Block):
-    """A classifier whose classes are divided over the devices of all processes: `head(embeddings, labels) -> losses`, lists
-    with one entry a device of this process.
+    """A classifier whose classes are divided over the devices of all processes.
 
-    Every device gets the embeddings of the whole batch and computes its classes; the devices exchange two numbers a sample,
-    and the sum over them of what each says about the embeddings goes back to where those came from. No device ever holds
-    the weights, gradients, momentum or logits of all classes.
+    ``head(embeddings, labels) -> losses`` has lists with one entry per device of this process. Every device gets the embeddings
+    of the whole batch and computes its own classes. The devices exchange two numbers per sample, and the gradients of the
+    embeddings are summed over the devices. No device holds the weights, gradients, momentum or logits of all classes.
 
     Parameters
     ----------
@@ -34,21 +33,21 @@ class ShardedHead(Block):
     classes, embedding_size : int
     contexts : list of Context
     group : Group, optional
-        Processes that train together, each with as many devices.
+        Processes that train together, all with the same number of devices.
     sample : float or int, default 1.0
-        Part of the classes, at most 1, or their number over all devices (an int), that a step uses: Partial FC. The classes
-        of the batch are always among them.
+        Fraction of the classes (at most 1), or their number over all devices (an int), that a step uses: Partial FC. The classes
+        of the batch are always included.
     correct : bool, default False
-        Let each sampled class that is not of the batch count for all those that it stands for, by the log of their number
-        added to its logit: the sum over a sample then estimates that over all classes (sampled softmax,
-        https://arxiv.org/abs/1412.2007), where Partial FC's is that of the sample.
+        Weight each sampled class that is not in the batch by the number of classes that it represents, by adding the log of that
+        number to its logit. The sum over the sample then estimates the sum over all classes (sampled softmax,
+        https://arxiv.org/abs/1412.2007); Partial FC uses the sum over the sample as it is.
     seed : int, default 0
-        Of weights and samples.
+        Seed of weights and samples.
 
     Raises
     ------
     GluonFRError
-        A loss that is no softmax over classes; more devices than classes; a sample out of range.
+        The loss is not a softmax over classes, there are more devices than classes, or the sample is out of range.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class ShardedHead(Block):
         super().__init__(**kwargs)
         if not isinstance(loss, ClassifierLoss):
             raise GluonFRError(
-                f"{type(loss).__name__} is no softmax over classes, so they cannot be divided; use the plain head."
+                f"{type(loss).__name__} is not a softmax over classes, so the classes cannot be divided; use the plain head."
             )
         self.group, self.contexts, self.seed = group or Group(), list(contexts), seed
         devices = self.group.size * len(self.contexts)
@@ -82,15 +81,15 @@ class ShardedHead(Block):
         ]
         self._samples: list[_Sample | None] = [None] * len(here)
         self._passed: Any = None
-        # Of the samples: gradients were given back; the step that they were chosen for has ended.
+        # State of the samples: whether their gradients are assigned, and whether the step that they were drawn for has ended.
         self._given = self._ended = False
 
     def _shard(self, begin: int, end: int, embedding_size: int, sampled: int | None) -> Any:
-        # The name says which classes they are, in any process.
+        # The name identifies the classes in any process.
         return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, self.correct, prefix=f"classes{begin}_")
 
     def initialize(self, init: Any = None, ctx: Any = None, **kwargs: Any) -> None:
-        """Set up the loss on all devices and every device's classes; the weights follow from the seed."""
+        """Initialize the loss on all devices, and the classes of every device from the seed."""
         for parameter in self.loss.shared_parameters.values():
             parameter.initialize(init, ctx=self.contexts)
         for shard, context in zip(self.shards, self.contexts):
@@ -102,7 +101,7 @@ class ShardedHead(Block):
             shard.hybridize(active, **kwargs)
 
     def collect_params(self, select: Any = None) -> Any:
-        """What all devices share: the parameters of the loss."""
+        """Return the parameters that all devices share: those of the loss."""
         shared = mx.gluon.ParameterDict()
         shared.update({parameter.name: parameter for parameter in self.loss.shared_parameters.values()})
         return shared
@@ -114,22 +113,22 @@ class ShardedHead(Block):
 
     @property
     def own_parameters(self) -> Any:
-        """What each device has alone: a list a device."""
+        """Parameters that only one device has: one list per device."""
         return [shard.own_parameters for shard in self.shards]
 
     @property
     def classifier_weights(self) -> Any:
-        """Parameters whose decay is multiplied by the recipe of a classifier."""
+        """Parameters whose weight decay is multiplied by the factor for classifiers."""
         return [shard.weight for shard in self.shards]
 
     @property
     def sampled(self) -> Any:
-        """Numbers of the classes that the step uses, an int64 array a shard of this process; None where those are all."""
+        """Classes that the step uses: one int64 array per shard of this process; None where all are used."""
         return [each and shard.first + each.ids for shard, each in zip(self.shards, self._samples)]
 
     def begin(self, labels: Any, step_number: int) -> None:
-        """Choose the classes of a training step. `labels`: int64 (N,), of all ranks and passes of the step."""
-        # Those before go first, for their memory.
+        """Draw the classes of a training step; `labels`, int64 (N,), are those of all ranks and passes of the step."""
+        # Release the memory of the previous samples first.
         self._samples, self._given, self._ended = [None] * len(self.shards), False, False
         self._samples = [self._sample(shard, place, labels, step_number) for place, shard in self._placed()]
 
@@ -142,7 +141,7 @@ class ShardedHead(Block):
         here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
         positives = np.unique(here)
         ids = sample_classes(shard.classes, shard.sampled, positives, self.seed, step_number, place)
-        rows, more = shard.take(ids), []
+        rows, more = shard.copy_rows(ids), []
         if shard.corrected:
             more.append(nd.array(sample_offset(shard.classes, ids, positives), rows[0].context))
         return _Sample(ids, rows, more)
@@ -153,9 +152,9 @@ class ShardedHead(Block):
             for label in labels:
                 check_label(self.loss, label, label.shape[0], self.classes)
             (local,) = gathered(self.contexts[0], embeddings)
-            everybody = self.group.gather(local, "embeddings")
+            batch = self.group.gather(local, "embeddings")
             labels, counts = gather_labels(self.group, labels)
-            copies = [everybody.copyto(context) for context in self.contexts]
+            copies = [batch.copyto(context) for context in self.contexts]
         for copy in copies:
             copy.attach_grad()
         inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._samples)]
@@ -165,7 +164,7 @@ class ShardedHead(Block):
         parts = [shard(*each) for shard, each in zip(self.shards, inputs)]
         extras = self._extras(embeddings)
         with autograd.pause():
-            total, gradients = self._together(parts, everybody, training)
+            total, gradients = self._together(parts, batch, training)
             begin = sum(counts[: self.group.rank])
             rows = row_slices(embeddings)
             losses = [
@@ -179,10 +178,10 @@ class ShardedHead(Block):
         return [loss * self.factor for loss in losses] if self.factor != 1 else losses
 
     def _inputs(self, shard: Any, embedding: Any, sample: _Sample | None, labels: Any) -> Any:
-        """What the part of a classifier is given: the batch, and the places of its labels among the classes it uses."""
+        """Return the inputs of a shard: the batch, and the positions of its labels among the classes that it uses."""
         context = embedding.context
         if shard.sampled is not None and (sample is None or self._is_over(shard)):
-            raise GluonFRError("no classes are chosen for this step; call head.begin(labels, step_number) before each step.")
+            raise GluonFRError("no classes are drawn for this step; call head.begin(labels, step_number) before each step.")
         label = labels - shard.first
         own = (label >= 0) & (label < shard.classes)
         label = np.where(own, label, 0)
@@ -192,11 +191,11 @@ class ShardedHead(Block):
         return given if sample is None else [*given, *sample.rows, *sample.more]
 
     def _is_over(self, shard: Any) -> bool:
-        """Whether the step has ended that classes were chosen for: a trainer that took their gradients marks them as used."""
+        """Return whether the step of the sample has ended: a trainer that used the gradients marks them as used."""
         return self._ended or (self._given and not has_fresh_gradient(shard.weight.list_data()[0]))
 
     def _add_targets(self, inputs: Any, labels: Any) -> None:
-        """Tell every part the target's output, which one of them has."""
+        """Add the output of the target, which one shard has, to the inputs of all shards."""
         everywhere = []
         for shard, (embedding, _, own, *_) in zip(self.shards, inputs):
             label = nd.array(np.clip(labels - shard.first, 0, shard.classes - 1), embedding.context, "int32")
@@ -211,20 +210,20 @@ class ShardedHead(Block):
         return [] if extras[0] is None else extras
 
     def _together(self, parts: Any, embedding: Any, training: bool) -> Any:
-        """From what the parts say, the losses (N,) of all ranks and, for each part here, the gradient of its log-sum-exp."""
+        """Return the losses (N,) of all ranks and, for each shard of this process, the gradient of its log-sum-exp."""
         first = self.contexts[0]
         here = nd.stack(*[nd.stack(*each).as_in_context(first) for each in parts])
-        said = self.group.gather(here, "parts")
-        lse = said[:, 0]
+        terms = self.group.gather(here, "parts")
+        lse = terms[:, 0]
         total = _log_sum_exp(lse)
         if training:
-            others = _log_sum_exp(said[:, 3]) if self.loss.spec.needs_others else None
-            self.loss.record(output_y=said[:, 2].sum(axis=0), others=others, embedding=embedding)
+            others = _log_sum_exp(terms[:, 3]) if self.loss.spec.needs_others else None
+            self.loss.record(output_y=terms[:, 2].sum(axis=0), others=others, embedding=embedding)
         shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
-        return total - said[:, 1].sum(axis=0), shares
+        return total - terms[:, 1].sum(axis=0), shares
 
     def backward(self, losses: Any, scale: float = 1.0) -> None:
-        """Gradients of the last pass's losses, times `scale`: of the classes here, and on to the network."""
+        """Compute the gradients of the losses of the last pass, times `scale`, for the classes and the network."""
         embeddings, rows, counts, copies, parts, gradients, extras = self._passed
         self._passed, scale = None, scale * self.factor
         heads = [part for two in parts for part in two[:2]]
@@ -238,32 +237,32 @@ class ShardedHead(Block):
         toward = [whole[own].as_in_context(each.context) for own, each in zip(rows, embeddings)]
         toward += [nd.full(extra.shape, scale, extra.context) for extra in extras]
         autograd.backward([*embeddings, *extras], toward)
-        # Last, since it waits. What came so far, where the step has more passes.
+        # Last, because it waits for the device. With several passes per step, these are the gradients so far.
         for shard, sample in zip(self.shards, self._samples):
             if sample is not None:
-                shard.give_back(sample.ids, sample.rows)
+                shard.set_gradients(sample.ids, sample.rows)
         self._given = True
 
     def step(self) -> None:
-        """Advance the loss's own state; once per training step, which ends with it."""
+        """Advance the state of the loss; call it once at the end of each training step."""
         self.loss.step()
         self._ended = True
 
-    def forget(self) -> None:
-        """In place of `step`, where a step was not taken."""
+    def discard(self) -> None:
+        """Discard the statistics of a step that was skipped; call it instead of `step`."""
         self.loss.discard_statistics()
         self._ended = True
 
 
 class _Sample(NamedTuple):
-    """What a step uses of a shard: `ids` of the classes, int64, ascending; their `rows`; and `more` that the shard is given."""
+    """Sample of a shard: `ids` of the classes, int64 in ascending order, their `rows`, and `more` inputs of the shard."""
 
     ids: np.ndarray
     rows: list
     more: list
 
     def places(self, label: Any, own: Any) -> Any:
-        """Where the classes `label` stand in the sample, int64 (N,), 0 where they are not the shard's own."""
+        """Return the positions of the classes `label` in the sample, int64 (N,); 0 for classes of other shards."""
         places = np.where(own, np.minimum(np.searchsorted(self.ids, label), len(self.ids) - 1), 0)
         if (self.ids[places] != label)[own].any():
             raise GluonFRError(
@@ -273,35 +272,35 @@ class _Sample(NamedTuple):
 
 
 def gather_labels(group: Group, labels: Any) -> tuple[np.ndarray, list[int]]:
-    """Labels of all ranks' batches, int64 (N,), and how many are each rank's; `labels` is a list, one entry a device.
+    """Return the labels of the batches of all ranks, int64 (N,), and their number per rank.
 
-    In a group that has no shards, the labels are this rank's.
+    `labels` is a list with one entry per device. In a group without shards, only the labels of this rank are returned.
     """
     own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
     if group.size == 1:
         return own, [len(own)]
     if not group.shards:
-        # Nobody there asks for the others' labels.
+        # No part of such a group needs the labels of other ranks.
         return own, group.gather_values(len(own))
-    said = group.gather(nd.array([len(own), *own], mx.cpu(), "int32"), "labels").asnumpy().astype(np.int64)
-    counts, everybody = [], []
-    while len(said):
-        counts.append(int(said[0]))
-        everybody.append(said[1 : 1 + counts[-1]])
-        said = said[1 + counts[-1] :]
-    return np.concatenate(everybody), counts
+    received = group.gather(nd.array([len(own), *own], mx.cpu(), "int32"), "labels").asnumpy().astype(np.int64)
+    counts, all_labels = [], []
+    while len(received):
+        counts.append(int(received[0]))
+        all_labels.append(received[1 : 1 + counts[-1]])
+        received = received[1 + counts[-1] :]
+    return np.concatenate(all_labels), counts
 
 
 def _samples(sample: float | int, classes: int, ends: Sequence[int]) -> Any:
-    """How many classes of each part a step uses."""
+    """Return the number of classes of each shard that a step uses."""
     whole = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool) and sample > 1
     if not whole and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise GluonFRError(
-            f"sample is a part of the classes above 0 and up to 1, or their number as an integer, got {sample!r}."
+            f"sample={sample!r} must be a fraction of the classes above 0 and up to 1, or their number as an integer."
         )
     if whole and sample > classes:
         raise GluonFRError(f"a sample of {sample} classes cannot be drawn from {classes}; give fewer, or a part such as 0.1.")
-    # Rounded at the ends of the parts, so that the sum is right.
+    # Rounded at the ends of the shards, so that the sum is right.
     places = [round(end * (sample / classes if whole else sample)) for end in ends]
     return [max(1, after - before) for before, after in zip(places, places[1:])]
 

@@ -8,10 +8,10 @@ import numpy as np
 
 
 def form_triplets(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each image as anchor with each other image of its person, and another negative for each of these.
+    """Form triplets of each image, each other image of its person, and a different negative for each of these.
 
-    The negatives of an anchor lie evenly over the images of other people, those of one person's images at different ones.
-    Nothing is drawn: the sampler has put people and images in a random order. In a batch of P people with K images every
+    The negatives of an anchor are spread evenly over the images of other people, and different for the images of one person.
+    Nothing is random here, because the sampler has shuffled people and images. In a batch of P people with K images, every
     anchor has K - 1 triplets.
 
     Parameters
@@ -21,7 +21,7 @@ def form_triplets(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Returns
     -------
     positives, negatives : int64 (N, T)
-        Places in the batch, for each anchor; T is the largest number of positives, and who has fewer takes them again.
+        Positions in the batch for each anchor. T is the largest number of positives; anchors with fewer repeat theirs.
     weights : float32 (N, T)
         1 / T; 0 where an anchor has no positive or no negative.
     """
@@ -31,7 +31,7 @@ def form_triplets(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def form_pairs(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each image with the positives and the negatives of its triplets (`form_triplets`), as many of the one as of the other.
+    """Form pairs of each image with the positives and the negatives of its triplets, the same number of both.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def form_pairs(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     issame : float32 (N, 2 T)
         1 in the first half.
     weights : float32 (N, 2 T)
-        Sum to 1 for each image that has a partner; 0 for partners that are not there.
+        Sum to 1 for each image that has a partner; 0 for missing partners.
     """
     positives, negatives, some_positive, some_negative = _neighbors(labels)
     there = np.repeat(np.stack([some_positive, some_negative], axis=1), positives.shape[1], axis=1).astype(np.float32)
@@ -48,10 +48,10 @@ def form_pairs(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _neighbors(labels: Any) -> Any:
-    """Positives and negatives (N, T), and which images have any (N,)."""
+    """Return positives and negatives (N, T), and which images have any (N,)."""
     labels = np.asarray(labels).ravel()
     count = len(labels)
-    # Row i: the rest of the batch in its order, beginning after i; the same person first.
+    # Row i: the rest of the batch in order, starting after i; images of the same person first.
     after = (np.arange(count)[:, None] + np.arange(1, count)) % count
     same = labels[after] == labels[:, None]
     after = np.take_along_axis(after, np.argsort(~same, axis=1, kind="stable"), axis=1)
