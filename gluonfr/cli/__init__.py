@@ -10,6 +10,7 @@ from argparse import SUPPRESS, Action, ArgumentParser, RawDescriptionHelpFormatt
 from typing import Sequence
 
 from gluonfr.cli.commands import COMMANDS, GROUPS
+from gluonfr.cli.dash_values import protect_values
 from gluonfr.core import GluonFRError, describe_os_error
 from gluonfr.core.compat import mxnet_problem
 from gluonfr.version import __version__
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser, chosen = _parser(arguments)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments if chosen is None else protect_values(arguments, chosen))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         module = importlib.import_module(f"gluonfr.cli.{COMMANDS[options.command].module}")

@@ -134,7 +134,9 @@ def test_photos_are_never_overwritten(world, gallery, tmp_path):
     common, before = ["--gallery", gallery, *model], (tmp_path / "dst" / "1.jpg").read_bytes()
     assert "not empty" in refused("identify", tmp_path / "a", *common, "--out", tmp_path / "dst")
     for place in (tmp_path / "a" / "1.jpg", tmp_path / "dst" / "1.jpg"):
-        assert "one of the photos that are read" in refused("search", tmp_path / "a" / "1.jpg", tmp_path / "dst", *model, "--out", place)
+        assert "one of the photos that are read" in refused(
+            "search", tmp_path / "a" / "1.jpg", tmp_path / "dst", *model, "--out", place
+        )
     assert "must end with .png" in refused("search", photo, tmp_path / "none.jpg", *model, "--out", tmp_path / "s.webp")
     assert "must be at least 1" in refused("search", photo, tmp_path / "a", *model, "--top", 0)
     assert (tmp_path / "dst" / "1.jpg").read_bytes() == (tmp_path / "a" / "1.jpg").read_bytes() == before
@@ -160,7 +162,7 @@ def test_frames_of_a_video_are_identified(world, gallery, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     status, _, errors = run("identify", tmp_path / "bad.mp4", "--gallery", gallery, *model)
     assert status == 1
-    assert "no frame of this video" in errors
+    assert "the video cannot be opened" in errors
 
 
 def test_a_person_is_found_in_a_folder(world, tmp_path):
@@ -239,7 +241,8 @@ def test_enroll_uses_the_network_of_the_gallery(world, gallery, tmp_path, monkey
 
     seen = []
     monkeypatch.setattr(
-        "gluonfr.weights.network_identity.find_same_stored_model", lambda card, root: seen.append(card.network) or find_same_stored_model(card, root)
+        "gluonfr.weights.network_identity.find_same_stored_model",
+        lambda card, root: seen.append(card.network) or find_same_stored_model(card, root),
     )
     # The network of the gallery is not stored, so the only network that is found is refused.
     run("enroll", folder / "known", "--gallery", gallery, "--models", tmp_path)
@@ -247,3 +250,16 @@ def test_enroll_uses_the_network_of_the_gallery(world, gallery, tmp_path, monkey
     (tmp_path / "empty.db").touch()
     assert galleries.gallery_exists(gallery)
     assert not galleries.gallery_exists(tmp_path / "empty.db")
+
+
+def test_single_photos_are_listed_moved_and_removed(gallery, tmp_path):
+    path = shutil.copyfile(gallery, tmp_path / "g.db")
+    common = ["--gallery", path]
+    listed = run("people", *common, "--photos", "张伟")[1]
+    source = next(word for word in listed.split() if word.startswith("张伟"))
+    assert "moved from 张伟 to -x, 1 photos" in run("people", *common, "--move-photo", "张伟", source, "-x")[1]
+    assert "-x is now Eve" in run("people", *common, "--rename", "-x", "Eve")[1]
+    moved = run("people", *common, "--photos", "Eve")[1].split()[-1]
+    assert "removed from Eve, 1 photos" in run("people", *common, "--remove-photo", "Eve", moved)[1]
+    assert "has no photo" in refused("people", *common, "--remove-photo", "张伟", source)
+    assert "'--eve' is not enrolled" in refused("people", *common, "--remove", "--eve")

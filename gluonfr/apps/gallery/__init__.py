@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gluonfr.apps.gallery.enrolling import EnrollmentResult, enroll_folder, enroll_photo
 from gluonfr.apps.gallery.face_choice import ChosenFace, select_face
-from gluonfr.apps.gallery.gallery import Gallery, Identification
+from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.identifying import IdentifiedFace, IdentifiedImage, identify_faces, identify_files
 from gluonfr.apps.gallery.import_export import export_gallery, import_gallery
 from gluonfr.apps.gallery.searching import SearchResult, search_photos
 from gluonfr.apps.gallery.stores.base import Change, Entry, GalleryStore, Match, Person
-from gluonfr.apps.gallery.unknown import Threshold, calibrate
+from gluonfr.apps.gallery.unknown import Identification, Threshold, calibrate
 
 __all__ = [
     "Change",

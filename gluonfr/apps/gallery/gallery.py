@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from gluonfr.apps.gallery.names import person_name, valid_text
-from gluonfr.apps.gallery.stores.base import Change, Entry, GalleryStore, Match, Person
+from gluonfr.apps.gallery.stores.base import Change, Entry, GalleryStore, Person
 from gluonfr.apps.gallery.stores.milvus_server import is_address
 from gluonfr.apps.gallery.stores.sqlite_store import SQLiteStore
-from gluonfr.apps.gallery.unknown import Threshold, calibrate, check_fpir, given_threshold
+from gluonfr.apps.gallery.unknown import Identification, Threshold, calibrate, check_fpir, given_threshold
 from gluonfr.core import Card, GluonFRError, UsageError, display_path
 from gluonfr.metrics.unit import unit_rows
 from gluonfr.weights.network_identity import require_same_network
@@ -23,36 +22,6 @@ FPIR = 0.01
 # Impostor scores are computed again when the number of people or photos has changed by more than this fraction.
 _MAX_DRIFT = 0.05
 _NOTE = "strangers"
-
-
-@dataclass(frozen=True)
-class Identification:
-    """The result of identifying one face.
-
-    Attributes
-    ----------
-    name : str or None
-        Name of the person, or None for an unknown face.
-    matches : tuple of Match
-        The most similar people, best first, also below the threshold.
-
-    Examples
-    --------
-    >>> Identification("Ann", (Match("Ann", 0.6, "a.jpg"),)).similarity
-    0.6
-    """
-
-    name: str | None
-    matches: tuple[Match, ...]
-
-    @property
-    def similarity(self) -> float:
-        """Similarity of the best match; -1 in an empty gallery."""
-        return self.matches[0].similarity if self.matches else -1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, for JSON."""
-        return {"name": self.name, "matches": [dict(vars(match)) for match in self.matches]}
 
 
 class Gallery:
@@ -189,6 +158,19 @@ class Gallery:
     def entries(self, name: str | None = None) -> Iterator[tuple[str, Entry]]:
         """Iterate over (name, entry) of all photos, or of one person."""
         return self._store.entries(None if name is None else person_name(name))
+
+    def find_photo(self, name: str, photo: str) -> bytes:
+        """Return the digest of the only photo of a person with this source or whose digest begins with these digits."""
+        photo = photo.strip()
+        entries = [entry for _, entry in self.entries(name)]
+        found = {entry.digest for entry in entries if entry.source == photo}
+        found = found or {entry.digest for entry in entries if len(photo) >= 4 and entry.digest.hex().startswith(photo)}
+        if len(found) != 1:
+            what = "has no photo" if not found else f"has {len(found)} photos"
+            raise UsageError(
+                f"'{display_path(name)}' {what} '{display_path(photo)}'; give the source or the id of one photo of the person."
+            )
+        return found.pop()
 
     def remove(self, name: str) -> Change:
         """Remove a person, and erase the name and the embeddings where the store can.

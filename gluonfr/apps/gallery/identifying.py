@@ -8,8 +8,8 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.apps.gallery.gallery import Gallery, Identification
-from gluonfr.apps.gallery.unknown import Threshold
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.apps.gallery.unknown import Identification, Threshold
 from gluonfr.deploy import Embedder
 from gluonfr.photos.faces import MIN_FACE, all_faces, pictures
 from gluonfr.photos.reading import PhotoError

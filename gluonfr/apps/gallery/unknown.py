@@ -1,4 +1,4 @@
-"""The threshold above which a face gets a name; other faces are unknown."""
+"""Whether a face is a known person or unknown: the threshold and its calibration."""
 
 from __future__ import annotations
 
@@ -80,6 +80,36 @@ class Threshold:
         values = {name: getattr(self, name) for name in ("similarity", "fpir")}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         return {**finite, "people": self.people, "basis": self.basis, "meaning": str(self)}
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The result of identifying one face.
+
+    Attributes
+    ----------
+    name : str or None
+        Name of the person, or None for an unknown face.
+    matches : tuple of Match
+        The most similar people, best first, also below the threshold.
+
+    Examples
+    --------
+    >>> Identification("Ann", (Match("Ann", 0.6, "a.jpg"),)).similarity
+    0.6
+    """
+
+    name: str | None
+    matches: tuple[Match, ...]
+
+    @property
+    def similarity(self) -> float:
+        """Similarity of the best match; -1 in an empty gallery."""
+        return self.matches[0].similarity if self.matches else -1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, for JSON."""
+        return {"name": self.name, "matches": [dict(vars(match)) for match in self.matches]}
 
 
 def check_fpir(fpir: float) -> None:

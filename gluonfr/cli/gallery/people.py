@@ -12,8 +12,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_gallery(parser)
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--rename", nargs=2, metavar=("NAME", "NEW"), help="rename a person")
-    action.add_argument("--remove", metavar="NAME", help="remove a person and erase every byte of the name and the embeddings")
     action.add_argument("--merge", nargs=2, metavar=("NAME", "INTO"), help="move all photos of NAME to INTO, the same person")
+    action.add_argument("--photos", metavar="NAME", help="list the photos of a person with their ids")
+    action.add_argument(
+        "--move-photo",
+        nargs=3,
+        metavar=("NAME", "PHOTO", "INTO"),
+        help="move a photo of NAME to INTO; PHOTO is a source or an id of --photos, or the beginning of an id",
+    )
+    action.add_argument("--remove-photo", nargs=2, metavar=("NAME", "PHOTO"), help="remove a photo of a person")
+    action.add_argument("--remove", metavar="NAME", help="remove a person and erase every byte of the name and the embeddings")
     action.add_argument("--export", metavar="FILE", help="write all people to this .npz")
     action.add_argument("--import", dest="source", metavar="FILE", help="enroll an .npz of --export or of `gluonfr embed`")
     add_json(parser, "the list of people")
@@ -23,29 +31,50 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr people`."""
     from gluonfr.apps.gallery.gallery import Gallery
     from gluonfr.apps.gallery.import_export import export_gallery, import_gallery, read_card
-    from gluonfr.apps.gallery.names import person_name
     from gluonfr.core import display_path
 
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
-        if arguments.remove:
-            name = person_name(arguments.remove)
-            _print_change(gallery.remove(name), f"{display_path(name)} is removed")
-        elif arguments.rename:
-            old, new = map(person_name, arguments.rename)
-            _print_change(gallery.rename(old, new), f"{display_path(old)} is now {display_path(new)}")
-        elif arguments.merge:
-            name, into = map(person_name, arguments.merge)
-            _print_change(gallery.merge(name, into), f"{display_path(name)} is now {display_path(into)}")
+        if arguments.photos:
+            rows = [[entry.digest.hex()[:16], entry.source] for _, entry in gallery.entries(arguments.photos)]
+            print_table(rows, ["id", "source"])
         elif arguments.export:
             people, photos = export_gallery(gallery, arguments.export)
             print(f"{photos:,} photos of {people:,} people: {display_path(arguments.export)}")
         elif arguments.source:
             print(f"{import_gallery(gallery, arguments.source):,} photos enrolled: {display_path(gallery.where)}")
-        else:
+        elif not _change(gallery, arguments):
             _list(gallery)
         write_json(arguments, [dict(vars(person)) for person in gallery.people()])
     return 0
+
+
+def _change(gallery: Any, arguments: Namespace) -> bool:
+    """Run the change that the arguments ask for, and return whether there is one."""
+    from gluonfr.apps.gallery.names import person_name
+    from gluonfr.core import display_path
+
+    def shown(name: str) -> str:
+        return display_path(person_name(name))
+
+    if arguments.remove:
+        _print_change(gallery.remove(arguments.remove), f"{shown(arguments.remove)} is removed")
+    elif arguments.rename:
+        old, new = arguments.rename
+        _print_change(gallery.rename(old, new), f"{shown(old)} is now {shown(new)}")
+    elif arguments.merge:
+        name, into = arguments.merge
+        _print_change(gallery.merge(name, into), f"{shown(name)} is now {shown(into)}")
+    elif arguments.remove_photo:
+        name, photo = arguments.remove_photo
+        _print_change(gallery.remove_photos(name, [gallery.find_photo(name, photo)]), f"removed from {shown(name)}")
+    elif arguments.move_photo:
+        name, photo, into = arguments.move_photo
+        change = gallery.move_photos(name, [gallery.find_photo(name, photo)], into)
+        _print_change(change, f"moved from {shown(name)} to {shown(into)}")
+    else:
+        return False
+    return True
 
 
 def _print_change(change: Any, what: str) -> None:

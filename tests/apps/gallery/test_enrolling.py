@@ -73,3 +73,20 @@ def test_single_face_photo_has_the_digest_of_its_file(path, content, tmp_path):
         done = enroll_folder(gallery, embedder, tmp_path / "photos")
         assert (done.photos, done.before) == (0, 1)
         assert gallery.count() == (1, 1)
+
+
+def test_photos_moved_to_another_folder_are_moved_in_the_gallery(path, content, tmp_path):
+    photos = tmp_path / "photos"
+    for person in ("Ann", "Bea"):
+        (photos / person).mkdir(parents=True)
+    (photos / "Ann" / "a.png").write_bytes(content)
+    embedder = SyntheticEmbedder(BOXES[:1])
+    with Gallery(path, CARD) as gallery:
+        assert enroll_folder(gallery, embedder, photos).photos == 1
+        # The photo is in both folders: it is not clear to whom it belongs.
+        (photos / "Bea" / "b.png").write_bytes(content)
+        assert [reason for _, reason, _ in enroll_folder(gallery, embedder, photos).left_out] == ["two people", "no photo left"]
+        (photos / "Ann" / "a.png").unlink()
+        result = enroll_folder(gallery, embedder, photos)
+        assert (result.moved, result.photos) == (1, 0)
+        assert [(person.name, person.photos) for person in gallery.people()] == [("Bea", 1)]

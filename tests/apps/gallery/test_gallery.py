@@ -290,3 +290,32 @@ def test_snapshot_is_not_affected_by_later_changes():
     scores, numbers = search_people(np.eye(4, dtype=np.float32)[:1], *matrix.snapshot()[:2], 5, 3)
     assert numbers[0].tolist()[0] == 2
     assert len(numbers[0]) == 3
+
+
+def test_single_photos_are_found_moved_and_removed(open_gallery):
+    gallery = open_gallery()
+    gallery.enroll("Ann", faces_of(0), sources=["Ann/1.jpg", "Ann/2.jpg", "Ann/3.jpg"])
+    first = gallery.find_photo("Ann", "Ann/1.jpg")
+    assert gallery.find_photo("Ann", first.hex()[:8]) == first
+    for wrong in ("Ann/9.jpg", "", "zzzz"):
+        with pytest.raises(GluonFRError, match="has no photo"):
+            gallery.find_photo("Ann", wrong)
+    assert gallery.move_photos("Ann", [first], "Bea").photos == 1
+    assert gallery.people() == [Person("Ann", 2), Person("Bea", 1)]
+    assert [entry.source for _, entry in gallery.entries("Bea")] == ["Bea/1.jpg"]
+    for call in (
+        lambda: gallery.move_photos("Ann", [first], "Bea"),
+        lambda: gallery.remove_photos("Ann", [first]),
+        lambda: gallery.remove_photos("Ann", []),
+        lambda: gallery.move_photos("Bea", [first], "Bea"),
+        lambda: gallery.remove_photos("Cleo", [first]),
+    ):
+        with pytest.raises(GluonFRError):
+            call()
+    assert gallery.remove_photos("Ann", [gallery.find_photo("Ann", "Ann/2.jpg")]).photos == 1
+    # Without photos a person is not enrolled any more.
+    gallery.remove_photos("Bea", [first])
+    assert gallery.people() == [Person("Ann", 1)]
+    given = gallery.threshold(similarity=0.6)
+    assert gallery.identify(faces_of(0)[2], 1, given)[0].name == "Ann"
+    assert gallery.enroll("Bea", faces_of(0)[0], [first]) == 1

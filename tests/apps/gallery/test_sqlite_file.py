@@ -195,3 +195,72 @@ def test_merge_recomputes_impostor_scores(path, monkeypatch):
         for rate in (0, 1e-10, 1, float("nan")):
             with pytest.raises(GluonFRError, match="fpir must be"):
                 gallery.threshold(rate)
+
+
+def changed_gallery(path, *statements):
+    """Write a gallery of three people and change it with another program."""
+    with Gallery(path, CARD) as gallery:
+        for person in range(3):
+            gallery.enroll(f"p{person}", faces_of(person))
+    raw = sqlite3.connect(path)
+    for statement in statements:
+        raw.execute(statement)
+    raw.commit()
+    raw.close()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (
+            "ALTER TABLE people RENAME TO p0",
+            "CREATE VIEW people AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x AS id, 'n' AS name "
+            "FROM c WHERE x < 0",
+        ),
+        ("CREATE TRIGGER t AFTER INSERT ON photos BEGIN DELETE FROM people; END",),
+        ("CREATE TABLE more (x)",),
+        ("DROP INDEX photos_of_person",),
+        ("CREATE INDEX more ON photos(source)",),
+        ("ALTER TABLE people ADD COLUMN more",),
+    ],
+    ids=["view", "trigger", "table", "dropped index", "index", "column"],
+)
+def test_files_with_another_schema_are_refused(path, statements):
+    changed_gallery(path, *statements)
+    with pytest.raises(GluonFRError, match="does not have the tables of a gallery"):
+        Gallery(path, create=False)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE photos SET embedding = 5 WHERE id = 1",
+        "UPDATE photos SET embedding = CAST(embedding AS TEXT)",
+        "UPDATE photos SET embedding = zeroblob(64)",
+        "UPDATE photos SET person = 'abc'",
+        "UPDATE photos SET person = -1",
+        "DELETE FROM people WHERE id = 1",
+        "UPDATE people SET name = x'00ff' WHERE id = 1",
+        "DELETE FROM state WHERE key = 'generation'",
+        "UPDATE state SET value = 'x' WHERE key = 'generation'",
+        "UPDATE state SET value = 5 WHERE key = 'card'",
+        "UPDATE state SET value = '[[[[' WHERE key = 'card'",
+        "UPDATE state SET value = '{\"embedding_size\": 1000000000000}' WHERE key = 'card'",
+    ],
+)
+def test_values_of_other_types_are_reported_as_damage(path, statement):
+    changed_gallery(path, statement)
+    assert "damaged" in error_of(path)
+
+
+@pytest.mark.parametrize("note", ['[[2, 2], ["a"], ["x"]]', "[[2]]", "5", "[" * 100_000, "null"])
+def test_damaged_impostor_scores_are_computed_again(path, note):
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll_people({f"p{person}": (faces_of(person), None, None) for person in range(60)})
+        expected = gallery.threshold(0.1)
+    raw = sqlite3.connect(path)
+    raw.execute("UPDATE state SET value = ? WHERE key = 'note strangers'", (note,))
+    raw.commit()
+    raw.close()
+    with Gallery(path) as gallery:
+        assert gallery.threshold(0.1) == expected
