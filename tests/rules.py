@@ -1,4 +1,4 @@
-"""A training set read by the rules of InsightFace's own reader, with MXNet's RecordIO and nothing of this package."""
+"""Read a training set by the rules of InsightFace's reader, with MXNet's RecordIO and without this package."""
 
 import os
 
@@ -6,7 +6,7 @@ import mxnet as mx
 
 
 def read_by_the_rules(folder):
-    """{label: [payload, ...]} of FOLDER/train.rec, by header record 0 and identity records; asserts every rule on the way."""
+    """Return {label: [payload, ...]} of FOLDER/train.rec by its header records, and assert every rule of the layout."""
     path = os.path.join(str(folder), "train.rec")
     with open(path[:-3] + "idx") as file:
         rows = [tuple(map(int, line.rstrip("\n").split("\t"))) for line in file]
@@ -35,7 +35,7 @@ def read_by_the_rules(folder):
             assert payload
             assert float(header.label) == int(header.label)
             found.setdefault(int(header.label), []).append(payload)
-        # All images of a range are of one person, and no other range has him.
+        # All images of a range are of one person, who is in no other range.
         assert len(found[int(header.label)]) == stop - begin
     assert next_image == images + 1
     with open(os.path.join(str(folder), "property")) as file:

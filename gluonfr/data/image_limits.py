@@ -19,8 +19,9 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE, _NO_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
-# Formats that both Pillow, which reads the size, and OpenCV, which decodes, may know.
-_OTHER_FORMATS = ("WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+# Pillow reads the size of these formats and OpenCV decodes them, from the same header. JPEG 2000 and AVIF store the size twice,
+# so the two libraries may disagree on a crafted file.
+_OTHER_FORMATS = ("WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def exceeded_limit(

@@ -26,7 +26,7 @@ _EXTENSIONS = (
 
 
 def decode(content: bytes, where: Where) -> np.ndarray:
-    """Decode an image file (JPEG, PNG, ...) within the limits of `image_limits`.
+    """Decode an image file (JPEG, PNG, WebP, BMP, GIF, TIFF or PNM) within the limits of `image_limits`.
 
     Parameters
     ----------

@@ -4,7 +4,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import mxnet as mx
@@ -173,22 +172,40 @@ def children_named(folder):
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
+# Prints a line when 30 images are written.
+RUN = """
+from gluonfr.data.records.writer import RecordWriter
+from gluonfr.data.synthetic import make_dataset
+
+add = RecordWriter.add
+
+
+def add_and_report(writer, image, label):
+    add(writer, image, label)
+    if len(writer) == 30:
+        print("30 images", flush=True)
+
+
+RecordWriter.add = add_and_report
+make_dataset(FOLDER, 500, 20, workers=2)
+"""
+
+
+def start_run(folder):
+    command = [sys.executable, "-c", RUN.replace("FOLDER", repr(str(folder)))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout.readline() == "30 images\n"
+    return process
+
+
 @pytest.mark.system
 def test_a_killed_run_leaves_no_set_and_no_process(tmp_path):
-    code = f"from gluonfr.data.synthetic import make_dataset; make_dataset({str(tmp_path / 'set')!r}, 500, 20, workers=2)"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    written = 0
-    deadline = time.monotonic() + 60
-    while written < 50_000 and time.monotonic() < deadline and process.poll() is None:
-        written = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
-        time.sleep(0.02)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert written >= 50_000
+    with start_run(tmp_path / "set") as process:
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
     assert len(workers) == 2
     assert children_named(tmp_path) == []
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
 
 
@@ -198,14 +215,9 @@ def test_an_interrupted_run_keeps_the_previous_set(made, tmp_path):
     folder.mkdir()
     for name, data in contents(made).items():
         (folder / name).write_bytes(data)
-    code = f"from gluonfr.data.synthetic import make_dataset; make_dataset({str(folder)!r}, 500, 20, workers=2)"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=120) != 0
+    with start_run(folder) as process:
+        process.send_signal(signal.SIGINT)
+    assert process.returncode != 0
     assert os.listdir(tmp_path) == ["set"]
     assert contents(folder) == contents(made)
 
