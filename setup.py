@@ -74,6 +74,7 @@ setup(
         "align": ALIGN,
         "free": FREE,
         "milvus": MILVUS,
+        "heif": ["pi-heif"],
         "serve": SERVE,
         "test": TEST,
         "test-system": TEST_SYSTEM,

@@ -5,7 +5,7 @@ from typing import Any, Callable, TypeVar
 
 from gluonfr.core.errors import UsageError
 
-_Maker = TypeVar("_Maker", bound=Callable[..., Any])
+_Maker = TypeVar("_Maker")
 
 
 class Registry:
@@ -30,8 +30,8 @@ class Registry:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._names: dict[str, Callable[..., Any]] = {}
-        self._makers: dict[str, Callable[..., Any]] = {}
+        self._names: dict[str, Any] = {}
+        self._makers: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}, {len(self._names)} names)"
@@ -54,7 +54,7 @@ class Registry:
         """Return the listed names, sorted."""
         return sorted(self._names)
 
-    def get(self, name: str) -> Callable[..., Any]:
+    def get(self, name: str) -> Any:
         """Return the constructor of a name, or raise `UsageError` with the nearest and all known names."""
         if not isinstance(name, str):
             raise UsageError(f"the name of a {self.kind} must be a string, got {name!r}; known: {', '.join(self.names())}.")

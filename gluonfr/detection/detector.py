@@ -107,7 +107,6 @@ class FaceDetector(ABC):
         """Faces of at least `min_size` pixels, in pixels of this image, largest score first."""
 
 
-
 def default_min_size(shape: tuple[int, ...]) -> float:
     """Return the side of the smallest face that is searched for by default in a photo of this shape.
 

@@ -144,7 +144,7 @@ def _turn_back(faces: Detections, turn: int, shape: tuple[int, ...]) -> Detectio
 
 
 def _merge(faces: Detections, more: Detections) -> Detections:
-    """Return the faces, and those of `more` that are none of them, largest score first."""
+    """Return the faces, and further ones of `more`, largest score first."""
     if not len(more.boxes):
         return faces
     joined = Detections(*(np.concatenate(arrays) for arrays in zip(faces, more)))

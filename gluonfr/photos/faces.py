@@ -130,7 +130,7 @@ def choose_main_face(embedder: Any, pixels: np.ndarray, min_face: int) -> tuple[
     if not len(boxes):
         boxes, scores, landmarks = embedder.detect(pixels, min_face)
     if not len(boxes):
-        raise PhotoError("no face", "if it is an aligned crop, say so" if max(pixels.shape[:2]) <= 160 else "")
+        raise PhotoError("no face", "an aligned crop must be declared as one" if max(pixels.shape[:2]) <= 160 else "")
     index, ambiguous = choose_face(boxes, scores, pixels.shape)
     if _side(boxes[index]) < min_face:
         raise PhotoError("too small", f"a face of {_side(boxes[index]):.0f} pixels")

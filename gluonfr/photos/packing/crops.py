@@ -10,6 +10,7 @@ from gluonfr.align import align_face, get_template
 from gluonfr.core import GluonFRError, UsageError
 from gluonfr.data import images
 from gluonfr.detection import Detector, choose_face, detect_faces, get_detector
+from gluonfr.photos.quality import quality_problem
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 
@@ -59,6 +60,8 @@ class Cropper:
         Shorter side in pixels of the smallest face to use.
     quality : int
         JPEG quality.
+    min_sharpness : float
+        Leave out crops of photos below this :func:`gluonfr.photos.quality.sharpness`.
 
     Examples
     --------
@@ -73,6 +76,7 @@ class Cropper:
     detector: str | Detector | None = None
     min_face: int = 32
     quality: int = 95
+    min_sharpness: float = 0.0
 
     def __call__(self) -> Callable[[str], CropResult]:
         """Load the detector and return the function that crops one photo."""
@@ -90,6 +94,7 @@ class Cropper:
             named = self.detector is None or isinstance(self.detector, str)
             detector = self.detector if named else type(self.detector).__name__
             settings.update(template=self.template, detector=detector, min_face=self.min_face)
+            settings.update(min_sharpness=self.min_sharpness)
         return settings
 
     def _crop_file(self, path: str, crop: Callable[[bytes], tuple[bytes, bool]]) -> CropResult:
@@ -139,6 +144,9 @@ class Cropper:
             crop = align_face(pixels, faces.landmarks[index], self.template)
         except GluonFRError as error:
             raise PhotoError("no face", "its landmarks are not arranged like a face") from error
+        problem = quality_problem(crop, self.min_sharpness)
+        if problem:
+            raise PhotoError("blurred", problem)
         return images.encode(crop, self.quality), ambiguous
 
 
@@ -149,6 +157,7 @@ def make_cropper(
     detector: str | Detector | None = None,
     min_face: int = 32,
     quality: int = 95,
+    min_sharpness: float = 0.0,
 ) -> Cropper:
     """Create a `Cropper` after checking its arguments.
 
@@ -156,7 +165,7 @@ def make_cropper(
     ----------
     image_size : (H, W), optional
         For aligned images only; default that of the template.
-    template, aligned, detector, min_face, quality
+    template, aligned, detector, min_face, quality, min_sharpness
         See :class:`Cropper`.
 
     Raises
@@ -180,4 +189,4 @@ def make_cropper(
         raise UsageError(f"quality must be from 1 to 100, got {quality}.")
     if min_face < 0:
         raise UsageError(f"min_face must be 0 pixels or more, got {min_face}.")
-    return Cropper(template, aligned, (size[0], size[1]), detector, min_face, quality)
+    return Cropper(template, aligned, (size[0], size[1]), detector, min_face, quality, min_sharpness)

@@ -22,6 +22,7 @@ from gluonfr.photos.packing.crops import Cropper, CropResult, make_cropper
 from gluonfr.photos.packing.journal import Journal
 from gluonfr.photos.packing.process_pool import run_in_processes
 from gluonfr.photos.packing.report import AMBIGUOUS, LEFT_OUT, SAMPLE, choose_sample, reasons, write_left_out, write_sample
+from gluonfr.photos.quality import MIN_SHARPNESS
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def pack(
     workers: int = 1,
     keep_duplicates: bool = False,
     overwrite: bool = False,
+    keep_poor: bool = False,
     **cropping: Any,
 ) -> Packed:
     """Pack a folder of people into a training set.
@@ -94,6 +96,8 @@ def pack(
         left out.
     overwrite : bool, default False
         Replace a finished set in `out` once the new one is complete, and start again when unfinished work has other options.
+    keep_poor : bool, default False
+        Keep blurred faces, and tiny faces that were enlarged, instead of leaving them out.
     **cropping
         See :func:`make_cropper`: template, aligned, image_size, detector, min_face, quality.
 
@@ -115,7 +119,7 @@ def pack(
     began = time.perf_counter()
     if workers < 0:
         raise UsageError(f"workers must be 0 or more processes, got {workers}.")
-    cropper = make_cropper(**cropping)
+    cropper = make_cropper(min_sharpness=0.0 if keep_poor else MIN_SHARPNESS, **cropping)
     photos, out = (os.path.abspath(os.path.expanduser(os.fspath(path))) for path in (photos, out))
     listing = find_people(photos)
     if os.path.join(os.path.realpath(out), "").startswith(os.path.join(os.path.realpath(photos), "")):
