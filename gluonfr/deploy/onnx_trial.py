@@ -61,6 +61,9 @@ def try_onnx(path: str, image_size: tuple[int, int] | None = None, fallback: tup
     }
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "onnx_trial_run.py")
     command = [sys.executable, "-c", _PROGRAM, program, json.dumps(arguments)]
+    if not sys.executable:
+        # Python is embedded in another program and cannot be started.
+        return
     try:
         finished = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_WALL_SECONDS

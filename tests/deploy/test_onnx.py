@@ -217,9 +217,10 @@ SMALL = {
     "lseresnet10e_ir": {"units": (1, 2), "channels": (8, 16, 24), "embedding_size": 12, "input_crop": 96, "input_size": 40},
     "mobilefacenet": {"width": 0.25, "embedding_size": 24},
 }
-SAMPLE = ["mobilefacenet_re", "ghostfacenetv2", "vargfacenet"]
+SAMPLE = ["mobilefacenet_re", "ghostfacenetv2"]
 SAMPLE += [
-    pytest.param(name, marks=pytest.mark.system) for name in ("attentionfacenet56", "l_se_resnet18v2", "mobilefacenet_y2")
+    pytest.param(name, marks=pytest.mark.system)
+    for name in ("attentionfacenet56", "l_se_resnet18v2", "mobilefacenet_y2", "vargfacenet")
 ]
 
 
