@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zipfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, Any, Iterable, Iterator
 
 import numpy as np
@@ -156,7 +156,8 @@ def open_npz(path: PathLike, needs: str) -> Iterator[np.lib.npyio.NpzFile]:
     """Open an `.npz` file of unknown origin, without unpickling anything.
 
     Before an array is read, all entries are checked: their number, their unpacked size, that they do not overlap, and that
-    every header asks for as many bytes as the entry has. Errors of the block that stem from the file become `DataError` too.
+    every header asks for as many bytes as the entry has. Reading an array inside the block can still raise errors of NumPy and
+    `zipfile`, such as a wrong checksum; `read_npz` converts these too.
 
     Parameters
     ----------
@@ -183,19 +184,15 @@ def open_npz(path: PathLike, needs: str) -> Iterator[np.lib.npyio.NpzFile]:
     ['embeddings']
     """
     path = require_file(path, "file of embeddings")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_archive(archive, os.path.getsize(path))
-            for entry in archive.infolist():
-                if entry.filename.endswith(".npy"):
-                    _check_array_header(archive, entry)
-        with np.load(path, allow_pickle=False) as stored:
-            yield stored
-    except DataError:
-        raise
-    # A damaged file can fail in many ways in NumPy and zipfile, with MemoryError among others.
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as .npz without pickles ({_reason(error)}); it needs {needs}.") from error
+    with ExitStack() as stack:
+        with _npz_errors(path, needs):
+            with zipfile.ZipFile(path) as archive:
+                check_archive(archive, os.path.getsize(path))
+                for entry in archive.infolist():
+                    if entry.filename.endswith(".npy"):
+                        _check_array_header(archive, entry)
+            stored = stack.enter_context(np.load(path, allow_pickle=False))
+        yield stored
 
 
 def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
@@ -220,7 +217,7 @@ def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
     >>> read_npz(path, "embeddings (N, D)")["embeddings"].shape
     (2, 4)
     """
-    with open_npz(path, needs) as stored:
+    with open_npz(path, needs) as stored, _npz_errors(absolute_path(path), needs):
         return {name: stored[name] for name in stored.files}
 
 
@@ -256,6 +253,15 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
         end = entry.header_offset + 30 + len(entry.filename) + entry.compress_size
     if end > size:
         raise ValueError("its entries reach beyond its end")
+
+
+@contextmanager
+def _npz_errors(path: str, needs: str) -> Iterator[None]:
+    try:
+        yield
+    # A damaged file can fail in many ways in NumPy and zipfile, with MemoryError among others.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as .npz without pickles ({_reason(error)}); it needs {needs}.") from error
 
 
 def _check_array_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:

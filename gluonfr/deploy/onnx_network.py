@@ -15,6 +15,7 @@ from mxnet import nd
 from mxnet.gluon import Block
 
 from gluonfr.core import Card, GluonFRError, UsageError, WeightsError, cores, file_sha256, require_file
+from gluonfr.core.reading import parse_json
 from gluonfr.deploy.card_values import check_image_size, mean_and_std
 from gluonfr.deploy.onnx_export.model import CARD_ENTRY
 from gluonfr.deploy.onnx_trial import try_onnx
@@ -298,7 +299,7 @@ def _embedded_card(session: Any, path: str) -> Card | None:
         return None
     where = f"{path}, {CARD_ENTRY} in its metadata"
     try:
-        values = json.loads(text)
+        values = parse_json(text, where)
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{where} is not a network's card ({error}); export it again.") from error
     return Card.from_dict(values, where)

@@ -9,6 +9,7 @@ from typing import Sequence
 import numpy as np
 
 from gluonfr.core import Card, DataError, atomic_file, read_npz
+from gluonfr.core.reading import parse_json
 from gluonfr.evaluation.megaface_files import write_feature
 
 
@@ -92,7 +93,7 @@ def read_embeddings(path: str) -> tuple[np.ndarray, list[str], Card]:
     stored = read_npz(path, "embeddings, files and card, as `gluonfr embed` writes them")
     try:
         embeddings, files, card = stored["embeddings"], stored["files"], stored["card"]
-        card = Card.from_dict(json.loads(str(card)), path)
+        card = Card.from_dict(parse_json(str(card), "its card"), path)
     except (ValueError, KeyError) as error:
         raise DataError(f"{path}: not a file of embeddings ({error}). Write it again with `gluonfr embed`.") from error
     if embeddings.ndim != 2 or files.shape != (len(embeddings),) or not np.isfinite(embeddings).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluonfr.core import DataError, UsageError, atomic_file, require_file
+from gluonfr.core.reading import parse_json
 
 # A column of float32 as OpenCV writes matrices: number of columns, bytes per row, type.
 _COLUMNS, _STRIDE, _TYPE = 1, 4, 5
@@ -128,7 +128,7 @@ def read_image_list(path: str) -> tuple[list[str], list[str] | None]:
     if not text.lstrip().startswith("{"):
         return [line.strip() for line in text.splitlines() if line.strip()], None
     try:
-        listed = json.loads(text)
+        listed = parse_json(text, path)
     except ValueError as error:
         raise DataError(f"{path}: damaged JSON ({error}). Download the list again.") from error
     images, ids = listed.get("path"), listed.get("id")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gluonfr.core import DataError, UsageError, atomic_file, disk_errors, display_path
+from gluonfr.core.reading import open_npz, read_json
 from gluonfr.photos.folder_lock import lock_folder
 
 _VERSION = 1
@@ -81,7 +82,7 @@ class Blocks:
     def read(self, key: str, *names: str) -> list[np.ndarray]:
         """Return some arrays of a block, in the order of their names."""
         try:
-            with np.load(self._path(key), allow_pickle=False) as stored:
+            with open_npz(self._path(key), "arrays of a block") as stored:
                 return [stored[name] for name in names]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DataError(
@@ -212,8 +213,7 @@ def file_state(path: str) -> list[int] | None:
 
 def _read_settings(path: str) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            values = json.load(file)
+        values = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{display_path(path)} is damaged ({error}). Delete its folder to start again.") from error
     return values if isinstance(values, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gluonfr.core import DataError
+from gluonfr.core.reading import parse_json
 from gluonfr.viz.figure import COLORS, legend_name, line_style, new_figure, save
 
 LOG = "log.jsonl"
@@ -121,11 +121,11 @@ def read_log(path: str | os.PathLike) -> list[Any]:
     for number, line in enumerate(lines[:-1], 1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
+                rows.append(parse_json(line, f"line {number}"))
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}: line {number} is not JSON ({error}); remove the line.") from error
     with contextlib.suppress(ValueError, RecursionError):
-        rows.append(json.loads(lines[-1]))
+        rows.append(parse_json(lines[-1], "the last line"))
     return rows
 
 

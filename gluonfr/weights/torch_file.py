@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gluonfr.core import PathLike, WeightsError, require_file
+from gluonfr.core.reading import check_archive
 from gluonfr.weights.torch_pickle import Storage, Tensor, read_pickle
 
 # Before PyTorch 1.6 a file began with this number as a pickle of its own.
@@ -46,6 +48,7 @@ def read_torch(path: PathLike) -> Any:
         )
     try:
         with zipfile.ZipFile(path) as archive:
+            check_archive(archive, os.path.getsize(path))
             return _Archive(archive, path).read()
     except WeightsError:
         raise

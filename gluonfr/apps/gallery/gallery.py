@@ -15,6 +15,7 @@ from gluonfr.apps.gallery.stores.milvus_server import is_address
 from gluonfr.apps.gallery.stores.sqlite_store import SQLiteStore
 from gluonfr.apps.gallery.unknown import Identification, Threshold, calibrate, check_fpir, given_threshold
 from gluonfr.core import Card, GluonFRError, UsageError, display_path
+from gluonfr.core.reading import parse_json
 from gluonfr.metrics.unit import unit_rows
 from gluonfr.weights.network_identity import require_same_network
 
@@ -314,7 +315,7 @@ def _has_drifted(before: tuple[int, int], now: tuple[int, int]) -> bool:
 def _parse_note(text: str | None) -> tuple[tuple[int, int], list[float], list[int]] | None:
     """Return what `_impostor_scores` saved, or None if the text is missing or damaged."""
     try:
-        (people, photos), scores, names = json.loads(text or "")
+        (people, photos), scores, names = parse_json(text or "", "strangers")
         valid = all(isinstance(value, int) for value in (people, photos, *names))
         valid = valid and all(isinstance(score, float) and -1.01 <= score <= 1.01 for score in scores)
         return ((people, photos), scores, names) if valid and len(scores) == len(names) else None

@@ -12,6 +12,7 @@ from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.names import person_name
 from gluonfr.apps.gallery.stores.base import Entry
 from gluonfr.core import Card, DataError, UsageError, atomic_file, disk_errors, display_path, require_file
+from gluonfr.core.reading import open_npz, parse_json
 from gluonfr.weights.network_identity import require_same_network
 
 _PEOPLE_PER_TRANSACTION = 1000
@@ -120,8 +121,8 @@ def _read(path: str) -> tuple[Card, np.ndarray, list[str], list[bytes] | None, l
     """Return card, embeddings, names, digests (None where the file has none) and sources."""
     path = require_file(path, "file of embeddings")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            card = Card.from_dict(json.loads(str(stored["card"])), path)
+        with open_npz(path, "people") as stored:
+            card = Card.from_dict(parse_json(str(stored["card"]), "its card"), path)
             embeddings = np.asarray(stored["embeddings"], np.float32)
             names, digests, sources = _people(stored)
     except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, RecursionError, zipfile.BadZipFile) as error:
@@ -138,7 +139,7 @@ def _people(stored: Any) -> tuple[list[str], list[bytes] | None, list[str]]:
         files = [str(file) for file in stored["files"].tolist()]
         return [file.replace("\\", "/").split("/")[-2] for file in files], None, files
     names = [str(name) for name in stored["labels"].tolist()]
-    sources = json.loads(stored["sources"].tobytes()) if "sources" in stored.files else [""] * len(names)
+    sources = parse_json(stored["sources"].tobytes(), "sources") if "sources" in stored.files else [""] * len(names)
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise ValueError("its sources are not a list of texts")
     digests = [digest.tobytes() for digest in stored["digests"]] if "digests" in stored.files else None

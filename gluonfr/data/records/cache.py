@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from gluonfr.core import GluonFRError, atomic_file
+from gluonfr.core.reading import parse_json
 from gluonfr.data.records.offsets import ImageOffsets
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def load_cache(path: str, fingerprints: list[Any]) -> tuple[ImageOffsets, int, n
     cache = cache_path(path)
     try:
         with open(cache, "rb") as file:
-            head = json.loads(file.read(_HEAD))
+            head = parse_json(file.read(_HEAD), cache)
             checksum = head.pop("checksum")
             if head["format"] != _FORMAT or head["files"] != fingerprints:
                 logger.warning("%s: does not match the records, which are scanned again", cache)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from gluonfr.core import UsageError, display_path
+from gluonfr.core.reading import parse_json
 from gluonfr.photos.packing.crops import CropResult
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def _file_state(status: os.stat_result | None) -> list[int] | None:
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = parse_json(line, "a line")
     except ValueError:
         return None
     return row if isinstance(row, dict) else None

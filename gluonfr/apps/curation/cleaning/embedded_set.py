@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from gluonfr.apps.curation.cleaning.face_sets import FaceSet
 from gluonfr.core import DataError, GluonFRError, display_path
+from gluonfr.core.reading import parse_json
 from gluonfr.deploy import Embedder
 from gluonfr.photos.resumable import Blocks, digest, network_settings
 
@@ -101,7 +102,7 @@ def embed_set(embedder: Embedder, faces: FaceSet, work: str, progress: str | Non
         raise DataError(f"{display_path(faces.path)}: no image can be used; give another set.")
     embeddings = blocks.stacked(keys, "embeddings", "embeddings.f32", (len(rows), embedder.embedding_size), np.float32)
     prints = blocks.stacked(keys, "prints", "prints.f16", (len(rows), _SIDE * _SIDE), np.float16)
-    left_out = {str(faces.keys[int(i)]): why for _, reasons in found for i, why in json.loads(str(reasons)).items()}
+    left_out = {str(faces.keys[int(i)]): why for _, reasons in found for i, why in parse_json(str(reasons), "reasons").items()}
     return EmbeddedSet(faces, rows, faces.labels[rows], embeddings, prints, left_out)
 
 

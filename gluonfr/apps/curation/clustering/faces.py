@@ -10,6 +10,7 @@ from typing import Any, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from gluonfr.core.reading import parse_json
 from gluonfr.data import images
 from gluonfr.deploy import Embedder
 from gluonfr.detection.selection import choose_face
@@ -160,7 +161,8 @@ def _collect(blocks: Blocks, keys: list[str], files: list[str], size: int) -> Fa
     for number, key in enumerate(keys):
         photo, boxes, main, reasons = blocks.read(key, "photo", "boxes", "main", "left_out")
         parts.append((photo + number * _BLOCK, boxes, main))
-        left_out.update((files[number * _BLOCK + int(place)], why) for place, why in json.loads(str(reasons)).items())
+        reasons = parse_json(str(reasons), "reasons")
+        left_out.update((files[number * _BLOCK + int(place)], reason) for place, reason in reasons.items())
         starts.append(starts[-1] + len(photo))
     photo, boxes, main = (np.concatenate(arrays) for arrays in zip(*parts))
     embeddings = blocks.stacked(keys, "embeddings", "embeddings.f32", (len(photo), size), np.float32)

@@ -12,6 +12,7 @@ from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
 from gluonfr.core import Card, DataError, GluonFRError, UsageError, display_path
+from gluonfr.core.reading import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +204,7 @@ class MilvusServer:
 
     def _read_card(self) -> Card:
         try:
-            stored = json.loads(self.ask("describe_collection", self.photos)["description"])
+            stored = parse_json(self.ask("describe_collection", self.photos)["description"], "its description")
             version, values = stored["gluonfr"], stored["card"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{display_path(self.where)} is a collection but not a gallery; choose another name.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from gluonfr.apps.gallery.stores.matrix import Matrix
 from gluonfr.apps.gallery.stores.sqlite_connection import SQLiteConnection
 from gluonfr.apps.gallery.stores.sqlite_file import sqlite_errors
 from gluonfr.core import Card, DataError, GluonFRError, display_path
+from gluonfr.core.reading import parse_json
 
 _ROWS = 4096
 # No network has larger embeddings; a damaged size must not allocate memory.
@@ -138,7 +138,7 @@ def read_card(text: Any, path: str) -> Card:
     4
     """
     try:
-        card = Card.from_dict(json.loads(text), path)
+        card = Card.from_dict(parse_json(text, "its card"), path)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = str(error) if isinstance(error, GluonFRError) else "the card of its network cannot be read"
         raise DataError(f"{display_path(path)} is damaged: {reason}; restore it from a backup.") from error
