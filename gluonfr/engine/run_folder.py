@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Mapping
 
 from gluonfr.core import DataError, UsageError, atomic_file
+from gluonfr.core.reading import read_json
 from gluonfr.engine.options import TrainOptions, first_difference
 from gluonfr.viz.curves import LOG
 
@@ -74,8 +75,7 @@ class RunFolder:
             return
         path = os.path.join(self.path, _OPTIONS)
         try:
-            with open(path, encoding="utf-8") as file:
-                before = TrainOptions.from_dict(json.load(file), path).fixed_on_resume()
+            before = TrainOptions.from_dict(read_json(path), path).fixed_on_resume()
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"out={self.path} holds a run of which the options cannot be read ({error}); choose another folder."
