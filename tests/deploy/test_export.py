@@ -133,7 +133,7 @@ def enlarge(net):
 
 def test_int8_halves_the_file_and_preserves_embeddings(tmp_path, crops):
     whole, small = str(tmp_path / "x.onnx"), str(tmp_path / "q.onnx")
-    net = randomized(get_model("mobilefacenet", width=0.375))
+    net = randomized(get_model("mobilefacenet", width=0.5))
     export_onnx(net, whole, card=CARD)
     assert export_network(net, CARD, small, dtype="int8", calibration=crops) < 0.5
     assert os.path.getsize(small) < 0.5 * os.path.getsize(whole)
