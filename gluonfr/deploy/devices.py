@@ -40,6 +40,7 @@ def devices(gpus: Sequence[int] = (), cpus: int = 1) -> list[mx.Context]:
     if missing:
         found = f"this machine has GPUs 0 to {count - 1}" if count else "this MXNet sees no GPU"
         raise UsageError(
-            f"gpus={list(gpus)}: GPU {missing[0]} does not exist, {found}; use CPUs, or run `pip install '.[cu112]'` in the checkout."
+            f"gpus={list(gpus)}: GPU {missing[0]} does not exist, {found}; "
+            "use CPUs, or run `pip install '.[cu112]'` in the checkout."
         )
     return [mx.gpu(number) for number in gpus]

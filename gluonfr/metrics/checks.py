@@ -123,7 +123,7 @@ def positive_integers(values: Any, name: str) -> tuple[int, ...]:
 
 
 def _numbers(values: Any, dtype: Any) -> tuple[Any, ...]:
-    """Return numbers as a tuple; (-1,) for anything that is no number or list of numbers of this type."""
+    """Return numbers as a tuple; (-1,) for anything else than numbers of this type."""
     try:
         array = np.atleast_1d(as_array(values, "values"))
     except UsageError:
