@@ -45,4 +45,4 @@ def test_doctor_says_what_is_missing(monkeypatch, capsys):
     there = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "scipy" else there(name))
     assert main(["doctor"]) == 1
-    assert re.search(r"scipy +- \(needed\)", capsys.readouterr().out)
+    assert re.search(r"scipy +- \(required\)", capsys.readouterr().out)

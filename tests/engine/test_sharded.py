@@ -380,7 +380,7 @@ def test_the_memory_that_is_foretold_is_what_a_step_takes(case, used, matrices):
 def test_too_small_a_sample_a_strange_loss_and_too_many_devices_are_refused():
     with pytest.raises(GluonFRError, match="4 identities of the batch do not fit into a sample of 3 classes"):
         sample_classes(10, 3, np.arange(4), 0, 0, 0)
-    with pytest.raises(GluonFRError, match="CenterLoss is no softmax over classes"):
+    with pytest.raises(GluonFRError, match="CenterLoss is not a softmax over classes"):
         ShardedHead(make_loss("CenterLoss"), CLASSES, SIZE, devices(1))
     with pytest.raises(GluonFRError, match="11 classes cannot be divided over 12 devices"):
         ShardedHead(make_loss("ArcLoss"), CLASSES, SIZE, devices(12))
@@ -391,7 +391,7 @@ def test_too_small_a_sample_a_strange_loss_and_too_many_devices_are_refused():
         training(devices(1), sharded(make_loss("ArcLoss"), devices(1), sample=8), "nag")
 
 
-@pytest.mark.parametrize("end", ["update", "step", "forget"])
+@pytest.mark.parametrize("end", ["update", "step", "discard"])
 def test_a_sample_serves_the_passes_of_one_step(end):
     contexts, (embeddings, labels) = devices(2), batch()
     labels = labels % 3
@@ -410,7 +410,7 @@ def test_a_sample_serves_the_passes_of_one_step(end):
             trainer.update(len(labels))
     if end != "update":
         getattr(head, end)()
-    with pytest.raises(GluonFRError, match=r"no classes are chosen for this step; call head.begin"):
+    with pytest.raises(GluonFRError, match=r"no classes are drawn for this step; call head.begin"):
         again()
     head.begin(labels, 0)
     assert (again() == first).all() == (end != "update")
@@ -419,7 +419,7 @@ def test_a_sample_serves_the_passes_of_one_step(end):
 def test_a_sample_that_was_not_drawn_for_the_batch_is_refused():
     head = sharded(make_loss("ArcLoss"), devices(2), sample=8)
     embeddings, labels = batch()
-    with pytest.raises(GluonFRError, match="no classes are chosen for this step"):
+    with pytest.raises(GluonFRError, match="no classes are drawn for this step"):
         head([nd.array(embeddings)], [nd.array(labels)])
     head.begin(np.zeros(1, np.int64), 0)
     with pytest.raises(GluonFRError, match="a label of the batch is not in the sample"):

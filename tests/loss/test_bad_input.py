@@ -15,9 +15,7 @@ LABEL = np.array([0, 1, 0, 2, 1, 2])
 NAMES = get_loss_list()
 CLASSES = {name: getattr(gluonfr.loss, name) for name in NAMES}
 # Losses that compare the samples of a batch.
-GROUPED = [
-    name for name, loss in CLASSES.items() if loss.spec.needs_identities and loss.spec.input_kind != "pairs"
-]
+GROUPED = [name for name, loss in CLASSES.items() if loss.spec.needs_identities and loss.spec.input_kind != "pairs"]
 
 NUMBER = ["1", None, True, [1], float("nan"), float("inf"), -float("inf"), -1, nd.array([1])]
 POSITIVE = [*NUMBER, 0]
@@ -211,7 +209,9 @@ def test_labels_that_are_none(name):
     arrays = given(loss)
     if "issame" in arrays:
         for wrong in (2, -1, 0.5, np.nan):
-            refusal(lambda w=wrong: run(loss, {**arrays, "issame": np.where(LABEL == 1, w, 0.0)}), name, "issame must be 1 or 0")
+            refusal(
+                lambda w=wrong: run(loss, {**arrays, "issame": np.where(LABEL == 1, w, 0.0)}), name, "issame must be 1 or 0"
+            )
         return
     if "label" not in arrays:
         arrays = {"embedding": arrays["anchor"], "label": LABEL}

@@ -244,7 +244,11 @@ def test_bad_input_is_refused(name, x, label, words):
 @pytest.mark.parametrize("name", ["CenterLoss", "RingLoss", "GitLoss"])
 def test_bad_embeddings_beside_an_output_are_refused(name):
     loss, output, label = build(name), nd.zeros((3, 5)), nd.array([0, 1, 2])
-    bad = [((), "third argument"), ((nd.zeros((2, 4)),), "one row per sample"), ((nd.zeros((3, 4), dtype="int32"),), "floating")]
+    bad = [
+        ((), "third argument"),
+        ((nd.zeros((2, 4)),), "one row per sample"),
+        ((nd.zeros((3, 4), dtype="int32"),), "floating"),
+    ]
     if name != "RingLoss":
         bad.append(((nd.zeros((3, 3)),), "embedding_size = 4"))
     for more, words in bad:
