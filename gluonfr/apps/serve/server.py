@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 _SHORTEST_TOKEN = 16
 # Seconds for requests that are being answered when the server must stop, and then for its threads.
-_GRACEFUL_SECONDS, _THREAD_SECONDS = 7, 2.0
+_GRACEFUL_SECONDS, _THREAD_SECONDS = 8, 1.5
 
 
 def listen(host: str = "127.0.0.1", port: int = 8000, token: str | None = None) -> socket.socket:

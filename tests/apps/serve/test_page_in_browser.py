@@ -136,11 +136,11 @@ def page(tmp_path_factory):
     page.driver.quit()
 
 
-def test_from_six_unknown_faces_to_names_that_are_only_text(page, nobody, photos):
+def test_faces_are_enrolled_and_names_stay_text(page, nobody, photos):
     page.open(nobody.url)
-    assert "mobilefacenet-y1 answers, for 0 people with 0 photos in g.db." in page.text("#state")
-    assert "nobody is enrolled yet" in page.text("#threshold-means")
-    assert "Nobody is enrolled yet" in page.text("#people-said")
+    assert "Network mobilefacenet-y1; 0 people with 0 photos in g.db." in page.text("#state")
+    assert "the gallery is empty" in page.text("#threshold-means")
+    assert "The gallery is empty" in page.text("#people-said")
     page.look(photos[0])
     assert page.names() == ["Unknown"] * 6
     assert len(page.all("#boxes .box")) == 6
@@ -165,17 +165,17 @@ def test_from_six_unknown_faces_to_names_that_are_only_text(page, nobody, photos
     # The same face as somebody else.
     page.one("#enroll-2").clear()
     page.one("#enroll-2").send_keys("Bob", Keys.ENTER)
-    page.said("look", f"is enrolled as {DROP}")
+    page.said("look", f"is enrolled as '{DROP}'")
     assert page.run("return document.querySelectorAll('#faces img, #people-list img').length") == 0
     assert page.is_quiet()
 
 
-def test_a_wrong_file_and_a_photo_without_a_face_are_told_in_words(page, server, tmp_path):
+def test_invalid_photos_are_reported(page, server, tmp_path):
     page.open(server.url)
     wrong = tmp_path / "wrong.jpg"
     wrong.write_text("no photo at all")
     page.one("#photo").send_keys(str(wrong))
-    page.said("look", "is no photo that can be read")
+    page.said("look", "is not a photo that can be read")
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((300, 300, 3), 128, np.uint8))
     page.one("#photo").send_keys(str(tmp_path / "wall.png"))
     page.said("look", "shows no face")
@@ -188,7 +188,7 @@ def test_a_wrong_file_and_a_photo_without_a_face_are_told_in_words(page, server,
     assert page.is_quiet()
 
 
-def test_people_by_keyboard_alone(page, nobody, photos):
+def test_people_are_changed_with_the_keyboard(page, nobody, photos):
     """From the top of the page with Tab, Enter, Escape and letters: enroll, rename, merge, delete."""
     for name, path in [("Ann", photos[1][0][0]), ("A. Lee", photos[1][0][1]), (DROP, photos[1][1][0])]:
         with open(path, "rb") as file:
@@ -230,7 +230,7 @@ def test_people_by_keyboard_alone(page, nobody, photos):
     tab_to("Merge A. Lee")
     page.press(Keys.ENTER)
     page.press(IMG, Keys.ENTER)
-    page.said("people", f"1 photo of A. Lee went to {IMG}")
+    page.said("people", f"1 photo of A. Lee moved to {IMG}")
     tab_to(f"Delete {DROP}")
     page.press(Keys.ENTER)
     # What is erased for good is not what Enter does by itself.
@@ -243,7 +243,7 @@ def test_people_by_keyboard_alone(page, nobody, photos):
     assert page.is_quiet()
 
 
-def test_the_threshold_says_what_it_means_and_decides(page, nobody, photos):
+def test_threshold_is_explained_and_applied(page, nobody, photos):
     content = []
     for path in (photos[1][0][0], photos[1][0][3]):
         with open(path, "rb") as file:
@@ -252,28 +252,26 @@ def test_the_threshold_says_what_it_means_and_decides(page, nobody, photos):
     page.open(nobody.url).look(photos[1][0][3])
     assert page.names() == ["Ann"]
     slider, best = page.one("#threshold"), nobody.ask("POST", "/api/identify", content[1])[1]["faces"][0]["matches"][0]
-    assert slider.accessible_name == "Named above the similarity"
+    assert slider.accessible_name == "Names above similarity"
     assert slider.aria_role == "slider"
     suited = page.text("#threshold-value")
     slider.send_keys(Keys.END)
     assert float(slider.get_attribute("value")) > best["similarity"]
     assert page.names() == ["Unknown"]
     assert "1 face, unknown (" in page.text("#look-said")
-    page.until(
-        lambda: f"above the similarity {float(page.text('#threshold-value')):.4f}, given" in page.text("#threshold-means")
-    )
+    page.until(lambda: f"above similarity {float(page.text('#threshold-value')):.4f}, given" in page.text("#threshold-means"))
     slider.send_keys(Keys.HOME)
     assert page.names() == ["Ann"]
     told = nobody.get("/api/threshold", similarity=slider.get_attribute("value"))["meaning"]
     page.until(lambda: told[1:] in page.text("#threshold-means"))
-    assert "faces of strangers about" in told
+    assert "faces of unknown people, about" in told
     page.one("#threshold-back").send_keys(Keys.ENTER)
     page.until(lambda: page.text("#threshold-value") == suited)
     assert page.names() == ["Ann"]
 
 
 @pytest.mark.full
-def test_who_is_enrolled_elsewhere_appears(page, nobody, photos):
+def test_changes_of_other_programs_appear(page, nobody, photos):
     page.open(nobody.url).look(photos[1][0][0])
     with Gallery(nobody.gallery, create=False) as gallery:
         gallery.enroll("From elsewhere", np.random.default_rng(0).normal(size=128))
@@ -285,7 +283,7 @@ def test_who_is_enrolled_elsewhere_appears(page, nobody, photos):
 
 
 @pytest.mark.full
-def test_two_photos_side_by_side(page, server, photos):
+def test_two_photos_are_compared_side_by_side(page, server, photos):
     page.open(server.url)
     page.one("#first").send_keys(photos[1][0][0])
     page.one("#second").send_keys(photos[0])
@@ -293,7 +291,7 @@ def test_two_photos_side_by_side(page, server, photos):
     page.said("compare", ": not the same person (mobilefacenet-y1).")
     assert len(page.all("#compare .mark")) == 2
     assert len(page.all("#compare-means li")) == 3
-    assert "Of 6 faces the marked one was taken; another one could be meant." in page.text(
+    assert "Of 6 faces the marked one was used; another face could be meant." in page.text(
         "#second ~ *, .slot:nth-child(2) figcaption"
     )
     page.one("#second").send_keys(photos[1][0][1])
@@ -311,7 +309,7 @@ def test_two_photos_side_by_side(page, server, photos):
         pytest.param(390, "light", marks=pytest.mark.full),
     ],
 )
-def test_it_fits_the_screen_in_light_and_dark(page, nobody, photos, width, scheme):
+def test_page_fits_the_screen_in_light_and_dark(page, nobody, photos, width, scheme):
     with open(photos[1][0][0], "rb") as file:
         assert nobody.ask("POST", "/api/people", file.read(), name="W" * 200)[0] == 200
     page.open(nobody.url, width, scheme).look(photos[0])
@@ -332,7 +330,7 @@ def test_it_fits_the_screen_in_light_and_dark(page, nobody, photos, width, schem
 
 
 @pytest.mark.full
-def test_a_photo_from_the_camera(server, photos, tmp_path):
+def test_photo_from_the_camera_is_identified(server, photos, tmp_path):
     # A film of one frame: the group, as raw YUV 4:2:0.
     photo = cv2.resize(cv2.imread(photos[0]), (1280, 720))
     with open(tmp_path / "film.y4m", "wb") as film:
@@ -356,22 +354,37 @@ def test_a_photo_from_the_camera(server, photos, tmp_path):
 
 
 @pytest.mark.full
-def test_the_page_asks_for_the_token_once(page, start, photos, tmp_path):
-    server = start(tmp_path / "g.db", "--token", "open-sesame-42")
+def test_page_asks_for_the_token_once(page, start, photos, tmp_path):
+    server = start(tmp_path / "g.db", "--token", "open-sesame-42-twice")
     page.driver.get(server.url)
     page.until(lambda: page.one("#door").is_displayed() and page.focused().get_attribute("id") == "token")
-    page.press("wrong-sesame", Keys.ENTER)
-    page.until(lambda: "not the server's" in page.text("#door-why"))
-    page.press("open-sesame-42", Keys.ENTER)
-    page.until(lambda: "answers" in page.text("#state"))
+    page.press("wrong-sesame-for-this-server", Keys.ENTER)
+    page.until(lambda: "another token" in page.text("#door-why"))
+    page.press("open-sesame-42-twice", Keys.ENTER)
+    page.until(lambda: "Network" in page.text("#state"))
     page.look(photos[0])
     page.driver.refresh()
-    page.until(lambda: "answers" in page.text("#state"))
+    page.until(lambda: "Network" in page.text("#state"))
     assert not page.one("#door").is_displayed()
     page.run("sessionStorage.clear()")
     page.driver.get("about:blank")
-    page.driver.get(f"{server.url}#token=open-sesame-42")
-    page.until(lambda: "answers" in page.text("#state"))
+    page.driver.get(f"{server.url}#token=open-sesame-42-twice")
+    page.until(lambda: "Network" in page.text("#state"))
     assert "sesame" not in page.driver.current_url
     assert server.end() == 0
     page.until(lambda: "does not answer" in page.text("#trouble"))
+
+
+def test_single_photos_are_removed_and_hidden_characters_are_visible(page, nobody, photos):
+    for path in photos[1][0][:2]:
+        with open(path, "rb") as file:
+            assert nobody.ask("POST", "/api/people", file.read(), name="Ann\u202eLee", source=path[-5:])[0] == 200
+    page.open(nobody.url)
+    page.until(lambda: page.people() == ["Ann\\u{202e}Lee"])
+    page.one("#people-list button").send_keys(Keys.ENTER)
+    page.until(lambda: len(page.all("#people-list .photos li")) == 2)
+    page.all("#people-list .photos li button")[1].send_keys(Keys.ENTER)
+    page.one("#dialog-do").send_keys(Keys.ENTER)
+    page.said("people", "is removed")
+    assert nobody.get("/api/people")["people"] == [{"name": "Ann\u202eLee", "photos": 1}]
+    assert page.is_quiet()

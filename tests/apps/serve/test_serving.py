@@ -57,7 +57,7 @@ def test_requests_without_the_token_are_refused(closed):
 
 @pytest.mark.system
 def test_running_requests_are_answered_before_the_server_stops(closed, photos):
-    with open(photos[0], "rb") as file:
+    with open(photos[1][0][0], "rb") as file:
         content, answers = file.read(), []
 
     def ask():

@@ -1,4 +1,4 @@
-// The server's API: what is asked, the token, and what is wrong in words.
+// Requests to the API, the token, and error messages.
 
 import { $ } from "./dom.js";
 
@@ -6,21 +6,21 @@ const KEY = "gluonfr-token";
 const TRIES = 8;
 let door = null;
 
-// A link may bring the token behind the #, which browsers send to nobody.
-const brought = new URLSearchParams(location.hash.slice(1)).get("token");
-if (brought) {
-  sessionStorage.setItem(KEY, brought);
+// A link may contain the token after the #, which browsers do not send.
+const linked = new URLSearchParams(location.hash.slice(1)).get("token");
+if (linked) {
+  sessionStorage.setItem(KEY, linked);
   history.replaceState(null, "", location.pathname);
 }
 
-/** What the server answers; an Error with one sentence where it refuses. `waits` is called when it is busy. */
+/** Return the response; throw an Error with one sentence if the server refuses. `waits` is called while it is busy. */
 export async function ask(path, { method = "GET", params = {}, body, waits } = {}) {
   const given = Object.entries(params).filter(([, value]) => value !== undefined && value !== null);
   const address = `${path}?${new URLSearchParams(given)}`;
   for (let tries = 1; ; tries++) {
     const response = await send(address, method, body);
     if (response.status === 401) {
-      await atTheDoor();
+      await requestToken();
       tries = 0;
     } else if (response.status === 429 && tries < TRIES) {
       waits?.();
@@ -38,7 +38,7 @@ async function send(address, method, body) {
   try {
     return await fetch(address, { method, body, headers, cache: "no-store", redirect: "error" });
   } catch {
-    throw new Error("The server does not answer; see whether it is still running.");
+    throw new Error("The server does not answer; check whether it is running.");
   }
 }
 
@@ -47,17 +47,17 @@ async function read(response) {
   try {
     answer = await response.json();
   } catch {
-    throw new Error(`The server answered with status ${response.status} and no more; try again.`);
+    throw new Error(`The server answered with status ${response.status} only; try again.`);
   }
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }
 
-/** Wait until somebody gives the token. */
-function atTheDoor() {
+/** Show the form for the token, and wait until it is submitted. */
+function requestToken() {
   door ??= new Promise((opened) => {
     const form = $("#door");
-    if (sessionStorage.getItem(KEY)) $("#door-why").textContent = "This token is not the server's; give another one.";
+    if (sessionStorage.getItem(KEY)) $("#door-why").textContent = "The server has another token; enter that one.";
     form.hidden = false;
     $("#token").focus();
     form.onsubmit = (event) => {

@@ -1,20 +1,20 @@
-// A photo from the camera.
+// Photos from the camera.
 
 import { $, say } from "./dom.js";
 
 const WRONG = {
-  NotAllowedError: "The browser may not use the camera; allow it beside the address, or choose a photo.",
-  NotFoundError: "There is no camera here; choose a photo.",
-  NotReadableError: "Another program is using the camera; close that one, or choose a photo.",
+  NotAllowedError: "The browser does not allow the camera; allow it next to the address, or choose a photo.",
+  NotFoundError: "There is no camera; choose a photo.",
+  NotReadableError: "Another program is using the camera; close it, or choose a photo.",
 };
 let stream = null;
 
-/** Call `taken` with each photo that is taken. */
+/** Call `taken` with each photo. */
 export function setUpCamera(taken) {
   const video = $("#camera-picture");
 
   async function start() {
-    // Browsers give a page the camera only through HTTPS or on the machine itself; phones have a way of their own.
+    // Browsers allow the camera only over HTTPS or on the machine itself; phones can open their camera application instead.
     if (!navigator.mediaDevices) {
       $("#photo-taken").click();
       return;

@@ -1,4 +1,4 @@
-// How alike the faces of two photos are.
+// The similarity of the faces on two photos.
 
 import { ask } from "./api.js";
 import { count, $, make, place, say } from "./dom.js";
@@ -16,7 +16,7 @@ export function setUpCompare(most) {
       return;
     }
     say("compare", "Comparing …");
-    const waits = () => say("compare", "The server is busy; the photos wait for their turn …");
+    const waits = () => say("compare", "The server is busy; the photos are waiting …");
     try {
       const params = { first: first.size };
       show(await ask("/api/compare", { method: "POST", params, body: new Blob([first, second]), waits }));
@@ -53,8 +53,8 @@ function show(answer) {
     const taken = answer[word];
     slotOf(word).querySelector(".frame").append(place(make("div", { className: "mark" }), taken.box, taken));
     if (taken.faces > 1) {
-      const doubt = taken.ambiguous ? "; another one could be meant" : "";
-      slotOf(word).querySelector("figcaption").textContent = `Of ${count(taken.faces, "face", "faces")} the marked one was taken${doubt}.`;
+      const doubt = taken.ambiguous ? "; another face could be meant" : "";
+      slotOf(word).querySelector("figcaption").textContent = `Of ${count(taken.faces, "face", "faces")} the marked one was used${doubt}.`;
     }
   });
 }

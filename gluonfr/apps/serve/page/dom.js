@@ -1,24 +1,31 @@
-// Elements of the page. What people wrote becomes text and never markup.
+// Elements of the page. Names and file names become text, never markup.
 
 export const $ = (selector) => document.querySelector(selector);
 
-/** An element with properties, and children that are elements or text. */
+/** Create an element with properties, and children that are elements or text. */
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
 
-/** A person's name, apart from the text around it, whichever way it is written. */
-export const named = (text) => make("bdi", { textContent: text });
+// Control characters, invisible characters, and characters that change the direction of the text around them.
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const escaped = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
 
-/** Say something below a part of the page: what it does (#PART-said) or what is wrong (#PART-wrong), which is read out. */
+/** Return a name with its hidden characters as escapes, so that two names that look equal are equal. */
+export const visible = (text) => text.replace(HIDDEN, escaped);
+
+/** Create an element with a name, isolated from the direction of the text around it. */
+export const named = (text) => make("bdi", { textContent: visible(text) });
+
+/** Show a message below a part of the page: a status (#PART-said) or an error (#PART-wrong); screen readers read it. */
 export function say(part, said, wrong = "") {
   $(`#${part}-said`).textContent = said;
   $(`#${part}-wrong`).textContent = wrong;
 }
 
-/** Lay a box, in pixels of a picture, over the frame of that picture. */
+/** Place a box, in pixels of an image, over the frame of the image. */
 export function place(element, [x0, y0, x1, y1], { width, height }) {
   const within = (value, most) => `${(100 * Math.min(Math.max(value, 0), most)) / most}%`;
   Object.assign(element.style, { left: within(x0, width), top: within(y0, height) });

@@ -1,7 +1,7 @@
-// Who is on a photo, and the form that enrolls a face of it.
+// The people on a photo, and the forms that enroll its faces.
 
 import { ask } from "./api.js";
-import { count, $, make, named, place, say } from "./dom.js";
+import { count, $, make, named, place, say, visible } from "./dom.js";
 import { chosen, nameOf } from "./threshold.js";
 
 const image = $("#shown");
@@ -9,12 +9,12 @@ let photo = null;
 let found = null;
 let enrolled = () => {};
 
-/** Call `call` when somebody was enrolled. */
+/** Call `call` after an enrollment. */
 export function onEnrolled(call) {
   enrolled = call;
 }
 
-/** Show a photo and say who is on it. */
+/** Show a photo and identify its faces. */
 export async function look(file, most) {
   if (!file) return;
   photo = file;
@@ -29,10 +29,10 @@ export async function look(file, most) {
 
 async function identify(file) {
   say("look", "Looking for faces …");
-  const waits = () => say("look", "The server is busy; this photo waits for its turn …");
+  const waits = () => say("look", "The server is busy; this photo is waiting …");
   try {
     const answer = await ask("/api/identify", { method: "POST", params: { similarity: chosen() }, body: file, waits });
-    // Meanwhile another photo may have been chosen.
+    // Another photo may have been chosen meanwhile.
     if (file !== photo) return false;
     found = answer;
     draw();
@@ -58,18 +58,18 @@ async function showImage(file) {
     await image.decode();
     if (file === photo) $("#picture").hidden = false;
   } catch {
-    // A format that the server may know and the browser does not: names are listed all the same.
+    // The server may read formats that the browser does not show; names are listed anyway.
   }
 }
 
 function summary() {
   const known = found.faces.filter((face) => nameOf(face) !== null).length;
   const faces = found.faces.length;
-  const told = faces === 1 ? (known ? "known" : "unknown") : `${known || "none"} of them known`;
-  return `${count(faces, "face", "faces")}, ${told} (${found.network}).`;
+  const result = faces === 1 ? (known ? "known" : "unknown") : `${known || "none"} of them known`;
+  return `${count(faces, "face", "faces")}, ${result} (${found.network}).`;
 }
 
-/** The names again, at another threshold; `speak` says how many are known. */
+/** Update the names for another threshold; `speak` also updates the summary. */
 export function rename(speak) {
   if (!found) return;
   found.faces.forEach((face, index) => {
@@ -115,14 +115,14 @@ function label(box, item, face, name, index) {
   const score = best ? ` ${best.similarity.toFixed(3)}` : "";
   box.classList.toggle("known", name !== null);
   box.firstChild.replaceChildren(`${index + 1} `, named(name ?? "unknown"));
-  box.setAttribute("aria-label", `Face ${index + 1}: ${name ?? "unknown"}${name ? score : ""}`);
+  box.setAttribute("aria-label", `Face ${index + 1}: ${visible(name ?? "unknown")}${name ? score : ""}`);
   item.classList.toggle("known", name !== null);
   item.querySelector("h3").replaceChildren(`${index + 1}. `, named(name ?? "Unknown"));
   const listed = face.matches.flatMap((match) => [", ", named(match.name), ` ${match.similarity.toFixed(3)}`]).slice(1);
-  item.querySelector("p").replaceChildren(...(listed.length ? ["Most like ", ...listed] : ["Nobody is enrolled yet"]));
+  item.querySelector("p").replaceChildren(...(listed.length ? ["Most similar: ", ...listed] : ["There is no enrolled person yet"]));
   const input = item.querySelector("input");
   if (input.dataset.untouched) input.value = name ?? "";
-  item.querySelector("label").textContent = name === null ? `Who is face ${index + 1}?` : `Enroll face ${index + 1} as well, as`;
+  item.querySelector("label").textContent = name === null ? `Who is face ${index + 1}?` : `Enroll face ${index + 1} with this photo too, as`;
 }
 
 function thumbnail(face, shown) {
@@ -148,7 +148,7 @@ async function enroll(face, index, name, form) {
     await enrolled();
     if (file !== photo) return;
     const again = await identify(file);
-    if (again) say("look", added ? `${name} is enrolled with this photo.` : `${name} was enrolled with this photo before.`);
+    if (again) say("look", added ? `${visible(name)} is enrolled with this photo.` : `${visible(name)} was enrolled with this photo before.`);
     $("#faces").children[index]?.focus();
   } catch (error) {
     if (file === photo) say("look", "", error.message);

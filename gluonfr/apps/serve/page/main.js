@@ -1,4 +1,4 @@
-// Puts the parts together and keeps them up to date.
+// Connects the parts of the page and keeps them up to date.
 
 import { ask } from "./api.js";
 import { setUpCamera } from "./camera.js";
@@ -12,13 +12,13 @@ const EVERY = 4000;
 let most = Infinity;
 let seen = "";
 
-/** The state of the gallery; lists and threshold follow when another program has changed it, or `always`. */
+/** Update the state of the gallery, and lists and threshold if another program has changed it, or `always`. */
 async function follow(always) {
   try {
     const state = await ask("/api/gallery");
     most = state.most_bytes;
     $("#state").textContent =
-      `${state.network} answers, for ${count(state.people, "person", "people")} with ${count(state.photos, "photo", "photos")} in ${state.file}.`;
+      `Network ${state.network}; ${count(state.people, "person", "people")} with ${count(state.photos, "photo", "photos")} in ${state.file}.`;
     if (always || state.version !== seen) await Promise.all([list(), refresh()]);
     seen = state.version;
     $("#trouble").hidden = true;
@@ -56,7 +56,7 @@ drop.addEventListener("drop", (event) => {
   $("#drop").classList.remove("over");
   show([...event.dataTransfer.files].find(Boolean));
 });
-// A photo that misses its place is not opened in place of the page.
+// A photo that is dropped elsewhere must not replace the page.
 for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 addEventListener("focus", () => follow(true));
 follow(true).then(watch);

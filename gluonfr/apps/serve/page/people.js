@@ -1,7 +1,7 @@
-// Who is enrolled: the list, and what can be done with a person.
+// The list of people, and changes to them and their photos.
 
 import { ask } from "./api.js";
-import { count, $, make, named, say } from "./dom.js";
+import { count, $, make, named, say, visible } from "./dom.js";
 
 const PART = 200;
 const PAUSE = 200;
@@ -10,12 +10,12 @@ let asked = 0;
 let timer;
 let changed = () => {};
 
-/** Call `call` when a person was renamed, merged or deleted. */
+/** Call `call` after a change. */
 export function onChanged(call) {
   changed = call;
 }
 
-/** The list as it is now. */
+/** Update the list. */
 export async function list() {
   const mine = ++asked;
   const containing = $("#containing").value;
@@ -27,44 +27,83 @@ export async function list() {
   $("#names").replaceChildren(...answer.people.map((person) => make("option", { value: person.name })));
   $("#people-more").hidden = answer.people.length >= answer.matching;
   const shown = answer.people.length < answer.matching ? `; ${answer.people.length} are shown` : "";
-  const empty = containing ? "Nobody's name contains that." : "Nobody is enrolled yet: choose a photo and say who is on it.";
+  const empty = containing ? "No name contains this." : "The gallery is empty: choose a photo and enroll its faces.";
   say("people", answer.matching ? `${count(answer.matching, "person", "people")}${shown}.` : empty);
 }
 
+/** A button that belongs to a person or a photo. */
+function button(text, of, call) {
+  const made = make("button", { type: "button", className: "small" }, text);
+  made.setAttribute("aria-label", `${text} ${visible(of)}`);
+  made.dataset.key = `${text} ${of}`;
+  made.addEventListener("click", call);
+  return made;
+}
+
 function row(person) {
-  const button = (text, call) => {
-    const made = make("button", { type: "button", className: "small" }, text);
-    made.setAttribute("aria-label", `${text} ${person.name}`);
-    made.dataset.key = `${text} ${person.name}`;
-    made.addEventListener("click", call);
-    return made;
-  };
+  const item = make("li", {});
   const words = make("span", { className: "who" }, named(person.name), " ", make("span", { className: "quiet small" }, count(person.photos, "photo", "photos")));
-  const buttons = [button("Rename", () => rename(person)), button("Merge", () => merge(person)), button("Delete", () => remove(person))];
-  return make("li", {}, words, make("span", { className: "row" }, ...buttons));
+  const actions = { Photos: () => showPhotos(person, item), Rename: () => rename(person), Merge: () => merge(person), Delete: () => remove(person) };
+  const buttons = Object.entries(actions).map(([text, call]) => button(text, person.name, call));
+  item.append(words, make("span", { className: "row" }, ...buttons));
+  return item;
+}
+
+/** Show or hide the photos of a person below the name. */
+async function showPhotos({ name }, item) {
+  const shown = item.querySelector("ul");
+  if (shown) {
+    shown.remove();
+    return;
+  }
+  try {
+    const { photos } = await ask("/api/people/photos", { params: { name } });
+    item.append(make("ul", { className: "photos" }, ...photos.map((photo) => photoRow(name, photo))));
+  } catch (error) {
+    say("people", "", error.message);
+  }
+}
+
+function photoRow(name, { id, source }) {
+  const label = source || id.slice(0, 16);
+  const buttons = [button("Move", label, () => movePhoto(name, id, label)), button("Remove", label, () => removePhoto(name, id, label))];
+  return make("li", {}, make("span", { className: "who small" }, named(label)), make("span", { className: "row" }, ...buttons));
 }
 
 const rename = ({ name }) =>
   dialog("Rename", ["", named(name), " gets another name."], "New name", name, async (wanted) => {
     const done = await ask("/api/people/rename", { method: "POST", params: { name, new: wanted } });
-    return told(`${name} is now ${wanted}.`, done);
+    return withRest(`${visible(name)} is now ${visible(wanted)}.`, done);
   });
 
 const merge = ({ name }) =>
-  dialog("Merge", ["All photos of ", named(name), " go to somebody who is the same person."], "Name of the same person", "", async (into) => {
+  dialog("Merge", ["All photos of ", named(name), " are moved to another name of the same person."], "Name of the same person", "", async (into) => {
     const done = await ask("/api/people/merge", { method: "POST", params: { name, into } });
-    return told(`${count(done.photos, "photo", "photos")} of ${name} went to ${into}.`, done);
+    return withRest(`${count(done.photos, "photo", "photos")} of ${visible(name)} moved to ${visible(into)}.`, done);
   });
 
 const remove = ({ name, photos }) =>
-  dialog("Delete", ["", named(name), ` and what is known from ${count(photos, "photo", "photos")} are erased for good.`], null, "", async () => {
+  dialog("Delete", ["", named(name), ` and the data of ${count(photos, "photo", "photos")} are erased.`], null, "", async () => {
     const done = await ask("/api/people", { method: "DELETE", params: { name } });
-    return told(`${name} is deleted.`, done);
+    return withRest(`${visible(name)} is deleted.`, done);
   });
 
-const told = (words, { left }) => (left ? `${words} ${left}` : words);
+const movePhoto = (name, photo, label) =>
+  dialog("Move", ["The photo ", named(label), " is moved from ", named(name), " to another person."], "Name of the person", "", async (into) => {
+    const done = await ask("/api/people/photos/move", { method: "POST", params: { name, photo, into } });
+    return withRest(`1 photo of ${visible(name)} moved to ${visible(into)}.`, done);
+  });
 
-/** Ask for a name or a yes, and do it; the dialog stays open while something is wrong. */
+const removePhoto = (name, photo, label) =>
+  dialog("Remove", ["The data of the photo ", named(label), " of ", named(name), " are erased."], null, "", async () => {
+    const done = await ask("/api/people/photos", { method: "DELETE", params: { name, photo } });
+    return withRest(`1 photo of ${visible(name)} is removed.`, done);
+  });
+
+/** Add where old bytes are left. */
+const withRest = (words, { left }) => (left ? `${words} ${left}` : words);
+
+/** Ask for a name or a confirmation, and run the action; the dialog stays open after an error. */
 function dialog(action, text, field, value, work) {
   const opener = document.activeElement;
   $("#dialog-title").textContent = action;
@@ -76,7 +115,7 @@ function dialog(action, text, field, value, work) {
   const input = $("#dialog-name");
   input.value = value;
   input.required = field !== null;
-  if (action === "Merge") input.setAttribute("list", "names");
+  if (action === "Merge" || action === "Move") input.setAttribute("list", "names");
   else input.removeAttribute("list");
   const box = $("#dialog");
   box.querySelector("form").onsubmit = async (event) => {

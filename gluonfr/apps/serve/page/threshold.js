@@ -1,4 +1,4 @@
-// From which similarity on somebody is named, and what that means in this gallery.
+// The similarity above which a face gets a name, and what it means for this gallery.
 
 import { ask } from "./api.js";
 import { $ } from "./dom.js";
@@ -10,21 +10,21 @@ let listener = () => {};
 let timer;
 let asked = 0;
 
-/** The similarity somebody chose, or undefined where the gallery's own counts. */
+/** The similarity that the user chose, or undefined for the calibrated one. */
 export const chosen = () => (own ? Number(slider.value) : undefined);
 
-/** Whoever is most like a face, where that is enough for a name; else null. */
+/** The name of the most similar person if the similarity is above the threshold, else null. */
 export const nameOf = (face) => {
   const limit = slider.dataset.none ? Infinity : Number(slider.dataset.exact);
   return face.matches.length && face.matches[0].similarity > limit ? face.matches[0].name : null;
 };
 
-/** Call `call` with whether somebody moved the slider. */
+/** Call `call` when the threshold changes, with whether the user moved the slider. */
 export function onThreshold(call) {
   listener = call;
 }
 
-/** Ask what suits the gallery, which changes with it; a threshold that somebody chose stays. */
+/** Request the calibrated threshold, which changes with the gallery; a threshold that the user chose stays. */
 export async function refresh() {
   const mine = ++asked;
   const params = own ? { similarity: slider.value } : {};
@@ -34,8 +34,8 @@ export async function refresh() {
     ask("/api/threshold", { params }),
   ]);
   if (mine !== asked) return;
-  const told = low.similarity !== null && high.similarity > low.similarity;
-  const ends = [...(told ? [low.similarity, high.similarity] : [0, 1]), now.similarity ?? 1];
+  const known = low.similarity !== null && high.similarity > low.similarity;
+  const ends = [...(known ? [low.similarity, high.similarity] : [0, 1]), now.similarity ?? 1];
   slider.min = Math.max(-1, Math.floor(Math.min(...ends) * 100) / 100);
   slider.max = Math.min(1, Math.ceil(Math.max(...ends) * 100) / 100);
   show(now);
@@ -48,16 +48,16 @@ function show(threshold) {
   slider.dataset.exact = exact;
   if (!own) slider.value = exact;
   $("#threshold-value").textContent = none ? "–" : Number(exact).toFixed(3);
-  slider.setAttribute("aria-valuetext", none ? "nobody is named" : Number(exact).toFixed(3));
-  $("#threshold-means").textContent = none ? nobody(threshold) : sentence(threshold.meaning);
+  slider.setAttribute("aria-valuetext", none ? "no face gets a name" : Number(exact).toFixed(3));
+  $("#threshold-means").textContent = none ? withoutThreshold(threshold) : sentence(threshold.meaning);
   $("#threshold-back").hidden = !own;
   listener(false);
 }
 
-const nobody = ({ people }) =>
+const withoutThreshold = ({ people }) =>
   people
-    ? "Nobody is named: there are too few people to tell a threshold. Move the slider to set one, or enroll more people."
-    : "Nobody is named, because nobody is enrolled yet.";
+    ? "No face gets a name: there are too few people to calibrate a threshold. Move the slider to set one, or enroll more people."
+    : "No face gets a name, because the gallery is empty.";
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
@@ -70,10 +70,10 @@ slider.addEventListener("input", () => {
   $("#threshold-back").hidden = false;
   listener(true);
   clearTimeout(timer);
-  timer = setTimeout(tell, PAUSE);
+  timer = setTimeout(explain, PAUSE);
 });
 
-async function tell() {
+async function explain() {
   const mine = ++asked;
   try {
     const threshold = await ask("/api/threshold", { params: { similarity: slider.value } });
