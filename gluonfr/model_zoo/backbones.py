@@ -43,11 +43,6 @@ def adapt_network(zoo: str, name: str, image_size: Any = (112, 112), **kwargs: A
     **kwargs
         Arguments of `BackboneNetwork`; all others are passed to the zoo's constructor.
 
-    Returns
-    -------
-    BackboneNetwork
-        Not initialized.
-
     Raises
     ------
     UsageError

@@ -34,12 +34,7 @@ def convert_parameters(
     Returns
     -------
     dict of str to float32 array
-        By the names of our parameters.
-
-    Raises
-    ------
-    WeightsError
-        An array is missing, has another shape, is not finite, or has no counterpart.
+        By the names of our parameters. The WeightsError names an array that is missing, not finite or of another shape.
 
     Examples
     --------
@@ -185,8 +180,27 @@ def fold_input_scaling(
     >>> float(values[weight].max())
     255.0
     """
+    ratio = _ratio_of_scales(ours, theirs, arrays, where, card)
+    is_bgr = card is not None and card.color == "BGR"
+    if np.all(ratio == 1) and not is_bgr:
+        return
+    start = next(layer for layer in ours.layers if layer.op == "Input")
+    for layer in ours.consumers(start):
+        if layer.op != "Convolution" or dict(layer.settings)["groups"] != 1:
+            raise WeightsError(
+                f"{where}: the scale of its input cannot be moved into {layer.name}, which is not a convolution; "
+                "name the network that fits."
+            )
+        name = layer.parameters["weight"]
+        weight = values[name] * np.reshape(ratio, (1, -1, 1, 1))
+        values[name] = (weight[:, ::-1] if is_bgr else weight).astype(np.float32)
+
+
+def _ratio_of_scales(
+    ours: LayerGraph, theirs: LayerGraph, arrays: dict[str, np.ndarray], where: str, card: Card | None
+) -> np.ndarray:
+    """Return by how much the file's network scales its input more than ours, with pixels 0..255 instead of [0, 1]."""
     scale, offset = _scale_and_offset(theirs.input_scaling, arrays, where)
-    bgr = card is not None and card.color == "BGR"
     if card is not None:
         # The card's numbers are in the order of the graph's channels.
         mean, std = (np.broadcast_to(np.float64(level), 3) for level in (card.mean, card.std))
@@ -199,18 +213,7 @@ def fold_input_scaling(
             "its first convolution pads with zeros, so the shift cannot be moved into the weights. Use the file with a "
             "card beside it, which runs its graph unchanged."
         )
-    if np.all(ratio == 1) and not bgr:
-        return
-    start = next(layer for layer in ours.layers if layer.op == "Input")
-    for layer in ours.consumers(start):
-        if layer.op != "Convolution" or dict(layer.settings)["groups"] != 1:
-            raise WeightsError(
-                f"{where}: the scale of its input cannot be moved into {layer.name}, which is not a convolution; "
-                "name the network that fits."
-            )
-        name = layer.parameters["weight"]
-        weight = values[name] * np.reshape(ratio, (1, -1, 1, 1))
-        values[name] = (weight[:, ::-1] if bgr else weight).astype(np.float32)
+    return ratio
 
 
 def _levels(value: Any) -> str:

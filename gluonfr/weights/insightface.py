@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, GluonFRError, PathLike, WeightsError, file_sha256, require_file
+from gluonfr.core import Card, PathLike, WeightsError, file_sha256, require_file
 from gluonfr.model_zoo.registry import get_model, list_models
 from gluonfr.weights.conversion import convert_parameters, fold_input_scaling, set_parameters
 from gluonfr.weights.known_files import known_card_fields
@@ -36,7 +36,7 @@ def load_insightface(
     Parameters
     ----------
     path : str
-        `X-symbol.json`, `X-0000.params`, or X. The classifier of a training is ignored.
+        `X-symbol.json`, `X-0000.params`, or X. A classifier is ignored.
     network : str, optional
         Name of the only network to compare with; default all of the model zoo.
     epoch : int, optional
@@ -46,10 +46,8 @@ def load_insightface(
 
     Returns
     -------
-    net : HybridBlock
-        The network with its weights.
-    card : Card
-        Its card.
+    (net, card) : HybridBlock, Card
+        The network with its weights, and its card.
 
     Raises
     ------
@@ -168,6 +166,7 @@ class InsightFaceCheckpoint:
         # The same graph, with a BatchNorm of the input as part of its scaling.
         self._folded = graph_of_symbol(nodes, root, symbol, True) if self.layers.starts_with_norm() else None
         self._arrays = self._read_arrays(nodes)
+        self._convolutions = sum(layer.op == "Convolution" for layer in self.layers.layers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {self.layers!r})"
@@ -198,14 +197,10 @@ class InsightFaceCheckpoint:
     def recognize(self, names: Sequence[str]) -> tuple[str, Any, dict[str, np.ndarray]]:
         """Return (name, network, values of its parameters) of the first of these networks that has this structure."""
         nearest = (-1.0, "", "")
-        for name in names:
-            try:
-                net = get_model(name, embedding_size=self.layers.embedding_size)
-                ours = graph_of_network(net)
-            except GluonFRError:
-                if len(names) == 1:
-                    raise
-                continue
+        networks = {name: get_model(name, embedding_size=self.layers.embedding_size) for name in names}
+        # Tracing is the slow part, and the right network has as many convolutions.
+        for name, net in sorted(networks.items(), key=lambda item: abs(_count_convolutions(item[1]) - self._convolutions)):
+            ours = graph_of_network(net)
             theirs, difference = self._compare(ours, name)
             if difference is None:
                 return name, net, self._convert(theirs, ours)
@@ -231,6 +226,10 @@ class InsightFaceCheckpoint:
         values = convert_parameters(match_layers(theirs, ours), self._arrays, self.path)
         fold_input_scaling(values, ours, theirs, self._arrays, self.path, self.card)
         return values
+
+
+def _count_convolutions(net: Any) -> int:
+    return sum(len(parameter.shape) == 4 for parameter in net.collect_params().values())
 
 
 def _find_embedding(nodes: Sequence[dict[str, Any]], heads: Sequence[int], path: str) -> int:
