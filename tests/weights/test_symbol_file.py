@@ -139,7 +139,7 @@ text = open(path).read()
 random = np.random.Generator(np.random.Philox(seed))
 values = ["0", "-1", "5", "100", "4294967295", "1e9", '"(0, 0)"', '"None"', "[]", '"-5"', '"99999"']
 refused = 0
-for trial in range(400):
+for trial in range(200):
     graph = json.loads(text)
     for _ in range(1 + trial % 3):
         node = graph["nodes"][random.integers(len(graph["nodes"]))]
@@ -176,4 +176,4 @@ def test_random_mutations_never_end_the_process(tmp_path, graph, seed):
     path = write(tmp_path, graph)
     result = subprocess.run([sys.executable, "-c", MUTATE, str(path), str(seed)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-500:]
-    assert 100 < int(result.stdout) < 400
+    assert 100 < int(result.stdout) < 200
