@@ -134,7 +134,7 @@ def _open_source(
 ) -> PairSource:
     if name.endswith(_EMBEDDINGS):
         scored = read_pair_embeddings(name, pair_list)
-        return PairSource(shown, read_pair_table(table, scored.issame) if table else scored.table, scored=scored)
+        return PairSource(shown, read_pair_table(table, scored.issame.tolist()) if table else scored.table, scored=scored)
     if name.endswith(_PAIRS):
         folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))
         dataset = get_verification_set(file[: -len(_PAIRS)], folder)
@@ -203,7 +203,7 @@ def evaluate_verification(
         first, second = embed_pairs(
             net, dataset, contexts, batch_size, flip, source.name if progress else None, image_size, template
         )
-        distances, issame = pair_distances(first, second), dataset.issame
+        distances, issame = pair_distances(first, second), np.asarray(dataset.issame, dtype=bool)
         if save:
             write_pair_embeddings(save, first, second, issame, PairTable(people, source.table.groups, known))
     return evaluate_pairs(

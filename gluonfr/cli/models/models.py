@@ -56,7 +56,14 @@ def _list(arguments: Namespace) -> None:
     print()
     if stored:
         rows = [
-            [name, card.network, card.embedding_size, "x".join(map(str, card.image_size)), card.trained_on or "?", card.license]
+            [
+                name,
+                card.network,
+                f"{card.embedding_size}",
+                "x".join(map(str, card.image_size)),
+                card.trained_on or "?",
+                card.license,
+            ]
             for name, card in stored.items()
         ]
         print_table(rows, ["stored model", "network", "embedding", "image", "trained on", "license"])

@@ -96,7 +96,7 @@ def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[byte
     return png, _chart(figure, _WIDTH, _HEIGHT + 0.4)
 
 
-def draw_training(rows: Sequence[Mapping[str, Any]]) -> tuple[bytes, Chart] | str:
+def draw_training(rows: Sequence[dict[str, Any]]) -> tuple[bytes, Chart] | str:
     """Draw training curves as PNG and Chart, or return a sentence on why there are none."""
     try:
         figure = plot_training_curves(rows)

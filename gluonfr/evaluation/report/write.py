@@ -21,7 +21,7 @@ def write_report(
     folder: str,
     entries: Sequence[ReportEntry],
     title: str | None = None,
-    curves: Sequence[Mapping[str, Any]] | None = None,
+    curves: Sequence[dict[str, Any]] | None = None,
     pictures: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write an evaluation of models on verification sets as one HTML page, with its figures as PNG and JSON.
