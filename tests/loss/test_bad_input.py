@@ -139,14 +139,16 @@ def refusal(call, *names):
     with pytest.raises(GluonFRError) as caught:
         call()
     text = str(caught.value)
-    assert "\n" not in text and text.endswith(".") and len(text) < 250, text
+    assert "\n" not in text, text
+    assert text.endswith("."), text
+    assert len(text) < 250, text
     for name in names:
         assert name in text, text
     return text
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arguments_outside_the_domain(name):
+def test_invalid_arguments_are_rejected(name):
     known = inspect.signature(CLASSES[name]).parameters
     for argument in known:
         if argument == "kwargs" or argument in IGNORED.get(name, ()):
@@ -157,7 +159,7 @@ def test_arguments_outside_the_domain(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arguments_that_are_not_there(name):
+def test_unknown_arguments_are_rejected(name):
     sizes = sizes_of(name)
     refusal(lambda: CLASSES[name](**sizes, lamda_x=1), name, "lamda_x")
     refusal(lambda: get_loss(name, lamda_x=1, **sizes), name, "lamda_x")
@@ -166,7 +168,7 @@ def test_arguments_that_are_not_there(name):
 
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_shapes_and_types(name, hybrid):
+def test_wrong_shapes_and_types_are_rejected(name, hybrid):
     loss = build(name, hybrid)
     arrays = given(loss)
     good = {key: nd.array(each) for key, each in arrays.items()}
@@ -204,7 +206,7 @@ def test_shapes_and_types(name, hybrid):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_labels_that_are_none(name):
+def test_invalid_labels_are_rejected(name):
     loss = build(name)
     arrays = given(loss)
     if "issame" in arrays:
@@ -226,7 +228,7 @@ def test_labels_that_are_none(name):
 
 
 @pytest.mark.parametrize("name", ["CenterLoss", "GitLoss"])
-def test_centers_are_not_moved_by_what_is_no_batch(name):
+def test_invalid_batches_do_not_move_centers(name):
     loss = build(name)
     before = loss.centers.data().asnumpy()
     x = nd.ones((2, D))
@@ -238,7 +240,7 @@ def test_centers_are_not_moved_by_what_is_no_batch(name):
 
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_that_are_none_show_in_the_loss(name, hybrid):
+def test_nan_and_infinity_reach_the_loss_of_their_sample(name, hybrid):
     loss = build(name, hybrid)
     arrays = given(loss)
     clean, _ = run(loss, arrays)
@@ -284,7 +286,7 @@ def test_batches_of_one_class_and_of_one_sample_are_finite(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_classes(name):
+def test_two_classes_train_to_finite_losses(name):
     loss = build(name, classes=2)
     arrays = given(loss, LABEL % 2)
     for _ in range(3):
@@ -295,7 +297,7 @@ def test_two_classes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_border_waits_for_no_computation(name, monkeypatch):
+def test_checks_read_labels_only_and_wait_for_no_computation(name, monkeypatch):
     loss, read = build(name), []
     arrays = given(loss)
     real = nd.NDArray.asnumpy
@@ -308,7 +310,7 @@ def test_the_border_waits_for_no_computation(name, monkeypatch):
     assert read == [(N,)] * (len(arrays) - len(matrices(arrays)))
 
 
-def test_within_a_hybridized_block_and_as_a_symbol_it_gives_the_same():
+def test_a_loss_inside_a_hybridized_block_computes_the_same():
     class Wrapped(gluon.HybridBlock):
         def __init__(self):
             super().__init__()

@@ -40,7 +40,7 @@ def same(got, wanted, rtol=1e-5):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hybridized_as_imperative_at_any_batch_size(name):
+def test_hybridized_equals_imperative_at_any_batch_size(name):
     loss, fresh = ready(name, classes=10), ready(name, classes=10)
     fresh.hybridize(static_alloc=True, static_shape=True)
     for batch in (8, 5, 8, 1):
@@ -52,7 +52,7 @@ def test_hybridized_as_imperative_at_any_batch_size(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_exported_as_imperative_at_any_batch_size(name, tmp_path):
+def test_exported_equals_imperative_at_any_batch_size(name, tmp_path):
     loss = ready(name, classes=10)
     loss.hybridize()
     run(loss, given(loss, 4, 10))
@@ -69,7 +69,7 @@ def test_exported_as_imperative_at_any_batch_size(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_finite_where_the_cosine_is_one_zero_and_minus_one(name, hybrid):
+def test_losses_are_finite_at_cosines_of_one_zero_and_minus_one(name, hybrid):
     loss = ready(name, classes=4)
     if hybrid:
         loss.hybridize(static_alloc=True, static_shape=True)
@@ -85,7 +85,7 @@ def test_finite_where_the_cosine_is_one_zero_and_minus_one(name, hybrid):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("classes", [2, 100_000])
-def test_two_and_a_hundred_thousand_classes_and_labels_above_65504(name, classes):
+def test_labels_are_exact_with_two_and_a_hundred_thousand_classes(name, classes):
     loss = ready(name, classes=classes)
     last = classes - 1
     labels = [last, 0, last] if classes == 2 else [last, 65_505, 70_001]
@@ -105,7 +105,7 @@ def test_two_and_a_hundred_thousand_classes_and_labels_above_65504(name, classes
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_one_class_and_of_one_image(name):
+def test_batches_of_one_class_and_of_one_image_are_finite(name):
     loss = ready(name, classes=5)
     for batch in (4, 1):
         cos, y, *x = given(loss, batch, 5)
@@ -118,7 +118,7 @@ def test_a_batch_of_one_class_and_of_one_image(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lower_precision_is_raised_and_float16_labels_are_refused(name):
+def test_lower_precision_is_raised_and_float16_labels_are_rejected(name):
     loss = ready(name, classes=5)
     arrays = given(loss, 4, 5)
     low = [each if i == 1 else np.asarray(each, dtype="float16") for i, each in enumerate(arrays)]
@@ -132,7 +132,7 @@ def test_lower_precision_is_raised_and_float16_labels_are_refused(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_input_is_refused(name):
+def test_bad_input_is_rejected(name):
     loss = ready(name, classes=5)
     wide, third = loss.outputs, (np.ones((3, 4)),) if loss.spec.needs_embedding else ()
     for output, label, words in [
@@ -154,7 +154,7 @@ def test_bad_input_is_refused(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if get_loss(name, classes=3).collect_params().keys()])
-def test_parameters_that_are_not_there_are_named(name):
+def test_missing_parameters_are_named(name):
     loss = get_loss(name, classes=3)
     arrays = [nd.array(each) for each in given(loss, 2, 3)]
     with pytest.raises(GluonFRError, match=r"not on cpu\(0\); call loss.initialize"):
@@ -195,13 +195,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "words"), BAD)
-def test_bad_arguments_are_refused(name, arguments, words):
+def test_bad_arguments_are_rejected(name, arguments, words):
     with pytest.raises(GluonFRError, match=words) as refusal:
         get_loss(name, classes=5, **arguments)
     assert "\n" not in str(refusal.value)
 
 
-def test_names_and_aliases():
+def test_aliases_build_the_same_loss():
     assert set(NAMES) <= set(get_loss_list())
     for alias, name in [
         ("sphereface", "ASoftmax"),
@@ -221,7 +221,7 @@ def test_names_and_aliases():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_training_on_two_devices_is_training_on_one_and_lowers_the_loss(name):
+def test_training_on_two_devices_equals_training_on_one(name):
     rng = np.random.RandomState(0)
     centers = rng.randn(4, 6)
     y = np.tile(np.arange(4), 4)

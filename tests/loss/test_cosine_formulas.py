@@ -130,7 +130,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("classes", [2, 10])
-def test_value_and_gradient_are_the_formulas(case, classes):
+def test_value_and_gradient_equal_the_formulas(case, classes):
     name, arguments, state, formula = CASES[case]
     loss = ready(name, classes=classes, dtype="float64", **arguments)
     for key, value in state.items():
@@ -159,7 +159,7 @@ def test_multiplied_angle_falls_from_1_to_1_less_2m():
 
 
 @pytest.mark.parametrize("name", ["ASoftmax", "LSoftmax"])
-def test_behind_the_classifier_the_multiplied_angles_are_the_papers_inner_products(name):
+def test_with_the_classifier_multiplied_angles_equal_the_papers_inner_products(name):
     rng = np.random.RandomState(0)
     x, weights, y = rng.randn(6, 5) * 3, rng.randn(7, 5), rng.randint(0, 7, 6)
     loss = ready(name, classes=7, m=3, dtype="float64")
@@ -208,7 +208,7 @@ def test_the_default_scale_of_normface_reaches_the_bound_it_states():
     assert bound(2) < bound(80_000) < 0.01 < bound(100_000)
 
 
-def test_svx_without_emphasis_is_its_margin_and_subcenter_with_one_center_is_arc():
+def test_special_cases_equal_the_plain_margins():
     cos, y = cosines(9, 5)
     for one, other in [
         (ready("SVXSoftmax", classes=5, m=0.5, t=1), ready("ArcLoss", classes=5)),

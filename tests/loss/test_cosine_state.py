@@ -47,7 +47,7 @@ def annealed(cos, y, scale, m, steps):
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_lambda_falls_with_every_step_and_stops_at_its_least(hybrid):
+def test_lambda_decreases_with_every_step_to_its_minimum(hybrid):
     loss = ready("ASoftmax", classes=6, m=4, s=10)
     if hybrid:
         static(loss)
@@ -64,7 +64,7 @@ def test_lambda_falls_with_every_step_and_stops_at_its_least(hybrid):
     assert abs(annealed(cos, y, 10, 4, 0) - annealed(cos, y, 10, 4, 10**6)).max() > 0.5
 
 
-def test_lambda_starts_and_ends_where_it_is_told():
+def test_lambda_has_the_given_bounds():
     loss, cos, y = ready("LSoftmax", classes=2, lambda_min=0, lambda_max=0), np.array([[-0.5, 0.1]]), [0]
     value = run(loss, (cos, y, np.array([[0.6, 0.8]])))[0]
     # cos(4 * 120 degrees) = -0.5 with k = 2: psi = -0.5 - 4.
@@ -91,7 +91,7 @@ def test_t_of_curricularface_is_the_running_mean_of_the_targets_cosine(hybrid):
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_statistics_of_adaface_are_those_of_the_norms(hybrid):
+def test_statistics_of_adaface_follow_the_norms(hybrid):
     loss, mean, std = ready("AdaFace", classes=6, s=20, momentum=0.7), 20.0, 100.0
     if hybrid:
         static(loss)
@@ -117,7 +117,7 @@ def test_statistics_of_adaface_are_those_of_the_norms(hybrid):
 
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("classes", [50, 3])
-def test_the_scale_of_adacos_is_the_papers_recursion(hybrid, classes):
+def test_the_scale_of_adacos_follows_the_papers_recursion(hybrid, classes):
     loss = ready("AdaCos", classes=classes)
     s = max(1, math.sqrt(2) * math.log(classes - 1))
     if hybrid:
@@ -147,7 +147,7 @@ def test_the_scale_of_adacos_stays_positive_when_two_classes_are_far_apart():
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_state_on_two_devices_and_uneven_parts_is_that_on_one(name):
+def test_state_on_two_devices_with_uneven_parts_equals_that_on_one(name):
     contexts = [mx.cpu(0), mx.cpu(1)]
     one, two = static(ready(name, classes=7)), static(ready(name, ctx=contexts, classes=7))
     start = state(one)
@@ -168,7 +168,7 @@ def test_state_on_two_devices_and_uneven_parts_is_that_on_one(name):
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_state_goes_through_a_file_and_training_goes_on_as_if_unbroken(name, tmp_path):
+def test_training_resumes_exactly_from_saved_state(name, tmp_path):
     loss = static(ready(name, classes=7))
     for number in range(3):
         run(loss, given(loss, 8, 7, number))
@@ -188,7 +188,7 @@ def test_state_goes_through_a_file_and_training_goes_on_as_if_unbroken(name, tmp
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_validation_moves_nothing_and_the_trainer_neither(name):
+def test_neither_validation_nor_the_trainer_moves_the_state(name):
     loss = ready(name, classes=7)
     start = state(loss)
     arrays = [nd.array(each) for each in given(loss, 8, 7)]
@@ -209,7 +209,7 @@ def test_validation_moves_nothing_and_the_trainer_neither(name):
 
 
 @pytest.mark.parametrize("name", ["AdaCos", "AdaFace", "CurricularFace"])
-def test_a_step_without_a_training_pass_is_refused(name):
+def test_a_step_without_a_training_pass_is_rejected(name):
     loss = ready(name, classes=7)
     loss(*(nd.array(each) for each in given(loss, 8, 7)))
     with pytest.raises(GluonFRError, match="needs a training pass"):
@@ -221,7 +221,7 @@ def test_a_step_without_a_training_pass_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["AdaCos", "AdaFace", "CurricularFace"])
-def test_a_batch_that_is_not_finite_leaves_the_state(name):
+def test_a_batch_with_nan_or_infinity_leaves_the_state_unchanged(name):
     loss = ready(name, classes=7)
     start = state(loss)
     cos, y, *x = given(loss, 8, 7)
@@ -233,7 +233,7 @@ def test_a_batch_that_is_not_finite_leaves_the_state(name):
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_a_loop_without_step_is_told_once(name, caplog):
+def test_a_loop_without_step_is_warned_once(name, caplog):
     loss = ready(name, classes=3)
     arrays = given(loss, 2, 3)
     with caplog.at_level(logging.WARNING):
@@ -250,7 +250,7 @@ def test_a_loop_without_step_is_told_once(name, caplog):
     assert "loss.step()" in caplog.text
 
 
-def test_losses_without_state_never_ask_for_a_step(caplog):
+def test_losses_without_state_never_warn(caplog):
     losses = [ready("ArcLoss", classes=3), ready("AdaCos", classes=3, dynamic=False), ready("NormFace", classes=3)]
     for loss in losses:
         for _ in range(30):
@@ -260,7 +260,7 @@ def test_losses_without_state_never_ask_for_a_step(caplog):
     assert not caplog.records
 
 
-def test_what_step_needs_is_not_recorded():
+def test_statistics_are_outside_the_graph():
     loss = ready("CurricularFace", classes=3)
     x = nd.array([[0.1, 0.2, 0.3]])
     x.attach_grad()

@@ -23,7 +23,7 @@ def numeric_gradient(value, x, step=1e-6):
 
 @pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.parametrize("rows", [5, 10])
-def test_value_and_gradient_are_the_formulas(name, rows):
+def test_value_and_gradient_equal_the_formulas(name, rows):
     _, batch, formula = FORMULAS[name]
     arrays = batch(np.random.RandomState(rows), rows)
     loss = build(name, "float64")
@@ -48,7 +48,7 @@ def test_value_and_gradient_are_the_formulas(name, rows):
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_hybridized_and_exported_as_imperative_at_any_batch_size(name, tmp_path):
+def test_hybridized_and_exported_equal_imperative_at_any_batch_size(name, tmp_path):
     batch = FORMULAS[name][1]
     loss, fresh = build(name), build(name)
     fresh.hybridize(static_alloc=True, static_shape=True)
@@ -69,7 +69,7 @@ def test_hybridized_and_exported_as_imperative_at_any_batch_size(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_sample_weight_weight_column_labels_and_half_precision(name):
+def test_weights_column_labels_and_half_precision(name):
     arrays = FORMULAS[name][1](np.random.RandomState(0), 6)
     plain = build(name)(*to_nd(arrays)).asnumpy()
     weighed = build(name, weight=2)(*to_nd(arrays), sample_weight=nd.arange(6))
@@ -109,7 +109,7 @@ def test_batches_without_positives_or_of_one_person_give_zero(name, label):
         assert not loss.theta.grad().asnumpy().any()
 
 
-def test_mps_and_pairs_formed_of_a_batch():
+def test_mps_and_triplet_form_pairs_from_a_batch():
     rng = np.random.RandomState(1)
     x, label = rng.randn(7, 6), np.array([0, 1, 0, 2, 1, 0, 3])
     # Partners: the next of the person, and the first for the last; the one of person 3 is alone.
@@ -126,13 +126,13 @@ def test_mps_and_pairs_formed_of_a_batch():
     np.testing.assert_allclose(got[0], np.where(single, 0, hinge), rtol=1e-7, atol=1e-9)
 
 
-def test_mps_takes_the_pair_itself_for_no_negative():
+def test_mps_does_not_use_the_pair_itself_as_negative():
     # The other pair scores -1, lower than 0: with 0 or the pair's own score on the diagonal the loss would be 0.5 or 1.5.
     g = nd.array([[1, 0], [-1, 0]])
     np.testing.assert_array_equal(get_loss("mps", m=1.5)(g, g).asnumpy(), [0, 0])
 
 
-def test_contrastive_takes_the_distance_not_the_norm_of_squares():
+def test_contrastive_uses_the_euclidean_distance():
     a, b = nd.zeros((2, 2)), nd.array([[3, 4], [0.3, 0.4]])
     np.testing.assert_allclose(get_loss("contrastive")(a, b, nd.array([1, 0])).asnumpy(), [12.5, 0.125], rtol=1e-6)
     for kind in ("int32", "bool", "float32"):
@@ -146,7 +146,7 @@ def test_git_of_one_sample_has_no_pairs():
     np.testing.assert_allclose(with_pairs(*to_nd(arrays)).asnumpy(), without(*to_nd(arrays)).asnumpy(), rtol=1e-6)
 
 
-def test_batch_hard_on_the_euclidean_distance():
+def test_batch_hard_can_use_the_euclidean_distance():
     x, label = np.random.RandomState(0).randn(8, 4), labels(8)
     got = run(get_loss("BatchHardTriplet", margin=2, squared=False, dtype="float64"), to_nd((x, label), "float64"))
     np.testing.assert_allclose(got[0], hard({}, x, label, root=True), rtol=1e-8)
@@ -184,7 +184,7 @@ def semi_hard(x, label, margin):
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_semi_hard_draws_evenly_among_the_semi_hard(hybrid):
+def test_semi_hard_negatives_are_drawn_uniformly(hybrid):
     rng = np.random.RandomState(4)
     x, label, margin = rng.randn(9, 3), labels(9), 1.5
     loss = get_loss("semihard", margin=margin, dtype="float64")
@@ -234,7 +234,7 @@ def test_semi_hard_gradient_where_there_is_no_choice():
         (np.zeros((3, 4), dtype="int32"), [0, 1, 2], "floating point"),
     ],
 )
-def test_bad_input_is_refused(name, x, label, words):
+def test_bad_input_is_rejected(name, x, label, words):
     loss = build(name)
     with pytest.raises(GluonFRError, match=words) as caught:
         loss(nd.array(x, dtype=x.dtype), nd.array(label))
@@ -242,7 +242,7 @@ def test_bad_input_is_refused(name, x, label, words):
 
 
 @pytest.mark.parametrize("name", ["CenterLoss", "RingLoss", "GitLoss"])
-def test_bad_embeddings_beside_an_output_are_refused(name):
+def test_bad_embeddings_are_rejected(name):
     loss, output, label = build(name), nd.zeros((3, 5)), nd.array([0, 1, 2])
     bad = [
         ((), "third argument"),
@@ -278,12 +278,12 @@ def test_bad_embeddings_beside_an_output_are_refused(name):
         (lambda: get_loss("coco", classes=3, embedding_size=2)(nd.zeros((2, 2)), nd.zeros(2)), "initialize"),
     ],
 )
-def test_bad_arguments_are_refused(call, words):
+def test_bad_arguments_are_rejected(call, words):
     with pytest.raises(GluonFRError, match=words):
         call()
 
 
-def test_names_aliases_and_what_each_says_of_itself():
+def test_aliases_and_specs():
     for alias, name in [
         ("center", "CenterLoss"),
         ("ring", "RingLoss"),

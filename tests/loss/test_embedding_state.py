@@ -51,7 +51,7 @@ def train(loss, contexts, arrays, explicit, trainer=None):
 @pytest.mark.parametrize("name", ["CenterLoss", "GitLoss"])
 @pytest.mark.parametrize("explicit", [True, False])
 @pytest.mark.parametrize("devices", [1, 2])
-def test_centers_move_by_the_papers_rule_from_all_devices(name, explicit, devices):
+def test_centers_move_by_the_papers_rule_over_all_devices(name, explicit, devices):
     contexts = [mx.cpu(i) for i in range(devices)]
     loss = on(contexts, name, alpha=0.7)
     for seed in range(3):
@@ -65,7 +65,7 @@ def test_centers_move_by_the_papers_rule_from_all_devices(name, explicit, device
             np.testing.assert_allclose(loss.centers.data(ctx).asnumpy(), wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_feature_gradient_does_not_depend_on_how_many_share_the_class():
+def test_feature_gradient_does_not_depend_on_class_counts():
     loss = on([mx.cpu()], "CenterLoss", lamda=1)
     x, c = np.ones((4, D)), loss.centers.data().asnumpy()
     for label in (np.array([0, 0, 0, 0]), np.array([0, 1, 2, 3])):
@@ -74,7 +74,7 @@ def test_feature_gradient_does_not_depend_on_how_many_share_the_class():
         np.testing.assert_allclose(gradient, x - c[label], rtol=1e-5, atol=1e-6)
 
 
-def test_centers_are_left_alone_by_trainer_and_weight_decay():
+def test_trainer_and_weight_decay_do_not_move_centers():
     loss = on([mx.cpu()], "CenterLoss", alpha=0)
     before = loss.centers.data().asnumpy()
     trainer = gluon.Trainer(loss.collect_params(), "sgd", {"learning_rate": 1, "wd": 0.5})
@@ -97,7 +97,7 @@ def test_hybridized_loss_sees_the_centers_move():
     assert (loss(*to_nd(arrays)).asnumpy() < first).all()
 
 
-def test_a_broken_batch_leaves_the_centers():
+def test_a_batch_with_nan_leaves_the_centers_finite():
     loss = on([mx.cpu()], "CenterLoss")
     output, label, x = batch(6)
     x[0] = np.nan
@@ -145,7 +145,7 @@ def test_a_given_radius_is_used_from_the_first_batch(r_init):
 
 
 @pytest.mark.parametrize("name", ["MultiBatchLoss", "LGMLoss", "RingLoss", "CenterLoss", "GitLoss"])
-def test_multipliers_of_what_the_papers_do_not_decay(name):
+def test_parameters_without_decay_have_multiplier_zero(name):
     parameters = own_parameters(build(name))
     assert parameters
     assert all(each.wd_mult == 0 for each in parameters.values())
@@ -182,7 +182,7 @@ def test_saved_and_loaded_state_is_the_same(name, tmp_path):
         np.testing.assert_array_equal(own_parameters(fresh)[key].data().asnumpy(), each.data().asnumpy())
 
 
-def test_a_loop_that_forgets_the_step_is_warned_once(caplog):
+def test_a_loop_without_step_is_warned_once(caplog):
     loss = on([mx.cpu()], "CenterLoss")
     with caplog.at_level(logging.WARNING):
         for _ in range(50):
@@ -191,7 +191,7 @@ def test_a_loop_that_forgets_the_step_is_warned_once(caplog):
     assert len([each for each in caplog.records if "CenterLoss" in each.message]) == 1
 
 
-def test_step_before_any_batch_or_with_half_of_it_is_refused():
+def test_step_without_a_batch_or_with_half_of_one_is_rejected():
     for name in ("CenterLoss", "RingLoss"):
         with pytest.raises(GluonFRError, match="training pass"):
             on([mx.cpu()], name).step()

@@ -45,7 +45,7 @@ def expected(cos, y, target, s):
 
 @pytest.mark.parametrize("name", MARGINS)
 @pytest.mark.parametrize("classes", [2, 10])
-def test_value_and_gradient_are_the_formulas(name, classes):
+def test_value_and_gradient_equal_the_formulas(name, classes):
     make, target, s = MARGINS[name]
     cos, y = cosines(9, classes)
     x = nd.array(cos, dtype="float64")
@@ -59,7 +59,7 @@ def test_value_and_gradient_are_the_formulas(name, classes):
     np.testing.assert_allclose(x.grad.asnumpy(), wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_well_separated_sample_keeps_its_loss_in_float32():
+def test_the_loss_of_a_well_separated_sample_is_exact_in_float32():
     # Before the margin the target outweighs all others together by more than float32 can hold, after it it does not:
     # taking its term out of the log-sum-exp would give noise here.
     cos = np.full((1, 1000), 0.65, dtype="float32")
@@ -78,7 +78,7 @@ def test_well_separated_sample_keeps_its_loss_in_float32():
     np.testing.assert_allclose(others.sum(), 64 * -np.expm1(-wanted[0]), rtol=0, atol=64 * 5e-5)
 
 
-def test_labels_of_a_hundred_thousand_classes_and_above_65504():
+def test_labels_above_65504_are_exact():
     classes = 100_000
     rng = np.random.RandomState(3)
     cos = rng.uniform(-0.5, 0.5, (3, classes)).astype("float32")
@@ -97,14 +97,14 @@ def test_combined_contains_arc_and_cos():
         np.testing.assert_allclose(combined(cos, y).asnumpy(), single(cos, y).asnumpy(), rtol=1e-6)
 
 
-def test_the_margin_only_ever_makes_the_target_harder():
+def test_the_margin_never_increases_the_target():
     cos = nd.array(np.linspace(-1, 1, 2001))
     for make, _, _ in MARGINS.values():
         target = make(2).target(nd, cos).asnumpy()
         assert (target <= cos.asnumpy() + 1e-6).all()
 
 
-def test_arc_falls_as_the_angle_grows_but_for_the_step_of_the_papers_code():
+def test_the_target_decreases_with_the_angle():
     theta = np.linspace(0.01, math.pi - 0.01, 1000)
     target = CombinedMargin(2, 1.35, 0.3, 0).target(nd, nd.array(np.cos(theta))).asnumpy()
     assert (np.diff(target) < 1e-6).all()
@@ -124,7 +124,7 @@ def test_l2_softmax_normalizes_the_feature_not_the_logits():
     np.testing.assert_allclose(given.asnumpy(), wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_l2_softmax_takes_the_papers_lower_bound():
+def test_l2_softmax_uses_the_papers_lower_bound():
     cos = nd.array(np.random.RandomState(0).uniform(-1, 1, (4, 100)))
     y = nd.array([0, 1, 2, 3])
     bound = math.log(0.9 * 98 / 0.1)
@@ -141,7 +141,7 @@ def test_sample_weight_weight_and_shape():
     np.testing.assert_allclose(SoftmaxLoss(5)(nd.array(cos), nd.array(y).reshape((4, 1))).asnumpy(), plain.asnumpy())
 
 
-def test_float16_outputs_are_raised_and_float16_labels_refused():
+def test_float16_outputs_are_raised_and_float16_labels_rejected():
     cos, y = cosines(4, 5)
     low = ArcLoss(5)(nd.array(cos).astype("float16"), nd.array(y))
     assert low.dtype == np.float32
@@ -165,12 +165,12 @@ def test_float16_outputs_are_raised_and_float16_labels_refused():
         (lambda: ArcLoss(5, sparse_label=False), "sparse_label can only be True"),
     ],
 )
-def test_bad_arguments_are_refused(make, words):
+def test_bad_arguments_are_rejected(make, words):
     with pytest.raises(GluonFRError, match=words):
         make()
 
 
-def test_names_and_aliases():
+def test_aliases_build_the_same_loss():
     assert {"ArcLoss", "CosLoss", "L2Softmax", "SoftmaxLoss", "CombinedMargin"} <= set(get_loss_list())
     for alias, loss in [("arcface", ArcLoss), ("ARC", ArcLoss), ("cos-face", CosLoss), ("softmax", SoftmaxLoss)]:
         assert type(get_loss(alias, classes=3)) is loss
