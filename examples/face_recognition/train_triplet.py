@@ -18,8 +18,7 @@ import mxnet as mx
 from mxnet import autograd, gluon, nd
 from mxnet.gluon.data.vision import transforms
 
-from gluonfr.data import get_recognition_dataset
-from gluonfr.data import IdentityBatchSampler
+from gluonfr.data import IdentityBatchSampler, get_recognition_dataset
 from gluonfr.engine import validate
 from gluonfr.loss import BatchHardTriplet, SemiHardTriplet
 from gluonfr.model_zoo import get_model

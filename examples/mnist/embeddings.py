@@ -144,7 +144,11 @@ def learn(name, sets, options):
     net = network()
     for each in filter(None, (FIRST.get(name), name)):
         head = train(net, each, images, labels, options)
-    angular = (head.loss.spec.feature_norm and not head.loss.spec.needs_embedding) or name in ("COCOLoss", "MPSLoss", "PairwiseCircle")
+    angular = (head.loss.spec.feature_norm and not head.loss.spec.needs_embedding) or name in (
+        "COCOLoss",
+        "MPSLoss",
+        "PairwiseCircle",
+    )
     known, new = (np.concatenate([net(nd.array(part)).asnumpy() for part in np.array_split(x, 10)]) for x in (images, others))
     if angular:
         known, new = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (known, new))

@@ -1,4 +1,4 @@
-"""What this installation can do, and what it needs for the rest."""
+"""What is installed, what is missing, and how to build Horovod."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from importlib import metadata
+from typing import Any
 
 import mxnet as mx
 
@@ -16,7 +17,7 @@ from gluonfr.version import __version__
 _HOROVOD = "0.28.1"
 _NEEDED = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "matplotlib", "tqdm", "pillow", "jinja2")
 _OPTIONAL = ("horovod", "onnx", "onnxruntime", "gluoncv", "opencv-python", "tensorboard", "mtcnn", "face-recognition-models")
-# What Horovod's build and its launcher import; setuptools 70 and later break the build.
+# Packages that Horovod's build and its launcher import; setuptools 70 and later break the build.
 _BUILD = '"setuptools<70" wheel cffi cloudpickle psutil pyyaml packaging'
 _SWITCHES = (
     "HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_CPU_OPERATIONS=GLOO HOROVOD_WITHOUT_MPI=1 HOROVOD_WITHOUT_TENSORFLOW=1 "
@@ -24,15 +25,24 @@ _SWITCHES = (
 )
 
 
-def examine():
-    """What is there, as a dict for JSON.
+def examine() -> dict[str, Any]:
+    """Collect what is installed, as plain values for JSON.
 
-    `gluonfr`, `python`, `system`, `mxnet`: text. `packages`: name -> version or None, where only those of `missing` are needed.
-    `cores`, `gpus`: int. `horovod`: `works`, `why` it does not (else None), and the `commands` that build it.
+    Returns
+    -------
+    dict
+        `gluonfr`, `python`, `system`, `mxnet`: text. `packages`: name to version or None; `missing` lists the required ones
+        that are absent. `cores`, `gpus`: int. `horovod`: `works`, the reason `why` it does not (else None), and the
+        `commands` that build it.
+
+    Examples
+    --------
+    >>> sorted(examine())[:3]
+    ['cores', 'gluonfr', 'gpus']
     """
     packages = {name: _version(name) for name in (*_NEEDED, *_OPTIONAL)}
     if packages["opencv-python"]:
-        # The same library.
+        # Both packages contain the same library.
         packages["opencv-python-headless"] = packages["opencv-python-headless"] or packages["opencv-python"]
     why = None
     try:
@@ -52,20 +62,26 @@ def examine():
     }
 
 
-def build_commands(python=sys.executable):
-    """Lines for a shell that build Horovod for the MXNet of this Python."""
+def build_commands(python: str = sys.executable) -> list[str]:
+    """Return shell commands that build Horovod for the MXNet of this Python.
+
+    Examples
+    --------
+    >>> any("horovod==" in line for line in build_commands())
+    True
+    """
     lines, path = [], ""
     tools = [each for each, program in (("g++", "g++"), ("make", "make")) if shutil.which(program) is None]
     if tools:
         lines.append(f"apt-get install -y {' '.join(tools)}")
     build = _BUILD
     if shutil.which("cmake") is None:
-        # Gloo's build is too old for cmake 4; what pip installs lies beside this Python.
+        # Gloo does not build with cmake 4; pip installs cmake beside this Python.
         build += ' "cmake<4"'
         path = f'PATH="$(dirname "{python}"):$PATH" '
     gpus = " HOROVOD_GPU_OPERATIONS=NCCL" if mx.context.num_gpus() else ""
     lines.append(f"{python} -m pip install {build}")
-    # Built anew, because a stored one may have been built without MXNet.
+    # Without the cache of pip, which may contain a build without MXNet.
     lines.append(
         f"{path}{_SWITCHES}{gpus} MAKEFLAGS=-j{cores()} {python} -m pip install --no-build-isolation --no-deps --no-cache-dir "
         f"--force-reinstall horovod=={_HOROVOD}"
@@ -73,7 +89,7 @@ def build_commands(python=sys.executable):
     return lines
 
 
-def _version(name):
+def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -135,7 +135,7 @@ def add_model(parser: _ActionsContainer, several: bool = False) -> None:
 
 def add_detector(parser: _ActionsContainer) -> None:
     """Add `--detector`."""
-    parser.add_argument("--detector", help="face detector: mtcnn, or retinaface=FOLDER with the folder of its weights (default: mtcnn)")
+    parser.add_argument("--detector", help="mtcnn, or retinaface=FOLDER with the folder of its weights (default: mtcnn)")
 
 
 def add_template(parser: _ActionsContainer, default: str | None = "arcface") -> None:
@@ -153,10 +153,8 @@ def add_min_face(parser: _ActionsContainer) -> None:
 def add_aligned(parser: ArgumentParser) -> None:
     """Add `--aligned`, `--photos` and `--detector`."""
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--aligned", action="store_true", help="all images are aligned crops (default: all are photos)"
-    )
-    kind.add_argument("--photos", action="store_true", help="all images are photos, also those of the size of a crop (the default)")
+    kind.add_argument("--aligned", action="store_true", help="all images are aligned crops (default: all are photos)")
+    kind.add_argument("--photos", action="store_true", help="all images are photos, of any size (the default)")
     add_detector(parser)
 
 

@@ -68,7 +68,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _add_option(group: _ActionsContainer, field: dataclasses.Field) -> None:
-    kind, settings = value_type(field), {}
+    kind = value_type(field)
+    settings: dict[str, Any] = {}
     if kind == "bool":
         settings["action"] = "store_true"
     else:
@@ -79,8 +80,9 @@ def _add_option(group: _ActionsContainer, field: dataclasses.Field) -> None:
             settings["type"] = _READERS[kind]
         if field.metadata["metavar"]:
             settings["metavar"] = field.metadata["metavar"]
-    required = {"required": True} if field.name == "dataset" else {}
-    group.add_argument(f"--{field.name.replace('_', '-')}", help=field.metadata["help"], **settings, **required)
+    if field.name == "dataset":
+        settings["required"] = True
+    group.add_argument(f"--{field.name.replace('_', '-')}", help=field.metadata["help"], **settings)
 
 
 def run(arguments: Namespace) -> int:

@@ -1,7 +1,7 @@
 """The CUDA build of MXNet: which package is installed, and NVIDIA's libraries that it needs.
 
-``mxnet-cu112`` needs CUDA 11 and cuDNN 8. A system installation that the loader finds is used; otherwise the libraries come from
-NVIDIA's wheels on PyPI, which have to be loaded in the order of their dependencies before MXNet is.
+``mxnet-cu112`` needs CUDA 11 and cuDNN 8. A system installation that the loader finds is used; otherwise the libraries come
+from NVIDIA's wheels on PyPI, which have to be loaded in the order of their dependencies before MXNet is.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def cuda_problem() -> str | None:
     version = driver_cuda_version()
     if version is not None and version < _OLDEST_DRIVER_CUDA:
         return (
-            f"NVIDIA's driver supports CUDA {version // 1000}.{version % 1000 // 10} only and mxnet-cu112 needs 11: install the "
-            f"driver {OLDEST_DRIVER} or newer, or {_CPU_REMEDY}."
+            f"NVIDIA's driver supports CUDA {version // 1000}.{version % 1000 // 10} only and mxnet-cu112 needs 11: install "
+            f"the driver {OLDEST_DRIVER} or newer, or {_CPU_REMEDY}."
         )
     return None
 

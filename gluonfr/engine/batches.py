@@ -72,14 +72,14 @@ def _sampler(options: TrainOptions, dataset: Any, loss: Any, parts: Any) -> Any:
     people, images = people_and_images(options.batch_size, options.people, options.images_per_person)
     if people % parts or people // parts < 2:
         raise GluonFRError(
-            f"batches of people={people} cannot be divided into {parts} parts (processes times accumulate): each part needs two "
-            f"or more people; choose people= and batch_size= that are divisible by {parts}."
+            f"batches of people={people} cannot be divided into {parts} parts (processes times accumulate): each part needs "
+            f"two or more people; choose people= and batch_size= that are divisible by {parts}."
         )
     here = np.count_nonzero(np.bincount(dataset.labels))
     if here < people:
         raise GluonFRError(
-            f"{dataset.records.path}: batches of {people} people need more than the {here} of this set; use people={here} or fewer, "
-            "and a batch_size= that is a multiple of it."
+            f"{dataset.records.path}: batches of {people} people need more than the {here} of this set; use people={here} or "
+            "fewer, and a batch_size= that is a multiple of it."
         )
     logger.info("batches of %d people with %d images each", people, images)
     return IdentityBatchSampler(dataset, people, images, options.seed)

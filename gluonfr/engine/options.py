@@ -19,8 +19,22 @@ SYNCS = ("horovod", "ps")
 
 # Options that a resumed run may change: where, on what and how often, but not what is computed.
 _FREE_ON_RESUME = frozenset(
-    "out root resume progress threads val gpus cpus keep_checkpoints "
-    "log_every val_every checkpoint_every checkpoint_steps checkpoint_minutes".split()
+    [
+        "out",
+        "root",
+        "resume",
+        "progress",
+        "threads",
+        "val",
+        "gpus",
+        "cpus",
+        "keep_checkpoints",
+        "log_every",
+        "val_every",
+        "checkpoint_every",
+        "checkpoint_steps",
+        "checkpoint_minutes",
+    ]
 )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def split(array: Any, contexts: Sequence[mx.Context]) -> Any:
-    """An array (N, ...) in parts, one a context, sizes differing by at most the remainder."""
+    """Split an array (N, ...) into one part per context; sizes differ by at most the remainder."""
     if len(contexts) == 1:
         return [array.as_in_context(contexts[0])]
     return gluon.utils.split_and_load(array, contexts, even_split=False)
@@ -127,8 +127,18 @@ class TrainStep:
                 parameter.set_data(array)
 
     def __call__(self, images: Any, labels: Any) -> Any:
-        """Take a step on images (N, 3, H, W), uint8 or float32 in [0, 1], and labels (N,), of this process; returns the
-        losses, a list of (N_k,) on the devices, not waited for.
+        """Take a step on the images and labels of this process.
+
+        Parameters
+        ----------
+        images : NDArray (N, 3, H, W)
+            uint8, or float32 in [0, 1].
+        labels : NDArray (N,)
+
+        Returns
+        -------
+        list of NDArray (N_k,)
+            Losses on the devices, which are not waited for.
         """
         size = images.shape[0]
         if size < len(self.contexts) * self.accumulate:
@@ -212,7 +222,8 @@ def _trainer_alone(parameters: Any, optimizer: str, optimizer_params: Any) -> An
     sparse = any(has_sparse_gradient(p) for p in parameters)
     if sparse and optimizer not in ("sgd", "adam"):
         raise GluonFRError(
-            f"optimizer={optimizer!r} does not work with a sampled classifier; use sgd or adam, which do not change the rows of other classes."
+            f"optimizer={optimizer!r} does not work with a sampled classifier; use sgd or adam, which do not change the rows "
+            "of other classes."
         )
     return gluon.Trainer(parameters, optimizer, dict(optimizer_params or {}), kvstore=None)
 

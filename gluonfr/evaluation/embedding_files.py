@@ -92,8 +92,8 @@ def read_embeddings(path: str) -> tuple[np.ndarray, list[str], Card]:
     """
     stored = read_npz(path, "embeddings, files and card, as `gluonfr embed` writes them")
     try:
-        embeddings, files, card = stored["embeddings"], stored["files"], stored["card"]
-        card = Card.from_dict(parse_json(str(card), "its card"), path)
+        embeddings, files = stored["embeddings"], stored["files"]
+        card = Card.from_dict(parse_json(str(stored["card"]), "its card"), path)
     except (ValueError, KeyError) as error:
         raise DataError(f"{path}: not a file of embeddings ({error}). Write it again with `gluonfr embed`.") from error
     if embeddings.ndim != 2 or files.shape != (len(embeddings),) or not np.isfinite(embeddings).all():

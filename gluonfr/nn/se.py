@@ -37,9 +37,7 @@ class SELayer(HybridBlock):
     def __init__(self, channel: int, in_channel: int | None = None, reduction: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if in_channel not in (None, channel):
-            raise UsageError(
-                f"SELayer: in_channel must be the number of channels {channel}, got {in_channel!r}."
-            )
+            raise UsageError(f"SELayer: in_channel must be the number of channels {channel}, got {in_channel!r}.")
         middle = max(1, channel // reduction)
         with self.name_scope():
             self.gate = nn.HybridSequential(prefix="")

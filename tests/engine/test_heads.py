@@ -227,7 +227,7 @@ def test_training_with_any_loss_brings_the_embeddings_of_a_person_together(optio
     assert [row["step"] for row in rows if np.isfinite(row["loss"])] == list(range(1, 81))
 
 
-class PulledPlug(Exception):
+class PulledPlugError(Exception):
     pass
 
 
@@ -237,7 +237,7 @@ def pull_plug_at(run, number):
 
     def step():
         if run.step.step_number == number:
-            raise PulledPlug
+            raise PulledPlugError
         took()
 
     run.step.head.step = step
@@ -250,7 +250,7 @@ def test_a_resumed_run_has_the_state_of_an_unbroken_one(options, tmp_path, name)
     options = dict(options, loss=name, steps=7, checkpoint_every=0.6, augment="standard")
     whole, broken = (dict(options, out=str(tmp_path / part)) for part in ("whole", "broken"))
     train(**whole)
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         pull_plug_at(Run(TrainOptions(**broken)), 4).train()
     assert os.listdir(os.path.join(broken["out"], "checkpoints")) == ["step_00000003"]
     train(**broken, resume=True)

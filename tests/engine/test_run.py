@@ -226,8 +226,8 @@ def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_option
     before["lr"] = 7
     with pytest.raises(GluonFRError, match="step_1 was written with lr=7 instead of 0.1"):
         check_same_options("step_1", {"options": before}, chosen)
+    corrected = TrainOptions(**dict(small_options, sample_rate=0.5, sample_correction=True))
     with pytest.raises(GluonFRError, match="written with sample_correction=False instead of True"):
-        corrected = TrainOptions(**dict(small_options, sample_rate=0.5, sample_correction=True))
         check_same_options("step_1", {"options": dict(corrected.fixed_on_resume(), sample_correction=False)}, corrected)
     with pytest.raises(GluonFRError, match="sample_correction=True must be False when no classes are sampled"):
         TrainOptions(**dict(small_options, sample_correction=True))

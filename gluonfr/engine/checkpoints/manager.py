@@ -63,8 +63,8 @@ class CheckpointManager:
         ----------
         step : int
         snapshot : callable
-            `snapshot(cache)` returns `arrays` and `meta`; it may copy arrays into the cache, which is not in use then. `arrays` is
-            a dict of name to array, or to a dict of arrays: those of this rank, with names that no other rank uses. An
+            `snapshot(cache)` returns `arrays` and `meta`; it may copy arrays into the cache, which is not in use then. `arrays`
+            is a dict of name to array, or to a dict of arrays: those of this rank, with names that no other rank uses. An
             array becomes `NAME.npy`, which can be read in parts, and a dict `NAME.npz`. `meta` is a dict for JSON, equal on
             all ranks.
         """

@@ -1,4 +1,4 @@
-"""Gradients joined for their journey: always the same ones, in arrays as every library can read them."""
+"""Gradients joined into larger arrays for their exchange, always in the same way."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _BUCKET = 1 << 22
 
 
 def plain(array: Any) -> Any:
-    """A copy in the usual order of the elements: oneDNN keeps arrays of convolutions in orders of its own, which MXNet's
-    operators understand.
+    """Return a copy in row-major layout.
+
+    oneDNN stores the arrays of convolutions in layouts that only MXNet's operators understand.
     """
     return nd.reshape(dense(array), shape=array.shape)
 
 
 def dense(array: Any) -> Any:
-    """The array; raises TypeError where it is sparse, of which Horovod would make NaN in silence."""
+    """Return the array; raise TypeError if it is sparse, which Horovod would silently turn into NaN."""
     if array.stype != "default":
         raise TypeError(f"an array of {array.shape} is {array.stype}; only dense ones go between processes")
     return array
@@ -47,7 +48,7 @@ def sum_joined(gradients: Any, sum_in_place: Any) -> None:
 
 
 def _buckets(gradients: Any) -> Iterator[Any]:
-    """Lists of gradients of one type that are summed together, in their order."""
+    """Yield lists of gradients of one type that are summed together, in order."""
     bucket: list[Any] = []
     elements = 0
     for gradient in gradients:

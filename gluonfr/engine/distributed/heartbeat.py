@@ -25,13 +25,13 @@ def _interval(timeout: Any) -> Any:
 
 
 class Watch(socketserver.ThreadingTCPServer):
-    """The launcher's side: which ranks are there, and how long ago each went on.
+    """The side of the launcher: which ranks are connected, and when each made progress.
 
     Parameters
     ----------
     ranks : int
     timeout : float
-        Seconds after which a rank that says nothing is lost, and all are stuck when none goes on.
+        Seconds without a heartbeat after which a rank is lost, and without progress after which all are stuck.
     start_timeout : float
         Seconds that they have to come up and meet.
     address : str, default '127.0.0.1'
@@ -71,10 +71,12 @@ class Watch(socketserver.ThreadingTCPServer):
                 self._beats[rank], self._moved = beats, now
 
     def joined(self, connection: Any) -> None:
+        """Record a connection."""
         with self._lock:
             self._open.add(connection)
 
     def left(self, connection: Any, rank: int) -> None:
+        """Record that a connection ended; with its rank when the rank left in order."""
         with self._lock:
             self._open.discard(connection)
             if rank is not None and rank >= 0:
@@ -148,8 +150,9 @@ class _Listener(socketserver.StreamRequestHandler):
 
 
 class Pulse:
-    """A rank's side: `beat` says that it went on. Where the launcher is gone, or says nothing for the timeout, this process
-    ends at once, whatever it is waiting for.
+    """The side of a rank: `beat` reports progress.
+
+    When the launcher is gone, or silent for the timeout, this process ends at once, whatever it is waiting for.
     """
 
     def __init__(self, rank: int) -> None:
@@ -167,6 +170,7 @@ class Pulse:
         threading.Thread(target=self._talk, daemon=True).start()
 
     def beat(self) -> None:
+        """Report progress."""
         self.beats += 1
 
     def _talk(self) -> None:
@@ -196,12 +200,12 @@ _pulse = None
 
 
 def rank_environment(rank: int) -> dict[str, str]:
-    """What tells a rank its number where nothing else does."""
+    """Return the environment variable with the number of a rank, where no library sets one."""
     return {_RANK: str(rank)}
 
 
 def pulse() -> Any:
-    """This rank's `Pulse`, started when it is first asked for; None where no launcher watches."""
+    """Return the `Pulse` of this rank, started on first use; None without a launcher."""
     global _pulse
     if _pulse is None and _ADDRESS in os.environ:
         rank = next(os.environ[name] for name in (_RANK, "HOROVOD_RANK") if name in os.environ)

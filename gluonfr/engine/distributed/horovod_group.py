@@ -39,11 +39,13 @@ class HorovodGroup(Group):
         self.rank, self.size = self._horovod.rank(), self._horovod.size()
 
     def gather(self, array: Any, name: str) -> Any:
+        """Join the rows of all ranks."""
         gathered = self._horovod.allgather(plain(array), name=name)
         self.beat()
         return gathered
 
     def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
+        """Sum over the ranks, and return the rows of this rank."""
         array = plain(array)
         if counts == _as_horovod_splits(sum(counts), self.size):
             own = self._horovod.reducescatter(array, op=self._horovod.Sum, name=name)
@@ -54,6 +56,8 @@ class HorovodGroup(Group):
         return own
 
     def sum_gradients(self, gradients: Any) -> None:
+        """Replace each array by the sum over the ranks."""
+
         def sum_in_place(number: int, array: Any) -> None:
             # First come, first needed.
             self._horovod.allreduce_(array, op=self._horovod.Sum, name=f"gradients.{number}", priority=-number)
@@ -62,6 +66,7 @@ class HorovodGroup(Group):
         self.beat()
 
     def broadcast(self, arrays: Any) -> None:
+        """Replace each array by that of rank 0."""
         for i, array in enumerate(arrays):
             value = plain(array)
             self._horovod.broadcast_(value, root_rank=0, name=f"broadcast.{i}")
@@ -70,13 +75,16 @@ class HorovodGroup(Group):
         self.beat()
 
     def gather_values(self, value: Any) -> Any:
+        """Return the values of all ranks."""
         return exchange_values(value, self._exchange)
 
     def beat(self) -> None:
+        """Report progress."""
         if self._pulse is not None:
             self._pulse.beat()
 
     def close(self) -> None:
+        """Leave the group."""
         self.barrier()
         self._horovod.shutdown()
 
@@ -92,7 +100,8 @@ def load_horovod() -> Any:
         # Besides ImportError, what Horovod raises by itself where it was built without MXNet.
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise GluonFRError(
-            f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` prints the commands that build it, and sync='ps' does not need it."
+            f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` prints the commands that build it, and "
+            "sync='ps' does not need it."
         ) from error
     return horovod.mxnet
 

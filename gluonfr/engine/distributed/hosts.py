@@ -1,4 +1,4 @@
-"""The machines of a run, checked before anything is started on them."""
+"""The machines of a run, checked before processes are started on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATIENCE, _LIMIT = 5, 20
 
 
 def parse_hosts(text: str) -> Any:
-    """'a:4,b:4' -> [('a', 4), ('b', 4)]; a host without a number has one process.
+    """Parse 'a:4,b:4' as [('a', 4), ('b', 4)]; a host without a number has one process.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def parse_hosts(text: str) -> Any:
     for each in text.split(","):
         found = re.fullmatch(r"\s*([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?\s*", each)
         if not found:
-            raise GluonFRError(f"--hosts {text}: {each!r} is not NAME:PROCESSES, such as --hosts a:4,b:4.")
+            raise GluonFRError(f"hosts={text}: {each!r} is not NAME:PROCESSES, such as a:4,b:4.")
         hosts.append((found.group(1), int(found.group(2) or 1)))
     names = [name for name, _ in hosts]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -40,7 +40,7 @@ def parse_hosts(text: str) -> Any:
 
 
 def check_hosts(hosts: Any) -> None:
-    """Every host has an address that the others can use, and ssh finds this Python and this package there; takes 20 s at most.
+    """Check that every host has an address that others can use, and this Python and package; takes at most 20 s.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def check_hosts(hosts: Any) -> None:
 
 
 def check_own_name() -> None:
-    """The others reach this machine by its own name, which must not lead them to themselves."""
+    """Check that other machines can reach this one by its name, which must not resolve to a loopback address."""
     name = socket.gethostname()
     address = _address(name)
     if address is None or address.startswith("127."):
@@ -71,7 +71,7 @@ def check_own_name() -> None:
 
 
 def address_towards(host: str) -> str:
-    """The address of this machine that `host` sees."""
+    """Return the address under which `host` sees this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Sends nothing.
         probe.connect((socket.gethostbyname(host), 22))
@@ -103,11 +103,11 @@ def _wrong(name: str) -> Any:
 
 
 def _not_let_in(name: str, address: str) -> str | None:
-    """What is wrong where ssh without a question does not find this Python and this package at the same place."""
+    """Return the problem when ssh cannot log in without a prompt, or this Python and package are missing there."""
     needed = [sys.executable, os.path.dirname(version.__file__)]
     question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)
     command = ["ssh"]
-    # A master of its own would outlive the question, with its output.
+    # A control master would outlive the check and keep its output open.
     for option in ("BatchMode=yes", "StrictHostKeyChecking=no", "ControlMaster=no", f"ConnectTimeout={_PATIENCE}"):
         command += ["-o", option]
     host = f"--hosts: {name} ({address})"

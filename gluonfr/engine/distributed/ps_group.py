@@ -21,10 +21,11 @@ _DTYPES = (np.float32, np.float16, np.uint8, np.int8)
 
 
 class PsGroup(Group):
-    """Ranks that talk through ps-lite, which comes with MXNet: its servers do nothing but sum, optimizers stay in the ranks,
-    and so their states can be saved and a run resumed.
+    """Ranks that communicate through ps-lite, which is part of MXNet.
 
-    Sums over more than two ranks follow the order in which they arrive: the ranks agree bit for bit, two runs need not.
+    The servers only sum; the optimizers are in the ranks, so that their states can be saved and a run resumed.
+
+    With more than two ranks, sums depend on the order of arrival: all ranks get the same result, but two runs may differ.
 
     Raises
     ------
@@ -46,6 +47,7 @@ class PsGroup(Group):
         self._keys: set[Any] = set()
 
     def gather(self, array: Any, name: str) -> Any:
+        """Join the rows of all ranks."""
         if array.dtype not in _DTYPES:
             raise TypeError(f"{name}: ps-lite sums in float32, which does not hold every {np.dtype(array.dtype).name}")
         counts = self.gather_values(len(array))
@@ -57,15 +59,18 @@ class PsGroup(Group):
         return rows.astype(array.dtype)
 
     def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
+        """Sum over the ranks, and return the rows of this rank."""
         total = plain(array)
         self._sum(f"{name}.{'x'.join(map(str, array.shape))}", total)
         begin = sum(counts[: self.rank])
         return total[begin : begin + counts[self.rank]]
 
     def sum_gradients(self, gradients: Any) -> None:
+        """Replace each array by the sum over the ranks."""
         sum_joined(gradients, lambda number, array: self._sum(f"gradients.{number}.{array.size}", array, -number))
 
     def broadcast(self, arrays: Any) -> None:
+        """Replace each array by that of rank 0."""
         for i, array in enumerate(arrays):
             value = nd.zeros_like(array) if self.rank else plain(array)
             self._sum(f"broadcast.{i}.{'x'.join(map(str, array.shape))}", value)
@@ -73,13 +78,16 @@ class PsGroup(Group):
         nd.waitall()
 
     def gather_values(self, value: Any) -> Any:
+        """Return the values of all ranks."""
         return exchange_values(value, self._exchange)
 
     def beat(self) -> None:
+        """Report progress."""
         if self._pulse is not None:
             self._pulse.beat()
 
     def close(self) -> None:
+        """Leave the group."""
         self.barrier()
 
     def _exchange(self, row: Any) -> Any:

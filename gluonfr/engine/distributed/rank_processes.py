@@ -53,13 +53,13 @@ class Member:
         return self.told if self.process is None else self.process.poll()
 
     def fate(self) -> str:
-        """How it ended, as the predicate of a sentence."""
+        """Describe how it ended, as the predicate of a sentence."""
         if self.status >= 0:
             return f"ended with status {self.status}"
         return f"was killed by {signal.Signals(-self.status).name}"
 
     def written(self) -> Any:
-        """The end of what it wrote; empty where that went to the terminal."""
+        """Return the end of its output; empty where that went to the terminal."""
         if self.log is None or not os.path.exists(self.log):
             return ""
         if self.relay is not None:
@@ -69,7 +69,7 @@ class Member:
             return file.read()[-20000:].decode("utf-8", "replace")
 
     def last_lines(self) -> str:
-        """The last lines of what it wrote, indented."""
+        """Return the last lines of its output, indented."""
         lines = [line for line in self.written().splitlines() if line.strip()][-_LAST_LINES:]
         return "".join(f"\n  {line}" for line in lines)
 
@@ -92,7 +92,7 @@ def start(
     file, begin, relay = None, 0, None
     if log is not None:
         os.makedirs(os.path.dirname(log), exist_ok=True)
-        # What an earlier start wrote stays.
+        # The output of an earlier start is kept.
         file = open(log, "ab")  # noqa: SIM115
         begin = file.tell()
     try:
@@ -135,7 +135,7 @@ def wait(members: Any, seconds: float) -> bool:
 
 
 def kill(members: Any) -> None:
-    """End all, and what they started in their process groups, and wait for it."""
+    """Kill all processes and their process groups, and wait for their end."""
     for each in members:
         try:
             # Also after its leader has ended: others of the group may be there.

@@ -1,4 +1,4 @@
-"""How a process takes part as a rank."""
+"""How a process takes part in a run as a rank."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 
 def is_rank() -> bool:
-    """Whether a launcher started this process as one of several."""
+    """Return whether a launcher started this process as one of several."""
     return "HOROVOD_SIZE" in os.environ or os.environ.get("DMLC_ROLE") == "worker"
 
 
 def make_group() -> Group:
-    """The group that this process was started in, as its environment has it: on Horovod, on ps-lite, or alone.
+    """Return the group of this process according to its environment: Horovod, ps-lite, or a group of one.
 
     Raises
     ------
@@ -50,8 +50,10 @@ def make_group() -> Group:
 
 @contextlib.contextmanager
 def joined(name: str = "gluonfr train") -> Iterator[Any]:
-    """`make_group`, left in order at the end. A rank that fails says why, as the command `name`, and leaves at once: what
-    an orderly end waits for are the others, who wait for this one.
+    """Join the group of this process for the time of the block.
+
+    A rank that fails prints the reason as the command `name` and exits at once, because an orderly end would wait for the
+    other ranks, which wait for this one.
     """
     group = make_group()
     if group.size == 1:
@@ -75,7 +77,7 @@ def joined(name: str = "gluonfr train") -> Iterator[Any]:
 
 
 def own_gpus(gpus: Sequence[int]) -> Any:
-    """This rank's one of the GPUs that were given for the ranks of a machine; all where this process is no rank."""
+    """Return the GPU of this rank among those of the machine; all GPUs when this process is not a rank."""
     local = int(os.environ.get("HOROVOD_LOCAL_RANK", os.environ.get("DMLC_WORKER_ID", 0)))
     return gpus[local : local + 1] if is_rank() and len(gpus) > 1 else gpus
 
@@ -91,7 +93,7 @@ def _leave(message: str, status: Any) -> None:
 
 
 def _redirect() -> None:
-    """Under `horovodrun` all ranks share the terminal: all but rank 0 write to files of their own instead."""
+    """Redirect the output of all ranks except 0 to files, because all share the terminal under `horovodrun`."""
     folder, rank = os.environ.get(LOGS), os.environ.get("HOROVOD_RANK", "0")
     if folder and rank != "0":
         os.makedirs(folder, exist_ok=True)

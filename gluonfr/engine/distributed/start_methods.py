@@ -1,4 +1,4 @@
-"""The ways to start the ranks of a run: here on Horovod, here on ps-lite, on several machines through `horovodrun`."""
+"""Ways to start the ranks of a run: here on Horovod, here on ps-lite, or on several machines through `horovodrun`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class _Here:
     address = "127.0.0.1"
 
     def cause(self, member: Any) -> Any:
-        """What ended the run, where this member has ended badly."""
+        """Return the process that caused the end of the run, given one that failed."""
         return member
 
 
 class HorovodHere(_Here):
-    """Ranks on this machine, which find one another through a server in this process."""
+    """Ranks on this machine, which find each other through a server in this process."""
 
     def __init__(self, workers: int) -> None:
         _need_horovod()
@@ -49,6 +49,7 @@ class HorovodHere(_Here):
 
     @contextlib.contextmanager
     def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
+        """Start the ranks and append them to `members`; what they need is open for the time of the block."""
         from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
         from horovod.runner.http.http_server import RendezvousServer
 
@@ -86,6 +87,7 @@ class PsHere(_Here):
 
     @contextlib.contextmanager
     def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
+        """Start the ranks and append them to `members`; what they need is open for the time of the block."""
         servers = min(-(-self.workers // 2), 4)
         shared = {
             **environment,
@@ -113,7 +115,7 @@ class HorovodRun:
     hosts : list of (name, processes)
     """
 
-    # horovodrun gives its ranks five seconds, and then kills them.
+    # horovodrun kills its ranks after five seconds.
     grace = 15
 
     def __init__(self, hosts: Any) -> None:
@@ -126,6 +128,7 @@ class HorovodRun:
 
     @contextlib.contextmanager
     def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
+        """Start the ranks and append them to `members`; what they need is open for the time of the block."""
         hosts = ",".join(f"{name}:{count}" for name, count in self._hosts)
         run = [
             sys.executable,
@@ -152,11 +155,13 @@ class HorovodRun:
         yield
 
     def cause(self, member: Any) -> Any:
-        """The rank of which `horovodrun` says that it was the first to fail; `horovodrun` itself where it says nothing."""
-        told = [tuple(map(int, each)) for each in re.findall(r"Process (\d+) exit with status code (\d+)", member.written())]
-        if not told:
+        """Return the rank that `horovodrun` reports as the first to fail; `horovodrun` itself if it reports none."""
+        reported = [
+            tuple(map(int, found)) for found in re.findall(r"Process (\d+) exit with status code (\d+)", member.written())
+        ]
+        if not reported:
             return member
-        rank, status = next((each for each in told if each[1] != LEFT_ALONE), told[0])
+        rank, status = next((found for found in reported if found[1] != LEFT_ALONE), reported[0])
         log = os.path.join(os.path.dirname(member.log), f"{rank}.log") if rank else None
         return Member(f"rank {rank}", None, log, told=128 - status if status > 128 else status)
 
@@ -170,7 +175,8 @@ def _need_horovod() -> None:
         import horovod.runner  # noqa: F401
     except ImportError as error:
         raise GluonFRError(
-            "Horovod is not installed; `gluonfr doctor` prints the commands that build it; or use sync='ps', which does not need it."
+            "Horovod is not installed; `gluonfr doctor` prints the commands that build it; or use sync='ps', which does not "
+            "need it."
         ) from error
 
 

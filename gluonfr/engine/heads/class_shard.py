@@ -126,6 +126,7 @@ class ClassShard(HybridBlock):
         return [rows] + [ids] * (len(self.own_parameters) - 1)
 
     def hybrid_forward(self, F: Any, embedding: Any, label: Any, own: Any, *inputs: Any, **state: Any) -> Any:
+        """Compute the terms of the loss of these classes."""
         more, classes, num_centers = list(inputs), self.sampled or self.classes, self._loss.spec.num_centers
         if self.sampled:
             state.update((name, more.pop(0)) for name in self._names)
@@ -142,7 +143,7 @@ class ClassShard(HybridBlock):
         return self._loss.shard_terms(F, output, label, own, classes, *more, offset=offset, **state)
 
     def targets(self, embedding: Any, label: Any, own: Any) -> Any:
-        """The targets' outputs (N,), 0 where the class is not here, without a gradient; `label` counts from `first`."""
+        """Return the target outputs (N,) without gradient, 0 for classes of other shards; `label` counts from `first`."""
         weight = nd.take(self.weight.data(embedding.context), label, axis=0)
         if self._loss.spec.feature_norm:
             embedding = nd.L2Normalization(embedding, mode="instance")

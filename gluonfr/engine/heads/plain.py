@@ -74,6 +74,7 @@ class PlainHead(Block):
         self._last: tuple[list[Any], list[Any]] = [], []
 
     def forward(self, embeddings: Any, labels: Any) -> Any:
+        """Return the losses of all devices."""
         embeddings = self._take(embeddings, labels)
         return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
 
@@ -125,8 +126,8 @@ class GatheringHead(PlainHead):
     computes the loss for all. Where the classifier or the loss has trainable parameters, every device computes the loss and
     returns its own rows, so that the gradients of these parameters are sums over devices like all others.
 
-    A loss whose input kind is 'pairs' or 'triplets' gets the pairs and triplets of `form_pairs` and `form_triplets`; the loss of
-    a sample is the mean over those with the sample as anchor.
+    A loss whose input kind is 'pairs' or 'triplets' gets the pairs and triplets of `form_pairs` and `form_triplets`; the loss
+    of a sample is the mean over those with the sample as anchor.
 
     Parameters, inputs and outputs as `PlainHead`.
     """
@@ -137,6 +138,7 @@ class GatheringHead(PlainHead):
         self._rows = form_rows.get(loss.spec.input_kind, self._whole_batch)
 
     def forward(self, embeddings: Any, labels: Any) -> Any:
+        """Return the losses of all devices."""
         embeddings = self._take(embeddings, labels)
         rows = row_slices(embeddings)
         contexts = [each.context for each in embeddings]

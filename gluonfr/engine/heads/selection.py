@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Number of classes from which a classifier is divided over several devices. With 128 numbers per class, its weights, gradients and
-# momentum take 77 MB per device, and exchanging them takes longer than exchanging those of the network.
+# Number of classes from which a classifier is divided over several devices. With 128 numbers per class, its weights, gradients
+# and momentum take 77 MB per device, and exchanging them takes longer than exchanging those of the network.
 MANY = 50_000
 # Number of matrices of the size of the logits that a step allocates, divided and plain; measured on CPUs by
 # `benchmarks/classifier.py`.
@@ -73,15 +73,15 @@ def choose_head(
         most = min(options.people or options.batch_size, end - begin)
         if sampled < most:
             raise GluonFRError(
-                f"sample_rate {options.sample_rate!r} takes {sampled} of the {end - begin} classes on per device, fewer than the "
+                f"sample_rate={options.sample_rate!r} uses {sampled} of the {end - begin} classes on a device, fewer than the "
                 f"{most} identities that a batch may have there; raise it, or lower the batch size."
             )
     shard = max(head.shards, key=lambda each: each.classes)
     identities = math.ceil((options.people or options.batch_size) * shard.classes / classes)
     if shard.corrected and shard.sampled < 2 * identities:
         logger.warning(
-            "in a step with %d identities on per device, %d other classes represent %d: a larger sample_rate gives a more stable "
-            "estimate",
+            "in a step with %d identities on a device, %d other classes represent %d: a larger sample_rate gives a more "
+            "stable estimate",
             identities,
             shard.sampled - identities,
             shard.classes - identities,
@@ -110,7 +110,7 @@ def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: G
     asked = options.classifier == "sharded" or options.sample_rate != 1
     if asked and not divisible:
         raise GluonFRError(
-            f"loss={options.loss} is not a plain softmax over classes, so the classes cannot be divided; use classifier='plain'."
+            f"loss={options.loss} is not a plain softmax over classes, so they cannot be divided; use classifier='plain'."
         )
     if asked:
         return "sharded", "a sample of the classes was requested" if options.sample_rate != 1 else "as requested"
@@ -134,8 +134,9 @@ def classifier_bytes(
 ) -> Any:
     """Return the memory per device of `rows` classifier rows of which a step uses `used`.
 
-    The result is bytes of arrays of the size of the weights, and bytes of arrays of the size of the logits of a batch. It agrees
-    within a tenth with measurements by `benchmarks/classifier.py`, except for some tens of MB that do not depend on the classes.
+    The first number is the bytes of arrays of the size of the weights, the second those of arrays of the size of the logits.
+    Measurements by `benchmarks/classifier.py` agree within a tenth, except for some tens of MB that do not depend on the
+    classes.
 
     Parameters
     ----------

@@ -35,11 +35,11 @@ class ShardedHead(Block):
     group : Group, optional
         Processes that train together, all with the same number of devices.
     sample : float or int, default 1.0
-        Fraction of the classes (at most 1), or their number over all devices (an int), that a step uses: Partial FC. The classes
-        of the batch are always included.
+        Fraction of the classes (at most 1), or their number over all devices (an int), that a step uses: Partial FC. The
+        classes of the batch are always included.
     correct : bool, default False
-        Weight each sampled class that is not in the batch by the number of classes that it represents, by adding the log of that
-        number to its logit. The sum over the sample then estimates the sum over all classes (sampled softmax,
+        Weight each sampled class that is not in the batch by the number of classes that it represents, by adding the log of
+        that number to its logit. The sum over the sample then estimates the sum over all classes (sampled softmax,
         https://arxiv.org/abs/1412.2007); Partial FC uses the sum over the sample as it is.
     seed : int, default 0
         Seed of weights and samples.
@@ -147,6 +147,7 @@ class ShardedHead(Block):
         return _Sample(ids, rows, more)
 
     def forward(self, embeddings: Any, labels: Any) -> Any:
+        """Return the losses of the devices of this process."""
         training = autograd.is_recording()
         with autograd.pause():
             for label in labels:

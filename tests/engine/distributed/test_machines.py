@@ -190,7 +190,8 @@ def test_a_cut_link_ends_both_sides(launcher, link, tmp_path):
     try:
         # The timeout, and what horovodrun takes to give up.
         output, _ = run.communicate(timeout=10 + 25)
-        assert run.returncode == 1 and re.search("rank 1 said nothing for 10 s|rank . (ended|was killed)", output), output
+        assert run.returncode == 1, output
+        assert re.search("no heartbeat of rank 1 for 10 s|rank . (ended|was killed)", output), output
         wait_for(lambda: not ranks(tmp_path), 15)
     finally:
         ip("-n", link, "link", "set", "eth0", "up")
@@ -211,7 +212,9 @@ def test_a_stopped_rank_on_another_machine_does_not_outlive_a_killed_launcher(la
 def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
     run = launcher("kill")
     output, _ = run.communicate(timeout=150)
-    assert run.returncode == 1 and "rank 1 was killed by SIGKILL" in output and "Traceback" not in output, output
+    assert run.returncode == 1, output
+    assert "rank 1 was killed by SIGKILL" in output
+    assert "Traceback" not in output, output
     assert not ranks(tmp_path)
 
 
@@ -221,7 +224,8 @@ def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
     wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=60)
-    assert run.returncode == 2 and output.count("stopped and saved") == 1, output
+    assert run.returncode == 2, output
+    assert output.count("stopped and saved") == 1, output
     assert all((tmp_path / f"saved-{rank}").exists() for rank in range(2))
 
 

@@ -48,7 +48,7 @@ def last(out):
         names = json.load(file)["files"]
     classes = sorted((int(name.split("_")[0][7:]), name[:-4]) for name in names if name.endswith("weight.npy"))
     rows = [read_arrays(folder, name) for _, name in classes]
-    return {**read(folder, "parameters"), **({"classes": np.concatenate(rows)} if rows else {})}
+    return {**read_arrays(folder, "parameters"), **({"classes": np.concatenate(rows)} if rows else {})}
 
 
 CASES = [
