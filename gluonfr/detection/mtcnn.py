@@ -19,6 +19,8 @@ _MOST = 1000
 # Maximum number of windows of one size that are compared with each other, before most are dropped as duplicates.
 _MOST_WINDOWS = 8000
 _BATCH = 256
+# Rows of the image pyramid that P-Net sees at a time.
+_STRIP = 512
 
 
 class MTCNN(FaceDetector):
@@ -81,7 +83,7 @@ class MTCNN(FaceDetector):
         if not scales:
             return np.empty((0, 4), np.float32)
         canvas, places = pyramid(image, scales)
-        scores, shifts = self._run(self._proposal_net, to_batch([canvas]))
+        scores, shifts = self._propose(canvas)
         found = np.concatenate([self._windows(image, scores[0, 0], shifts[0], place) for place in places])
         return square_boxes(found[suppress(found[:, :4], found[:, 4], 0.7)[:_MOST], :4])
 
@@ -104,6 +106,23 @@ class MTCNN(FaceDetector):
         largest = _WINDOW / min_size
         count = np.floor(np.log(max(min(image.shape[:2]) * largest / _WINDOW, 1e-9)) / -np.log(self._factor)) + 1
         return [largest * self._factor**number for number in range(int(max(count, 0)))]
+
+    def _propose(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Run P-Net on a canvas, in strips where it is large, which bounds memory."""
+        if canvas.shape[0] <= 2 * _STRIP:
+            scores, shifts = self._run(self._proposal_net, to_batch([canvas]))
+            return scores, shifts
+        height, width = ((length - _WINDOW) // _STRIDE + 1 for length in canvas.shape[:2])
+        scores, shifts = (np.zeros((1, channels, height, width), np.float32) for channels in (1, 4))
+        for top in range(0, canvas.shape[0], _STRIP):
+            # The windows of the last rows reach into the next strip.
+            strip = canvas[top : top + _STRIP + _WINDOW - _STRIDE]
+            if len(strip) < _WINDOW:
+                break
+            for whole, part in zip((scores, shifts), self._run(self._proposal_net, to_batch([strip]))):
+                rows = whole[:, :, top // _STRIDE :][:, :, : _STRIP // _STRIDE]
+                rows[...] = part[:, :, : rows.shape[2], :width]
+        return scores, shifts
 
     def _windows(self, image: np.ndarray, scores: np.ndarray, shifts: np.ndarray, place: tuple) -> np.ndarray:
         """Boxes and scores (n, 5) from one size of the image on the canvas; windows that reach beyond it do not count."""

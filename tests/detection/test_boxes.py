@@ -2,6 +2,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonfr.detection import mtcnn
 from gluonfr.detection.boxes import crop_boxes, shift_boxes, square_boxes, suppress, to_batch
 from gluonfr.detection.detector import Detections, scale_detections, shrink_photo
 from gluonfr.detection.mtcnn_networks import PNet
@@ -130,3 +131,14 @@ def test_detections_in_a_reduced_photo_are_scaled_to_the_photo():
     wide, ratio = shrink_photo(np.zeros((2, 5000, 3), np.uint8), 100)
     assert wide.shape == (1, 500, 3)
     assert ratio.tolist() == [10, 2]
+
+
+def test_strips_of_a_large_pyramid_equal_the_whole(monkeypatch):
+    detector = mtcnn.MTCNN()
+    canvas = np.random.RandomState(0).randint(0, 256, (320, 128, 3), dtype=np.uint8)
+    whole = detector._propose(canvas)
+    for strip in (64, 96, 128):
+        monkeypatch.setattr(mtcnn, "_STRIP", strip)
+        for one, other in zip(detector._propose(canvas), whole):
+            rows, columns = ((length - 12) // 2 + 1 for length in canvas.shape[:2])
+            assert np.abs(one[:, :, :rows, :columns] - other[:, :, :rows, :columns]).max() < 1e-5
