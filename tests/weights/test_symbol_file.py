@@ -171,7 +171,7 @@ print(refused)
 """
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.system), pytest.param(3, marks=pytest.mark.system)])
 def test_random_mutations_never_end_the_process(tmp_path, graph, seed):
     path = write(tmp_path, graph)
     result = subprocess.run([sys.executable, "-c", MUTATE, str(path), str(seed)], capture_output=True, text=True, check=False)
