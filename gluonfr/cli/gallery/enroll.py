@@ -33,6 +33,8 @@ def run(arguments: Namespace) -> int:
         print(f"{done.photos} photos of {done.people} people enrolled in {done.seconds:.1f} s by {network_name(gallery.card)}")
         print(f"{display_path(gallery.where)}: {people:,} people, {photos:,} photos")
         print(gallery.threshold())
+    if done.moved:
+        print(f"{done.moved} photos were moved to another person, because the folder has changed")
     if done.before:
         print(f"{done.before} photos were enrolled already")
     _report_left_out(arguments, done)

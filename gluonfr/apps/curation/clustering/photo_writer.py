@@ -86,7 +86,7 @@ class PhotoWriter:
         ]
         picture = contact_sheet(faces.crops(shown), captions)
         os.makedirs(os.path.join(self.out, SHEETS), exist_ok=True)
-        with open(os.path.join(self.out, SHEETS, name + _SHEET_SUFFIX), "xb") as file:
+        with open(os.path.join(self.out, SHEETS, name + _SHEET_SUFFIX), "wb") as file:
             file.write(cv2.imencode(_SHEET_SUFFIX, picture[:, :, ::-1])[1].tobytes())
 
     def _free_name(self, folder: str, name: str) -> str:
