@@ -135,7 +135,9 @@ def add_model(parser: _ActionsContainer, several: bool = False) -> None:
 
 def add_detector(parser: _ActionsContainer) -> None:
     """Add `--detector`."""
-    parser.add_argument("--detector", help="mtcnn, or retinaface=FOLDER with the folder of its weights (default: mtcnn)")
+    parser.add_argument(
+        "--detector", help="face detector: mtcnn, or retinaface=FOLDER with the folder of its weights (default: mtcnn)"
+    )
 
 
 def add_template(parser: _ActionsContainer, default: str | None = "arcface") -> None:
@@ -154,7 +156,8 @@ def add_aligned(parser: ArgumentParser) -> None:
     """Add `--aligned`, `--photos` and `--detector`."""
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--aligned", action="store_true", help="all images are aligned crops (default: all are photos)")
-    kind.add_argument("--photos", action="store_true", help="all images are photos, of any size (the default)")
+    # A destination of its own, because some commands have an argument `photos`.
+    kind.add_argument("--photos", dest="as_photos", action="store_true", help="all images are photos (the default)")
     add_detector(parser)
 
 
@@ -169,7 +172,7 @@ def add_faces(parser: ArgumentParser, results: str = "all results") -> None:
 
 def aligned(arguments: Namespace) -> bool | None:
     """Return True or False as `--aligned` or `--photos` asks, or None, which treats files as photos."""
-    return True if arguments.aligned else False if arguments.photos else None
+    return True if arguments.aligned else False if arguments.as_photos else None
 
 
 def make_embedder(arguments: Namespace, **options: Any) -> Embedder:

@@ -3,6 +3,8 @@
 import contextlib
 import io
 
+import pytest
+
 from gluonfr.cli import main
 
 
@@ -27,3 +29,11 @@ def refused(*words):
     message = errors.strip().splitlines()[-1]
     assert message.startswith(f"gluonfr {words[0]}: ")
     return message
+
+
+def usage_error(*words):
+    """Return the message of the parser, which must reject a command."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors, pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert stopped.value.code == 2
+    return errors.getvalue()

@@ -46,7 +46,7 @@ def test_help_of_a_command_has_an_example_and_explains_every_option(name, capsys
     for action in parser._actions:
         assert action.help, action.dest
         flag = action.nargs == 0
-        if action.option_strings and not flag and action.default not in (None, (), {}):
+        if action.option_strings and not flag and not action.required and action.default not in (None, "", (), {}):
             assert "(default: " in parser._get_formatter()._get_help_string(action), action.dest
 
 
@@ -61,6 +61,44 @@ def test_the_example_of_a_command_is_accepted_by_its_parser(name, monkeypatch):
     monkeypatch.setattr(module, "run", lambda options: seen.append(options) or 0)
     assert main(shlex.split(command.example)[1:]) == 0
     assert seen[0].command == name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_sets_its_own_value(name, capsys, monkeypatch):
+    parsers = []
+    monkeypatch.setattr(ArgumentParser, "print_help", lambda parser, file=None: parsers.append(parser))
+    help_of(capsys, name)
+    (parser,) = parsers
+    actions = [action for action in parser._actions if action.dest != "help"]
+    names = [action.dest for action in actions]
+    assert len(set(names)) == len(names)
+    groups = parser._mutually_exclusive_groups
+    for action in actions:
+        if not action.option_strings:
+            continue
+        needed = [other for other in actions if other.required and other is not action]
+        needed += [group._group_actions[0] for group in groups if group.required and action not in group._group_actions]
+        words = [word for other in [*needed, action] for word in sample(other)]
+        parsed = vars(parser.parse_args(words))
+        assert parsed[action.dest] != action.default, words
+        for other in needed:
+            if not other.option_strings:
+                assert parsed[other.dest] in ("1", ["1"]), words
+
+
+def sample(action):
+    """Return words of the command line that set an argument to a value other than its default."""
+    value = "1" if action.choices is None else next(choice for choice in action.choices if choice != action.default)
+    for text in (value, "7", "0.7", "7,7", "a=1"):
+        kind = action.type or str
+        try:
+            if kind(text) != action.default and kind(text) is not None:
+                value = text
+                break
+        except (ValueError, argparse.ArgumentTypeError):
+            continue
+    count = {None: 1, 0: 0, "?": 1, "+": 1, "*": 1}.get(action.nargs, action.nargs)
+    return [*action.option_strings[:1], *([value] * count)]
 
 
 def test_the_program_starts_as_a_module():

@@ -6,7 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from command_line import refused, run
+from command_line import refused, run, usage_error
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +263,12 @@ def test_single_photos_are_listed_moved_and_removed(gallery, tmp_path):
     assert "removed from Eve, 1 photos" in run("people", *common, "--remove-photo", "Eve", moved)[1]
     assert "has no photo" in refused("people", *common, "--remove-photo", "张伟", source)
     assert "'--eve' is not enrolled" in refused("people", *common, "--remove", "--eve")
+
+
+def test_photos_are_declared_as_photos_or_as_crops(world, tmp_path):
+    folder, model, _ = world
+    shutil.copytree(folder / "known" / "张伟", tmp_path / "in" / "张伟")
+    os.unlink(tmp_path / "in" / "张伟" / "ann.jpg")
+    assert run("enroll", tmp_path / "in", "--gallery", tmp_path / "g.db", *model, "--photos")[0] == 0
+    assert run("cluster", tmp_path / "in", tmp_path / "sorted", *model, "--photos")[0] == 0
+    assert "not allowed" in usage_error("enroll", tmp_path / "in", "--gallery", tmp_path / "g.db", "--photos", "--aligned")
