@@ -17,6 +17,7 @@ NETWORKS = Registry("network")
 _PRETRAINED_LOADER = ("gluonfr.weights.load", "load_weights")
 # Arguments of every Gluon block.
 _OF_BLOCKS = {"prefix", "params"}
+_VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 # Of a training rather than of the embedding network, or of the function that adapts backbones.
 _NOT_STORED = {*_OF_BLOCKS, "classes", "zoo", "name", "build"}
 
@@ -35,7 +36,7 @@ def register_network(block: type[FrBase], name: str, *aliases: str) -> Callable[
     Parameters
     ----------
     block : type
-        Class of the networks, whose constructor declares the arguments.
+        Class of the networks; its constructor declares the arguments.
     name : str
         Listed by `list_models`.
     *aliases : str
@@ -203,7 +204,7 @@ def _declared_arguments(constructor: Callable[..., FrBase]) -> set[str]:
     declared = set(_OF_BLOCKS)
     for function in (constructor, *functions):
         parameters = inspect.signature(function).parameters.values()
-        declared |= {each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        declared |= {argument.name for argument in parameters if argument.kind not in _VARIABLE}
     return declared - {"self"}
 
 

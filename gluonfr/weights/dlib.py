@@ -91,7 +91,7 @@ _CONVERTERS = {"con_": _convolution, "affine_": _affine, "fc_": _dense}
 
 
 def _fold_input(values: dict[str, np.ndarray], convolution: Any, mean: np.ndarray) -> None:
-    weight, bias = (values[each.name].astype(np.float64) for each in (convolution.weight, convolution.bias))
+    weight, bias = (values[name].astype(np.float64) for name in (convolution.weight.name, convolution.bias.name))
     # With y = 2 x - 1 a pixel is 127.5 (y + 1).
     shift = (127.5 - mean) / 256
     values[convolution.bias.name] = (bias + (weight * shift[:, None, None]).sum((1, 2, 3))).astype(np.float32)

@@ -32,7 +32,7 @@ class Layer:
     settings : sequence of (str, value)
         Settings that must agree for two layers to be equal.
     inputs : sequence of Layer
-        The layers whose outputs it uses.
+        The layers before it.
     parameters : dict of str to str, optional
         Role ("weight", "bias", "gamma", "beta", "mean", "var", "slope") -> name.
     epsilon : float, default 0

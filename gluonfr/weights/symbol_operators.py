@@ -62,7 +62,7 @@ _RANGES = {
     "offset": (0, 4096),
     "h_w": (0, 4096),
 }
-_FLOATS = ("scalar", "eps", "momentum", "p", "slope", "a_min", "a_max", "alpha", "beta", "scalar", "constant_value", "value")
+_FLOATS = ("scalar", "eps", "momentum", "p", "slope", "a_min", "a_max", "alpha", "beta", "constant_value", "value")
 _NORMS = ("batchnorm", "cudnnbatchnorm", "layernorm", "groupnorm", "instancenorm")
 
 
@@ -110,16 +110,16 @@ def check_operator(operator: str, name: str, settings: dict[str, str], inputs: i
 def _check_setting(name: str, setting: str, value: str, folded: str) -> None:
     if setting in _RANGES:
         least, most = _RANGES[setting]
-        # Transposed scales of UpSampling and kernels of global pooling are the only zeros.
         numbers = re.findall(r"-?\d+", value)
         if any(len(number) > 10 or not least <= int(number) <= most for number in numbers):
             raise ValueError(f"layer {name} has {setting} {value[:100]}, which is out of range")
+        # Global pooling may have an empty kernel.
         if setting == "kernel" and folded != "pooling" and any(int(number) < 1 for number in numbers):
             raise ValueError(f"layer {name} has an empty kernel")
     elif setting == "scale" and folded == "upsampling":
         if not re.fullmatch(r"[1-9]|1[0-6]", value.strip()):
             raise ValueError(f"layer {name} has the scale {value[:100]}, which is out of range")
-    elif setting in _FLOATS and setting:
+    elif setting in _FLOATS:
         try:
             finite = math.isfinite(float(value))
         except ValueError:
@@ -138,7 +138,7 @@ def _number_of_inputs(operator: str, folded: str, settings: dict[str, str], inpu
     if folded in ("convolution", "fullyconnected", "deconvolution"):
         return (2 if _is(settings, "no_bias", folded == "deconvolution") else 3,)
     if operator == "Crop":
-        # Its second input is the image whose size it takes.
+        # The second input, if there is one, determines the size of the output.
         return (2,) if settings.get("num_args") == "2" else (1,)
     if folded == "leakyrelu":
         return (2 if settings.get("act_type", "leaky") == "prelu" else 1,)
