@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gluonfr.core.compat import prepare_mxnet
+from gluonfr.core.compat import mxnet_problem, prepare_mxnet
 
-# Before any module of this room imports MXNet.
-prepare_mxnet()
+# Before any module of this room imports MXNet; the help of the command line works without it.
+if mxnet_problem() is None:
+    prepare_mxnet()
 
 if TYPE_CHECKING:
     from gluonfr.engine.distributed.group import Group as Group

@@ -240,9 +240,11 @@ class Run:
             if validating:
                 self.validation = self._validate()
         except Exception:
-            # A failed validation must not cost the work since the last checkpoint.
-            self._save()
-            self.checkpoints.finish()
+            # A failed validation must not cost the work since the last checkpoint. Other ranks may not have failed, and
+            # saving waits for all.
+            if self.group.size == 1:
+                self._save()
+                self.checkpoints.finish()
             raise
         if saving:
             self._save()

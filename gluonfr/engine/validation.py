@@ -6,11 +6,14 @@ from contextlib import AbstractContextManager
 from typing import Any, Mapping, Sequence
 
 import mxnet as mx
+from mxnet import nd
 from mxnet.gluon import HybridBlock
 
+from gluonfr.core import GluonFRError, TrainingStopped
 from gluonfr.data import FRValDataset
 from gluonfr.deploy import embed_pairs
 from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.overflow import describe_overflow
 from gluonfr.engine.weight_average import WeightAverage, shared_statistics
 from gluonfr.metrics import FaceVerification, VerificationResult, operating_point
 
@@ -151,17 +154,32 @@ class Validator:
         """Return a context in which the network has the weights and statistics that are validated and saved."""
         return shared_statistics(self._net, self._group) if self._average is None else self._average.applied()
 
+    def _raise_overflow(self, step: int, error: GluonFRError) -> None:
+        """Raise TrainingStopped with the layer that overflows, if there is one."""
+        context = self._contexts[0]
+        for images in (nd.zeros, nd.ones, nd.random.uniform):
+            reason = describe_overflow(self._net, images(shape=(2, 3, *self._image_size), ctx=context))
+            if reason:
+                raise TrainingStopped(
+                    f"the validation after step {step} failed: {reason}. The running statistics of a few small batches do not "
+                    "fit the weights: train for more steps, with more images per device (batch_size=) or a lower lr=."
+                ) from error
+
     def validate(self, step: int) -> tuple[dict[str, VerificationResult], bool]:
         """Return the results of the network of a step by set, and whether it is the best so far."""
         with self.as_saved():
-            results = validate(
-                self._net,
-                self._sets,
-                self._contexts,
-                image_size=self._image_size,
-                progress=self._progress,
-                group=self._group,
-            )
+            try:
+                results = validate(
+                    self._net,
+                    self._sets,
+                    self._contexts,
+                    image_size=self._image_size,
+                    progress=self._progress,
+                    group=self._group,
+                )
+            except GluonFRError as error:
+                self._raise_overflow(step, error)
+                raise
         first = next(iter(results.values()))
         # The area under the ROC varies less than the accuracy, which depends on ten thresholds. NaN is never better.
         is_best = first.auc > self.best.get("auc", -1)

@@ -12,6 +12,7 @@ from mxnet import nd
 from mxnet.gluon import nn
 
 from gluonfr.core import GluonFRError
+from gluonfr.core.mxnet_internals import parameters_by_path
 from gluonfr.data import IdentityBatchSampler
 from gluonfr.engine import GatheringHead, PlainHead, Run, TrainOptions, TrainStep, make_head, train
 from gluonfr.engine.batches import people_and_images
@@ -42,7 +43,7 @@ def build(loss, contexts):
 
 def state(step):
     parts = (step.net, step.head)
-    return {(i, name): p for i, part in enumerate(parts) for name, p in part._collect_params_with_prefix().items()}
+    return {(i, name): p for i, part in enumerate(parts) for name, p in parameters_by_path(part).items()}
 
 
 @pytest.mark.parametrize("name", get_loss_list())

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from mxnet import nd
 
-from gluonfr.core import GluonFRError, UsageError
+from gluonfr.core import GluonFRError, TrainingStopped, UsageError
+from gluonfr.core.mxnet_internals import parameters_by_path
 from gluonfr.data import FRValDataset, write_pairs
 from gluonfr.data.images import encode
 from gluonfr.deploy import embed, embed_pairs
@@ -111,8 +112,9 @@ def losses(out):
     return {row["step"]: row["loss"] for row in read_log(os.path.join(out, "log.jsonl")) if "loss" in row}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(small_options, tmp_path, how):
+def test_a_killed_or_stopped_run_resumes_bit_exact(small_options, tmp_path, how):
     whole, broken = (dict(small_options, out=str(tmp_path / name)) for name in ("whole", "broken"))
     assert start(command(whole)).wait(120) == 0
     process = start(command(broken))
@@ -166,6 +168,8 @@ def test_resuming_with_other_options_or_from_damage_is_refused_and_changes_nothi
         lambda folder: os.truncate(folder / "parameters.npz", 100),
         lambda folder: os.remove(folder / "optimizer.npz"),
         lambda folder: (folder / "meta.json").write_text("{"),
+        lambda folder: flip_a_bit(folder / "meta.json"),
+        lambda folder: os.remove(folder / "meta.crc32"),
         lambda folder: flip_a_bit(folder / "statistics0.npz"),
     ],
 )
@@ -262,7 +266,7 @@ def test_a_run_starts_from_the_weights_of_another(small_options, tmp_path):
     result = train(**again)
     before, _ = load_network(start)
     after, _ = load_network(os.path.join(result.folder, "last"))
-    for (name, a), b in zip(before._collect_params_with_prefix().items(), after._collect_params_with_prefix().values()):
+    for (name, a), b in zip(parameters_by_path(before).items(), parameters_by_path(after).values()):
         if a.grad_req != "null":
             np.testing.assert_allclose(a.data().asnumpy(), b.data().asnumpy(), rtol=1e-4, atol=1e-6, err_msg=name)
     with pytest.raises(GluonFRError, match="nowhere"):
@@ -338,3 +342,25 @@ def test_a_last_batch_too_small_for_the_devices_is_left_out(small_options):
     # 42 = 2 * 20 + 2: two devices would get one image each.
     result = train(**dict(small_options, batch_size=20, cpus=2, epochs=1, val=[]))
     assert result.images == 40
+
+
+def test_a_validation_that_overflows_names_the_layer_and_keeps_the_checkpoint(small_options, monkeypatch):
+    options = dict(small_options, steps=2)
+    run = Run(TrainOptions(**options))
+    layer = next(name for name in run.net.collect_params() if name.endswith("running_var"))
+    step, layers = run.step, run.net.collect_params()
+
+    class BrokenStatistics:
+        """The validation of a network with a running variance of infinity and a running mean of NaN."""
+
+        def __enter__(self):
+            layers[layer.replace("var", "mean")].set_data(layers[layer].data() * float("nan"))
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(run.validator, "as_saved", BrokenStatistics)
+    with pytest.raises(TrainingStopped, match=r"the validation after step 2 failed: layer .* \(BatchNorm\)"):
+        run.train()
+    assert step.step_number == 2
+    assert os.listdir(os.path.join(options["out"], "checkpoints")) == ["step_00000002"]

@@ -25,6 +25,11 @@ def parse_hosts(text: str) -> Any:
     ------
     GluonFRError
         Something else, or a host twice.
+
+    Examples
+    --------
+    >>> parse_hosts("a:4,b")
+    [('a', 4), ('b', 1)]
     """
     hosts = []
     for each in text.split(","):
@@ -79,7 +84,7 @@ def address_towards(host: str) -> str:
 
 
 def is_here(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Return whether a host is this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind((socket.gethostbyname(host), 0))

@@ -77,7 +77,7 @@ class Member:
 def start(
     command: Sequence[str], environment: Any, name: str, log: str | None = None, works: bool = True, relayed: Any = None
 ) -> Any:
-    """Start a member of a run; it is killed with this process, however that ends.
+    """Start a process of a run; it is killed when this process ends, for whatever reason.
 
     Parameters
     ----------

@@ -106,10 +106,9 @@ class ShardedHead(Block):
         shared.update({parameter.name: parameter for parameter in self.loss.shared_parameters.values()})
         return shared
 
-    def _collect_params_with_prefix(self, prefix: str = "") -> Any:
-        # As `collect_params`: what is saved for all devices.
-        prefix = prefix and prefix + "."
-        return {f"{prefix}loss.{name}": parameter for name, parameter in self.loss.shared_parameters.items()}
+    def shared_parameters(self) -> dict[str, Any]:
+        """Return the parameters that are on all devices, by their path."""
+        return {f"loss.{name}": parameter for name, parameter in self.loss.shared_parameters.items()}
 
     @property
     def own_parameters(self) -> Any:
