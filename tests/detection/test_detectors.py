@@ -148,7 +148,7 @@ def test_invalid_images_are_rejected(detector, image):
     ("name", "options", "word"),
     [
         ("mtcn", {}, "did you mean 'mtcnn'"),
-        (7, {}, "detector is asked for by its name"),
+        (7, {}, "name of a detector must be a string"),
         ("mtcnn", {"smallest": 3}, "smallest"),
         ("mtcnn", {"min_size": -1}, "min_size"),
         ("mtcnn", {"min_size": float("nan")}, "min_size"),
