@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +13,8 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block
 
-from gluonfr.core import Card, GluonFRError, UsageError, WeightsError, cores, file_sha256, require_file
-from gluonfr.core.reading import parse_json
+from gluonfr.core import Card, DataError, GluonFRError, UsageError, WeightsError, cores, file_sha256, require_file
+from gluonfr.core.reading import parse_json, read_json
 from gluonfr.deploy.card_values import check_image_size, mean_and_std
 from gluonfr.deploy.onnx_export.model import CARD_ENTRY
 from gluonfr.deploy.onnx_trial import try_onnx
@@ -299,9 +298,9 @@ def _embedded_card(session: Any, path: str) -> Card | None:
         return None
     where = f"{path}, {CARD_ENTRY} in its metadata"
     try:
-        values = parse_json(text, where)
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{where} is not a network's card ({error}); export it again.") from error
+        values = parse_json(text, "its text")
+    except DataError as error:
+        raise WeightsError(f"{where} is not a network's card: {error}") from error
     return Card.from_dict(values, where)
 
 
@@ -325,8 +324,7 @@ def _card_beside(path: str, session: Any) -> Card:
             f"(pixel - mean) / std, pixels 0..255), image_size and template, such as {_EXAMPLE}."
         )
     card = Card.read(beside)
-    with open(beside, encoding="utf-8") as file:
-        entries = json.load(file)
+    entries = read_json(beside)
     missing = [name for name in _REQUIRED if name not in entries]
     if missing:
         raise WeightsError(

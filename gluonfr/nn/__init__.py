@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gluonfr.core.cpu import tune_cpu
+from gluonfr.core.compat import prepare_mxnet
 
 # Before any module of this room imports MXNet.
-tune_cpu()
+prepare_mxnet()
 
 from gluonfr.nn.base import FR_Base, FRBase, FrBase
 from gluonfr.nn.dense import NormDense

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluonfr.core.cpu import tune_cpu
+from gluonfr.core.compat import prepare_mxnet
 
 # Before any module of this room imports MXNet.
-tune_cpu()
+prepare_mxnet()

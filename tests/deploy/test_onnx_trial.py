@@ -71,7 +71,7 @@ def expanded(path, *lengths):
         ({"shape": (1 << 40, 3, 8, 8), "card": {"image_size": [8, 8]}}, "a batch of 1099511627776 images .* too large"),
         ({"shape": ("N", 3, "H", "W"), "card": {"image_size": [100_000, 100_000]}}, "at most 4096x4096"),
         ({"shape": ("N", 3, "H", "W"), "card": {"image_size": [10**12, 10**12]}}, "at most 4096x4096"),
-        ({"card": '{"image_size": [8, 8], "mean": [1%s, 1, 1]}' % ("0" * 400)}, "mean"),
+        ({"card": '{"image_size": [8, 8], "mean": [1%s, 1, 1]}' % ("0" * 400)}, "an integer of 401 digits"),
         ({"card": '{"image_size": [8, 8], "std": 1e-300}'}, "std"),
         ({"card": '{"image_size": [8, 8], "embedding_size": 1%s}' % ("0" * 5000)}, "card"),
         ({"card": "[" * 100_000}, "not a network's card"),

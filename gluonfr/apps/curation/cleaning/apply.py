@@ -14,6 +14,7 @@ from gluonfr.apps.curation.cleaning.face_sets import FaceSet, RecordSet
 from gluonfr.apps.curation.cleaning.findings import RELABEL, REMOVE
 from gluonfr.apps.curation.cleaning.report import CHANGES, CHANGES_HEADER, REPORT
 from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path, new_folder, require_new_folder
+from gluonfr.core.reading import read_json
 from gluonfr.data.operations.source import write_set
 from gluonfr.deploy import Embedder
 from gluonfr.photos.resumable import digest, network_settings
@@ -52,8 +53,7 @@ def check_report(report: PathLike, against: FaceSet | None = None, embedder: Emb
 
 def _values(report: PathLike) -> dict[str, Any]:
     try:
-        with open(os.path.join(os.path.expanduser(report), REPORT), encoding="utf-8") as file:
-            values = json.load(file)
+        values = read_json(os.path.join(os.path.expanduser(report), REPORT))
         return {"state": values["state"], **values}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged_report(report, error) from error
