@@ -34,7 +34,7 @@ def option(default: Any, help: str, *, choices: Sequence[str] = (), cli: bool = 
     --------
     >>> @dataclasses.dataclass
     ... class Options:
-    ...     steps: "int" = option(10, "length in steps")
+    ...     steps: int = option(10, "length in steps")
     >>> Options().steps
     10
     """
@@ -86,7 +86,7 @@ def value_type(field: dataclasses.Field) -> str:
     --------
     >>> @dataclasses.dataclass
     ... class Options:
-    ...     steps: "int | None" = None
+    ...     steps: int | None = None
     >>> value_type(dataclasses.fields(Options)[0])
     'int'
     """
@@ -105,7 +105,7 @@ def check_types(options: Any) -> None:
     --------
     >>> @dataclasses.dataclass
     ... class Options:
-    ...     steps: "int" = option(10, "length in steps")
+    ...     steps: int = option(10, "length in steps")
     >>> check_types(Options(steps="many"))
     Traceback (most recent call last):
         ...

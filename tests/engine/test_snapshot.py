@@ -1,7 +1,7 @@
 """What a checkpoint holds is all there is, for every kind of head, and none is lost."""
 
 import os
-import time
+import threading
 
 import mxnet as mx
 import numpy as np
@@ -128,16 +128,26 @@ def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
 
 
 def test_a_checkpoint_that_is_still_being_written_is_not_copied_over(tmp_path, monkeypatch):
-    def slowly(*arguments):
-        time.sleep(0.1)
+    released = threading.Event()
+
+    def wait_then_write(*arguments):
+        released.wait(60)
         return write_arrays(*arguments)
 
-    monkeypatch.setattr(writer, "write_arrays", slowly)
+    monkeypatch.setattr(writer, "write_arrays", wait_then_write)
     step, checkpoints, expected = make_step(), CheckpointManager(str(tmp_path), Group(), keep=2), []
+
+    def snapshot(cache):
+        # The memory for copies is free only once the previous checkpoint is published.
+        assert steps_in(str(tmp_path)) == list(range(1, step.step_number))
+        return take_snapshot(step, cache=cache)
+
     for number in (1, 2):
         losses(step, [number])
         expected.append(taken(step))
-        checkpoints.save(number, lambda memory: take_snapshot(step, cache=memory))
+        if number == 2:
+            released.set()
+        checkpoints.save(number, snapshot)
     checkpoints.finish()
     for number, arrays in zip((1, 2), expected):
         for name in ("classes0_weight", "classes5_weight.state0"):
