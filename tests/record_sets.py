@@ -37,7 +37,7 @@ def digest(folder):
 
 
 def damage(folder, numbers):
-    """Spoil the payload of some images in place: their records stay whole."""
+    """Damage the payload of some images in place, but not the records around them."""
     path = os.path.join(str(folder), "train.rec")
     records = RecordFile(path)
     raw = bytearray(Path(path).read_bytes())

@@ -10,7 +10,7 @@ def read_by_the_rules(folder):
     path = os.path.join(str(folder), "train.rec")
     with open(path[:-3] + "idx") as file:
         rows = [tuple(map(int, line.rstrip("\n").split("\t"))) for line in file]
-    # Record 0 is written last, so it is the last line, and offsets rise from line to line.
+    # Record 0 is written last, so it is the last line, and offsets increase from line to line.
     assert [key for key, _ in rows] == [*range(1, len(rows)), 0]
     assert [offset for _, offset in rows] == sorted({offset for _, offset in rows})
     assert rows[0][1] == 0

@@ -7,10 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from record_sets import put_records
 
 from gluonfr.cli import main
-from gluonfr.data.records.framing import split_frames
-from gluonfr.data.records.header import HEADER
 
 
 def crop(seed):
@@ -61,15 +60,9 @@ def test_photos_are_packed_and_unpacked_unchanged(photos, tmp_path, capsys):
     assert (tmp_path / "x.bin").read_bytes() == (tmp_path / "y.bin").read_bytes()
 
 
-def put_labels(folder, labels):
-    folder.mkdir()
-    frames = [split_frames(HEADER.pack(0, label, i, 0) + crop(i)) for i, label in enumerate(labels)]
-    (folder / "train.rec").write_bytes(b"".join(frames))
-
-
 @pytest.mark.parametrize("label", [-1, 0.5, float("nan"), float("inf"), 2.0**25])
 def test_inspect_reports_a_set_without_usable_labels(tmp_path, capsys, label):
-    put_labels(tmp_path / "bad", [label] * 3)
+    put_records(tmp_path / "bad", [(label, crop(0))] * 3)
     assert run("inspect", tmp_path / "bad", "--json", tmp_path / "bad.json") == 1
     out = capsys.readouterr().out
     assert "warning: " in out
@@ -81,7 +74,7 @@ def test_inspect_reports_a_set_without_usable_labels(tmp_path, capsys, label):
 
 
 def test_labels_with_gaps_are_reported_and_removed(tmp_path, capsys):
-    put_labels(tmp_path / "gaps", [0, 0, 100_000, 400_000, 200_000])
+    put_records(tmp_path / "gaps", [(label, crop(label)) for label in (0, 0, 100_000, 400_000, 200_000)])
     assert run("inspect", tmp_path / "gaps") == 0
     out = capsys.readouterr().out
     assert "399,997 of 400,001 labels have no images" in out

@@ -18,7 +18,7 @@ def test_images_are_placed_row_by_row_unchanged():
     for number, image in enumerate(images):
         top, left = 4 + 24 * (number // 3), 4 + 24 * (number % 3)
         assert (sheet[top : top + 20, left : left + 20] == image).all()
-    # The place of the sixth, and all gaps, are paper.
+    # The empty sixth tile and all gaps have the background color.
     assert (sheet[28:, 52:] == 255).all()
     assert (sheet[:4] == 255).all()
     assert (sheet[24:28] == 255).all()

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import pickle
 import random
-import struct
 import zlib
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet.gluon.data import DataLoader
+from record_sets import put_records
 
 from gluonfr.core import DataError, GluonFRError
 from gluonfr.data import (
@@ -27,7 +27,6 @@ from gluonfr.data import (
     write_pairs,
 )
 from gluonfr.data.dataset.lookup import get_training_set
-from gluonfr.data.records.framing import split_frames
 
 LOADERS = {"one process": {}, "two forked workers": {"num_workers": 2}, "threads": {"num_workers": 2, "thread_pool": True}}
 
@@ -46,13 +45,6 @@ def put_set(root, name="set", labels=(0, 0, 1, 1, 2, 2), size=(112, 112)):
         for i, label in enumerate(labels):
             writer.add(jpeg(i, size), label)
     return Path(str(root), name)
-
-
-def put_records(folder, records):
-    """(label, payload) as bare records without an index; also what no writer would write."""
-    folder.mkdir(exist_ok=True)
-    content = [split_frames(struct.pack("<IfQQ", 0, label, i, 0) + payload) for i, (label, payload) in enumerate(records)]
-    (folder / "train.rec").write_bytes(b"".join(content))
 
 
 def only_first(image, label):
@@ -146,7 +138,7 @@ def test_a_transform_is_called_with_image_and_label(tmp_path):
 
 
 class Draw:
-    """A transform that draws from every global generator."""
+    """A transform that draws a number from every global generator."""
 
     def __call__(self, *_):
         return np.array([np.random.rand(), random.random(), mx.nd.random.uniform().asscalar()]), 0
@@ -296,7 +288,7 @@ def test_an_invalid_property_is_refused(tmp_path, text):
 
 @pytest.mark.parametrize("text", ["3,99999,112", "3,112,99999", "3,4097,112", "999999999,112,112", "16777217,112,112"])
 def test_a_property_out_of_range_is_refused(tmp_path, text):
-    # Buffers of such images, or a classifier of so many classes, would not fit into memory.
+    # Buffers of such images, or a classifier with this many classes, would not fit into memory.
     (put_set(tmp_path) / "property").write_text(text)
     with pytest.raises(DataError, match="property: .* is out of range"):
         FRTrainRecordDataset("set", root=tmp_path)
@@ -354,7 +346,7 @@ def test_labels_beyond_the_declared_classes_are_refused_on_opening(tmp_path):
 
 
 def test_widespread_damage_is_not_skipped(tmp_path):
-    """More than 1000 bad records (or 1 %) are a wrong file, not damage."""
+    """More than 1000 bad records (or 1 %) mean a wrong file, not damage."""
     payload = jpeg(0, (16, 16))
     put_records(tmp_path / "bad", [(0.5, payload)] * 1001 + [(0, payload)])
     put_records(tmp_path / "outside", [(0, payload)] + [(9, payload)] * 1001)

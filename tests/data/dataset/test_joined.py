@@ -92,7 +92,7 @@ def test_a_folder_whose_name_has_a_comma_is_found_first(root):
 
 def test_an_identity_file_joins_labels(root, tmp_path):
     text = ["b,3,Ada", "a,0,Bo", "b,0,Bo", 'a,1,"Cy, Jr."', "a,2,Ada", "b,1,Dé", "z,0,Bo", "z,x", "b,2,Eve"]
-    # The classes do not depend on the order of the rows. Eve has no image, but is known.
+    # The classes do not depend on the order of the rows. Eve has no image, but has a class.
     expected = [0, 0, 0, 1, 2, 2, 0, 0, 3, 2, 2]
     for some in (text, text[::-1]):
         joined = get_recognition_dataset("a,b", root=root, identities=rows(tmp_path, "\n".join(some)))
@@ -185,7 +185,7 @@ def test_damaged_images_are_numbered_over_all_sets(root, tmp_path):
         path = tmp_path / name / "train.rec"
         content = bytearray(path.read_bytes())
         begin = int((tmp_path / name / "train.idx").read_text().splitlines()[1].split()[1])
-        # The label of b's image, and the picture of a's.
+        # The label of b's image, and the pixels of a's.
         content[begin + 12 : begin + 16] = b"\xff" * 4 if name == "b" else content[begin + 12 : begin + 16]
         content[begin + 32 : begin + 40] = b"\0" * 8
         path.write_bytes(bytes(content))

@@ -27,7 +27,7 @@ EVERY_CHANGE = {
 
 
 def colorful(height=112, width=96):
-    """Smooth, asymmetric, colorful, away from 0 and 255, with some fine texture."""
+    """Return a smooth, asymmetric, colorful image, away from 0 and 255, with fine texture."""
     y, x = np.mgrid[:height, :width]
     planes = 128 + 50 * np.sin(x / 9), 120 + 45 * np.cos(y / 13 + x / 40), 90 + 60 * (x / width) * (y / height)
     texture = generator(7).uniform(-6, 6, (height, width, 1))
@@ -52,7 +52,7 @@ def center_of_mass(image):
 
 
 def two_dots_after(augmentation, seed):
-    """Where a dot left and a dot right of the middle arrive, measured one at a time."""
+    """Return the new positions of a dot left and a dot right of the middle, measured separately."""
     return [center_of_mass(augmentation(dots(at), generator(seed))) for at in ((30, 50), (70, 50))]
 
 
@@ -215,7 +215,7 @@ def test_blur_has_the_stated_sigma():
     point[19:22, 19:22] = 255
     result = Augmentation(blur=1, blur_sigma=(1.5, 1.5))(point, generator(1))[:, :, 0].astype(float)
     variance = (result.sum(axis=0) * (np.arange(41) - 20) ** 2).sum() / result.sum()
-    # The variance of a 3-pixel box (2/3) and of the blur add up; the kernel's cut-off tails and the rounding take some away.
+    # The variance of a 3-pixel box (2/3) and of the blur add up; the truncated kernel and the rounding reduce it.
     assert variance == pytest.approx(2 / 3 + 1.5**2, rel=0.12)
 
 

@@ -17,7 +17,7 @@ THREADS = threading.active_count
 
 
 def picture(i):
-    """An RGB image that no other number has, asymmetric in every way."""
+    """Return an RGB image that is different for every number, without symmetry."""
     return generator(99, i).integers(0, 256, SIZE + (3,)).astype(np.uint8)
 
 
@@ -47,7 +47,7 @@ def dataset(root):
 
 
 def raw_set(folder, payloads, classes=3):
-    """A set whose records are written as they are, with MXNet's own writer."""
+    """Write payloads unchanged with MXNet's own writer."""
     folder.mkdir()
     writer = mx.recordio.MXIndexedRecordIO(str(folder / "train.idx"), str(folder / "train.rec"), "w")
     for i, payload in enumerate(payloads):
@@ -67,12 +67,12 @@ def same(one, other):
 
 
 def numbers(batches):
-    """Which pictures stand in the batches, by content."""
+    """Return the numbers of the images in the batches, by content."""
     return [[NUMBERS[np.ascontiguousarray(image.transpose(1, 2, 0)).tobytes()] for image in images] for images, _ in batches]
 
 
 def by_picture(loader, epoch=0):
-    """What became of each picture, found through an equal loader that leaves them as they are."""
+    """Return the augmented image of each number, found with an equal loader without augmentation."""
     untouched = RecordLoader(loader.dataset, loader.batch_size, None, loader.seed)
     order = sum(numbers(arrays(untouched.epoch(epoch))), [])
     return dict(zip(order, np.concatenate([images for images, _ in arrays(loader.epoch(epoch))])))
@@ -202,7 +202,7 @@ def test_images_left_out_by_ranks_come_first_in_the_next_epoch(dataset, last_bat
         times.update(before)
         orders.append(order)
     assert max(times.values()) <= -(-left_out * epochs // COUNT)
-    # What comes in between is still drawn anew for every epoch.
+    # The rest of the order is drawn for every epoch.
     kept = [[i for i in order[left_out:] if i in set(orders[3][left_out:])] for order in orders[3:5]]
     assert kept[0][:10] != kept[1][:10]
     assert numbers(arrays(loaders[1].epoch(5, 1))) == numbers(arrays(loaders[1].epoch(5)))[1:]

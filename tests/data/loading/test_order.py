@@ -1,4 +1,4 @@
-"""Each of the processes that share an epoch reads its own records and nothing else."""
+"""The order of an epoch, and the records that each rank reads."""
 
 import os
 
@@ -48,7 +48,7 @@ def test_a_rank_reads_only_its_own_records(dataset, monkeypatch, ranks, size, la
 
 @pytest.mark.parametrize("count", [2, 100, 128, 129, 40_000, 100_000])
 def test_the_order_equals_numpys_permutation(count):
-    # Runs that were interrupted long ago go on with this order.
+    # Runs that were interrupted with an earlier version resume with this order.
     for epoch in (0, 5):
         order = EpochOrder(count, 2, seed=7).all_ranks(epoch)
         assert (order == generator(7, SHUFFLE_PURPOSE, epoch).permutation(count)).all()

@@ -5,7 +5,7 @@ from mxnet import gluon, nd
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRTrainRecordDataset, IdentityBatchSampler, RecordLoader, RecordWriter
 
-# Images of each person: equal, barely enough people, people with one image, one who has more than all others together.
+# Images per person, P and K: equal, just enough people, people with one image, one with more than all others together.
 SETS = {
     "equal": ([7] * 6, 3, 2),
     "as many people as places": ([7] * 6, 6, 2),
@@ -17,7 +17,7 @@ SETS = {
 
 
 def labeled(counts):
-    """Labels with gaps, in no order."""
+    """Return labels with gaps, in random order."""
     labels = np.repeat(np.arange(len(counts)) * 3 + 5, counts)
     return np.random.RandomState(0).permutation(labels)
 
@@ -36,7 +36,7 @@ def test_batches_have_p_people_with_k_images_and_an_epoch_has_all_people(name, n
         assert all(len(set(row)) == P for row in people[:, :, 0])
         assert set(people.ravel()) == set(labels)
         for group in order.reshape(-1, K):
-            # K different images, or each of the few as often as any other or once more.
+            # K different images; fewer images are repeated equally often, or once more.
             often = np.unique(group, return_counts=True)[1]
             assert len(often) == min(K, np.sum(labels == labels[group[0]]))
             assert often.max() - often.min() <= 1
@@ -63,7 +63,7 @@ def test_a_person_with_many_images_has_other_images_in_other_epochs():
 
 
 def test_people_are_combined_at_random():
-    # 40 people in pairs: every pair of people meets about as often as any other.
+    # 40 people: every pair of people is in a batch about equally often.
     labels = np.repeat(np.arange(40), 8)
     sampler = IdentityBatchSampler(labels, 10, 4)
     meetings = np.zeros((40, 40))
@@ -87,7 +87,7 @@ def test_order_is_a_function_of_seed_and_epoch():
     whole = list(sampler.epoch(4))
     for start in (0, 1, 7, len(whole)):
         assert list(again.epoch(4, start)) == whole[start:]
-    # Iterating goes from epoch to epoch.
+    # Every iteration is the next epoch.
     assert list(sampler) == list(again.epoch(2))
 
 

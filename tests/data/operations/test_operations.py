@@ -13,7 +13,7 @@ from gluonfr.photos.unpacking import unpack
 
 
 def content(folder):
-    """{label: [payload, ...]} by this package's reader, which other tests hold against MXNet's."""
+    """Return {label: [payload, ...]} by this package's reader, which other tests compare with MXNet's."""
     records = RecordFile(os.path.join(str(folder), "train.rec"))
     found = {}
     for i in range(len(records)):

@@ -82,7 +82,7 @@ def test_further_columns_of_a_list_follow_their_pairs(tmp_path):
     table = read_pair_table(table_path(out), [True, False])
     assert table.people.tolist() == [["anna", "anna"], ["anna", "carl"]]
     assert table.groups["light"].tolist() == ["day", "night"]
-    # A set made anew without columns does not keep the old one's.
+    # A set that is written again without columns has no table.
     (tmp_path / "list.csv").write_text("0.png,0.png,1\n0.png,2.png,0\n")
     make_pairs(str(tmp_path / "list.csv"), str(tmp_path), out, aligned=True, image_size=(32, 32))
     assert not (tmp_path / "mine.pairs.csv").exists()

@@ -96,7 +96,7 @@ def python2_string(content):
 
 
 def test_python_2_strings_are_read(tmp_path):
-    # What cPickle of Python 2 writes for ([str, ...], [bool, ...]): protocol 2 in binary, protocol 0 as escaped text.
+    # The output of Python 2's cPickle for ([str, ...], [bool, ...]): protocol 2 in binary, protocol 0 as escaped text.
     binary = b"\x80\x02(]q\x01(" + b"".join(python2_string(image) for image in IMAGES) + b"e]q\x02(\x88\x89etq\x03."
     text = (
         b"(lp1\n" + b"".join(b"S'" + codecs.escape_encode(image)[0] + b"'\na" for image in IMAGES) + b"(lp2\nI01\naI00\na\x86."

@@ -1,4 +1,4 @@
-"""Files beyond 4 GiB, record numbers and ranges beyond 2**24, and blocks of records: nothing is cut to fewer bits."""
+"""Files beyond 4 GiB, record numbers and ranges beyond 2**24, and blocks of records: no number is truncated."""
 
 import struct
 
@@ -16,7 +16,7 @@ LABELS = [0] + [1] * 9 + [2, 2, 3, 2**24 - 1]
 
 @pytest.fixture
 def big(tmp_path):
-    """A file of 4.5 GiB, of which almost nothing is on the disk: a small image, nine of 512 MiB, four small ones, headers."""
+    """Write a sparse file of 4.5 GiB: a small image, nine of 512 MiB, four small ones, header records."""
     path = str(tmp_path / "train.rec")
     rows = []
     with open(path, "wb") as file:
@@ -34,7 +34,7 @@ def big(tmp_path):
             else:
                 add(FIRST + number, 0, label, b"image %d!" % number)
         for begin, end in ((0, 1), (1, 10), (10, 12), (12, 13), (13, 14)):
-            # In float32, FIRST + begin and FIRST + end lie beside what they should be.
+            # In float32, FIRST + begin and FIRST + end are rounded to other numbers.
             add(FIRST + len(LABELS) + begin, 2, 0, struct.pack("<ff", FIRST + begin, FIRST + end))
         file.truncate()
     with open(path[:-3] + "idx", "w") as file:
@@ -48,7 +48,7 @@ def test_offsets_beyond_4_gib_and_numbers_beyond_2_24(big):
     assert file.headers == 5
     assert file.labels.tolist() == LABELS
     assert file.span(13)[0] > 2**32
-    # MXNet finds a record by its number in the index, this package by its place.
+    # MXNet finds a record by its number in the index, this package by its offset.
     reader = mx.recordio.MXIndexedRecordIO(big[:-3] + "idx", big, "r")
     for i in (0, 10, 11, 12, 13):
         header, payload = mx.recordio.unpack(reader.read_idx(FIRST + i))

@@ -1,4 +1,4 @@
-"""What is remembered of a big `.rec`: never believed where it does not fit, never needed."""
+"""The cache of a large `.rec` is optional, and is used only where it matches the records."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def small_sets_count_as_big(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A header, 30 images of which one holds the magic word, headers in between and at the end."""
+    """Write a header record, 30 images of which one contains the magic word, and header records between them and at the end."""
     write(tmp_path / "set", [i // 3 for i in range(30)])
     return tmp_path / "set"
 

@@ -27,7 +27,7 @@ def cv2_jpeg(image):
 
 
 def write_with_mxnet(folder, records):
-    """`records`: (label, payload); written by MXNet itself, keys from 0."""
+    """Write (label, payload) records with MXNet, with keys from 0."""
     path = os.path.join(str(folder), "train.rec")
     writer = mx.recordio.MXIndexedRecordIO(path[:-3] + "idx", path, "w")
     for key, (label, payload) in enumerate(records):
@@ -104,7 +104,7 @@ def test_payloads_may_contain_the_magic_word(tmp_path, layout):
         "shifted": b"abc" + MAGIC + b"d" + MAGIC + b"ef" + MAGIC * 2,
         "header": b"xyz",
     }[layout]
-    # The bits of this label are the magic word's, in the middle of an array.
+    # The second label has the bits of the magic word.
     label = [2.0, struct.unpack("<f", MAGIC)[0], 1.0] if layout == "header" else 2.0
     path = write_with_mxnet(tmp_path, [(1.0, b"before"), (label, payload), (3.0, b"after")])
     for remove in (False, True):
@@ -284,7 +284,7 @@ def test_files_without_images_are_refused(tmp_path):
 
 
 def read_layout(folder):
-    """Every record of a written set, by key, with nothing but struct."""
+    """Return every record of a written set by key, read with struct alone."""
     content = Path(folder, "train.rec").read_bytes()
     records, keys = {}, []
     for line in Path(folder, "train.idx").read_text().splitlines():
@@ -315,7 +315,7 @@ def test_written_layout_is_insightfaces(tmp_path):
 
 
 def test_a_copy_of_a_real_set_has_the_same_bytes(faces, tmp_path):
-    """A real set, copied image by image, comes out the same to the byte."""
+    """A real set that is copied image by image is identical."""
     source = os.path.join(faces, "celeb")
     file = RecordFile(os.path.join(source, "train.rec"))
     with RecordWriter(tmp_path) as writer:
@@ -331,7 +331,7 @@ def test_images_added_in_any_order_are_grouped_by_label(tmp_path):
     payloads = []
     with RecordWriter(tmp_path / "any") as writer:
         for i, label in enumerate(labels):
-            # A trailing magic word makes a record of several parts, which moving must keep.
+            # A trailing magic word makes a record of several parts, which reordering must preserve.
             payloads.append(cv2_jpeg(picture(i)) + (MAGIC * 2 if i % 2 else b""))
             writer.add(payloads[-1], label)
     order = [1, 4, 3, 6, 5, 0, 2, 7]

@@ -53,7 +53,7 @@ def test_render_returns_rgb_of_the_requested_size():
 
 
 def test_channels_are_in_rgb_order():
-    # Nobody is born blue: over many people the middle of the face is redder than blue.
+    # No skin is blue: averaged over many people, the middle of the face has more red than blue.
     faces = np.mean([render(i, 0)[60:90, 40:72].reshape(-1, 3).mean(0) for i in range(30)], axis=0)
     assert faces[0] > faces[2] + 20
 
@@ -83,7 +83,7 @@ def test_average_images_identify_the_person():
     first, second = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in (first, second))
     nearest = np.argmax(first @ second.T, axis=1)
     assert np.sum(nearest == np.arange(people)) >= people - 3
-    # One picture alone must not do, else there is nothing to learn.
+    # A single image must not be enough, or there would be nothing to learn.
     single = pictures.reshape(people * images, -1)
     distance = np.linalg.norm(single[:, None, ::97] - single[None, :, ::97], axis=2)
     np.fill_diagonal(distance, np.inf)
@@ -111,7 +111,7 @@ def test_verification_people_are_not_in_the_training_set(val):
     found = [digest(picture) for picture in pictures]
     assert len(set(found)) == len(found) == 2 * PAIRS
     assert not training & set(found)
-    # Who is who, by rendering the people that follow the training set again.
+    # The identities of the pairs, found by rendering the people after the training set again.
     owner = {digest(render(i, k, seed=SEED)): i for i in range(IDENTITIES, IDENTITIES + OTHERS) for k in range(22)}
     people = np.array([owner[each] for each in found]).reshape(-1, 2)
     assert np.array_equal(people[:, 0] == people[:, 1], issame)
