@@ -7,8 +7,9 @@ from synthetic_people import CARD
 
 from gluonfr.apps.gallery.gallery import Gallery
 
-# Each change on a Milvus server waits for its clock: these tests show the most, the others run with the long variants.
+# Each change on a Milvus server waits for its clock: only the most informative tests run there outside of `full`.
 QUICK_ON_MILVUS = {
+    "test_single_photos_are_found_moved_and_removed",
     "test_search_equals_an_exhaustive_search",
     "test_enrolled_photos_are_skipped_and_foreign_photos_refused",
     "test_rename_merge_and_remove",
@@ -59,7 +60,7 @@ def milvus_server(new_milvus_server):
     return new_milvus_server()
 
 
-# Every engine is held to the same tests: the place of a gallery that is not there yet.
+# The same tests run with every store: the path or address of a gallery that does not exist yet.
 @pytest.fixture(params=["sqlite", "milvus"])
 def where(request, path):
     if request.param == "sqlite":

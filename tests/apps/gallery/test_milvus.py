@@ -1,4 +1,4 @@
-"""What only an engine on a server has: an address, a server that goes away, changes that are cut off, writers elsewhere."""
+"""Galleries on a Milvus server: addresses, restarts, unfinished changes, and other writers."""
 
 import os
 import random
@@ -50,7 +50,7 @@ def test_missing_server_is_reported_in_one_sentence(monkeypatch, capsys):
         assert main(["people", "--gallery", address]) == 2
     said = capsys.readouterr().err
     assert time.monotonic() - start < 10
-    assert "no Milvus server answers there within 1 s" in said
+    assert "no Milvus server answers within 1 s" in said
     assert "secret" not in said
     assert "Traceback" not in said
 
@@ -58,18 +58,18 @@ def test_missing_server_is_reported_in_one_sentence(monkeypatch, capsys):
 def test_unfinished_changes_are_invisible_and_removed(address, monkeypatch, capsys):
     with Gallery(address, CARD) as gallery:
         gallery.enroll("a", faces_of(0))
-        engine = gallery._store
+        tables = gallery._store._tables
 
-        # Cut off before the names come, and before the photos go.
+        # Interrupted before the names are written, and before the photos are deleted.
         def cut_off(*_):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "_commit", cut_off)
+            patch.setattr(tables, "commit", cut_off)
             with pytest.raises(KeyboardInterrupt):
                 gallery.enroll_people({name: (faces_of(n), None, None) for n, name in ((0 + 1, "a"), (2, "never"))})
             patch.undo()
-            patch.setattr(engine, "_take_away", cut_off)
+            patch.setattr(tables, "delete_parts", cut_off)
             gallery.enroll("gone", faces_of(3))
             with pytest.raises(KeyboardInterrupt):
                 gallery.remove("gone")
@@ -79,24 +79,24 @@ def test_unfinished_changes_are_invisible_and_removed(address, monkeypatch, caps
         assert gallery.threshold(similarity=0.9).people == 1
         found = gallery.identify(np.concatenate([faces_of(n) for n in range(4)]), 5)
         assert {match.name for answer in found for match in answer.matches} == {"a"}
-        assert engine._count_photos("part > 0") == 3 + 3 + 3 + 3
-    # Somebody's removal is finished at once, but what may be a change at work is left alone.
+        assert tables.count_photos("part > 0") == 3 + 3 + 3 + 3
+    # A removal is finished at once; a change that may still be running is left alone.
     with Gallery(address) as gallery:
-        assert gallery._store._count_photos("part > 0") == 3 + 6
-        # The same photos may come again meanwhile.
+        assert gallery._store._tables.count_photos("part > 0") == 3 + 6
+        # The same photos may be enrolled again meanwhile.
         assert gallery.enroll("again", faces_of(2)) == 3
-    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store._GIVEN_UP", -1)
+    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_tables._ABANDONED_AFTER", -1)
     with Gallery(address) as gallery:
-        assert gallery._store._count_photos("part > 0") == 6
+        assert gallery._store._tables.count_photos("part > 0") == 6
         assert gallery.count() == (2, 6)
     assert main(["people", "--gallery", address, "--remove", "again"]) == 0
-    assert "stay on the server's disks" in capsys.readouterr().out
+    assert "leave its disks and its log" in capsys.readouterr().out
 
 
 @pytest.mark.full
 def test_people_beyond_the_row_limit_are_found(address, monkeypatch):
     monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store.MOST_ROWS", 16)
-    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store._ROWS", 20)
+    monkeypatch.setattr("gluonfr.apps.gallery.stores.milvus_store.ROWS", 20)
     rng = np.random.default_rng(0)
     query = np.eye(16)[0]
     with Gallery(address, CARD) as gallery:
@@ -189,21 +189,21 @@ def whole(address, lines, before):
     return names, len(enrolled)
 
 
-@pytest.mark.parametrize("when", ["_write_photos", "_commit"])
+@pytest.mark.parametrize("when", ["write_photos", "commit"])
 def test_concurrent_enrollment_of_the_same_photos_is_consistent(address, monkeypatch, when):
     with Gallery(address, CARD) as here, Gallery(address, CARD) as there:
-        step, digests = getattr(there._store, when), [bytes([n]) * 32 for n in range(6)]
+        step, digests = getattr(there._store._tables, when), [bytes([n]) * 32 for n in range(6)]
 
         def later(given):
-            # The other one looked for owners before this, and this one's photos are all there after it.
-            monkeypatch.setattr(there._store, when, step)
+            # The other process searched for owners before this, and its photos are written after this.
+            monkeypatch.setattr(there._store._tables, when, step)
             here.enroll_people({"a": (faces_of(0), digests[:3], None), "b": (faces_of(1), digests[3:], None)})
             step(given)
 
-        monkeypatch.setattr(there._store, when, later)
+        monkeypatch.setattr(there._store._tables, when, later)
         there.enroll_people({"a": (faces_of(0), digests[:3], None), "c": (faces_of(1)[:1], digests[3:4], None)})
-        # The last one to write has a photo, and nobody has one that is not there.
-        expected = {"a": 3, "b": 2, "c": 1} if when == "_write_photos" else {"a": 3, "b": 3}
+        # The last writer has the photo, and counts match the photos.
+        expected = {"a": 3, "b": 2, "c": 1} if when == "write_photos" else {"a": 3, "b": 3}
         with Gallery(address) as again:
             assert {person.name: person.photos for person in again.people()} == expected
             assert Counter(name for name, _ in again.entries()) == expected
@@ -236,7 +236,7 @@ def test_reader_sees_complete_people_during_writes(address):
             while time.monotonic() < end:
                 people, photos = reader.count()
                 assert photos == PHOTOS * people
-                # All photos of whoever is found are there to be found.
+                # All photos of a person who is found can be found.
                 answer = reader.identify(faces_of(0, PHOTOS), 1, reader.threshold(similarity=0.99))
                 assert {each.name for each in answer} in ({None}, {"w-0000"})
                 seen.add(people)
@@ -272,7 +272,7 @@ def test_restarting_server_is_waited_for(new_milvus_server):
             server.kill()
             time.sleep(2)
             server.start(wait=False)
-            # Both go on by themselves.
+            # Both continue by themselves.
             lines += [child.stdout.readline() for _ in range(12)]
             child.kill()
             lines += child.stdout.read().splitlines()
