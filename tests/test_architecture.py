@@ -109,3 +109,29 @@ def test_heavy_packages_are_imported_where_they_are_used():
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not top & {name.split(".")[0] for name in names}, path
+
+
+def own_lines(function):
+    """Lines of a function without its docstring and without the functions in it."""
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        lines -= first.end_lineno - first.lineno + 1
+    nested = [node for node in ast.walk(function) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return lines - sum(node.end_lineno - node.lineno + 1 for node in nested if node in function.body)
+
+
+def test_folders_files_and_functions_stay_small():
+    large = []
+    for folder in {path.parent for path in MODULES.values()}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        if len(modules) > 20:
+            large.append(f"{folder.relative_to(ROOT)} has {len(modules)} modules")
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > 350:
+            large.append(f"{module} has {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and own_lines(node) > 50:
+                large.append(f"{module}.{node.name} has {own_lines(node)} lines")
+    assert not large, "\n".join(large)

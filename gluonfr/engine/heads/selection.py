@@ -4,7 +4,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import UsageError
 from gluonfr.engine.heads.plain import make_head
 from gluonfr.engine.heads.sharded import ShardedHead
 from gluonfr.loss import ClassifierLoss
@@ -64,28 +64,13 @@ def choose_head(
             logger.info("classifier: plain (%s), %s", why, need)
         return head
     if not group.shards:
-        raise GluonFRError("sync='ps' exchanges gradients only, so the classes cannot be divided; use sync='horovod'.")
+        raise UsageError("sync='ps' exchanges gradients only, so the classes cannot be divided; use sync='horovod'.")
     head = ShardedHead(
         loss, classes, embedding_size, contexts, group, options.sample_rate, options.seed, options.sample_correction
     )
-    # All ranks check all shards, so that all of them continue or none does.
-    for begin, end, sampled in zip(head.ends, head.ends[1:], head.counts):
-        most = min(options.people or options.batch_size, end - begin)
-        if sampled < most:
-            raise GluonFRError(
-                f"sample_rate={options.sample_rate!r} uses {sampled} of the {end - begin} classes on a device, fewer than the "
-                f"{most} identities that a batch may have there; raise it, or lower the batch size."
-            )
-    shard = max(head.shards, key=lambda each: each.classes)
-    identities = math.ceil((options.people or options.batch_size) * shard.classes / classes)
-    if shard.corrected and shard.sampled < 2 * identities:
-        logger.warning(
-            "in a step with %d identities on a device, %d other classes represent %d: a larger sample_rate gives a more "
-            "stable estimate",
-            identities,
-            shard.sampled - identities,
-            shard.classes - identities,
-        )
+    _check_sample(head, options)
+    shard = max(head.shards, key=lambda shard: shard.classes)
+    _warn_of_small_sample(shard, options, classes)
     logger.info(
         "classifier: sharded (%s), %d of %d classes per device%s, %s",
         why,
@@ -105,11 +90,34 @@ def choose_head(
     return head
 
 
+def _check_sample(head: ShardedHead, options: TrainOptions) -> None:
+    """Raise UsageError if a batch may have more identities than a shard samples; all ranks check all shards."""
+    for begin, end, sampled in zip(head.ends, head.ends[1:], head.counts):
+        most = min(options.people or options.batch_size, end - begin)
+        if sampled < most:
+            raise UsageError(
+                f"sample_rate={options.sample_rate!r} uses {sampled} of the {end - begin} classes on a device, fewer than the "
+                f"{most} identities that a batch may have there; raise it, or lower the batch size."
+            )
+
+
+def _warn_of_small_sample(shard: Any, options: TrainOptions, classes: int) -> None:
+    identities = math.ceil((options.people or options.batch_size) * shard.classes / classes)
+    if shard.corrected and shard.sampled < 2 * identities:
+        logger.warning(
+            "in a step with %d identities on a device, %d other classes represent %d: a larger sample_rate gives a more "
+            "stable estimate",
+            identities,
+            shard.sampled - identities,
+            shard.classes - identities,
+        )
+
+
 def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: Group, before: str | None) -> Any:
     divisible = isinstance(loss, ClassifierLoss)
     asked = options.classifier == "sharded" or options.sample_rate != 1
     if asked and not divisible:
-        raise GluonFRError(
+        raise UsageError(
             f"loss={options.loss} is not a plain softmax over classes, so they cannot be divided; use classifier='plain'."
         )
     if asked:
