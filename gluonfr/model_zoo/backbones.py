@@ -22,7 +22,10 @@ _SMALLEST_MAP = 7
 # Image sizes that image networks are made for; the pooling and dense layers of some fit only one of them.
 _DESIGN_SIZES = (224, 299, 331)
 # Arguments of the zoos' constructors that describe an architecture.
-BACKBONE_ARGUMENTS = ("avg_down", "deep_stem", "dilated", "last_gamma", "multiplier", "stem_width", "thumbnail")
+BACKBONE_ARGUMENTS = (
+    *("avg_down", "deep_stem", "dilated", "final_drop", "last_gamma", "multiplier", "stem_width", "thumbnail"),
+    *("use_global_stats", "use_se"),
+)
 _OURS = ("classes", "embedding_size", "head", "dropout", "weight_norm", "feature_norm", "need_cls_layer", "prefix", "params")
 
 
