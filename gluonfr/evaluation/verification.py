@@ -180,7 +180,7 @@ def evaluate_verification(
     Raises
     ------
     UsageError
-        The source contains images, and there is no network.
+        The source contains images, and `net` is None.
 
     Examples
     --------

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_line import refused, succeeds
 
+from gluonfr.cli.evaluate.pair_arguments import _file_name
 from gluonfr.data import get_recognition_dataset
 from gluonfr.data.pairs import read_pairs, write_pairs
 from gluonfr.evaluation.labeled_embeddings import labeled_embeddings
@@ -60,6 +61,14 @@ def test_verify_evaluates_stored_embeddings(pairs, tmp_path, literal):
     assert "intervals over" not in succeeds("verify", "--data", pairs, "--bootstrap", 0)
 
 
+def test_names_of_saved_embeddings_fit_into_a_folder():
+    assert _file_name("lfw") == "lfw.npz"
+    long = [f"/{first}/" + "张" * 100 for first in "ab"]
+    names = [_file_name(name) for name in long]
+    assert names[0] != names[1]
+    assert all(len(name.encode()) < 255 and "/" not in name for name in names)
+
+
 def test_verify_reports_invalid_input(pairs, tmp_path):
     assert "is missing" in refused("verify", "--data", tmp_path / "none.npz")
     np.savez(tmp_path / "few.npz", embeddings0=np.eye(3), embeddings1=np.eye(3), issame=[1, 1, 0])
@@ -68,7 +77,7 @@ def test_verify_reports_invalid_input(pairs, tmp_path):
     assert "nan.npz: embeddings0: row 0 holds NaN" in refused("verify", "--data", tmp_path / "nan.npz")
     (tmp_path / "table.csv").write_text("identity0,identity1\na,b\n")
     assert "1 rows for 400 pairs" in refused("verify", "--data", pairs, "--table", tmp_path / "table.csv")
-    assert "above 0 and at most 1" in refused("verify", "--data", pairs, "--far", 0)
+    assert "must be a number in (0, 1]" in refused("verify", "--data", pairs, "--far", 0)
     assert "--model has no effect" in refused("verify", "--data", pairs, "--model", "y1")
     assert "Remove the list" in refused("verify", "--data", pairs, "--pairs", tmp_path / "table.csv")
     assert "replicates" in refused("verify", "--data", pairs, "--bootstrap", -3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Sequence
@@ -66,10 +67,18 @@ def evaluate_all(
             flip=not arguments.no_flip,
             image_size=embedder.card.image_size if embedder else None,
             template=embedder.card.template if embedder else "",
-            save=save and os.path.join(save, source.name.replace(os.sep, "_") + ".npz"),
+            save=save and os.path.join(save, _file_name(source.name)),
             production_far=arguments.far,
             replicates=arguments.bootstrap,
             seed=arguments.seed,
         )
         for source in sources
     }
+
+
+def _file_name(source: str) -> str:
+    """Return the name of the file for the embeddings of a set; its name may be a path longer than file systems allow."""
+    name = source.replace(os.sep, "_")
+    if len(os.fsencode(name)) > 200:
+        name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}_{name[-40:]}"
+    return f"{name}.npz"
