@@ -36,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser, chosen = _parser(arguments)
-    options = parser.parse_args(arguments if chosen is None else protect_values(arguments, chosen))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    command, chosen = _command_name(arguments), None
     try:
+        parser, chosen = _parser(arguments)
+        options = parser.parse_args(arguments if chosen is None else protect_values(arguments, chosen))
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
         module = importlib.import_module(f"gluonfr.cli.{COMMANDS[options.command].module}")
         return module.run(options) or 0
     except ImportError as error:
@@ -54,8 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             message += _option_hint(message, chosen)
     except OSError as error:
         message, status = describe_os_error(error), 2
-    print(f"gluonfr {options.command}: {message}", file=sys.stderr)
+    print(f"gluonfr {command}: {message}", file=sys.stderr)
     return status
+
+
+def _command_name(arguments: Sequence[str]) -> str | None:
+    return next((word for word in arguments if not word.startswith("-")), None)
 
 
 def _parser(arguments: Sequence[str]) -> tuple[ArgumentParser, ArgumentParser | None]:
@@ -69,7 +74,7 @@ def _parser(arguments: Sequence[str]) -> tuple[ArgumentParser, ArgumentParser | 
     )
     parser.add_argument("--version", action="version", version=f"gluonfr {__version__}")
     commands = parser.add_subparsers(prog="gluonfr", dest="command", metavar="COMMAND", required=True, help=SUPPRESS)
-    name = next((word for word in arguments if not word.startswith("-")), None)
+    name = _command_name(arguments)
     chosen = None
     for command in COMMANDS.values():
         sub = commands.add_parser(command.name, formatter_class=_HelpFormatter)
