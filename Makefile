@@ -28,8 +28,9 @@ PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 PYTEST := $(BIN)/python -m pytest -q $(PARALLEL)
 test test-system test-full coverage: export MXNET_OMP_MAX_THREADS = 1
 
-# Every loss, network, reader and command at small size; minutes on two cores.
+# Every loss, network, reader and command at small size, and the examples of all docstrings; minutes on two cores.
 test: lint
+	$(BIN)/python -m pytest -q $(PARALLEL) --doctest-modules gluonfr
 	$(PYTEST) -m "not system and not full" $(ARGS)
 
 # Servers, a browser, several processes and machines, kills, notebooks, figures on real faces.

@@ -42,6 +42,7 @@ class SymbolNetwork(HybridBlock):
     >>> import tempfile
     >>> from gluonfr.deploy import RawPixels
     >>> from gluonfr.deploy.export import export_symbol
+    >>> from mxnet import nd
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     card = export_symbol(RawPixels(), folder + "/raw", image_size=(8, 8))
     ...     net = SymbolNetwork(folder + "/raw-symbol.json", card)
