@@ -34,6 +34,10 @@ def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, gr
     ------
     GluonFRError
         The batch cannot be shared, or P x K does not fit the training set.
+
+    Examples
+    --------
+    >>> loader = make_loader(options, dataset, 1, loss)  # doctest: +SKIP
     """
     # BatchNorm needs at least two images per device; a last batch that is too small for that is skipped.
     group = group or Group()
@@ -92,6 +96,11 @@ def people_and_images(batch_size: int, people: int | None = None, images: Any = 
     ------
     GluonFRError
         P x K is not the batch size, or one of them is below 2.
+
+    Examples
+    --------
+    >>> people_and_images(64)
+    (16, 4)
     """
     if people is None:
         people = _PEOPLE if images is None else batch_size // images

@@ -99,6 +99,10 @@ def check_same_options(path: str, meta: Mapping[str, Any], options: TrainOptions
         An option differs.
     DataError
         The checkpoint does not contain the options of a run.
+
+    Examples
+    --------
+    >>> check_same_options("checkpoints/step_1", meta, options)  # doctest: +SKIP
     """
     before = meta.get("options", {})
     if not isinstance(before, dict):

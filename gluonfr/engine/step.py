@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def split(array: Any, contexts: Sequence[mx.Context]) -> Any:
-    """Split an array (N, ...) into one part per context; sizes differ by at most the remainder."""
+    """Split an array (N, ...) into one part per context; sizes differ by at most the remainder.
+
+    Examples
+    --------
+    >>> [part.shape for part in split(nd.zeros((5, 2)), [mx.cpu(0), mx.cpu(1)])]
+    [(3, 2), (2, 2)]
+    """
     if len(contexts) == 1:
         return [array.as_in_context(contexts[0])]
     return gluon.utils.split_and_load(array, contexts, even_split=False)
@@ -33,6 +39,14 @@ def recipe_multipliers(parameters: Any, classifier: Any = (), classifier_wd_mult
         All that is trained; those with one dimension get `wd_mult` 0.
     classifier : iterable of Parameter
         Get `wd_mult` = `classifier_wd_mult` (InsightFace's MobileFaceNet recipe takes 10).
+
+    Examples
+    --------
+    >>> from mxnet.gluon import nn
+    >>> layer = nn.Dense(3, in_units=2)
+    >>> recipe_multipliers(layer.collect_params())
+    >>> layer.bias.wd_mult, layer.weight.wd_mult
+    (0.0, 1.0)
     """
     for parameter in parameters.values():
         if parameter.shape is not None and len(parameter.shape) == 1:
@@ -74,6 +88,11 @@ class TrainStep:
     ------
     GluonFRError
         When a batch is smaller than the number of parts and devices.
+
+    Examples
+    --------
+    >>> step = TrainStep(net, head, [mx.cpu()], "sgd", {"learning_rate": 0.1})  # doctest: +SKIP
+    >>> losses = step(images, labels)  # doctest: +SKIP
     """
 
     def __init__(

@@ -103,7 +103,7 @@ def test_a_batch_without_positives_or_without_negatives_weighs_nothing():
     assert (weights[issame == 1] == 0).all()
 
 
-def test_pairs_are_what_they_are_said_to_be():
+def test_formed_pairs_match_their_labels():
     labels = np.array([2, 2, 2, 5, 5, 5, 1, 1, 1])
     others, issame, weights = form_pairs(labels)
     assert others.shape == (9, 4)
@@ -135,7 +135,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_heads_follow_what_the_loss_eats(name):
+def test_heads_follow_the_input_kind_of_the_loss(name):
     rows, together = NEEDS[name]
     loss = get_loss(name, classes=PEOPLE, embedding_size=6)
     head = make_head(loss, PEOPLE, 6)
@@ -145,7 +145,7 @@ def test_heads_follow_what_the_loss_eats(name):
         assert (head.classifier.weight_norm, head.classifier.feature_norm) == (loss.spec.weight_norm, loss.spec.feature_norm)
 
 
-def test_losses_that_want_unit_vectors_get_them():
+def test_losses_on_unit_vectors_get_unit_vectors():
     images, labels = images_of(6), nd.array([0, 0, 1, 1, 2, 2])
     step = build("BatchHardTriplet", [mx.cpu()])
     embedding = step.net(images.astype("float32") / 255)
@@ -269,7 +269,7 @@ def stored(out, step):
     return {**read_arrays(path, "parameters"), **read_arrays(path, "statistics0")}
 
 
-def test_groups_are_said_recorded_and_must_be_the_same_when_resumed(options, caplog):
+def test_groups_are_logged_and_must_be_the_same_when_resumed(options, caplog):
     options = dict(options, loss="arc", steps=1, people=3, seed=7)
     with caplog.at_level(logging.INFO):
         run = Run(TrainOptions(**options))
@@ -284,7 +284,7 @@ def test_groups_are_said_recorded_and_must_be_the_same_when_resumed(options, cap
 
 
 @pytest.mark.parametrize(("name", "rates"), [("RingLoss", {"R": (1, 0)}), ("LGMLoss", {"mean": (1, 0), "log_var": (0.1, 0)})])
-def test_the_losss_own_parameters_keep_their_rates(options, name, rates):
+def test_parameters_of_the_loss_keep_their_rates(options, name, rates):
     run = Run(TrainOptions(**dict(options, loss=name, classifier_wd_mult=10)))
     optimizer = run.step.trainer._optimizer
     by_parameter = {p.name: (optimizer._get_lr(i), optimizer._get_wd(i)) for i, p in enumerate(run.step.parameters)}
@@ -325,7 +325,7 @@ def test_people_and_images_follow_from_each_other():
         ({"images_per_person": -1}, "images_per_person=-1 must be"),
     ],
 )
-def test_groups_that_cannot_be_are_refused_in_one_sentence(options, changes, words):
+def test_impossible_groups_are_refused_in_one_sentence(options, changes, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         train(**{**options, "loss": "TripletLoss", **changes})
     assert "\n" not in str(caught.value)

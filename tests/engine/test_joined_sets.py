@@ -50,7 +50,7 @@ def test_pairs_are_looked_for_in_each_training_folder_in_turn(root):
         get_verification_set("other", root, "blobs,dots")
 
 
-def test_ranks_compare_all_sets_and_who_is_who(root, tmp_path):
+def test_ranks_compare_all_sets_and_identities(root, tmp_path):
     def facts(identities=None, dataset="blobs,dots"):
         options = TrainOptions(dataset=dataset, root=root, out=str(tmp_path))
         return dict(_facts(options, get_training_set(dataset, root, identities), {}))[f"{dataset} of"]

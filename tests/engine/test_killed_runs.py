@@ -138,7 +138,7 @@ def test_a_run_killed_at_random_moments_repeats_the_unbroken_one_bit_by_bit(smal
     assert not [name for name in os.listdir(os.path.join(broken, "checkpoints")) if not name.startswith("step_")]
 
 
-def test_a_disk_that_is_full_ends_the_run_with_one_sentence_and_the_checkpoint_before_stands(small_options, tmp_path):
+def test_a_full_disk_ends_the_run_with_one_sentence_and_keeps_the_previous_checkpoint(small_options, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     assert subprocess.run(command(small_options, whole, ["--keep-checkpoints", "1"]), stderr=subprocess.DEVNULL).returncode == 0
     started = subprocess.Popen(command(small_options, broken, ["--keep-checkpoints", "1"]), stderr=subprocess.PIPE, text=True)

@@ -30,7 +30,7 @@ from gluonfr.weights.saved import load_network
 
 
 @pytest.mark.parametrize("average", [0, 0.9])
-def test_a_run_learns_and_leaves_what_it_promises(small_options, average):
+def test_a_run_learns_and_writes_its_outputs(small_options, average):
     result = train(**dict(small_options, epochs=12, val_every=4, cpus=2, average=average, clip_norm=5, warmup=1))
     out = result.folder
     rows = read_log(os.path.join(out, "log.jsonl"))
@@ -173,7 +173,7 @@ def test_resuming_with_other_options_or_from_damage_is_refused_and_changes_nothi
         lambda folder: flip_a_bit(folder / "statistics0.npz"),
     ],
 )
-def test_a_damaged_checkpoint_is_passed_over_and_said(small_options, damage, caplog):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(small_options, damage, caplog):
     whole = train(**dict(small_options, epochs=2, val=[]))
     wanted = parameters(whole.folder)
     checkpoints = Path(small_options["out"]) / "checkpoints"
@@ -196,7 +196,7 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def test_a_run_on_other_devices_goes_on_and_says_that_it_is_not_the_same(small_options, caplog):
+def test_a_run_on_other_devices_resumes_and_warns_that_it_is_not_exact(small_options, caplog):
     train(**dict(small_options, steps=3, epochs=2, val=[]))
     folder = os.path.join(small_options["out"], "checkpoints", "step_00000003")
     before = read_arrays(folder, "parameters")
@@ -220,7 +220,7 @@ def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
     assert train(**dict(small_options, epochs=1, val=[])).steps == 3
 
 
-def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_options):
+def test_a_run_from_before_an_option_resumes_with_its_default(small_options):
     chosen = TrainOptions(**small_options)
     before = chosen.fixed_on_resume()
     # Also one whose default, a tuple, is a list in JSON.
@@ -238,7 +238,7 @@ def test_a_run_of_before_an_option_goes_on_with_what_is_its_default(small_option
 
 
 @pytest.mark.parametrize("correct", [False, True])
-def test_the_correction_of_a_sample_is_trained_where_it_is_asked_for(small_options, correct, caplog):
+def test_the_correction_of_a_sample_is_used_on_request(small_options, correct, caplog):
     caplog.set_level("INFO")
     options = dict(small_options, people=2, images_per_person=7, sample_rate=0.5, sample_correction=correct, steps=2)
     run = Run(TrainOptions(**options))
@@ -293,7 +293,7 @@ def test_pairs_of_one_kind_do_not_cost_the_run_and_too_few_are_refused_at_once(s
         train(**dict(options, val=["few"], out=str(tmp_path / "other")))
 
 
-def test_pairs_of_another_size_are_brought_to_the_networks(small_options, tmp_path):
+def test_pairs_of_another_size_are_resized_for_the_network(small_options, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(small_options["root"], root)
     pairs_of(root / "large.bin", 10, 64, lambda i: i % 2 == 0)

@@ -85,13 +85,13 @@ def reference(name, weight, embeddings, labels, passes):
     return value.asnumpy(), x.grad.asnumpy(), W.grad.asnumpy()
 
 
-def test_every_loss_on_a_classifier_is_among_them():
+def test_every_loss_on_a_classifier_is_tested():
     assert len(NAMES) == 15, NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_parts_give_what_the_whole_gives_in_double_precision(name, count):
+def test_shards_equal_the_whole_classifier_in_double_precision(name, count):
     contexts, (embeddings, labels) = devices(count), batch()
     head = sharded(make_loss(name), contexts)
     # 11 classes over 3 devices: 3, 4 and 4.
@@ -138,7 +138,7 @@ def test_parameters_of_a_loss_get_the_whole_classifiers_gradient(name):
 
 
 @pytest.mark.parametrize("name", ["ArcLoss", "CurricularFace", "SubCenterArc", "LSoftmax", "AdaCos"])
-def test_a_sample_of_all_is_all_and_a_smaller_one_is_its_own_softmax(name):
+def test_a_full_sample_is_the_softmax_over_all_and_a_smaller_one_over_itself(name):
     contexts, (embeddings, labels) = devices(2), batch()
     whole = sharded(make_loss(name), contexts)
     full = one_pass(whole, contexts, embeddings, labels)
@@ -217,7 +217,7 @@ def test_unsampled_classes_and_their_momentum_do_not_move_by_a_bit(optimizer):
 
 @pytest.mark.parametrize("clip_norm", [None, 0.05])
 @pytest.mark.parametrize(("count", "accumulate"), [(1, 1), (3, 1), (2, 3)])
-def test_training_in_parts_is_training_the_whole(count, accumulate, clip_norm):
+def test_training_shards_equals_training_the_whole(count, accumulate, clip_norm):
     contexts = devices(count)
     head = sharded(make_loss("CurricularFace"), contexts)
     plain = PlainHead(make_loss("CurricularFace"), CLASSES, SIZE)
@@ -253,7 +253,7 @@ def test_gradients_accumulated_over_parts_are_those_of_the_batch(sample):
 
 @pytest.mark.parametrize("name", ["SoftmaxLoss", "ArcLoss", "CurricularFace", "LSoftmax", "SubCenterArc"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_corrected_sample_counts_each_class_for_those_it_stands_for(name, count):
+def test_a_corrected_sample_weights_classes_by_the_number_they_represent(name, count):
     contexts, (embeddings, labels) = devices(count), batch()
     labels = labels % 2 + np.where(labels > 6, CLASSES - 2, 0)
     head = sharded(make_loss(name), contexts, sample=8, correct=True)
@@ -319,7 +319,7 @@ def test_adacos_takes_its_scale_from_the_sums_over_a_sample(count, correct):
 
 @pytest.mark.system
 @pytest.mark.parametrize("correct", [False, True])
-def test_the_corrected_sum_over_a_sample_is_right_on_the_mean(correct):
+def test_the_corrected_sum_over_a_sample_is_unbiased(correct):
     embeddings, labels = batch()
     embeddings, labels = embeddings / 8, labels % 2
     head = sharded(make_loss("SoftmaxLoss"), devices(2), sample=6, correct=correct)
@@ -367,7 +367,7 @@ def test_a_sample_has_the_positives_and_is_otherwise_uniform(classes, count):
 @pytest.mark.parametrize(
     ("case", "used", "matrices"), [("sharded", 200_000, DIVIDED), ("sampled", 60_000, DIVIDED), ("plain", 200_000, PLAIN)]
 )
-def test_the_memory_that_is_foretold_is_what_a_step_takes(case, used, matrices):
+def test_the_predicted_memory_is_that_of_a_step(case, used, matrices):
     program = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "benchmarks", "classifier.py")
     arguments = ["--one", case, "--classes", "200000", "--sizes", "128", "--sample", str(used), "--steps", "1"]
     done = subprocess.run([sys.executable, program, *arguments], stdout=subprocess.PIPE, check=True)
@@ -431,7 +431,7 @@ def test_a_number_of_classes_is_that_number_over_all_devices(sample, count):
     assert sum(sharded(make_loss("ArcLoss"), devices(count), sample=sample).counts) == sample
 
 
-def test_a_label_out_of_range_and_a_nan_are_heard_of():
+def test_a_label_out_of_range_and_nan_are_reported():
     head = sharded(make_loss("ArcLoss"), devices(2))
     embeddings, labels = batch()
     with pytest.raises(GluonFRError, match="label"):

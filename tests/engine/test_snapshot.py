@@ -67,7 +67,7 @@ CASES += [("AdaCos", {"divided": False}), ("ArcLoss", {"divided": False, "optimi
 
 
 @pytest.mark.parametrize(("name", "more"), CASES)
-def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
+def test_a_restored_step_continues_bit_exact(tmp_path, name, more):
     whole = make_step(name, **more)
     losses(whole, range(3))
     checkpoints = save(tmp_path, whole)
@@ -85,7 +85,7 @@ def test_a_step_put_back_goes_on_bit_by_bit(tmp_path, name, more):
 
 
 @pytest.mark.parametrize("overflows", [1, 3])
-def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflows):
+def test_a_step_that_overflows_is_skipped_also_after_resuming(tmp_path, overflows):
     exact, scaled = make_step(), make_step(loss_scale=LossScale(2.0**20, patience=3))
     poisoned, labels = batch(0)
     poisoned[0] = 3e38
@@ -113,7 +113,7 @@ def test_a_step_that_overflows_is_left_out_and_resuming_knows(tmp_path, overflow
     np.testing.assert_allclose(b["classes0_weight"], a["classes0_weight"], rtol=1e-4, atol=1e-6)
 
 
-def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
+def test_copies_reuse_memory_that_training_does_not_change():
     step, other, memory = make_step(optimizer="adam"), make_step(optimizer="adam"), ArrayCache()
     # Before the first step the optimizer has no arrays.
     taken(step, memory)
@@ -127,7 +127,7 @@ def test_copies_are_made_in_the_same_memory_and_training_leaves_them_alone():
     assert (later["classes0_weight"] != expected["classes0_weight"]).any()
 
 
-def test_a_checkpoint_that_is_still_being_written_is_not_copied_over(tmp_path, monkeypatch):
+def test_a_checkpoint_in_writing_is_not_overwritten(tmp_path, monkeypatch):
     released = threading.Event()
 
     def wait_then_write(*arguments):
@@ -165,7 +165,7 @@ def test_memory_for_copies_fits_what_is_copied():
         assert (copied == array.asnumpy()).all()
 
 
-def test_damaged_checkpoints_that_were_passed_over_do_not_push_out_whole_ones(tmp_path):
+def test_damaged_checkpoints_do_not_displace_intact_ones(tmp_path):
     step = make_step()
     for _ in range(3):
         losses(step, [step.step_number])
@@ -182,7 +182,7 @@ def test_damaged_checkpoints_that_were_passed_over_do_not_push_out_whole_ones(tm
     assert CheckpointManager(str(tmp_path), Group(), 1).latest()[1]["step"] == 2
 
 
-def test_a_part_that_could_not_be_written_is_no_checkpoint(tmp_path):
+def test_a_failed_write_leaves_no_checkpoint(tmp_path):
     step = make_step()
     losses(step, range(1))
     save(tmp_path, step)

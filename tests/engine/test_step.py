@@ -136,7 +136,7 @@ def test_gluon_faces_schedule_by_iterations():
         IterLRScheduler("linear", 0.1, 100)
 
 
-def test_weight_average_is_the_moving_average_and_gives_the_weights_back():
+def test_weight_average_is_the_moving_average_and_restores_the_weights():
     contexts = [mx.cpu(0), mx.cpu(1)]
     net = nn.Dense(3, in_units=2)
     net.initialize(mx.init.Normal(1), ctx=contexts)

@@ -38,12 +38,16 @@ def check_devices(gpus: Sequence[int], cpus: int, ranks: Any) -> None:
     Raises
     ------
     GluonFRError
+
+    Examples
+    --------
+    >>> check_devices((), 1, 2)
     """
     if not gpus and cpus > 1:
-        raise GluonFRError(f"--cpus {cpus}: several processes take one device each; leave it out, and give more --workers.")
+        raise GluonFRError(f"cpus={cpus}: several processes use one device each; leave it out and use more workers=.")
     if gpus and len(gpus) != ranks:
         raise GluonFRError(
-            f"--gpus names {len(gpus)} for {ranks} processes on a machine, which take one each; name as many as processes."
+            f"gpus= lists {len(gpus)} GPUs for {ranks} processes on a machine, which use one each; list as many as processes."
         )
 
 
@@ -61,6 +65,10 @@ def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any
     ------
     GluonFRError
         On every rank, with the first thing that differs.
+
+    Examples
+    --------
+    >>> check_agreement(Group(), options, dataset, sets)  # doctest: +SKIP
     """
     if group.size == 1:
         return

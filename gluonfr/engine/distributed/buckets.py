@@ -19,12 +19,23 @@ def plain(array: Any) -> Any:
     """Return a copy in row-major layout.
 
     oneDNN stores the arrays of convolutions in layouts that only MXNet's operators understand.
+
+    Examples
+    --------
+    >>> plain(nd.ones((2, 3))).shape
+    (2, 3)
     """
     return nd.reshape(dense(array), shape=array.shape)
 
 
 def dense(array: Any) -> Any:
-    """Return the array; raise TypeError if it is sparse, which Horovod would silently turn into NaN."""
+    """Return the array; raise TypeError if it is sparse, which Horovod would silently turn into NaN.
+
+    Examples
+    --------
+    >>> dense(nd.ones((2, 3))).shape
+    (2, 3)
+    """
     if array.stype != "default":
         raise TypeError(f"an array of {array.shape} is {array.stype}; only dense ones go between processes")
     return array
@@ -38,6 +49,15 @@ def sum_joined(gradients: Any, sum_in_place: Any) -> None:
     gradients : list of NDArray
     sum_in_place : callable
         `sum_in_place(number, array)`, array (n,), replaces it by its sum over the ranks.
+
+    Examples
+    --------
+    >>> gradients = [nd.ones((2,)), nd.ones((3,))]
+    >>> def double(number, array):
+    ...     array *= 2
+    >>> sum_joined(gradients, double)
+    >>> gradients[1].asnumpy().tolist()
+    [2.0, 2.0, 2.0]
     """
     for number, bucket in enumerate(_buckets([dense(each) for each in gradients])):
         joined = nd.concat(*[nd.reshape(each, shape=(-1,)) for each in bucket], dim=0)

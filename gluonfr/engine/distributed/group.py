@@ -17,6 +17,12 @@ class Group:
         Number of this process, from 0, and of all.
     shards : bool
         Whether parts of a classifier may lie on different ranks, which needs `gather` and `own_rows`.
+
+    Examples
+    --------
+    >>> group = Group()
+    >>> group.rank, group.size, group.gather_values(3)
+    (0, 1, [3])
     """
 
     rank, size, shards = 0, 1, True

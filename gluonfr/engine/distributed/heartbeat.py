@@ -36,6 +36,12 @@ class Watch(socketserver.ThreadingTCPServer):
         Seconds that they have to come up and meet.
     address : str, default '127.0.0.1'
         Of this machine, as the ranks see it.
+
+    Examples
+    --------
+    >>> with Watch(ranks=2, timeout=10, start_timeout=60) as watch:
+    ...     watch.stuck() is None
+    True
     """
 
     daemon_threads = True
@@ -153,6 +159,10 @@ class Pulse:
     """The side of a rank: `beat` reports progress.
 
     When the launcher is gone, or silent for the timeout, this process ends at once, whatever it is waiting for.
+
+    Examples
+    --------
+    >>> Pulse(rank=0).beat()  # doctest: +SKIP
     """
 
     def __init__(self, rank: int) -> None:
@@ -186,7 +196,7 @@ class Pulse:
                     os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(_interval(self._timeout))
         except socket.timeout:
-            why = f"the launcher said nothing for {self._timeout:g} s"
+            why = f"no answer of the launcher for {self._timeout:g} s"
         except OSError:
             pass
         with contextlib.suppress(OSError):
@@ -200,12 +210,24 @@ _pulse = None
 
 
 def rank_environment(rank: int) -> dict[str, str]:
-    """Return the environment variable with the number of a rank, where no library sets one."""
+    """Return the environment variable with the number of a rank, where no library sets one.
+
+    Examples
+    --------
+    >>> list(rank_environment(1).values())
+    ['1']
+    """
     return {_RANK: str(rank)}
 
 
 def pulse() -> Any:
-    """Return the `Pulse` of this rank, started on first use; None without a launcher."""
+    """Return the `Pulse` of this rank, started on first use; None without a launcher.
+
+    Examples
+    --------
+    >>> pulse() is None
+    True
+    """
     global _pulse
     if _pulse is None and _ADDRESS in os.environ:
         rank = next(os.environ[name] for name in (_RANK, "HOROVOD_RANK") if name in os.environ)

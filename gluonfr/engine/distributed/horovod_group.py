@@ -26,6 +26,11 @@ class HorovodGroup(Group):
     ------
     GluonFRError
         Horovod is not there or not built for this MXNet, or this machine's own name leads the others astray.
+
+    Examples
+    --------
+    >>> HorovodGroup().size  # doctest: +SKIP
+    2
     """
 
     def __init__(self) -> None:
@@ -93,7 +98,12 @@ class HorovodGroup(Group):
 
 
 def load_horovod() -> Any:
-    """`horovod.mxnet`; raises GluonFRError where it is not there."""
+    """`horovod.mxnet`; raises GluonFRError where it is not there.
+
+    Examples
+    --------
+    >>> horovod = load_horovod()  # doctest: +SKIP
+    """
     try:
         import horovod.mxnet
     except Exception as error:

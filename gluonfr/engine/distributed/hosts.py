@@ -55,6 +55,10 @@ def check_hosts(hosts: Any) -> None:
     ------
     GluonFRError
         With the first host of which that is not true.
+
+    Examples
+    --------
+    >>> check_hosts([("a", 4), ("b", 4)])  # doctest: +SKIP
     """
     with ThreadPoolExecutor(len(hosts)) as pool:
         wrong = [each for each in pool.map(lambda host: _wrong(host[0]), hosts) if each]
@@ -65,7 +69,12 @@ def check_hosts(hosts: Any) -> None:
 
 
 def check_own_name() -> None:
-    """Check that other machines can reach this one by its name, which must not resolve to a loopback address."""
+    """Check that other machines can reach this one by its name, which must not resolve to a loopback address.
+
+    Examples
+    --------
+    >>> check_own_name()  # doctest: +SKIP
+    """
     name = socket.gethostname()
     address = _address(name)
     if address is None or address.startswith("127."):
@@ -76,7 +85,13 @@ def check_own_name() -> None:
 
 
 def address_towards(host: str) -> str:
-    """Return the address under which `host` sees this machine."""
+    """Return the address under which `host` sees this machine.
+
+    Examples
+    --------
+    >>> address_towards("127.0.0.1")
+    '127.0.0.1'
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Sends nothing.
         probe.connect((socket.gethostbyname(host), 22))
@@ -84,7 +99,13 @@ def address_towards(host: str) -> str:
 
 
 def is_here(host: str) -> bool:
-    """Return whether a host is this machine."""
+    """Return whether a host is this machine.
+
+    Examples
+    --------
+    >>> is_here("127.0.0.1")
+    True
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind((socket.gethostbyname(host), 0))
@@ -96,11 +117,11 @@ def is_here(host: str) -> bool:
 def _wrong(name: str) -> Any:
     address = _address(name)
     if address is None:
-        return f"--hosts: {name} is no host that this machine knows; see to its name in DNS or /etc/hosts."
+        return f"hosts: {name} cannot be resolved; add its name to DNS or /etc/hosts."
     if address.startswith("127."):
         return (
-            f"--hosts: {name} resolves to {address}, where only this machine reaches it; give its address of the network in "
-            "/etc/hosts, or train on this machine alone with --workers."
+            f"hosts: {name} resolves to {address}, which only this machine can reach; put its network address into /etc/hosts, "
+            "or train on this machine alone (workers=)."
         )
     if is_here(name):
         return None
@@ -115,7 +136,7 @@ def _not_let_in(name: str, address: str) -> str | None:
     # A control master would outlive the check and keep its output open.
     for option in ("BatchMode=yes", "StrictHostKeyChecking=no", "ControlMaster=no", f"ConnectTimeout={_PATIENCE}"):
         command += ["-o", option]
-    host = f"--hosts: {name} ({address})"
+    host = f"hosts: {name} ({address})"
     try:
         asked = subprocess.run(
             [*command, name, question],
@@ -127,12 +148,12 @@ def _not_let_in(name: str, address: str) -> str | None:
     except subprocess.TimeoutExpired:
         return f"{host} lets ssh wait for more than {_LIMIT} s; see to it there, or leave it out."
     except OSError as error:
-        return f"--hosts needs ssh, which cannot be started here ({error.strerror}); install OpenSSH's client."
+        return f"hosts= needs ssh, which cannot be started here ({error.strerror}); install OpenSSH's client."
     if asked.returncode == 1:
         return f"{host} has no {' or no '.join(needed)}; install the package there at the same place as here."
     if asked.returncode:
-        said = (asked.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {asked.returncode}"])[-1]
-        return f"{host} does not let ssh in ({said}); `ssh {name} true` has to work without a question, or leave it out."
+        reason = (asked.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {asked.returncode}"])[-1]
+        return f"{host} refuses ssh ({reason}); make `ssh {name} true` work without a prompt, or remove the host."
     return None
 
 

@@ -18,6 +18,11 @@ def exchange_values(value: Any, exchange: Any) -> Any:
     value : anything JSON has
     exchange : callable
         uint8 (n,) of this rank to uint8 (ranks, n) of all; n is the same on all.
+
+    Examples
+    --------
+    >>> exchange_values({"stop": False}, exchange)  # doctest: +SKIP
+    [{'stop': False}, {'stop': False}]
     """
     data = json.dumps(value).encode()
     table = exchange(_padded(len(data).to_bytes(_LENGTH, "little") + data[: _FIRST - _LENGTH], _FIRST))

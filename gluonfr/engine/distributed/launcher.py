@@ -38,6 +38,11 @@ class Outcome:
     message : str
         Reason of a failure, unless rank 0 has printed it on the terminal.
     restarts : int
+
+    Examples
+    --------
+    >>> Outcome(0).message
+    ''
     """
 
     status: int
@@ -87,6 +92,11 @@ def launch(
     ------
     GluonFRError
         Before anything is started: arguments out of range, Horovod is missing, or a host does not answer.
+
+    Examples
+    --------
+    >>> launch(["python", "train.py"], workers=2).status  # doctest: +SKIP
+    0
     """
     for name, value, least in (("workers", workers, 1), ("max_restarts", max_restarts, 0)):
         if value < least:

@@ -31,6 +31,11 @@ class PsGroup(Group):
     ------
     GluonFRError
         The process was not started as a worker by a launcher.
+
+    Examples
+    --------
+    >>> PsGroup().size  # doctest: +SKIP
+    2
     """
 
     shards = False

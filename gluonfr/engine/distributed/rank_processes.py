@@ -37,6 +37,11 @@ class Member:
         Status of what has no process here.
     relay : Thread, optional
         Writes its log.
+
+    Examples
+    --------
+    >>> Member("rank 1", None).name
+    'rank 1'
     """
 
     name: str
@@ -88,6 +93,10 @@ def start(
         See `Member`.
     relayed : bytes, optional
         Regular expression of how lines begin that go to the terminal without that beginning, instead of the log.
+
+    Examples
+    --------
+    >>> member = start(["sleep", "0"], {}, "rank 0")  # doctest: +SKIP
     """
     file, begin, relay = None, 0, None
     if log is not None:
@@ -125,7 +134,13 @@ def _relay(lines: Any, log: str, relayed: Any) -> None:
 
 
 def wait(members: Any, seconds: float) -> bool:
-    """Wait until all processes have ended, at most `seconds`; return whether they have."""
+    """Wait until all processes have ended, at most `seconds`; return whether they have.
+
+    Examples
+    --------
+    >>> wait([], 0)
+    True
+    """
     deadline = time.monotonic() + seconds
     while any(each.status is None for each in members):
         if time.monotonic() > deadline:
@@ -135,7 +150,12 @@ def wait(members: Any, seconds: float) -> bool:
 
 
 def kill(members: Any) -> None:
-    """Kill all processes and their process groups, and wait for their end."""
+    """Kill all processes and their process groups, and wait for their end.
+
+    Examples
+    --------
+    >>> kill([])
+    """
     for each in members:
         try:
             # Also after its leader has ended: others of the group may be there.

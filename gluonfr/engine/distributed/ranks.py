@@ -24,7 +24,13 @@ _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 
 def is_rank() -> bool:
-    """Return whether a launcher started this process as one of several."""
+    """Return whether a launcher started this process as one of several.
+
+    Examples
+    --------
+    >>> is_rank()
+    False
+    """
     return "HOROVOD_SIZE" in os.environ or os.environ.get("DMLC_ROLE") == "worker"
 
 
@@ -35,6 +41,11 @@ def make_group() -> Group:
     ------
     GluonFRError
         The launcher cannot be reached, or Horovod does not work here.
+
+    Examples
+    --------
+    >>> make_group().size
+    1
     """
     if not is_rank():
         return Group()
@@ -54,6 +65,12 @@ def joined(name: str = "gluonfr train") -> Iterator[Any]:
 
     A rank that fails prints the reason as the command `name` and exits at once, because an orderly end would wait for the
     other ranks, which wait for this one.
+
+    Examples
+    --------
+    >>> with joined() as group:
+    ...     group.rank
+    0
     """
     group = make_group()
     if group.size == 1:
@@ -77,7 +94,13 @@ def joined(name: str = "gluonfr train") -> Iterator[Any]:
 
 
 def own_gpus(gpus: Sequence[int]) -> Any:
-    """Return the GPU of this rank among those of the machine; all GPUs when this process is not a rank."""
+    """Return the GPU of this rank among those of the machine; all GPUs when this process is not a rank.
+
+    Examples
+    --------
+    >>> own_gpus((0, 1))
+    (0, 1)
+    """
     local = int(os.environ.get("HOROVOD_LOCAL_RANK", os.environ.get("DMLC_WORKER_ID", 0)))
     return gpus[local : local + 1] if is_rank() and len(gpus) > 1 else gpus
 

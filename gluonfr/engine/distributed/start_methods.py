@@ -41,7 +41,12 @@ class _Here:
 
 
 class HorovodHere(_Here):
-    """Ranks on this machine, which find each other through a server in this process."""
+    """Ranks on this machine, which find each other through a server in this process.
+
+    Examples
+    --------
+    >>> method = HorovodHere(workers=2)  # doctest: +SKIP
+    """
 
     def __init__(self, workers: int) -> None:
         _need_horovod()
@@ -80,7 +85,13 @@ _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 
 
 class PsHere(_Here):
-    """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four."""
+    """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four.
+
+    Examples
+    --------
+    >>> PsHere(workers=2).workers
+    2
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -113,6 +124,10 @@ class HorovodRun:
     Parameters
     ----------
     hosts : list of (name, processes)
+
+    Examples
+    --------
+    >>> method = HorovodRun([("a", 4), ("b", 4)])  # doctest: +SKIP
     """
 
     # horovodrun kills its ranks after five seconds.

@@ -49,6 +49,14 @@ class ClassShard(HybridBlock):
         - **output_y**: (N,), the target's output; only for a loss with `spec.needs_target`.
     Outputs:
         - **parts**: list of (N,), as `ClassifierLoss.shard_terms` gives them.
+
+    Examples
+    --------
+    >>> from gluonfr.loss import get_loss
+    >>> shard = ClassShard(get_loss("cos", classes=100), first=50, classes=50, in_units=8)
+    >>> shard.start(mx.cpu())
+    >>> shard.weight.shape
+    (50, 8)
     """
 
     def __init__(
@@ -153,7 +161,13 @@ class ClassShard(HybridBlock):
 
 
 def normal_rows(seed: int, first: int, rows: Any, width: int, std: float = 0.01) -> np.ndarray:
-    """Return rows `first` to `first + rows - 1` of an unbounded random normal matrix: float32 (rows, width)."""
+    """Return rows `first` to `first + rows - 1` of an unbounded random normal matrix: float32 (rows, width).
+
+    Examples
+    --------
+    >>> bool((normal_rows(0, 5, 2, 4) == normal_rows(0, 0, 7, 4)[5:]).all())
+    True
+    """
     drawn = np.empty((rows, width), np.float32)
     for block in range(first // _ROWS, -(-(first + rows) // _ROWS)):
         whole = generator(seed, _WEIGHTS, block).standard_normal((_ROWS, width), dtype=np.float32)
@@ -181,6 +195,12 @@ def sample_classes(classes: int, count: int, positives: np.ndarray, seed: int, s
     ------
     GluonFRError
         There are more positives than `count`.
+
+    Examples
+    --------
+    >>> ids = sample_classes(100, 10, np.array([3, 7]), seed=0, step=1, shard=0)
+    >>> len(ids), {3, 7} <= set(ids.tolist())
+    (10, True)
     """
     if len(positives) > count:
         raise GluonFRError(
@@ -204,6 +224,11 @@ def sample_offset(classes: int, ids: np.ndarray, positives: np.ndarray) -> np.nd
     """Return the log of the number of classes that each sampled class represents: float32 (len(ids),), 0 for `positives`.
 
     With it the expected sum of exponentials over a sample is that over all classes.
+
+    Examples
+    --------
+    >>> np.exp(sample_offset(10, np.array([1, 4, 5]), np.array([4]))).round(1).tolist()
+    [4.5, 1.0, 4.5]
     """
     others = ~np.isin(ids, positives)
     return np.where(others, np.log((classes - len(positives)) / max(1, others.sum())), 0).astype(np.float32)

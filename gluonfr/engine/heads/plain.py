@@ -30,6 +30,14 @@ def make_head(loss: Any, classes: int, embedding_size: int, group: Group | None 
     Returns
     -------
     PlainHead or GatheringHead
+
+    Examples
+    --------
+    >>> from gluonfr.loss import get_loss
+    >>> type(make_head(get_loss("arc", classes=10), 10, 16)).__name__
+    'PlainHead'
+    >>> type(make_head(get_loss("BatchHardTriplet"), 10, 16)).__name__
+    'GatheringHead'
     """
     return (GatheringHead if loss.spec.compares_samples else PlainHead)(loss, classes, embedding_size, group)
 
@@ -58,6 +66,14 @@ class PlainHead(Block):
         None for a loss on embeddings.
     own_parameters, shards : tuple
         Parameters that only one device has: none.
+
+    Examples
+    --------
+    >>> from gluonfr.loss import get_loss
+    >>> head = PlainHead(get_loss("arc", classes=3), 3, 4)
+    >>> head.initialize()
+    >>> [loss.shape for loss in head([nd.ones((2, 4))], [nd.array([0, 2])])]
+    [(2,)]
     """
 
     own_parameters = shards = ()
@@ -130,6 +146,14 @@ class GatheringHead(PlainHead):
     of a sample is the mean over those with the sample as anchor.
 
     Parameters, inputs and outputs as `PlainHead`.
+
+    Examples
+    --------
+    >>> from gluonfr.loss import get_loss
+    >>> head = GatheringHead(get_loss("BatchHardTriplet"), 3, 4)
+    >>> head.initialize()
+    >>> [loss.shape for loss in head([nd.ones((4, 4))], [nd.array([0, 0, 2, 2])])]
+    [(4,)]
     """
 
     def __init__(self, loss: Any, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
@@ -162,13 +186,26 @@ class GatheringHead(PlainHead):
 
 
 def row_slices(arrays: Any) -> list[slice]:
-    """Return the rows of each array in the concatenation of all."""
+    """Return the rows of each array in the concatenation of all.
+
+    Examples
+    --------
+    >>> row_slices([nd.zeros((2, 4)), nd.zeros((3, 4))])
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
     ends = np.cumsum([len(each) for each in arrays]).tolist()
     return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
 
 
 def gathered(context: mx.Context, *lists: Any) -> Any:
-    """Concatenate lists of arrays, which have one array per device, on one device."""
+    """Concatenate lists of arrays, which have one array per device, on one device.
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> gathered(mx.cpu(), [nd.zeros((2, 4)), nd.zeros((3, 4))])[0].shape
+    (5, 4)
+    """
     return [nd.concat(*[part.as_in_context(context) for part in parts], dim=0) for parts in lists]
 
 

@@ -53,6 +53,10 @@ def choose_head(
     GluonFRError
         The classes cannot be divided with this loss or these processes, or the sample may be smaller than the number of
         identities in a batch.
+
+    Examples
+    --------
+    >>> head = choose_head(options, loss, 1000, 128, [mx.cpu()], Group())  # doctest: +SKIP
     """
     devices = group.size * len(contexts)
     kind, why = _kind(options, loss, classes, devices, group, before)
@@ -155,6 +159,12 @@ def classifier_bytes(
         Arrays of the optimizer.
     normed : bool, default True
         Whether rows are normalized, which needs another copy of them and of their gradient.
+
+    Examples
+    --------
+    >>> weights, logits = classifier_bytes(rows=1000, used=1000, size=128, batch=64)
+    >>> weights
+    2560000
     """
     # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
     copies = (1 if used == rows else 4) + (2 if normed else 0)

@@ -48,6 +48,14 @@ class ShardedHead(Block):
     ------
     GluonFRError
         The loss is not a softmax over classes, there are more devices than classes, or the sample is out of range.
+
+    Examples
+    --------
+    >>> from gluonfr.loss import get_loss
+    >>> head = ShardedHead(get_loss("arc", classes=6), 6, 4, [mx.cpu(0), mx.cpu(1)])
+    >>> head.initialize()
+    >>> [loss.shape for loss in head([nd.ones((2, 4)), nd.ones((2, 4))], [nd.array([0, 5]), nd.array([1, 2])])]
+    [(2,), (2,)]
     """
 
     def __init__(
@@ -275,6 +283,12 @@ def gather_labels(group: Group, labels: Any) -> tuple[np.ndarray, list[int]]:
     """Return the labels of the batches of all ranks, int64 (N,), and their number per rank.
 
     `labels` is a list with one entry per device. In a group without shards, only the labels of this rank are returned.
+
+    Examples
+    --------
+    >>> labels, counts = gather_labels(Group(), [nd.array([0, 1]), nd.array([2])])
+    >>> labels.tolist(), counts
+    ([0, 1, 2], [3])
     """
     own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
     if group.size == 1:

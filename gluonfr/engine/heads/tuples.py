@@ -24,6 +24,12 @@ def form_triplets(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         Positions in the batch for each anchor. T is the largest number of positives; anchors with fewer repeat theirs.
     weights : float32 (N, T)
         1 / T; 0 where an anchor has no positive or no negative.
+
+    Examples
+    --------
+    >>> positives, negatives, weights = form_triplets(np.array([0, 0, 1, 1]))
+    >>> positives.ravel().tolist()
+    [1, 0, 3, 2]
     """
     positives, negatives, some_positive, some_negative = _neighbors(labels)
     weights = np.full(positives.shape, 1 / positives.shape[1], np.float32)
@@ -40,6 +46,12 @@ def form_pairs(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         1 in the first half.
     weights : float32 (N, 2 T)
         Sum to 1 for each image that has a partner; 0 for missing partners.
+
+    Examples
+    --------
+    >>> others, issame, weights = form_pairs(np.array([0, 0, 1, 1]))
+    >>> others.shape, issame[0].tolist()
+    ((4, 2), [1.0, 0.0])
     """
     positives, negatives, some_positive, some_negative = _neighbors(labels)
     there = np.repeat(np.stack([some_positive, some_negative], axis=1), positives.shape[1], axis=1).astype(np.float32)

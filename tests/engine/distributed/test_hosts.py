@@ -35,7 +35,7 @@ def asked(tmp_path, monkeypatch):
     return ask
 
 
-def test_a_machine_that_has_all_is_taken(asked):
+def test_a_complete_machine_is_accepted(asked):
     assert asked(f"echo welcome; echo a banner >&2; {THERE}") is None
     assert {"BatchMode=yes", "ConnectTimeout=5", "ControlMaster=no", "other", "more"} <= set(asked.arguments())
 
@@ -45,7 +45,7 @@ def test_a_machine_without_this_python_or_package_is_refused(asked, lacks):
     # The same shell on a machine where that is elsewhere.
     there = f"""for last; do :; done; exec sh -c "$(printf %s "$last" | sed 's,{lacks}$,/nowhere,; s,{lacks} ,/nowhere ,')\""""
     assert re.fullmatch(
-        rf"--hosts: other \(10.97.31.2\) has no {re.escape(sys.executable)} or no {re.escape(PACKAGE)}; install .*",
+        rf"hosts: other \(10.97.31.2\) has no {re.escape(sys.executable)} or no {re.escape(PACKAGE)}; install .*",
         asked(there),
     )
 
@@ -59,18 +59,18 @@ def test_a_machine_without_this_python_or_package_is_refused(asked, lacks):
         ("kill -9 $$", "status -9"),
     ],
 )
-def test_a_machine_that_lets_nobody_in_is_refused_with_what_ssh_says(asked, body, said):
-    assert f"other (10.97.31.2) does not let ssh in ({said}); `ssh other true` has to work" in asked(body)
+def test_a_machine_that_refuses_the_login_is_reported_with_the_message_of_ssh(asked, body, said):
+    assert f"other (10.97.31.2) refuses ssh ({said}); make `ssh other true` work" in asked(body)
 
 
 def test_ssh_that_never_ends_or_cannot_be_started_is_refused(asked, monkeypatch):
     monkeypatch.setattr(hosts, "_LIMIT", 0.5)
     assert "other (10.97.31.2) lets ssh wait for more than 0.5 s" in asked("exec sleep 30")
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "--hosts needs ssh, which cannot be started here (No such file or directory)" in asked("exit 0")
+    assert "hosts= needs ssh, which cannot be started here (No such file or directory)" in asked("exit 0")
 
 
-def test_what_a_script_reads_is_not_taken_by_ssh(asked, tmp_path, monkeypatch):
+def test_ssh_does_not_consume_the_input_of_a_script(asked, tmp_path, monkeypatch):
     (tmp_path / "lines").write_text("one\ntwo\n")
     with open(tmp_path / "lines") as lines:
         kept = os.dup(0)

@@ -219,7 +219,7 @@ def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
 
 
 @pytest.mark.full
-def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
+def test_ranks_on_other_machines_are_asked_to_stop(launcher, tmp_path):
     run = launcher("until_asked")
     wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
     run.send_signal(signal.SIGTERM)
@@ -232,7 +232,7 @@ def test_ranks_elsewhere_are_asked_to_stop(launcher, tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ({"gluonfr_b": "10.97.31.77"}, "gluonfr-b .10.97.31.77. does not let ssh in .ssh: connect to host gluonfr-b port 22: "),
+        ({"gluonfr_b": "10.97.31.77"}, "gluonfr-b .10.97.31.77. refuses ssh .ssh: connect to host gluonfr-b port 22: "),
         ({"gluonfr_b": "127.0.1.1"}, "gluonfr-b resolves to 127.0.1.1"),
         ({"gluonfr_a": "127.0.1.1"}, "gluonfr-a resolves to 127.0.1.1"),
     ],
@@ -244,13 +244,13 @@ def test_hosts_that_cannot_work_are_refused(launcher, tmp_path, names, words):
     assert not (tmp_path / "ranks").exists()
 
 
-def test_a_machine_that_lets_nobody_in_is_refused(launcher, keys, tmp_path):
+def test_a_machine_that_refuses_the_login_is_refused(launcher, keys, tmp_path):
     authorized = (keys / "authorized").read_text()
     (keys / "authorized").write_text("")
     try:
         output, _ = launcher("exchange").communicate(timeout=60)
     finally:
         (keys / "authorized").write_text(authorized)
-    assert re.fullmatch(r"refused: --hosts: gluonfr-b \(10.97.31.2\) does not let ssh in \(.*denied.*\); .*\n", output)
+    assert re.fullmatch(r"refused: hosts: gluonfr-b \(10.97.31.2\) refuses ssh \(.*denied.*\); .*\n", output)
     assert not ranks(tmp_path)
     assert not (tmp_path / "ranks").exists()

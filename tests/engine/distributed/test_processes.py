@@ -93,7 +93,7 @@ def check_nothing_is_left(folder, ranks=2):
 
 
 @pytest.mark.parametrize(("sync", "ranks"), [pytest.param("horovod", 3, marks=no_horovod), ("ps", 2)])
-def test_ranks_exchange_what_numpy_says(tmp_path, sync, ranks):
+def test_ranks_exchange_the_values_that_numpy_computes(tmp_path, sync, ranks):
     assert start("exchange", tmp_path, sync, ranks).status == 0
     counts = {"even": [4] * ranks, "uneven": [1 + 3 * rank for rank in range(ranks)]}
     sums = [np.sum(each, axis=0, dtype=np.float64) for each in zip(*(rank_program.gradients(rank) for rank in range(ranks)))]
@@ -121,7 +121,7 @@ def test_ranks_exchange_what_numpy_says(tmp_path, sync, ranks):
 
 
 @pytest.mark.parametrize("sync", [HOROVOD, pytest.param("ps", marks=pytest.mark.full)])
-def test_all_start_again_after_a_kill_and_stop_when_they_are_asked(tmp_path, sync):
+def test_all_ranks_restart_after_a_kill_and_stop_on_request(tmp_path, sync):
     def ask():
         wait_for(lambda: all((tmp_path / f"waiting-{rank}").exists() for rank in range(2)))
         os.kill(os.getpid(), signal.SIGTERM)
@@ -180,7 +180,7 @@ def test_nothing_outlives_a_killed_launcher(tmp_path, sync):
     ("what", "said"),
     [("refuse", "this rank does not like it."), ("full", "rank 1: No space left on device; no partial files were left.")],
 )
-def test_a_refusal_is_told_once_and_not_tried_again(tmp_path, sync, what, said):
+def test_a_refusal_is_printed_once_and_not_retried(tmp_path, sync, what, said):
     outcome = start(what, tmp_path, sync, max_restarts=5)
     assert (outcome.status, outcome.restarts) == (2, 0)
     assert outcome.message.count(said) == 1
@@ -294,7 +294,7 @@ def test_ranks_that_agree_pass(small_options):
     check_agreement(Other(6, {"host": "b"}), options, *_sets(options))
 
 
-def test_a_watch_knows_who_is_silent_and_who_never_came():
+def test_a_watch_reports_silent_and_missing_ranks():
     with Watch(2, 0.3, 0.5) as watch:
         address, token = watch.server_address, watch.token
         assert watch.stuck() is None
@@ -319,8 +319,8 @@ def test_a_watch_knows_who_is_silent_and_who_never_came():
 
 
 @pytest.mark.parametrize("text", ["", "a:0", "a:-1", "a b:2", "a:2,a:3", "a:x", "a:2,"])
-def test_hosts_that_are_none(text):
-    with pytest.raises(GluonFRError, match="--hosts"):
+def test_invalid_hosts_are_rejected(text):
+    with pytest.raises(GluonFRError, match="hosts="):
         parse_hosts(text)
 
 

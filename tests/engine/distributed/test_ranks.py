@@ -79,7 +79,7 @@ def test_ranks_train_as_the_devices_of_one_process_do(small_options, tmp_path, s
         np.testing.assert_allclose(theirs[name], arrays[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_a_run_goes_on_with_other_ranks_and_its_classes_divided_anew(small_options, tmp_path):
+def test_a_run_resumes_with_other_ranks_and_its_classes_divided_again(small_options, tmp_path):
     needs("horovod")
     out = str(tmp_path / "run")
     train(small_options, out, "--classifier", "sharded", "--workers", "2")
