@@ -19,7 +19,7 @@ from rules import read_by_the_rules
 from gluonfr.core import GluonFRError
 from gluonfr.photos.folder_lock import lock_folder
 from gluonfr.photos.packing import journal, pack
-from gluonfr.photos.packing.crops import Cropper
+from gluonfr.photos.packing.crops import Cropper, CropResult
 
 
 def image(seed, kind, size=112):
@@ -238,6 +238,30 @@ def test_everything_after_the_last_valid_line_is_removed(half_done):
     assert lines.read_bytes() == b"".join(rows[:3])
     kept = sum(json.loads(row).get("length", 0) for row in rows[1:3])
     assert (out / ".pack" / "crops").stat().st_size == kept > 0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"digest": "x"},
+        {"name": [], "file": None, "digest": "x", "reason": "", "detail": ""},
+        {"name": "a", "file": None, "digest": "x"},
+        {"name": "a", "file": None, "digest": "x", "at": -5, "length": 3, "crc": 0, "ambiguous": False},
+        {"name": "a", "file": None, "digest": "x", "at": 0, "length": 1 << 62, "crc": 0, "ambiguous": False},
+        {"name": "a", "file": [1], "digest": "x", "reason": "no face", "detail": ""},
+        {"name": "a", "file": None, "digest": "x", "at": 0, "length": 3, "crc": 0},
+    ],
+)
+def test_lines_that_are_no_results_end_the_journal(tmp_path, row):
+    opened = journal.Journal(str(tmp_path / "work"), {"quality": 95})
+    opened.add("Ann/1.jpg", None, CropResult(b"crop", digest="ab"))
+    opened.close()
+    with open(tmp_path / "work" / "journal", "a", encoding="ascii") as file:
+        file.write(json.dumps(row) + "\n")
+    again = journal.Journal(str(tmp_path / "work"), {"quality": 95})
+    assert len(again) == 1
+    assert again.result("Ann/1.jpg").payload == b"crop"
+    again.remove()
 
 
 def test_other_options_are_rejected_or_start_again(half_done, tmp_path):

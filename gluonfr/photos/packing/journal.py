@@ -143,7 +143,7 @@ class Journal:
         with _open_if_exists(self._crops_path) as crops:
             for line in lines[1:]:
                 row = _parse(line)
-                if row is None or ("at" in row and not _is_complete(crops, row)):
+                if row is None or not _is_result(row) or ("at" in row and not _is_complete(crops, row)):
                     break
                 self._rows[row["name"]] = row
                 end += len(line) + 1
@@ -162,9 +162,26 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
+def _is_result(row: dict[str, Any]) -> bool:
+    """Return whether a line has the entries of a result, with their types."""
+    file = row.get("file")
+    state = file is None or (isinstance(file, list) and len(file) == 2 and all(_is_count(number) for number in file))
+    if not state or not all(isinstance(row.get(name), str) for name in ("name", "digest")):
+        return False
+    if "at" in row:
+        return all(_is_count(row.get(name)) for name in ("at", "length", "crc")) and isinstance(row.get("ambiguous"), bool)
+    return all(isinstance(row.get(name), str) for name in ("reason", "detail"))
+
+
+def _is_count(value: Any) -> bool:
+    # Offsets and sizes of files, and times in nanoseconds.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
 def _is_complete(crops: BinaryIO | None, row: dict[str, Any]) -> bool:
-    content = os.pread(crops.fileno(), row["length"], row["at"]) if crops else b""
-    return len(content) == row["length"] and zlib.crc32(content) == row["crc"]
+    if crops is None or row["at"] + row["length"] > os.fstat(crops.fileno()).st_size:
+        return False
+    return zlib.crc32(os.pread(crops.fileno(), row["length"], row["at"])) == row["crc"]
 
 
 @contextmanager
