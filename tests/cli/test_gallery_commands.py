@@ -81,6 +81,25 @@ def test_a_missing_folder_creates_no_gallery(world, tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_blurred_faces_are_enrolled_only_on_request(world, tmp_path):
+    folder, model, _ = world
+    (photo,) = sorted((folder / "known" / "张伟").glob("*.jpg"))[-1:]
+    image = cv2.imdecode(np.fromfile(str(photo), np.uint8), cv2.IMREAD_COLOR)
+    os.makedirs(tmp_path / "people" / "Smear")
+    # The face has about 10 pixels before the photo is enlarged again.
+    small = cv2.resize(image, None, fx=0.08, fy=0.08, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(
+        str(tmp_path / "people" / "Smear" / "a.jpg"), cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    )
+    status, printed, _ = run("enroll", tmp_path / "people", "--gallery", tmp_path / "g.db", *model)
+    assert status == 1
+    assert "0 photos of 0 people enrolled" in printed
+    rows = (tmp_path / "g.left_out.csv").read_text()
+    assert 'a.jpg,blurred,"sharpness 0.0' in rows
+    status, printed, _ = run("enroll", tmp_path / "people", "--gallery", tmp_path / "g.db", "--keep-poor", *model)
+    assert "1 photos of 1 people enrolled" in printed
+
+
 def test_people_on_photos_are_identified(world, gallery):
     folder, model, group = world
     out = ["--out", folder / "named", "--json", folder / "r.json"]

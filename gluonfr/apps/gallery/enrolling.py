@@ -19,6 +19,7 @@ from gluonfr.core import GluonFRError, display_path
 from gluonfr.deploy import Embedder
 from gluonfr.photos.faces import MIN_FACE, main_face
 from gluonfr.photos.find import find_people
+from gluonfr.photos.quality import quality_problem
 from gluonfr.photos.reading import PhotoError, read_file
 
 # Crops to embed and enroll together. All photos of a person are enrolled in one transaction, also if they are more.
@@ -64,6 +65,7 @@ def enroll_folder(
     aligned: bool | None = None,
     min_face: int = MIN_FACE,
     progress: str | None = None,
+    keep_poor: bool = False,
 ) -> EnrollmentResult:
     """Enroll the people of a folder that contains one folder of photos per person.
 
@@ -82,6 +84,9 @@ def enroll_folder(
         Shorter side of the smallest face to use, in pixels.
     progress : str, optional
         Text of a progress bar.
+    keep_poor : bool, default False
+        Enroll blurred faces and enlarged tiny ones as well, which resemble strangers more than they resemble the person.
+        Aligned crops are always enrolled.
 
     Returns
     -------
@@ -107,7 +112,7 @@ def enroll_folder(
             people.setdefault(person_name(person), []).extend(files)
         except GluonFRError as error:
             result.left_out.append((person, "no name", str(error)))
-    enrollment = _FolderEnrollment(gallery, embedder, folder, people, result, (aligned, min_face))
+    enrollment = _FolderEnrollment(gallery, embedder, folder, people, result, (aligned, min_face), keep_poor)
     total = sum(map(len, people.values()))
     with tqdm(total=total, desc=progress, unit="photo", disable=None if progress else True, leave=False) as bar:
         for name in people:
@@ -186,9 +191,11 @@ class _FolderEnrollment:
         people: dict[str, list[str]],
         result: EnrollmentResult,
         options: tuple[bool | None, int],
+        keep_poor: bool,
     ) -> None:
         self._gallery, self._embedder, self._folder, self._people = gallery, embedder, folder, people
         self._result, self._options = result, options
+        self._judge = not (keep_poor or options[0])
         # Crops that are not embedded yet: (crop, digest, file) per person, and the person of each digest.
         self._waiting: dict[str, list[tuple[np.ndarray, bytes, str]]] = {}
         self._owners: dict[bytes, str] = {}
@@ -233,6 +240,9 @@ class _FolderEnrollment:
             self._move_or_refuse(owner, name, digest)
             return True
         crop, ambiguous = main_face(self._embedder, content, *self._options)
+        problem = quality_problem(crop) if self._judge else ""
+        if problem:
+            raise PhotoError("blurred", problem)
         self._owners[digest] = name
         self._waiting.setdefault(name, []).append((crop, digest, file))
         if ambiguous:

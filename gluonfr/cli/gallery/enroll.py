@@ -11,6 +11,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `gluonfr enroll`."""
     parser.add_argument("photos", help="folder with one folder of photos per person; enrolled photos are skipped")
     add_gallery(parser, "gallery, created when missing")
+    parser.add_argument("--keep-poor", action="store_true", help="enroll blurred faces and enlarged tiny ones as well")
     add_faces(parser, "the photos enrolled and left out")
 
 
@@ -26,7 +27,8 @@ def run(arguments: Namespace) -> int:
     with ExitStack() as stack:
         gallery, embedder = open_gallery_and_embedder(arguments, stack)
         try:
-            done = enroll_folder(gallery, embedder, arguments.photos, aligned(arguments), arguments.min_face, progress="enroll")
+            options = aligned(arguments), arguments.min_face
+            done = enroll_folder(gallery, embedder, arguments.photos, *options, "enroll", arguments.keep_poor)
         except KeyboardInterrupt:
             raise GluonFRError("interrupted; the people enrolled are saved, rerun the command to resume.") from None
         people, photos = gallery.count()
