@@ -274,8 +274,10 @@ class Run:
         results, is_best = self.validator.validate(number)
         if self.is_chief:
             self.outputs.add_validation(number, number / self.steps_per_epoch, results)
-            if is_best:
-                with self.validator.as_saved():
+        if is_best:
+            # All ranks take part, because they share their running statistics.
+            with self.validator.as_saved():
+                if self.is_chief:
                     self.outputs.save_network("best", self.net, number, results)
         return results
 

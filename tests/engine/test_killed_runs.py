@@ -149,7 +149,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_keeps_the_previous_check
     resource.prlimit(started.pid, resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
     words = started.communicate()[1].splitlines()[-1]
     assert started.returncode == 2
-    assert "cannot be written (File too large); make room there and run the same command again" in words
+    assert "cannot be written (File too large); free some space and run the same command again" in words
     left = os.listdir(os.path.join(broken, "checkpoints"))
     assert len(left) == 1
     assert left[0].startswith("step_")

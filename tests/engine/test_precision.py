@@ -48,7 +48,7 @@ def test_a_network_learns_in_bfloat16_and_its_classifier_stays_exact(small_optio
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert json.loads(lines[0])["auc"] > 0.9
-    assert "this process casts to bfloat16 already" in lines[1]
+    assert "this process computes in bfloat16" in lines[1]
 
 
 def test_float16_is_refused_on_a_cpu():

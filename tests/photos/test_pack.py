@@ -303,7 +303,7 @@ def test_finished_set_is_replaced_only_with_overwrite(tmp_path):
     pack(photos, tmp_path / "out", aligned=True, workers=0)
     before = contents(tmp_path / "out")
     (photos / "a" / "001.jpg").unlink()
-    with pytest.raises(GluonFRError, match="overwrite the set"):
+    with pytest.raises(GluonFRError, match="overwrite=True to replace it"):
         pack(photos, tmp_path / "out", aligned=True, workers=0)
     assert contents(tmp_path / "out") == before
     pack(photos, tmp_path / "out", aligned=True, workers=0, overwrite=True)

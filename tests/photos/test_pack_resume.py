@@ -266,7 +266,7 @@ def test_lines_that_are_no_results_end_the_journal(tmp_path, row):
 
 def test_other_options_are_rejected_or_start_again(half_done, tmp_path):
     photos, out = half_done
-    with pytest.raises(GluonFRError, match=r"quality 95 before, 90 now.*overwrite it"):
+    with pytest.raises(GluonFRError, match=r"quality 95 before, 90 now.*overwrite=True"):
         pack(photos, out, aligned=True, workers=0, quality=90)
     packed = pack(photos, out, aligned=True, workers=0, image_size=(96, 96), overwrite=True)
     assert packed.done_before == 0

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 MANY = 50_000
 # Number of matrices of the size of the logits that a step allocates, divided and plain; measured on CPUs by
 # `benchmarks/classifier.py`.
-DIVIDED, PLAIN = 5, 2
+DIVIDED, PLAIN = 5, 5
 
 
 def choose_head(

@@ -136,7 +136,7 @@ class Journal:
                 return 0
             raise UsageError(
                 f"{display_path(os.path.dirname(self._folder))}: contains unfinished work with other options "
-                f"({_difference(first.get('settings'), settings)}). Use the same options to resume it, or overwrite it "
+                f"({_difference(first.get('settings'), settings)}). Use the same options to resume it, or overwrite=True "
                 "to start again."
             )
         end = len(lines[0]) + 1
