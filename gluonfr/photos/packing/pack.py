@@ -139,7 +139,9 @@ def _pack(
     if os.path.exists(os.path.join(out, "train.rec")) and not Journal.exists(work):
         shutil.rmtree(work, ignore_errors=True)
         if not overwrite:
-            raise UsageError(f"{display_path(out)}: contains a finished set. Use another folder, or overwrite=True to replace it.")
+            raise UsageError(
+                f"{display_path(out)}: contains a finished set. Use another folder, or overwrite=True to replace it."
+            )
     settings = {"photos": os.path.realpath(photos), **cropper.to_dict()}
     journal = Journal(work, settings, restart=overwrite)
     try:
