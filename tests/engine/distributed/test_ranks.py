@@ -88,7 +88,9 @@ def test_a_run_resumes_with_other_ranks_and_its_classes_divided_again(small_opti
     options = dict(
         small_options, network_args=network_args, out=out, lr=0.05, batch_size=12, steps=7, cpus=3, classifier="sharded"
     )
-    arrays, _ = take_snapshot(Run(TrainOptions(**options)).step)
+    run = Run(TrainOptions(**options))
+    with run.opened():
+        arrays, _ = take_snapshot(run.step)
     for what in ("weight", "weight.state0"):
         # Six classes: 3 and 3 in the checkpoint, 2, 2 and 2 here.
         stored = np.concatenate([read_arrays(folder, f"classes{first}_{what}") for first in (0, 3)])
