@@ -1,48 +1,242 @@
+"""`gluonfr doctor` names every problem with its cure; conditions are faked where Python and the loader look for packages."""
+
 import json
 import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 import pytest
+import setuptools
+from cuda_stubs import break_library, build_driver, build_wheels, environment
 
-from gluonfr.apps import doctor
+from gluonfr.apps.doctor import horovod, packages
 from gluonfr.cli import main
-from gluonfr.core import GluonFRError, cores
+from gluonfr.core import cores
+from gluonfr.core.cuda import DRIVER, LIBRARIES
+
+# Runs the command in a process in which some packages are not there, or have other versions.
+COMMAND = """
+import importlib.metadata, json, sys
+
+versions, hidden, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+installed = importlib.metadata.version
+
+def version(name):
+    found = versions[name] if name in versions else installed(name)
+    if found is None:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return found
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+importlib.metadata.version = version
+sys.meta_path.insert(0, Hidden())
+sys.argv = ["gluonfr", "doctor", "--json", out]
+from gluonfr.cli import main
+sys.exit(main())
+"""
+# What the command reads of MXNet.
+FAKE_MXNET = """
+__version__ = "1.9.1"
+class libinfo:
+    find_lib_path = staticmethod(lambda: ["/somewhere/libmxnet.so"])
+class runtime:
+    class Features(dict):
+        def __init__(self):
+            self.update({name: type("Feature", (), {"enabled": name == "CUDA"}) for name in ("CUDA", "MKLDNN")})
+"""
+CUDA_BUILD = {"mxnet": None, "mxnet-cu112": "1.9.1"}
+CPU_BUILD = {"mxnet": "1.9.1", "mxnet-cu112": None}
 
 
-def refuse():
-    raise GluonFRError("it does not work.") from ImportError("mpi_lib is not there\nand more")
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Folder of NVIDIA's wheels, and of an MXNet that says that it was built with CUDA."""
+    folder = build_wheels(tmp_path_factory.mktemp("wheels"))
+    (folder / "mxnet.py").write_text(FAKE_MXNET)
+    return folder
 
 
-def test_doctor_says_what_is_there(tmp_path, capsys):
+@pytest.fixture
+def doctor(tmp_path):
+    """Run `gluonfr doctor` in a process of its own; return its status, its lines and the JSON file."""
+
+    def run(versions=(), hidden=(), python=(), loader=()):
+        out = tmp_path / "found.json"
+        command = [sys.executable, "-c", COMMAND, json.dumps(dict(versions)), json.dumps(list(hidden)), str(out)]
+        done = subprocess.run(command, env=environment(python, loader), capture_output=True, text=True)
+        assert not done.stderr, done.stderr
+        return done.returncode, done.stdout.splitlines(), json.loads(out.read_text())
+
+    return run
+
+
+def the_problem(status, lines, found):
+    """Return the only problem, which is shown first."""
+    assert status == 1
+    (problem,) = found["problems"]
+    assert lines[1] == f"problem 1: {problem}"
+    return problem
+
+
+def test_doctor_shows_what_is_there(tmp_path, capsys):
     status = main(["doctor", "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text())
-    assert (found["mxnet"], found["packages"]["numpy"]) == (mx.__version__, np.__version__)
-    assert (found["cores"], found["gpus"], found["missing"]) == (cores(), mx.context.num_gpus(), [])
-    assert status == (0 if found["horovod"]["works"] else 1)
+    assert (found["mxnet"]["version"], found["packages"]["numpy"]) == (mx.__version__, np.__version__)
+    assert found["mxnet"]["path"] == mx.libinfo.find_lib_path()[0]
+    assert ("MKLDNN" in found["mxnet"]["features"]) == mx.runtime.Features().is_enabled("MKLDNN")
+    assert found["cpu"]["cores"] == cores()
+    # MXNet was linked with GNU's OpenMP.
+    assert any("libgomp" in path for path in found["cpu"]["openmp"])
+    assert (status, found["problems"]) == (0, [])
     printed = capsys.readouterr().out
-    assert mx.__version__ in printed
+    assert "no problems found" in printed
     assert re.search(rf"numpy +{re.escape(np.__version__)}", printed)
 
 
+def test_without_mxnet_both_extras_are_named_and_the_rest_is_shown(doctor):
+    absent = {"mxnet": None, "mxnet-cu112": None}
+    status, lines, found = doctor(absent, ["mxnet"])
+    problem = the_problem(status, lines, found)
+    assert 'pip install "gluonfr[cpu]"' in problem
+    assert 'pip install "gluonfr[cu112]"' in problem
+    assert found["mxnet"]["version"] is found["horovod"] is found["cuda"] is None
+    assert "MXNet: does not work (no package is installed)" in lines
+    assert any(re.match(rf" +numpy +{re.escape(np.__version__)}", line) for line in lines)
+
+
+def test_an_mxnet_that_cannot_be_loaded_is_to_be_installed_again(doctor, tmp_path):
+    (tmp_path / "mxnet.py").write_text("raise OSError('libgfortran.so.3: cannot open shared object file')")
+    problem = the_problem(*doctor(CPU_BUILD, python=[tmp_path]))
+    assert problem == (
+        "MXNet is installed but cannot be imported (libgfortran.so.3: cannot open shared object file): run "
+        "`pip install --force-reinstall --no-deps mxnet==1.9.1`."
+    )
+
+
+def test_two_builds_of_mxnet(doctor):
+    problem = the_problem(*doctor({"mxnet": "1.9.1", "mxnet-cu112": "1.9.1"}))
+    assert problem.startswith("mxnet and mxnet-cu112 are installed, but they overwrite each other's files")
+
+
+def test_cuda_build_without_a_library(doctor, wheels, tmp_path):
+    shutil.copytree(wheels, tmp_path / "wheels")
+    (tmp_path / "wheels" / "nvidia" / "cudnn" / "lib" / "libcudnn.so.8").unlink()
+    loader = [break_library(tmp_path / "broken", "libcudnn.so.8"), build_driver(tmp_path / "driver")]
+    status, lines, found = doctor(CUDA_BUILD, python=[tmp_path / "wheels"], loader=loader)
+    assert the_problem(status, lines, found).startswith("mxnet-cu112 needs libcudnn.so.8, which cannot be loaded")
+    (cudnn,) = (library for library in found["cuda"]["libraries"] if library["name"] == "libcudnn.so.8")
+    assert cudnn["path"] == ""
+    assert any(line.startswith(f"  libcudnn.so.8       {cudnn['error']}") for line in lines)
+
+
+def test_cuda_build_without_a_driver(doctor, wheels, tmp_path):
+    status, lines, found = doctor(CUDA_BUILD, python=[wheels], loader=[break_library(tmp_path, DRIVER)])
+    assert the_problem(status, lines, found).startswith("mxnet-cu112 needs NVIDIA's driver, and libcuda.so.1 cannot be loaded")
+    assert found["driver"] is None
+    assert "driver: none of NVIDIA" in lines
+
+
+def test_cuda_build_with_an_old_driver(doctor, wheels, tmp_path):
+    status, lines, found = doctor(CUDA_BUILD, python=[wheels], loader=[build_driver(tmp_path, CUDA_VERSION=10020)])
+    assert the_problem(status, lines, found).startswith("NVIDIA's driver supports CUDA 10.2 only and mxnet-cu112 needs 11")
+    assert found["driver"] == {"version": "535.104.05", "cuda": "10.2", "path": str(tmp_path / DRIVER)}
+
+
+def test_cuda_build_without_a_device(doctor, wheels, tmp_path):
+    problem = the_problem(*doctor(CUDA_BUILD, python=[wheels], loader=[build_driver(tmp_path, CUDA_VERSION=12020)]))
+    assert problem.startswith("NVIDIA's driver offers no GPU to this process: check that `nvidia-smi` lists one")
+
+
+def test_cuda_build_with_a_gpu(doctor, wheels, tmp_path):
+    driver = build_driver(tmp_path, CUDA_VERSION=12020, CAPABILITY=86)
+    status, lines, found = doctor(CUDA_BUILD, python=[wheels], loader=[driver])
+    assert (status, found["problems"]) == (0, [])
+    assert "GPU 0: Stub GPU, 24.0 GiB, compute capability 8.6" in lines
+    assert "CUDA: 11.8, cuDNN 8.9.6, NCCL 2.21.5" in lines
+    assert f"driver: 535.104.05, supports CUDA 12.2, {driver / DRIVER}" in lines
+    assert found["gpus"] == [{"index": 0, "name": "Stub GPU", "memory": 24 << 30, "capability": "8.6", "why": None}]
+    for (name, part), library in zip(LIBRARIES, found["cuda"]["libraries"]):
+        # Where this machine has CUDA, its libraries come first.
+        assert library["name"] == name
+        assert library["path"]
+        assert str(wheels / "nvidia" / part / "lib" / name) == library["path"] or "nvidia" not in library["path"]
+
+
+def test_cuda_build_with_a_gpu_that_it_has_no_code_for(doctor, wheels, tmp_path):
+    driver = build_driver(tmp_path, CUDA_VERSION=12020, CAPABILITY=90)
+    problem = the_problem(*doctor(CUDA_BUILD, python=[wheels], loader=[driver]))
+    assert problem.startswith("GPU 0 (Stub GPU) has compute capability 9.0, and MXNet 1.9.1 runs on 5.0 to 8.9 only")
+
+
+def test_cpu_build_on_a_machine_with_a_gpu(doctor, tmp_path):
+    (tmp_path / "mxnet.py").write_text(FAKE_MXNET.replace('"CUDA"}', '"MKLDNN"}'))
+    driver = build_driver(tmp_path, CUDA_VERSION=12020, CAPABILITY=86)
+    status, lines, found = doctor(CPU_BUILD, python=[tmp_path], loader=[driver])
+    assert (status, found["problems"]) == (0, [])
+    (hint,) = found["hints"]
+    assert '`pip uninstall -y mxnet`, then `pip install "gluonfr[cu112]"`' in hint
+    assert lines[1] == f"hint 1: {hint}"
+    assert found["cuda"] is None
+
+
+def test_missing_required_packages(doctor):
+    packages = "scipy scikit-learn opencv-python-headless matplotlib tqdm pillow jinja2"
+    modules = ["scipy", "sklearn", "cv2", "matplotlib", "tqdm", "PIL", "jinja2"]
+    status, _, found = doctor(dict.fromkeys(["opencv-python", *packages.split()]), modules)
+    assert status == 1
+    assert found["problems"][-1] == f"Required packages are missing: run `pip install {packages}`."
+
+
+def test_missing_optional_packages_are_no_problem_and_name_their_extra(doctor):
+    absent = ["onnx", "onnxruntime", "pymilvus", "fastapi", "horovod"]
+    status, lines, found = doctor(dict.fromkeys(absent), absent)
+    assert (status, found["problems"]) == (0, [])
+    printed = "\n".join(lines)
+    for extra in ("onnx", "milvus", "serve"):
+        assert re.search(rf"^  {extra} .*missing.*`pip install \"gluonfr\[{extra}\]\"`$", printed, re.M)
+    assert "ps-lite (--sync ps) works, Horovod does not" in printed
+
+
+def test_required_packages_and_extras_are_those_of_the_installation(monkeypatch):
+    declared = {}
+    monkeypatch.setattr(setuptools, "setup", declared.update)
+    runpy.run_path(str(Path(packages.__file__).parents[3] / "setup.py"))
+
+    def names(requirements):
+        return {re.match(r"[\w-]+", requirement).group().lower() for requirement in requirements}
+
+    # setuptools replaces what Python 3.12 no longer has, for MXNet.
+    assert set(packages.REQUIRED) == names(declared["install_requires"]) - {"setuptools"}
+    build_and_development = {"cpu", "cu112", "test", "test-system", "docs"}
+    assert set(packages.EXTRAS) == set(declared["extras_require"]) - build_and_development
+    for extra, listed in packages.EXTRAS.items():
+        assert set(listed) == names(declared["extras_require"][extra]) - {"protobuf"}, extra
+
+
+def refuse():
+    raise ImportError("mpi_lib is not there\nand more")
+
+
 @pytest.mark.parametrize("cmake", [True, False])
-def test_doctor_says_how_to_build_horovod(monkeypatch, capsys, cmake):
-    monkeypatch.setattr(doctor, "load_horovod", refuse)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None if name == "cmake" and not cmake else "/usr/bin/" + name)
-    assert main(["doctor"]) == 1
+def test_doctor_prints_how_to_build_horovod(monkeypatch, capsys, cmake):
+    monkeypatch.setattr(horovod, "_import_horovod", refuse)
+    monkeypatch.setattr(horovod.shutil, "which", lambda name: None if name == "cmake" and not cmake else "/usr/bin/" + name)
+    assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert "Horovod does not (mpi_lib is not there)" in printed
-    first, second = (line for line in printed.splitlines() if "pip install" in line)
+    first, second = (line for line in printed.splitlines() if "pip install" in line and "gluonfr" not in line)
     assert "setuptools<70" in first
     assert ('"cmake<4"' in first) == (not cmake)
     assert "HOROVOD_WITH_MXNET=1" in second
     assert "--no-build-isolation" in second
     assert second.endswith("horovod==0.28.1")
     assert ("PATH=" in second) == (not cmake)
-
-
-def test_doctor_says_what_is_missing(monkeypatch, capsys):
-    there = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "scipy" else there(name))
-    assert main(["doctor"]) == 1
-    assert re.search(r"scipy +- \(required\)", capsys.readouterr().out)

@@ -310,7 +310,7 @@ def test_pairs_of_another_size_are_resized_for_the_network(small_options, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"gpus": [0]}, "GPU 0 does not exist, this MXNet sees no GPU"),
+        ({"gpus": [99]}, "GPU 99 does not exist"),
         ({"dataset": "more"}, "verification set|training set"),
         ({"dataset": "nothing"}, "blobs"),
         ({"val": ["nothing"]}, "more"),
