@@ -35,7 +35,9 @@ def build(source, target, *options):
 
 
 def build_wheels(folder):
-    """Make the namespace package `nvidia` as NVIDIA's wheels do; return `folder`, which belongs on the Python path."""
+    """Make the package `nvidia` as NVIDIA's wheels do; return `folder`, which belongs on the Python path."""
+    (folder / "nvidia").mkdir(parents=True)
+    (folder / "nvidia" / "__init__.py").touch()
     before = None
     for name, part in LIBRARIES:
         path = folder / "nvidia" / part / "lib" / name
@@ -55,6 +57,7 @@ def build_driver(folder, **definitions):
 def break_library(folder, name):
     """Make a file that the loader finds and refuses, also on machines that have the library; return `folder`."""
     folder.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
     (folder / name).write_text("not a library, and longer than the header of one: " + "." * 100)
     return folder
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluonfr.cli.arguments import keywords, names, numbers
 from gluonfr.cli.tables import print_results
+from gluonfr.core.compat import prepare_mxnet
 from gluonfr.core.cpu import share_cores
 from gluonfr.engine.option_fields import value_type
 from gluonfr.engine.options import (
@@ -90,6 +91,8 @@ def run(arguments: Namespace) -> int:
     launch_options = LaunchOptions(**_values(arguments, LaunchOptions))
     if not arguments.gpus:
         share_cores(max(arguments.cpus, launch_options.workers))
+    # The parser works without MXNet, and so imports nothing that would have prepared it.
+    prepare_mxnet()
     from gluonfr.engine.distributed.launcher import launch_training
     from gluonfr.engine.distributed.ranks import is_rank, joined, own_gpus
     from gluonfr.engine.run import train

@@ -159,7 +159,7 @@ def _load(name: str, part: str) -> CudaLibrary:
 
 
 def _in_wheels(name: str, part: str) -> str:
-    """Return the path of a library in NVIDIA's wheels, which share the namespace package `nvidia`; empty if there is none."""
+    """Return the path of a library in NVIDIA's wheels, which share the package `nvidia`; empty if there is none."""
     try:
         found = importlib.util.find_spec("nvidia") if part else None
     except (ImportError, ValueError):

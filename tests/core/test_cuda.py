@@ -75,7 +75,7 @@ def test_versions_and_gpus_are_asked_of_the_libraries(wheels, drivers):
 
 def test_a_missing_library_is_named_with_both_remedies(wheels, drivers, tmp_path):
     shutil.copytree(wheels / "nvidia", tmp_path / "nvidia")
-    (tmp_path / "nvidia" / "cudnn" / "lib" / "libcudnn.so.8").unlink()
+    break_library(tmp_path / "nvidia" / "cudnn" / "lib", "libcudnn.so.8")
     broken = break_library(tmp_path / "broken", "libcudnn.so.8")
     problem, sources, *_ = report("mxnet-cu112", [tmp_path], [broken, drivers[""]])
     assert sources["libcudnn.so.8"] == ""

@@ -119,7 +119,7 @@ def test_a_fixed_scale_stays_one():
 def test_as_many_dimensions_as_channels_do_not_kill_the_process():
     # One epsilon and one shape for both BatchNorms: MXNet alone then takes the wrong routine and dies.
     program = (
-        "from mxnet import nd; from gluonfr.nn import embedding_head\n"
+        "from gluonfr.nn import embedding_head; from mxnet import nd\n"
         "head = embedding_head('GDC', 512, 512, epsilon=1e-5, scale=True); head.initialize()\n"
         "assert head(nd.random.uniform(shape=(2, 512, 7, 7))).asnumpy().std() > 0"
     )
