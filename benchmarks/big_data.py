@@ -173,10 +173,10 @@ def main():
                 if way == "first opening":
                     forget(folder)
                 results.append(in_a_process(way, folder))
-            seconds = [each["seconds"] for each in results]
+            seconds = [result["seconds"] for result in results]
             print(
                 f"{way:32} {median(seconds):7.2f} {f'{min(seconds):.2f}-{max(seconds):.2f}':>13}"
-                f" {max(each['peak'] for each in results):8} {max(each['own'] for each in results):7}",
+                f" {max(result['peak'] for result in results):8} {max(result['own'] for result in results):7}",
                 flush=True,
             )
 

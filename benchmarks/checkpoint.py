@@ -68,7 +68,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=1_000_000)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--samples", type=lambda text: [float(each) for each in text.split(",")], default=[0.01, 1.0])
+    parser.add_argument("--samples", type=lambda text: [float(number) for number in text.split(",")], default=[0.01, 1.0])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument(
         "--saves", type=int, default=4, help="checkpoints per round; the third and later ones remove an older one"
@@ -81,7 +81,7 @@ def main():
         for _ in range(arguments.rounds):
             with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
                 found = measure(arguments.classes, arguments.size, sample, folder, arguments.steps, arguments.saves)
-            print(f"| {sample:g} | " + " | ".join(f"{each:.2f}" for each in found) + " |", flush=True)
+            print(f"| {sample:g} | " + " | ".join(f"{value:.2f}" for value in found) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -43,14 +43,14 @@ def measure(case, classes, size, sample, steps, batch):
     head.hybridize(static_alloc=True, static_shape=True)
     settings = {"learning_rate": 0.1, "momentum": 0.9, "wd": 5e-4}
     own = getattr(head, "own_parameters", ()) or [list(head.collect_params().values())]
-    trainers = [gluon.Trainer(each, "sgd", dict(settings), kvstore=None) for each in own]
+    trainers = [gluon.Trainer(parameters, "sgd", dict(settings), kvstore=None) for parameters in own]
     rs, times = np.random.RandomState(0), []
     for step in range(steps + 2):
         embeddings = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(rs.randn(batch, size), len(contexts)), contexts)]
         chosen = rs.randint(0, classes, batch)
         labels = [nd.array(part, ctx=ctx) for part, ctx in zip(np.split(chosen, len(contexts)), contexts)]
-        for each in embeddings:
-            each.attach_grad()
+        for embedding in embeddings:
+            embedding.attach_grad()
         nd.waitall()
         start = time.perf_counter()
         if case == "dense":
@@ -60,7 +60,7 @@ def measure(case, classes, size, sample, steps, batch):
         else:
             head.begin(chosen, step)
             with autograd.record():
-                losses = head([each * 1 for each in embeddings], labels)
+                losses = head([embedding * 1 for embedding in embeddings], labels)
             head.backward(losses)
         for trainer in trainers:
             trainer.step(batch)
@@ -96,7 +96,7 @@ def run(case, classes, size, sample, steps, batch):
 
 
 def numbers(text):
-    return [int(each) for each in text.split(",")]
+    return [int(number) for number in text.split(",")]
 
 
 def main():
@@ -122,11 +122,12 @@ def main():
                     one = run(case, classes, size, arguments.sample, arguments.steps, arguments.batch)
                     if one:
                         found.setdefault(case, []).append(one)
-            best = {case: min(each["ms"] for each in them) for case, them in found.items()}
+            best = {case: min(result["ms"] for result in them) for case, them in found.items()}
             for case, them in found.items():
                 ratio = f"{best[case] / best['dense']:.2f}" if "dense" in best else "-"
+                megabytes = max(result["mb"] for result in them)
                 print(
-                    f"| {classes:,} | {size} | {case} | {best[case]:.0f} | {ratio} | {max(each['mb'] for each in them):.0f} |",
+                    f"| {classes:,} | {size} | {case} | {best[case]:.0f} | {ratio} | {megabytes:.0f} |",
                     flush=True,
                 )
 

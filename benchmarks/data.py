@@ -212,11 +212,11 @@ def main():
 
 
 def report(results):
-    speed = {way: median(each[0] for each in pairs) for way, pairs in results.items()}
-    work = {way: median(each[1] for each in pairs) for way, pairs in results.items()}
+    speed = {way: median(pair[0] for pair in pairs) for way, pairs in results.items()}
+    work = {way: median(pair[1] for pair in pairs) for way, pairs in results.items()}
     print(f"{'':34} {'images/s':>9} {'range':>13} {'speed ratio':>12} {'CPU us/image':>13} {'work ratio':>11}")
     for way, pairs in results.items():
-        values = [each[0] for each in pairs]
+        values = [pair[0] for pair in pairs]
         print(
             f"{way:34} {speed[way]:9.0f} {f'{min(values):.0f}-{max(values):.0f}':>13} {speed[way] / speed[REFERENCE]:11.2f}x"
             f" {work[way]:13.0f} {work[way] / work[REFERENCE]:10.2f}x"

@@ -75,9 +75,9 @@ def main():
                 if turn:
                     seconds[name].append(time.perf_counter() - start)
         first = next(iter(named))
-        for name, each in seconds.items():
-            ratio = statistics.median(base / own for base, own in zip(seconds[first], each))
-            speed = len(images) / statistics.median(each)
+        for name, times in seconds.items():
+            ratio = statistics.median(base / own for base, own in zip(seconds[first], times))
+            speed = len(images) / statistics.median(times)
             print(f"  smallest face {min_size:3}  {name:14}{speed:8.1f}  {ratio:6.2f} x {first}  {faces[name]:4} faces")
 
 

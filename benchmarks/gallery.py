@@ -110,7 +110,7 @@ class PlainNumPy:
         scores = queries @ self.rows.T
         best = np.argpartition(scores, -ROWS, axis=1)[:, -ROWS:]
         order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
-        return [[f"person {row // PHOTOS}" for row in each] for each in np.take_along_axis(best, order, 1)]
+        return [[f"person {row // PHOTOS}" for row in places] for places in np.take_along_axis(best, order, 1)]
 
 
 class FaissFlat:
@@ -123,7 +123,7 @@ class FaissFlat:
         self.facts = {"enrolled": time.perf_counter() - start}
 
     def ask(self, queries):
-        return [[f"person {row // PHOTOS}" for row in each] for each in self.index.search(queries, ROWS)[1]]
+        return [[f"person {row // PHOTOS}" for row in places] for places in self.index.search(queries, ROWS)[1]]
 
 
 ENGINES = {"gluonfr": OwnGallery, "NumPy": PlainNumPy, "faiss Flat": FaissFlat, "Milvus": OnMilvus}
@@ -138,7 +138,7 @@ def serve(name, rows, size, folder, server, pipe):
     while (queries := pipe.recv()) is not None:
         start = time.perf_counter()
         found = engine.ask(queries)
-        pipe.send((time.perf_counter() - start, [each[0] for each in found]))
+        pipe.send((time.perf_counter() - start, [match[0] for match in found]))
 
 
 def queries_of(size, count, seed):

@@ -171,13 +171,13 @@ def start(candidate, name):
 
 def measure(name, batches, rounds):
     """Return images/s per candidate and batch size, one number per round."""
-    running = {each: start(each, name) for each in CANDIDATES}
-    speeds = {each: {batch: [] for batch in batches} for each, process in running.items() if process}
+    running = {candidate: start(candidate, name) for candidate in CANDIDATES}
+    speeds = {candidate: {batch: [] for batch in batches} for candidate, process in running.items() if process}
     for _ in range(rounds):
         for batch in batches:
-            for each in speeds:
-                print(batch, file=running[each].stdin, flush=True)
-                speeds[each][batch].append(float(running[each].stdout.readline()))
+            for candidate in speeds:
+                print(batch, file=running[candidate].stdin, flush=True)
+                speeds[candidate][batch].append(float(running[candidate].stdout.readline()))
     for process in filter(None, running.values()):
         process.stdin.close()
         process.wait()
@@ -194,17 +194,17 @@ def main():
     if options.candidate:
         work(options.candidate, options.networks)
         return
-    batches = [int(each) for each in options.batches.split(",")]
+    batches = [int(number) for number in options.batches.split(",")]
     for name in options.networks.split(","):
         speeds = measure(name, batches, options.rounds)
         print(f"{name}, median of {options.rounds} alternating rounds, images/s (Embedder / it; median of the rounds' ratios)")
         print(" " * 18 + "".join(f"{f'batch {batch}':>18}" for batch in batches))
-        for each, row in speeds.items():
+        for candidate, row in speeds.items():
             cells = []
             for batch in batches:
                 ratio = statistics.median(mine / its for mine, its in zip(speeds["Embedder"][batch], row[batch]))
                 cells.append(f"{statistics.median(row[batch]):10.1f} ({ratio:5.2f})")
-            print(f"{each:18}" + "".join(cells))
+            print(f"{candidate:18}" + "".join(cells))
 
 
 if __name__ == "__main__":

@@ -141,9 +141,9 @@ def done(rows, options):
     """Return finished rows of this budget by loss, the best mean accuracy first."""
     found = {}
     for name in LOSSES:
-        each = [find(rows, settings(name, seed, options)) for seed in range(10)]
-        if any(each):
-            found[name] = [row for row in each if row]
+        finished = [find(rows, settings(name, seed, options)) for seed in range(10)]
+        if any(finished):
+            found[name] = [row for row in finished if row]
     return dict(sorted(found.items(), key=lambda item: -mean(item[1], "accuracy")))
 
 
@@ -157,13 +157,13 @@ def table(rows, options):
         f"| loss | settings | seeds | accuracy on {options.val} | +- over folds | spread over seeds | AUC | minutes a run |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, each in done(rows, options).items():
+    for name, finished in done(rows, options).items():
         given = ", ".join(f"{key} {value:g}" for key, value in LOSSES[name].items()) or "defaults"
-        accuracies = [row["accuracy"] for row in each]
-        spread = f"{max(accuracies) - min(accuracies):.4f}" if len(each) > 1 else "-"
+        accuracies = [row["accuracy"] for row in finished]
+        spread = f"{max(accuracies) - min(accuracies):.4f}" if len(finished) > 1 else "-"
         lines.append(
-            f"| {name} | {given} | {len(each)} | {mean(each, 'accuracy'):.4f} | {mean(each, 'accuracy_std'):.4f} | {spread} | "
-            f"{mean(each, 'auc'):.4f} | {mean(each, 'seconds') / 60:.1f} |"
+            f"| {name} | {given} | {len(finished)} | {mean(finished, 'accuracy'):.4f} | {mean(finished, 'accuracy_std'):.4f} | "
+            f"{spread} | {mean(finished, 'auc'):.4f} | {mean(finished, 'seconds') / 60:.1f} |"
         )
     return "\n".join(lines)
 
@@ -208,8 +208,8 @@ def main():
     parser.add_argument("--dataset", default="celeb")
     parser.add_argument("--val", default="lfw")
     parser.add_argument("--images", type=int, default=60_000, help="images per run")
-    parser.add_argument("--losses", type=lambda text: [canonical(each) for each in text.split(",")], help="such as arc,cos")
-    parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0, 1])
+    parser.add_argument("--losses", type=lambda text: [canonical(name) for name in text.split(",")], help="such as arc,cos")
+    parser.add_argument("--seeds", type=lambda text: [int(number) for number in text.split(",")], default=[0, 1])
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after this many minutes")
     parser.add_argument("--results", default=RESULTS)

@@ -77,7 +77,7 @@ def times(names, options):
             start = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each[2:]) for name, each in seconds.items()}
+    return {name: statistics.median(times[2:]) for name, times in seconds.items()}
 
 
 def memory(name, options):

@@ -105,8 +105,8 @@ def verification_part(runs, slow_pairs):
         if not all(np.array_equal(one, other) for one, other in zip(slow_values, fast_values)):
             raise SystemExit("the two give different values, so their times mean nothing")
     print("6,000 pairs of 512 dimensions, update and get")
-    for name, each in times.items():
-        print(f"  {name:<24}{1000 * statistics.median(each):>12.1f} ms")
+    for name, times_of_kind in times.items():
+        print(f"  {name:<24}{1000 * statistics.median(times_of_kind):>12.1f} ms")
     print(f"  {'ratio':<24}{statistics.median(times['written out']) / statistics.median(times['FaceVerification']):>11.0f}x")
 
     print("distances only, 10-fold accuracy and TAR at one FAR")
@@ -152,7 +152,7 @@ def megaface_part(runs, count):
     for name, values in zip(
         ("seconds", "GFLOP/s of the products", "matrix-multiply peak, GFLOP/s", "share of the peak"), zip(*rows)
     ):
-        print(f"  {name:<32}{statistics.median(values):>9.2f}   ({', '.join(f'{each:.2f}' for each in values)})")
+        print(f"  {name:<32}{statistics.median(values):>9.2f}   ({', '.join(f'{value:.2f}' for value in values)})")
     print(f"  {'memory beside the features, MB':<32}{peak_mb() - start:>9.0f}")
     print(f"  rank 1 {results[-1].cmc[0]:.4f}, TAR {results[-1].tar_at_far[0].tar:.4f}")
     took, _ = seconds(lambda: evaluate_megaface(probes, ids, distractors))

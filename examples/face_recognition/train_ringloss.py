@@ -61,7 +61,7 @@ steps = options.steps or options.epochs * len(train_data)
 schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
 # Running statistics are left to the network: only what has a gradient is trained, and that includes the loss's radius.
 everything = [*net.collect_params().values(), *loss.collect_params().values()]
-parameters = [each for each in everything if each.grad_req != "null"]
+parameters = [parameter for parameter in everything if parameter.grad_req != "null"]
 trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
 
 step = 0
@@ -81,7 +81,7 @@ while step < steps:
         step, images = step + 1, images + data.shape[0]
         if step % 20 == 0 or step == steps:
             # Reading the loss waits for the devices, so it is done seldom.
-            mean = sum(each.mean().asscalar() for each in losses) / len(losses)
+            mean = sum(device_loss.mean().asscalar() for device_loss in losses) / len(losses)
             radius = loss.R.data(contexts[0]).asscalar()
             speed = images / (time.time() - start)
             print(f"step {step}/{steps} loss {mean:.4f} radius {radius:.2f} {speed:.1f} images/s")

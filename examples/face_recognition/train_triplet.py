@@ -60,7 +60,7 @@ loss.hybridize()
 steps = options.steps or options.epochs * len(train_data)
 schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
 # Running statistics are left to the network: only what has a gradient is trained.
-parameters = [each for each in net.collect_params().values() if each.grad_req != "null"]
+parameters = [parameter for parameter in net.collect_params().values() if parameter.grad_req != "null"]
 trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
 
 step = 0
@@ -68,7 +68,7 @@ while step < steps:
     images, start = 0, time.time()
     for data, label in train_data:
         # A person's images stand together in the batch, so that each device gets whole people.
-        parts, labels = (gluon.utils.split_and_load(each, contexts) for each in (data, label))
+        parts, labels = (gluon.utils.split_and_load(array, contexts) for array in (data, label))
         with autograd.record():
             # Distances are those between directions.
             embeddings = [nd.L2Normalization(net(part)) for part in parts]
@@ -79,7 +79,7 @@ while step < steps:
         step, images = step + 1, images + data.shape[0]
         if step % 20 == 0 or step == steps:
             # Reading the loss waits for the devices, so it is done seldom.
-            mean = sum(each.mean().asscalar() for each in losses) / len(losses)
+            mean = sum(device_loss.mean().asscalar() for device_loss in losses) / len(losses)
             speed = images / (time.time() - start)
             print(f"step {step}/{steps} loss {mean:.4f} lr {trainer.learning_rate:.4f} {speed:.1f} images/s")
         if step == steps:

@@ -107,7 +107,7 @@ def batches(loss, labels, epochs, seed):
 def class_vectors(head):
     """Return the parameters with one vector per class: the classifier's weight, or the centers of a loss."""
     named = head.collect_params(".*weight|.*mean|.*centers").values()
-    return [each for each in named if each.grad_req != "null" and each.shape[1:] == (2,)]
+    return [parameter for parameter in named if parameter.grad_req != "null" and parameter.shape[1:] == (2,)]
 
 
 def train(net, name, images, labels, options):
@@ -142,8 +142,8 @@ def learn(name, sets, options):
     (images, labels), (others, wanted) = sets
     mx.random.seed(options.seed)
     net = network()
-    for each in filter(None, (FIRST.get(name), name)):
-        head = train(net, each, images, labels, options)
+    for stage in filter(None, (FIRST.get(name), name)):
+        head = train(net, stage, images, labels, options)
     angular = (head.loss.spec.feature_norm and not head.loss.spec.needs_embedding) or name in (
         "COCOLoss",
         "MPSLoss",
@@ -157,7 +157,7 @@ def learn(name, sets, options):
         "angular": angular,
         "embeddings": known[:2000],
         "labels": labels[:2000],
-        "weight": np.concatenate([np.zeros((0, 2)), *(each.data().asnumpy() for each in class_vectors(head))]),
+        "weight": np.concatenate([np.zeros((0, 2)), *(parameter.data().asnumpy() for parameter in class_vectors(head))]),
         "accuracy": KNeighborsClassifier(10).fit(known, labels).score(new, wanted),
     }
 
@@ -190,7 +190,7 @@ def main():
     options = parser.parse_args()
     try:
         names = get_loss_list() if options.loss == "all" else options.loss.split(",")
-        names = [type(get_loss(each, classes=10, embedding_size=2)).__name__ for each in names]
+        names = [type(get_loss(spelling, classes=10, embedding_size=2)).__name__ for spelling in names]
     except GluonFRError as error:
         raise SystemExit(str(error)) from None
     sets, results = digits(options.data), []
@@ -210,10 +210,10 @@ def main():
     columns = min(len(results), 7)
     rows = -(-len(results) // columns)
     figure, axes = new_figure(rows, columns, width=1.8 * columns, height=2 * rows)
-    for each, result in zip(axes.flat, results):
-        draw(each, result, size=1.5, points=1000)
-    for each in axes.flat[len(results) :]:
-        each.set_visible(False)
+    for panel, result in zip(axes.flat, results):
+        draw(panel, result, size=1.5, points=1000)
+    for panel in axes.flat[len(results) :]:
+        panel.set_visible(False)
     save(figure, os.path.join(options.out, "all.png"))
 
 

@@ -122,7 +122,7 @@ class TrainStep:
             kvstore="device" if len(self.contexts) > 1 else None,
             update_on_kvstore=False if len(self.contexts) > 1 else None,
         )
-        self.own = [p for each in head.own_parameters for p in each]
+        self.own = [p for divided in head.own_parameters for p in divided]
         if self.own and not isinstance(optimizer, str):
             raise GluonFRError(
                 "a divided classifier needs the name of an optimizer, because each device has an optimizer of its own."
@@ -132,7 +132,7 @@ class TrainStep:
             for parameter in (*self.parameters, *self.own):
                 if not has_sparse_gradient(parameter):
                     parameter.grad_req = "add"
-        self.own_trainers = [_trainer_alone(each, optimizer, optimizer_params) for each in head.own_parameters]
+        self.own_trainers = [_trainer_alone(divided, optimizer, optimizer_params) for divided in head.own_parameters]
         self.step_number, self.updates, self.loss_scale = 0, 0, loss_scale
         head.loss.expect_passes(accumulate * len(self.contexts))
 
@@ -191,7 +191,7 @@ class TrainStep:
         for part in np.array_split(np.arange(images.shape[0]), self.accumulate):
             own = slice(int(part[0]), int(part[-1]) + 1)
             passes.append(self._pass(images[own], labels[own]))
-        return [nd.concat(*each, dim=0) for each in zip(*passes)]
+        return [nd.concat(*losses, dim=0) for losses in zip(*passes)]
 
     def _pass(self, images: Any, labels: Any) -> Any:
         parts = [to_unit(part) for part in split(images, self.contexts)]
@@ -222,13 +222,15 @@ class TrainStep:
 
     def _all_finite(self) -> bool:
         arrays = [[p.grad(self.contexts[0]) for p in self.parameters], *self._own_gradients()]
-        finite = all(bool(nd.multi_all_finite(*each, num_arrays=len(each)).asscalar()) for each in arrays if each)
+        finite = all(
+            bool(nd.multi_all_finite(*gradients, num_arrays=len(gradients)).asscalar()) for gradients in arrays if gradients
+        )
         return self.loss_scale.update(all(self.group.gather_values(finite)))
 
     def _norm(self) -> float:
         """Return the norm of the summed gradient of all parameters, over all devices and ranks."""
         shared = _square_sum([p.grad(self.contexts[0]) for p in self.parameters])
-        own = sum(_square_sum(each) for each in self._own_gradients())
+        own = sum(_square_sum(gradients) for gradients in self._own_gradients())
         return math.sqrt(shared + sum(self.group.gather_values(own)))
 
     def _own_gradients(self) -> Any:

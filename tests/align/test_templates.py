@@ -69,7 +69,7 @@ def test_transform_has_the_least_squared_error(seed):
         return np.square(landmarks @ np.array([[a, -b], [b, a]]).T + (x, y) - ARCFACE).sum()
 
     best = min(
-        (minimize(error, start, method="BFGS") for start in ([1, 0, 0, 0], [0.1, 0.3, 50, 50])), key=lambda each: each.fun
+        (minimize(error, start, method="BFGS") for start in ([1, 0, 0, 0], [0.1, 0.3, 50, 50])), key=lambda result: result.fun
     )
     transform = similarity_transform(landmarks)
     mine = error([transform[0, 0], transform[1, 0], *transform[:, 2]])
@@ -98,13 +98,13 @@ def test_transform_never_mirrors():
 
 def test_batch_of_faces_equals_single_faces():
     rng = np.random.RandomState(0)
-    landmarks = np.stack([moved(ARCFACE, *each) for each in ((5, 3, (9, 8)), (80, 0.2, (1, 2)), (-40, 9, (700, 3)))])
+    landmarks = np.stack([moved(ARCFACE, *motion) for motion in ((5, 3, (9, 8)), (80, 0.2, (1, 2)), (-40, 9, (700, 3)))])
     landmarks += rng.normal(0, 1, landmarks.shape)
     together = similarity_transform(landmarks.astype(np.float32))
     assert together.shape == (3, 2, 3)
-    for one, each in zip(together, landmarks):
-        assert np.allclose(one, similarity_transform(each), atol=1e-4)
-        assert np.allclose(one, umeyama(each, ARCFACE), atol=1e-4)
+    for one, landmark in zip(together, landmarks):
+        assert np.allclose(one, similarity_transform(landmark), atol=1e-4)
+        assert np.allclose(one, umeyama(landmark, ARCFACE), atol=1e-4)
     assert similarity_transform(np.empty((0, 5, 2))).shape == (0, 2, 3)
 
 
@@ -221,8 +221,8 @@ def test_align_faces_equals_align_face():
     crops = align_faces(mx.nd.array(photo, dtype="uint8"), landmarks, "dlib")
     assert crops.shape == (3, 150, 150, 3)
     assert crops.dtype == np.uint8
-    for crop, each in zip(crops, landmarks):
-        assert np.array_equal(crop, align_face(photo, each, "dlib"))
+    for crop, landmark in zip(crops, landmarks):
+        assert np.array_equal(crop, align_face(photo, landmark, "dlib"))
     assert align_faces(photo, np.empty((0, 5, 2), np.float32)).shape == (0, 112, 112, 3)
 
 

@@ -78,5 +78,5 @@ def open_gallery(where):
         return opened[-1]
 
     yield again
-    for each in opened:
-        each.close()
+    for gallery in opened:
+        gallery.close()

@@ -22,9 +22,9 @@ def leftovers(path, name, entries):
     """Return what can still be found of a person in the bytes of the gallery's files."""
     folder, file = os.path.split(path)
     found = []
-    for each in sorted(os.listdir(folder)):
-        if each.startswith(file):
-            with open(os.path.join(folder, each), "rb") as opened:
+    for filename in sorted(os.listdir(folder)):
+        if filename.startswith(file):
+            with open(os.path.join(folder, filename), "rb") as opened:
                 content = opened.read()
             pieces = {name.encode(): "name"}
             for entry in entries:
@@ -33,7 +33,7 @@ def leftovers(path, name, entries):
                 pieces[entry.digest] = "digest"
                 if entry.source:
                     pieces[entry.source.encode()] = "source"
-            found += [(each, what) for piece, what in pieces.items() if piece in content]
+            found += [(filename, what) for piece, what in pieces.items() if piece in content]
     return found
 
 

@@ -94,18 +94,18 @@ def test_each_person_gets_a_folder(photos, clustered):
     person = {row["file"]: row["person"] for row in rows if row["file"] in owner and row["similarity"]}
     assert set(person) == set(owner)
     for number in range(5):
-        names = {person[file] for file, each in owner.items() if each == number}
+        names = {person[file] for file, cluster in owner.items() if cluster == number}
         assert len(names) == 1
         assert (names == {"Ann Lee"}) == (number == 0)
         place = out / "people" / names.pop()
         copies = {content(place / file) for file in os.listdir(place)}
-        assert copies == {content(folder / file) for file, each in owner.items() if each == number}
+        assert copies == {content(folder / file) for file, cluster in owner.items() if cluster == number}
     # Six people appear on one photo only.
     six = [row for row in rows if row["file"] == "group.jpg"]
     assert len({row["person"] for row in six}) == 6
     assert {row["folder"] for row in six} == {"once"}
     assert content(out / "once" / "group.jpg") == content(folder / "group.jpg")
-    boxes = np.array([[float(each) for each in row["box"].split()] for row in six])
+    boxes = np.array([[float(word) for word in row["box"].split()] for row in six])
     height, width = cv2.imread(str(folder / "group.jpg")).shape[:2]
     assert boxes.shape == (6, 4)
     assert (boxes[:, :2] < boxes[:, 2:]).all()
@@ -186,7 +186,7 @@ def records(faces, tmp_path_factory):
         pairs += payloads[2 * pair : 2 * pair + 2]
         issame.append(bool(same[pair]))
     write_pairs(folder / "test.bin", pairs, issame)
-    return folder, {place[image] for image in wrong}, [place[22 * EACH + each] for each in range(3)]
+    return folder, {place[image] for image in wrong}, [place[22 * EACH + offset] for offset in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +209,9 @@ def report(records, model):
         patch.setattr(embedded_set, "_embed_block", lambda *given: done.append(given[2]) or block(*given))
         status, printed, errors = run(*command, "--json", folder / "r.json")
     assert status == 0, errors
-    assert sorted(each.start for each in done)[:3] == [0, 0, 64]
-    assert len({(each.start, each.stop) for each in done}) == len(done)
-    assert not [each for each in os.listdir(folder) if each.startswith(".")]
+    assert sorted(job.start for job in done)[:3] == [0, 0, 64]
+    assert len({(job.start, job.stop) for job in done}) == len(done)
+    assert not [name for name in os.listdir(folder) if name.startswith(".")]
     return folder / "report", printed, json.loads((folder / "r.json").read_text())
 
 
@@ -291,7 +291,7 @@ def test_clean_reports_invalid_input(records, report, model, tmp_path):
     assert "stored model" in refused("clean", train, "--out", tmp_path / "o", "--model", "nobody", "--models", tmp_path)
     assert not (tmp_path / "o").exists()
     assert not (tmp_path / "new").exists()
-    assert not [each for each in os.listdir(tmp_path) if each.startswith(".")]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
 def test_a_folder_of_photos_is_cleaned(photos, model, tmp_path):
@@ -308,7 +308,7 @@ def test_a_folder_of_photos_is_cleaned(photos, model, tmp_path):
     assert [(row["set"], row["image"]) for row in table(tmp_path / "r" / "left_out.csv")] == [("set", "p3/wall.png")]
     other = ["--apply", tmp_path / "other", "--min-face", 40]
     assert "or of other options" in refused("clean", tmp_path / "in", "--out", tmp_path / "r", *other)
-    gone = [os.path.join(place, each) for place, _, files in os.walk(tmp_path / "in") for each in files]
-    gone = {os.path.relpath(each, tmp_path / "in") for each in gone if not os.path.exists(str(each).replace("/in/", "/new/"))}
+    gone = [os.path.join(place, name) for place, _, files in os.walk(tmp_path / "in") for name in files]
+    gone = {os.path.relpath(path, tmp_path / "in") for path in gone if not os.path.exists(str(path).replace("/in/", "/new/"))}
     (lost,) = gone
     assert lost.startswith(os.path.join("p1", "0 day 2"))

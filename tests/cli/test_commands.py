@@ -139,7 +139,7 @@ def test_an_error_names_the_options_of_the_arguments_in_the_message(monkeypatch)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
-def test_a_full_disk_is_one_sentence(monkeypatch):
+def test_a_full_disk_is_reported_in_one_sentence(monkeypatch):
     from gluonfr.cli.models import embed
 
     def full(_):

@@ -28,7 +28,7 @@ def photos(tmp_path):
 
 
 def run(*arguments):
-    return main([str(each) for each in arguments])
+    return main([str(argument) for argument in arguments])
 
 
 def tree(folder):
@@ -132,8 +132,10 @@ def test_the_status_is_1_when_something_is_left_out(photos, tmp_path, capsys):
 def test_invalid_arguments_exit_with_2_and_leave_no_files(photos, tmp_path, capsys, arguments, words):
     places = {"NOWHERE": "nowhere", "OUT": "out", "PHOTOS": "photos"}
     arguments = [
-        next((str(tmp_path / (to + each[len(name) :])) for name, to in places.items() if each.startswith(name)), each)
-        for each in arguments
+        next(
+            (str(tmp_path / (to + argument[len(name) :])) for name, to in places.items() if argument.startswith(name)), argument
+        )
+        for argument in arguments
     ]
     assert run(*arguments) == 2
     errors = capsys.readouterr().err.strip().splitlines()
@@ -165,6 +167,6 @@ def test_pack_runs_in_processes_and_handles_undecodable_names(photos, tmp_path):
         (("--list", "pairs.csv", "--seed", "0"), "--seed belongs to --draw"),
     ],
 )
-def test_options_without_an_effect_are_refused(tmp_path, capsys, arguments, words):
+def test_options_that_would_have_no_effect_are_refused(tmp_path, capsys, arguments, words):
     assert main(["pairs", str(tmp_path / "x.bin"), *arguments]) == 2
     assert words in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_verify_evaluates_stored_embeddings(pairs, tmp_path, literal):
     printed = succeeds("verify", "--data", pairs, "--json", tmp_path / "r.json", "--far", 0.05, "--bootstrap", 200)
     with np.load(pairs) as stored:
         first, second, issame = (stored[name] for name in ("embeddings0", "embeddings1", "issame"))
-    first, second = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (first, second))
+    first, second = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second))
     distances = literal.squared_distances(first.astype(np.float32), second.astype(np.float32))
     accuracies = literal.accuracy_over_folds(distances, issame, 10, np.arange(0, 4, 0.01))[2]
     row = printed.splitlines()[1].split()
@@ -100,7 +100,7 @@ def test_saved_embeddings_of_pairs_give_the_same_results(faces, y1, tmp_path):
 
 
 @pytest.mark.system
-def test_the_reference_accuracy_on_real_pairs(faces, y1):
+def test_verify_reproduces_the_reference_accuracy_on_real_pairs(faces, y1):
     printed = succeeds("verify", "--model", y1, "--data", os.path.join(faces, "lfw_dev.bin"))
     assert printed.splitlines()[1].split()[:4] == ["lfw_dev", "1000", "0.98700", "0.01269"]
     assert "inferred from shared images" in " ".join(printed.split())
@@ -163,7 +163,7 @@ def test_megaface_evaluates_feature_files(tmp_path):
     printed = succeeds("megaface", *common, *noises, *more)
     assert "20 probes of 5 people, 60 pairs; 5 noisy probes replaced, 10 noisy distractors moved away" in printed
     found = json.loads((tmp_path / "r.json").read_text())
-    assert [each["distractors"] for each in found["cleaned"]] == [10, 60]
+    assert [row["distractors"] for row in found["cleaned"]] == [10, 60]
     given, cleaned = found["as given"][-1], found["cleaned"][-1]
     assert given["cmc"][0] < 0.6
     assert cleaned["cmc"][0] > 0.95

@@ -175,8 +175,8 @@ def test_frames_of_a_video_are_identified(world, gallery, tmp_path):
     status, _, errors = run("identify", tmp_path / "v.avi", *common)
     assert status == 0, errors
     found = json.loads((tmp_path / "r.json").read_text())["pictures"]
-    assert [each["file"][-8:] for each in found] == ["at 0.0 s", "at 1.0 s", "at 2.0 s"]
-    assert all("Ann Lee" in [face["name"] for face in each["faces"]] for each in found)
+    assert [row["file"][-8:] for row in found] == ["at 0.0 s", "at 1.0 s", "at 2.0 s"]
+    assert all("Ann Lee" in [face["name"] for face in row["faces"]] for row in found)
     assert len(os.listdir(tmp_path / "frames")) == 3
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     status, _, errors = run("identify", tmp_path / "bad.mp4", "--gallery", gallery, *model)
@@ -195,14 +195,14 @@ def test_a_person_is_found_in_a_folder(world, tmp_path):
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["found"][0]["similarity"] > 0.999
     assert len(found["found"]) == 4
-    assert all("Ann Lee" in each["file"] or "0-" in each["file"] or "ann.jpg" in each["file"] for each in found["found"])
+    assert all("Ann Lee" in row["file"] or "0-" in row["file"] or "ann.jpg" in row["file"] for row in found["found"])
     status, printed, _ = run("search", group, folder / "new", *model, "--json", tmp_path / "g.json")
     probe = json.loads((tmp_path / "g.json").read_text())["photo"]
     assert "group.jpg shows 6 faces: the large face nearest the middle was used, box " in printed
     assert probe["faces"] == 6
     status, printed, _ = run("compare", group, photo, *model, "--json", tmp_path / "c.json")
     assert "group.jpg shows 6 faces" in printed
-    assert [each["faces"] for each in json.loads((tmp_path / "c.json").read_text())["taken"]][0] == 6
+    assert [row["faces"] for row in json.loads((tmp_path / "c.json").read_text())["taken"]][0] == 6
     assert "same person" in said_first
     assert cv2.imread(str(tmp_path / "s.png")) is not None
     wall = folder / "known" / "Ann Lee" / "wall.png"
@@ -232,7 +232,7 @@ def test_people_are_renamed_merged_removed_and_exported(world, gallery, tmp_path
     status, printed, _ = run("people", *common, "--json", tmp_path / "p.json")
     assert status == 0
     assert "3 people, 12 photos; embeddings of mobilefacenet-y1" in printed
-    listed = {each["name"]: each["photos"] for each in json.loads((tmp_path / "p.json").read_text())}
+    listed = {person["name"]: person["photos"] for person in json.loads((tmp_path / "p.json").read_text())}
     assert listed == {"Ann Lee": 6, "<img src=x onerror=alert(1)>": 3, "Wei Zhang": 3}
     assert "12 photos of 3 people" in run("people", *common, "--export", tmp_path / "out.npz")[1]
     assert "12 photos enrolled" in run("people", "--gallery", tmp_path / "new.db", "--import", tmp_path / "out.npz")[1]

@@ -9,7 +9,7 @@ import pytest
 from gluonfr.core import GluonFRError, Registry, atomic_file, atomic_files, atomic_folder, generator
 
 
-def test_file_appears_whole(tmp_path):
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "new" / "a.txt"
     with atomic_file(path, "w") as file:
         file.write("half")
@@ -19,7 +19,7 @@ def test_file_appears_whole(tmp_path):
     assert os.listdir(path.parent) == ["a.txt"]
 
 
-def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failure_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -34,7 +34,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_several_files_all_or_none(tmp_path):
+def test_several_files_are_replaced_together_or_not_at_all(tmp_path):
     paths = [tmp_path / name for name in "abc"]
 
     def fail():
@@ -101,12 +101,12 @@ def test_generator_depends_on_its_position_only():
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 64])
-def test_generator_refuses_seeds_that_would_wrap(seed):
+def test_a_generator_refuses_seeds_that_would_overflow(seed):
     with pytest.raises(GluonFRError, match="seed must be"):
         generator(seed)
 
 
-def test_registry_finds_by_any_spelling_and_names_the_known():
+def test_the_registry_accepts_any_spelling_and_lists_known_names():
     registry = Registry("thing")
     registry.register("LResNet50E-IR", "r50")(int)
     for name in ("lresnet50e_ir", "LRESNET50EIR", "R50"):

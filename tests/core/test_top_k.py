@@ -12,7 +12,7 @@ def full_search(queries, rows, k):
     scores = np.array([[float(np.sum(q.astype(np.float64) * r)) for r in rows] for q in queries]).reshape(
         len(queries), len(rows)
     )
-    order = np.array([np.lexsort((np.arange(len(rows)), -each)) for each in scores]).reshape(len(queries), len(rows))
+    order = np.array([np.lexsort((np.arange(len(rows)), -row)) for row in scores]).reshape(len(queries), len(rows))
     return np.take_along_axis(scores, order, 1)[:, :k], order[:, :k], -np.sort(-scores.ravel())
 
 
@@ -33,7 +33,7 @@ def vectors(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["random", "copies", "one row", "small integers", "nearly alike"])
-def test_equals_a_full_search_in_float64(kind):
+def test_results_equal_a_full_search_in_float64(kind):
     for seed in range(25):
         queries, rows, k = vectors(kind, seed)
         (scores, indices), largest = search(queries, rows, k, 7, memory=1 << 20)
@@ -46,7 +46,7 @@ def test_equals_a_full_search_in_float64(kind):
 
 
 @pytest.mark.parametrize("kind", ["random", "copies", "one row", "small integers", "nearly alike"])
-def test_threads_change_nothing(kind, monkeypatch):
+def test_results_do_not_depend_on_the_number_of_threads(kind, monkeypatch):
     monkeypatch.setattr("gluonfr.core.top_k.cores", lambda: 3)
     monkeypatch.setattr("gluonfr.core.top_k._MANY", 100)
     used = 0
@@ -79,7 +79,7 @@ def test_ties_go_to_the_lower_index_across_blocks():
     assert top_k(query, rows[::-1], 3)[0].tolist() == scores.tolist()
 
 
-def test_the_size_of_the_blocks_changes_nothing():
+def test_results_do_not_depend_on_the_block_size():
     random = np.random.default_rng(1)
     queries, rows = random.normal(size=(300, 32)).astype(np.float32), random.normal(size=(7000, 32)).astype(np.float32)
     wanted = search(queries, rows, 9, 500)
@@ -118,7 +118,7 @@ def test_rows_may_be_memory_mapped(tmp_path):
     np.testing.assert_array_equal(top_k(rows[:5], mapped, 1)[1], top_k(rows[:5], rows, 1)[1])
 
 
-def test_nothing_to_search_in_or_for():
+def test_empty_rows_and_empty_queries_give_empty_results():
     scores, indices = top_k(np.ones((2, 3)), np.empty((0, 3)), 4)
     assert (scores == -np.inf).all()
     assert (indices == -1).all()
@@ -127,7 +127,7 @@ def test_nothing_to_search_in_or_for():
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-15, 1e15])
-def test_tiny_and_large_vectors(scale):
+def test_tiny_and_large_vectors_are_ranked_exactly(scale):
     random = np.random.default_rng(6)
     queries, rows = (random.normal(size=(n, 6)).astype(np.float32) * np.float32(scale) for n in (5, 400))
     scores, indices = top_k(queries, rows, 4)
@@ -161,7 +161,7 @@ def test_skipped_rows_are_not_found():
         ((np.array([["a", "b"]]), np.ones((2, 2)), 1), "real numbers"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, words):
+def test_invalid_input_is_reported_in_one_sentence(arguments, words):
     with pytest.raises(GluonFRError, match=words):
         top_k(*arguments)
     with pytest.raises(GluonFRError, match="memory"):

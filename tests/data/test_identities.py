@@ -31,7 +31,7 @@ def test_identities_preserve_any_name(tmp_path):
     assert read_identities(tmp_path / "nowhere") is None
 
 
-def test_floats_are_no_names_of_people():
+def test_floats_are_refused_as_names_of_people():
     assert person_names([[b"Ada", b"\xff"]], "labels").tolist() == [["Ada", "\\xff"]]
     with pytest.raises(GluonFRError, match="labels have type float64"):
         person_names([0.5], "labels")

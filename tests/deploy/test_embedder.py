@@ -206,7 +206,7 @@ def test_a_comparison_explains_each_threshold(net):
     verdict = compare_faces(
         Embedder(net, Card(image_size=SIZE, thresholds=levels, network="mine")), images[0], images[1], aligned=True
     )
-    assert [each["accepted"] for each in verdict.thresholds] == [True, False]
+    assert [threshold["accepted"] for threshold in verdict.thresholds] == [True, False]
     lines = str(verdict).splitlines()
     assert lines[0].startswith(f"similarity {similarity:.4f} (mine)")
     assert lines[1].startswith("same person")

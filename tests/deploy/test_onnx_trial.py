@@ -110,7 +110,7 @@ def test_the_trial_accepts_models_and_leaves_errors_to_the_caller(tmp_path):
     try_onnx(str(tmp_path / "bad.onnx"))
 
 
-def test_names_and_metadata_that_are_no_text_are_refused(tmp_path, capfd):
+def test_names_and_metadata_that_are_not_text_are_refused(tmp_path, capfd):
     path = model(tmp_path / "x.onnx", FLATTEN, card={"image_size": [8, 8]})
     content = (tmp_path / "x.onnx").read_bytes()
     for old, new in ((b"data", b"d\xffta"), (b"embedding", b"embeddin\xff"), (b"image_size", b"image_siz\xff")):

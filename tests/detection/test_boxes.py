@@ -105,12 +105,12 @@ def test_sizes_on_one_canvas_do_not_influence_each_other(height, width):
     net.initialize(mx.init.Xavier())
     image = np.random.RandomState(0).randint(0, 256, (height, width, 3), dtype=np.uint8)
     canvas, places = pyramid(image, [0.709**number for number in range(4) if min(height, width) * 0.709**number >= 12])
-    together = [each.asnumpy()[0] for each in net(mx.nd.array(to_batch([canvas])))]
+    together = [output.asnumpy()[0] for output in net(mx.nd.array(to_batch([canvas])))]
     for place in places:
         x, y, w, h = place
         rows, columns = windows(place, 12, 2)
         # Alone, P-Net gives one more row or column where its pooling sticks out of an odd size.
-        alone = [each.asnumpy()[0] for each in net(mx.nd.array(to_batch([canvas[y : y + h, x : x + w]])))]
+        alone = [output.asnumpy()[0] for output in net(mx.nd.array(to_batch([canvas[y : y + h, x : x + w]])))]
         for mine, other in zip(together, alone):
             part = mine[:, rows, columns]
             assert part.shape[1:] == ((h - 12) // 2 + 1, (w - 12) // 2 + 1)

@@ -36,7 +36,7 @@ def check_result(boxes, scores, landmarks):
 
 def match(boxes, others):
     """For each box the other one whose center is nearest, and whether it is within a fifth of the box's width."""
-    centers, there = ((each[:, :2] + each[:, 2:]) / 2 for each in (boxes, others))
+    centers, there = ((corners[:, :2] + corners[:, 2:]) / 2 for corners in (boxes, others))
     away = np.linalg.norm(centers[:, None] - there, axis=2)
     return away.argmin(1), away.min(1) < 0.2 * (boxes[:, 2] - boxes[:, 0])
 
@@ -50,7 +50,7 @@ def test_six_faces_are_found_with_landmarks_in_order(detector, group):
     check_result(boxes, scores, landmarks)
     assert len(boxes) == 6
     assert scores.min() > 0.95
-    assert all(in_order(each) for each in landmarks)
+    assert all(in_order(points) for points in landmarks)
     inside = (GROUP[:, None] > boxes[:, :2]) & (GROUP[:, None] < boxes[:, 2:])
     assert inside.all(2).sum() == 6
     assert inside.all(2).any(1).all()

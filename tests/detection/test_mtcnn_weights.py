@@ -53,7 +53,7 @@ def published(faces, number, image):
     saved = mx.nd.load(stem + "-0001.params")
     for name, parameter in net.collect_params().items():
         parameter._load_init(saved["arg:" + name], mx.cpu())
-    return {each.shape[1]: each.asnumpy() for each in net(*given)}
+    return {output.shape[1]: output.asnumpy() for output in net(*given)}
 
 
 @pytest.mark.parametrize(("number", "side"), [(1, 12), (1, 61), (1, 64), (2, 24), (3, 48)])
@@ -65,10 +65,10 @@ def test_outputs_equal_those_of_the_published_symbols(faces, number, side):
     for hybrid in (False, True):
         if hybrid:
             net.hybridize(static_alloc=True)
-        scores, *rest = (each.asnumpy() for each in net(mx.nd.array(image)))
+        scores, *rest = (output.asnumpy() for output in net(mx.nd.array(image)))
         assert np.abs(scores - expected[2][:, 1:]).max() < 1e-5
-        for each in rest:
-            assert np.abs(each - expected[each.shape[1]]).max() < 1e-5
+        for output in rest:
+            assert np.abs(output - expected[output.shape[1]]).max() < 1e-5
     assert len(expected) == len(rest) + 1
 
 
@@ -197,5 +197,5 @@ def test_the_file_is_read_to_its_last_array(package):
     with open(os.path.join(package, "onet.lz4"), "rb") as file:
         buffer.write(lz4.decompress(file.read()))
     arrays = read_arrays(os.path.join(package, "onet.lz4"))
-    assert sum(each.nbytes for each in arrays) > 0.99 * len(buffer.getvalue())
+    assert sum(array.nbytes for array in arrays) > 0.99 * len(buffer.getvalue())
     assert len(arrays) == 21

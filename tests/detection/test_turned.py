@@ -85,7 +85,7 @@ def test_coordinates_of_turned_photos_are_pixels_of_the_photo():
         assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
-def test_landmark_fit_of_known_arrangements():
+def test_the_landmark_fit_separates_faces_from_other_arrangements():
     angle = np.radians(30)
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     deviation, degrees = landmark_fit(TEMPLATE @ rotation * 3 + 500)

@@ -47,12 +47,12 @@ def state(step):
 
 
 @pytest.mark.parametrize("name", get_loss_list())
-def test_two_devices_take_the_steps_of_one_with_any_loss(name):
+def test_two_devices_train_like_one_with_any_loss(name):
     one, two = build(name, [mx.cpu(0)]), build(name, [mx.cpu(0), mx.cpu(1)])
     for number, labels in enumerate(([0, 0, 3, 3, 1, 1, 4, 4, 2, 2], [2, 2, 2, 0, 0, 0, 4, 4, 4], [1, 1, 1, 1, 3, 3, 3, 3])):
         images, labels = images_of(len(labels), number), nd.array(labels)
         single = one(images, labels)[0].asnumpy()
-        parts = [each.asnumpy() for each in two(images, labels)]
+        parts = [loss.asnumpy() for loss in two(images, labels)]
         assert len(parts) == 2
         assert abs(len(parts[0]) - len(parts[1])) <= 1
         assert single.shape == labels.shape
@@ -90,7 +90,7 @@ def test_triplets_hold_every_positive_and_spread_negatives(labels):
         assert {labels[j] for j in negatives[:4].ravel()} == {7, 2}
 
 
-def test_a_batch_without_positives_or_without_negatives_weighs_nothing():
+def test_a_batch_without_positives_or_without_negatives_has_zero_weight():
     assert (form_triplets([1, 2, 3])[2] == 0).all()
     assert (form_triplets([1, 1, 1])[2] == 0).all()
     assert (form_triplets([1])[2] == 0).all()
@@ -164,13 +164,13 @@ def test_given_triplets_are_those_of_the_batch():
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     positives, negatives, _ = form_triplets(labels)
     wanted = [
-        np.mean([max(0, ((unit[i] - unit[p]) ** 2).sum() - ((unit[i] - unit[n]) ** 2).sum() + 0.2) for p, n in zip(*each)])
-        for i, each in enumerate(zip(positives, negatives))
+        np.mean([max(0, ((unit[i] - unit[p]) ** 2).sum() - ((unit[i] - unit[n]) ** 2).sum() + 0.2) for p, n in zip(*places)])
+        for i, places in enumerate(zip(positives, negatives))
     ]
     parts = [nd.array(5 * unit[rows], ctx=mx.cpu(k)) for k, rows in enumerate((slice(0, 2), slice(2, 6)))]
     losses = step.head(parts, [nd.array(labels[:2], ctx=mx.cpu(0)), nd.array(labels[2:], ctx=mx.cpu(1))])
-    assert [each.context for each in losses] == [mx.cpu(0), mx.cpu(1)]
-    np.testing.assert_allclose(np.concatenate([each.asnumpy() for each in losses]), wanted, rtol=1e-4, atol=1e-5)
+    assert [loss.context for loss in losses] == [mx.cpu(0), mx.cpu(1)]
+    np.testing.assert_allclose(np.concatenate([loss.asnumpy() for loss in losses]), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_a_resumed_run_has_the_state_of_an_unbroken_one(options, tmp_path, name)
         pull_plug_at(Run(TrainOptions(**broken)), 4).train()
     assert os.listdir(os.path.join(broken["out"], "checkpoints")) == ["step_00000003"]
     train(**broken, resume=True)
-    a, b = (stored(each["out"], 7) for each in (whole, broken))
+    a, b = (stored(options["out"], 7) for options in (whole, broken))
     assert a.keys() == b.keys()
     assert all((a[key] == b[key]).all() for key in a)
     start = stored(broken["out"], 6)
@@ -269,13 +269,13 @@ def stored(out, step):
     return {**read_arrays(path, "parameters"), **read_arrays(path, "statistics0")}
 
 
-def test_groups_are_logged_and_must_be_the_same_when_resumed(options, caplog):
+def test_people_and_images_are_logged_and_must_be_the_same_when_resumed(options, caplog):
     options = dict(options, loss="arc", steps=1, people=3, seed=7)
     with caplog.at_level(logging.INFO):
         run = Run(TrainOptions(**options))
     assert "batches of 3 people with 4 images each" in caplog.text
     wanted = run.dataset.labels[IdentityBatchSampler(run.dataset, 3, 4, seed=7)(1)].tolist()
-    assert [each for _, labels in run.loader.epoch(1) for each in labels.asnumpy().tolist()] == wanted
+    assert [label for _, labels in run.loader.epoch(1) for label in labels.asnumpy().tolist()] == wanted
     run.train()
     with open(os.path.join(options["out"], "options.json")) as file:
         assert json.load(file)["people"] == 3
@@ -289,8 +289,8 @@ def test_parameters_of_the_loss_keep_their_rates(options, name, rates):
     optimizer = run.step.trainer._optimizer
     by_parameter = {p.name: (optimizer._get_lr(i), optimizer._get_wd(i)) for i, p in enumerate(run.step.parameters)}
     lr, wd = run.options.lr, run.options.wd
-    for each, (lr_mult, wd_mult) in rates.items():
-        got = by_parameter[getattr(run.head.loss, each).name]
+    for parameter, (lr_mult, wd_mult) in rates.items():
+        got = by_parameter[getattr(run.head.loss, parameter).name]
         np.testing.assert_allclose(got, (lr_mult * lr, wd_mult * wd))
     if run.head.classifier is not None:
         np.testing.assert_allclose(by_parameter[run.head.classifier.weight.name], (lr, 10 * wd))
@@ -303,7 +303,7 @@ def test_a_loss_on_single_images_keeps_the_shuffled_order(options):
     assert np.array_equal(np.bincount(labels.astype(int)), np.bincount(run.dataset.labels))
 
 
-def test_people_and_images_follow_from_each_other():
+def test_people_and_images_of_a_batch_are_derived_from_each_other():
     assert people_and_images(64) == (16, 4)
     assert people_and_images(256) == (16, 16)
     assert people_and_images(60, 20) == (20, 3)

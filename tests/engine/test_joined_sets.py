@@ -27,7 +27,7 @@ def root(small_root, tmp_path_factory):
     return str(root)
 
 
-def test_a_run_takes_several_sets(small_options, root):
+def test_a_run_trains_on_several_sets(small_options, root):
     options = {**small_options, "root": root, "dataset": "blobs,dots", "val": ["own"], "steps": 4}
     run = Run(TrainOptions(**options))
     assert run.dataset.num_classes == 8

@@ -73,7 +73,7 @@ def everything(out):
         name, kind = os.path.splitext(file)
         if kind in (".npy", ".npz"):
             content = read_arrays(path, name)
-            arrays.update({f"{name}/{key}": each for key, each in (content if kind == ".npz" else {"": content}).items()})
+            arrays.update({f"{name}/{key}": array for key, array in (content if kind == ".npz" else {"": content}).items()})
     return arrays
 
 
@@ -90,7 +90,7 @@ def writing(out):
 def kill_one_of(process, rng):
     """Kill the run, or any one process of several, which is the end of all of them."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    rng.choice([each for each in family if each.name() != "sh"]).kill()
+    rng.choice([process for process in family if process.name() != "sh"]).kill()
     process.communicate(timeout=60)
     assert not psutil.wait_procs(family, timeout=20)[1], "processes are left"
 

@@ -27,7 +27,7 @@ def test_pauses_do_not_count_as_training():
     assert speed == pytest.approx(1.5)
 
 
-def test_a_reading_starts_the_next_mean():
+def test_the_mean_loss_starts_again_after_each_reading():
     clock = Clock()
     meter = Meter([mx.cpu()], clock=clock)
     for size, values, mean in ((2, [1, 3], 2), (1, [4], 4)):

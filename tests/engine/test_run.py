@@ -53,14 +53,14 @@ def test_a_run_learns_and_writes_its_outputs(small_options, average):
     net, card = load_network(os.path.join(out, "last"))
     assert card.network == "lresnet10e_ir"
     assert card.image_size == (32, 32)
-    for each in card.thresholds:
-        at = next(at for at in result.validation["val_data"].tar_at_far if at.target == each["far"])
+    for threshold in card.thresholds:
+        at = next(at for at in result.validation["val_data"].tar_at_far if at.target == threshold["far"])
         assert at.resolvable
-        assert each["measured_on"] == "val_data"
+        assert threshold["measured_on"] == "val_data"
         # A pair that just passes: two unit vectors at this squared distance; no more impostors do than the rate allows.
         roc = result.validation["val_data"].roc
-        passes = roc.thresholds[:-1] < 2 - 2 * each["similarity"]
-        assert np.diff(roc.false_accepts)[passes].sum() == int(each["far"] * roc.impostors)
+        passes = roc.thresholds[:-1] < 2 - 2 * threshold["similarity"]
+        assert np.diff(roc.false_accepts)[passes].sum() == int(threshold["far"] * roc.impostors)
     assert card.thresholds
     pairs = FRValDataset("blobs/val_data", root=small_options["root"])
     again = validate(net, pairs, progress=False)
@@ -76,7 +76,7 @@ def test_validation_is_the_flip_sum_of_the_networks_own_outputs(small_options):
         unit = []
         for image in pairs[i][0]:
             x = image.asnumpy().transpose(2, 0, 1)[None].astype("float32") / 255
-            e = sum(net(nd.array(np.ascontiguousarray(each))).asnumpy()[0] for each in (x, x[..., ::-1]))
+            e = sum(net(nd.array(np.ascontiguousarray(pixels))).asnumpy()[0] for pixels in (x, x[..., ::-1]))
             unit.append(e / np.linalg.norm(e))
         distances.append(np.sum((unit[0] - unit[1]) ** 2))
     for batch_size, contexts in ((7, [mx.cpu()]), (16, [mx.cpu(0), mx.cpu(1)])):
@@ -134,7 +134,7 @@ def test_a_killed_or_stopped_run_resumes_bit_exact(small_options, tmp_path, how)
     assert all((a[name] == b[name]).all() for name in a)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_try(small_options):
+def test_a_loss_that_is_not_finite_stops_the_run_with_advice(small_options):
     with pytest.raises(GluonFRError, match="the loss became nan before step .* lower lr="):
         train(**dict(small_options, lr=1e20, epochs=20, loss="softmax", loss_args={}))
     assert not os.path.exists(os.path.join(small_options["out"], "last"))
@@ -184,8 +184,8 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(small_option
     assert again.steps == 3
     assert "step_00000006 is damaged" in caplog.text
     assert all((parameters(again.folder)[name] == array).all() for name, array in wanted.items())
-    for each in checkpoints.iterdir():
-        damage(each)
+    for checkpoint in checkpoints.iterdir():
+        damage(checkpoint)
     with pytest.raises(GluonFRError, match="all checkpoints are damaged"):
         train(**dict(small_options, epochs=2, val=[]))
 
@@ -220,7 +220,7 @@ def test_a_folder_in_use_is_refused_and_so_is_another_run_in_it(small_options):
     assert train(**dict(small_options, epochs=1, val=[])).steps == 3
 
 
-def test_a_run_from_before_an_option_resumes_with_its_default(small_options):
+def test_a_run_without_a_new_option_resumes_with_its_default(small_options):
     chosen = TrainOptions(**small_options)
     before = chosen.fixed_on_resume()
     # Also one whose default, a tuple, is a list in JSON.
@@ -244,9 +244,9 @@ def test_the_correction_of_a_sample_is_used_on_request(small_options, correct, c
     run = Run(TrainOptions(**options))
     assert [(shard.sampled, shard.corrected) for shard in run.head.shards] == [(3, correct)]
     assert run.train().steps == 2
-    more = [each.asnumpy() for each in run.head._samples[0].more]
+    more = [array.asnumpy() for array in run.head._samples[0].more]
     # Four classes are not of the batch, and one of them stands for all.
-    assert [sorted(each) for each in more] == ([pytest.approx([0, 0, np.log(4)])] if correct else [])
+    assert [sorted(row) for row in more] == ([pytest.approx([0, 0, np.log(4)])] if correct else [])
     assert ("1 other classes represent 4" in caplog.text) == correct
     assert ("3 of them in a step, corrected" in caplog.text) == correct
 
@@ -279,7 +279,7 @@ def pairs_of(path, count, size, same):
     write_pairs(str(path), images, [same(i) for i in range(count)])
 
 
-def test_pairs_of_one_kind_do_not_cost_the_run_and_too_few_are_refused_at_once(small_options, tmp_path):
+def test_pairs_of_one_kind_do_not_stop_the_run_and_too_few_pairs_are_refused_at_once(small_options, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(small_options["root"], root)
     options = dict(small_options, root=str(root), epochs=1, val=["one", "val_data"])
@@ -331,7 +331,7 @@ def test_pairs_of_another_size_are_resized_for_the_network(small_options, tmp_pa
         ({"epochs": float("inf")}, "epochs=inf must be"),
     ],
 )
-def test_bad_options_are_one_sentence_and_nothing_is_written(small_options, changes, words):
+def test_invalid_options_are_reported_in_one_sentence_and_nothing_is_written(small_options, changes, words):
     with pytest.raises(GluonFRError, match=words) as caught:
         train(**{**small_options, "epochs": 1, **changes})
     assert "\n" not in str(caught.value)

@@ -55,8 +55,8 @@ def weights(head):
 
 def one_pass(head, contexts, embeddings, labels, step_number=0):
     """Losses, gradients of the embeddings, both of the whole batch."""
-    parts = [nd.array(each, ctx=ctx) for each, ctx in zip(np.array_split(embeddings, len(contexts)), contexts)]
-    targets = [nd.array(each, ctx=ctx) for each, ctx in zip(np.array_split(labels, len(contexts)), contexts)]
+    parts = [nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(embeddings, len(contexts)), contexts)]
+    targets = [nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(labels, len(contexts)), contexts)]
     for part in parts:
         part.attach_grad()
     head.begin(labels, step_number)
@@ -85,7 +85,7 @@ def reference(name, weight, embeddings, labels, passes):
     return value.asnumpy(), x.grad.asnumpy(), W.grad.asnumpy()
 
 
-def test_every_loss_on_a_classifier_is_tested():
+def test_every_loss_on_a_classifier_is_in_the_tests():
     assert len(NAMES) == 15, NAMES
 
 
@@ -129,7 +129,7 @@ def test_parameters_of_a_loss_get_the_whole_classifiers_gradient(name):
         losses = plain([nd.array(embeddings)], [nd.array(labels)])
     plain.backward(losses)
     if name == "NormFace":
-        got = sum(each.asnumpy() for each in head.loss.scale.list_grad())
+        got = sum(gradient.asnumpy() for gradient in head.loss.scale.list_grad())
         wanted = plain.loss.scale.grad().asnumpy()
     else:
         got = np.concatenate([shard.own_parameters[1].list_grad()[0].asnumpy()[:, 0] for shard in head.shards])
@@ -138,7 +138,7 @@ def test_parameters_of_a_loss_get_the_whole_classifiers_gradient(name):
 
 
 @pytest.mark.parametrize("name", ["ArcLoss", "CurricularFace", "SubCenterArc", "LSoftmax", "AdaCos"])
-def test_a_full_sample_is_the_softmax_over_all_and_a_smaller_one_over_itself(name):
+def test_the_softmax_is_over_all_sampled_classes(name):
     contexts, (embeddings, labels) = devices(2), batch()
     whole = sharded(make_loss(name), contexts)
     full = one_pass(whole, contexts, embeddings, labels)
@@ -191,15 +191,15 @@ def training(contexts, head, optimizer="sgd", accumulate=1, clip_norm=None, mome
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_unsampled_classes_and_their_momentum_do_not_move_by_a_bit(optimizer):
+def test_unsampled_classes_and_their_momentum_stay_bit_identical(optimizer):
     contexts, (embeddings, labels) = devices(2), batch()
     head = sharded(make_loss("CosLoss"), contexts, sample=8)
     step = training(contexts, head, optimizer)
 
     def everything():
         states = [step.own_trainers[k]._updaters[0].states[0] for k in range(2)]
-        flat = [[each] if isinstance(each, nd.NDArray) else list(each) for each in states]
-        return [weights(head)] + [np.concatenate([a.asnumpy() for a in each]) for each in zip(*flat)]
+        flat = [[state] if isinstance(state, nd.NDArray) else list(state) for state in states]
+        return [weights(head)] + [np.concatenate([a.asnumpy() for a in arrays]) for arrays in zip(*flat)]
 
     step(nd.array(embeddings), nd.array(labels % 3))
     step(nd.array(embeddings), nd.array(labels % 3))
@@ -232,7 +232,7 @@ def test_training_shards_equals_training_the_whole(count, accumulate, clip_norm)
         np.testing.assert_allclose(np.sort(a), np.sort(b), rtol=1e-4, atol=1e-4)
     classes = [weights(head), plain.classifier.weight.data().asnumpy()]
     np.testing.assert_allclose(*classes, atol=1e-5 * np.abs(classes[1]).max())
-    matrices = [each.net.dense.weight.list_data()[0].asnumpy() for each in (parts, whole)]
+    matrices = [step.net.dense.weight.list_data()[0].asnumpy() for step in (parts, whole)]
     np.testing.assert_allclose(*matrices, rtol=1e-4, atol=1e-6)
     assert np.abs(matrices[0] - np.eye(SIZE)).max() > 1e-3
 
@@ -264,22 +264,22 @@ def test_a_corrected_sample_weights_classes_by_the_number_they_represent(name, c
     for shard, used in zip(head.shards, head.sampled):
         positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes))
         stands_for = (shard.classes - len(positives)) / max(1, len(used) - len(positives))
-        for each in used:
-            if each in positives:
-                places[each] = len(rows)
-            rows.append((each, 1 if each in positives else stands_for))
+        for identity in used:
+            if identity in positives:
+                places[identity] = len(rows)
+            rows.append((identity, 1 if identity in positives else stands_for))
     loss = get_loss(name, classes=len(rows), embedding_size=SIZE, dtype="float64", **ARGUMENTS.get(name, {}))
     loss.initialize()
     x = nd.array(embeddings, dtype="float64")
     x.attach_grad()
     W = nd.array(np.concatenate([matrix[c * num_centers : (c + 1) * num_centers] for c, _ in rows]), dtype="float64")
-    offset = nd.array(np.log([each for _, each in rows]), dtype="float64").reshape((1, -1))
-    target = nd.array([places[each] for each in labels], dtype="float64")
+    offset = nd.array(np.log([weight for _, weight in rows]), dtype="float64").reshape((1, -1))
+    target = nd.array([places[label] for label in labels], dtype="float64")
     with autograd.record():
         e = nd.L2Normalization(x) if loss.spec.feature_norm else x
         w = nd.L2Normalization(W) if loss.spec.weight_norm else W
         output = loss.reduce_centers(nd, nd.dot(e, w, transpose_b=True), len(rows))
-        state = {key: each.data() for key, each in loss._reg_params.items()}
+        state = {key: parameter.data() for key, parameter in loss._reg_params.items()}
         if loss.spec.needs_embedding:
             state["norm"] = nd.norm(x, axis=1)
         logits, changed = loss.logits(nd, output, target, nd.pick(output, target, axis=1), **state)
@@ -303,14 +303,16 @@ def test_adacos_takes_its_scale_from_the_sums_over_a_sample(count, correct):
     labels = labels % 2 + np.where(labels > 6, CLASSES - 2, 0)
     one_pass(head, contexts, embeddings, labels, step_number=3)
     head.step()
-    x, w = (np.float64(each) / np.linalg.norm(np.float64(each), axis=1, keepdims=True) for each in (embeddings, weights(head)))
+    x, w = (np.float64(rows) / np.linalg.norm(np.float64(rows), axis=1, keepdims=True) for rows in (embeddings, weights(head)))
     cosines, s, sums = x @ w.T, np.sqrt(2) * np.log(CLASSES - 1), np.zeros(BATCH)
     for shard, used in zip(head.shards, head.sampled):
         positives = np.intersect1d(labels, np.arange(shard.first, shard.first + shard.classes))
         stands_for = (shard.classes - len(positives)) / (len(used) - len(positives)) if correct else 1
         assert len(used) > len(positives)
-        for each in used:
-            sums += np.where(labels == each, 0, (1 if each in positives else stands_for) * np.exp(s * cosines[:, each]))
+        for identity in used:
+            sums += np.where(
+                labels == identity, 0, (1 if identity in positives else stands_for) * np.exp(s * cosines[:, identity])
+            )
     angle = np.median(np.arccos(cosines[np.arange(BATCH), labels]))
     wanted = max(1, np.log(sums.mean()) / np.cos(min(np.pi / 4, angle)))
     assert wanted > 1.05
@@ -367,7 +369,7 @@ def test_a_sample_has_the_positives_and_is_otherwise_uniform(classes, count):
 @pytest.mark.parametrize(
     ("case", "used", "matrices"), [("sharded", 200_000, DIVIDED), ("sampled", 60_000, DIVIDED), ("plain", 200_000, PLAIN)]
 )
-def test_the_predicted_memory_is_that_of_a_step(case, used, matrices):
+def test_the_predicted_memory_is_near_that_of_a_step(case, used, matrices):
     program = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "benchmarks", "classifier.py")
     arguments = ["--one", case, "--classes", "200000", "--sizes", "128", "--sample", str(used), "--steps", "1"]
     done = subprocess.run([sys.executable, program, *arguments], stdout=subprocess.PIPE, check=True)
@@ -377,7 +379,7 @@ def test_the_predicted_memory_is_that_of_a_step(case, used, matrices):
     assert 0.8 * measured - 100e6 < foretold < 1.2 * measured, measured
 
 
-def test_too_small_a_sample_a_strange_loss_and_too_many_devices_are_refused():
+def test_small_samples_unsupported_losses_and_too_many_devices_are_refused():
     with pytest.raises(GluonFRError, match="4 identities of the batch do not fit into a sample of 3 classes"):
         sample_classes(10, 3, np.arange(4), 0, 0, 0)
     with pytest.raises(GluonFRError, match="CenterLoss is not a softmax over classes"):
@@ -392,17 +394,17 @@ def test_too_small_a_sample_a_strange_loss_and_too_many_devices_are_refused():
 
 
 @pytest.mark.parametrize("end", ["update", "step", "discard"])
-def test_a_sample_serves_the_passes_of_one_step(end):
+def test_a_sample_is_valid_for_the_passes_of_one_step(end):
     contexts, (embeddings, labels) = devices(2), batch()
     labels = labels % 3
     head = sharded(make_loss("ArcLoss"), contexts, sample=8)
-    trainers = [gluon.Trainer(each, "sgd", {"learning_rate": 0.1}, kvstore=None) for each in head.own_parameters]
+    trainers = [gluon.Trainer(parameters, "sgd", {"learning_rate": 0.1}, kvstore=None) for parameters in head.own_parameters]
     first, _ = one_pass(head, contexts, embeddings, labels)
 
     def again():
-        parts = [nd.array(each, ctx=ctx) for each, ctx in zip(np.array_split(embeddings, 2), contexts)]
-        targets = [nd.array(each, ctx=ctx) for each, ctx in zip(np.array_split(labels, 2), contexts)]
-        return np.concatenate([each.asnumpy() for each in head(parts, targets)])
+        parts = [nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(embeddings, 2), contexts)]
+        targets = [nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(labels, 2), contexts)]
+        return np.concatenate([loss.asnumpy() for loss in head(parts, targets)])
 
     assert (again() == first).all()
     for trainer in trainers:
@@ -427,7 +429,7 @@ def test_a_sample_that_was_not_drawn_for_the_batch_is_refused():
 
 
 @pytest.mark.parametrize(("sample", "count"), [(8, 3), (3, 3), (11, 3), (7, 2)])
-def test_a_number_of_classes_is_that_number_over_all_devices(sample, count):
+def test_a_sample_size_counts_the_classes_of_all_devices(sample, count):
     assert sum(sharded(make_loss("ArcLoss"), devices(count), sample=sample).counts) == sample
 
 

@@ -44,14 +44,14 @@ def batch(number):
 
 
 def losses(step, numbers):
-    return [np.concatenate([each.asnumpy() for each in step(*batch(number))]) for number in numbers]
+    return [np.concatenate([loss.asnumpy() for loss in step(*batch(number))]) for number in numbers]
 
 
 def taken(step, memory=None):
     """The arrays that `take` gives, in one dict."""
     arrays, _ = take_snapshot(step, cache=memory)
     flat = {name: content for name, content in arrays.items() if not isinstance(content, dict)}
-    return {**flat, **{f"{name} {key}": each for name in arrays.keys() - flat for key, each in arrays[name].items()}}
+    return {**flat, **{f"{name} {key}": array for name in arrays.keys() - flat for key, array in arrays[name].items()}}
 
 
 def save(folder, step, keep=2):
@@ -127,7 +127,7 @@ def test_copies_reuse_memory_that_training_does_not_change():
     assert (later["classes0_weight"] != expected["classes0_weight"]).any()
 
 
-def test_a_checkpoint_in_writing_is_not_overwritten(tmp_path, monkeypatch):
+def test_a_checkpoint_that_is_being_written_is_not_overwritten(tmp_path, monkeypatch):
     released = threading.Event()
 
     def wait_then_write(*arguments):
@@ -155,7 +155,7 @@ def test_a_checkpoint_in_writing_is_not_overwritten(tmp_path, monkeypatch):
     assert (expected[0]["classes0_weight"] != expected[1]["classes0_weight"]).any()
 
 
-def test_memory_for_copies_fits_what_is_copied():
+def test_cached_memory_has_the_shape_and_type_of_the_copied_array():
     memory = ArrayCache()
     for shape, dtype in (((3, 4), "float32"), ((4, 3), "float32"), ((4, 3), "int32"), ((1,), "float64")):
         array = nd.array(np.arange(np.prod(shape)).reshape(shape), dtype=dtype)

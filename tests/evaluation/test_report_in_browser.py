@@ -91,19 +91,19 @@ def open_at(browser, page, width=1280, scheme="light"):
 
 def requested(browser):
     messages = [json.loads(row["message"])["message"] for row in browser.get_log("performance")]
-    return [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+    return [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_loads_nothing_and_fits_the_screen(browser, page, width, scheme):
+def test_the_page_requests_nothing_and_fits_the_screen(browser, page, width, scheme):
     open_at(browser, page, width, scheme)
     with pytest.raises(NoAlertPresentException):
         browser.switch_to.alert.text  # noqa: B018
     assert browser.get_log("browser") == []
     assert [url for url in requested(browser) if not url.startswith("data:")] == [page]
     shown = browser.execute_script(
-        "return [...document.images].map(each => [each.naturalWidth, each.getBoundingClientRect().width, each.currentSrc])"
+        "return [...document.images].map(image => [image.naturalWidth, image.getBoundingClientRect().width, image.currentSrc])"
     )
     # One ROC, three histograms, the training curves, a picture, and the faces of twelve pairs of three kinds.
     assert len(shown) == 1 + 3 + 1 + 1 + 3 * 12 * 2
@@ -112,8 +112,8 @@ def test_it_loads_nothing_and_fits_the_screen(browser, page, width, scheme):
     assert browser.execute_script(sizes) == [width, 0]
     # Nothing sticks out of its box either, other than what scrolls inside it.
     outside = browser.execute_script(
-        "return [...document.querySelectorAll('main *')].filter(each => !each.closest('.scroll, .hidden')"
-        " && each.getBoundingClientRect().right > innerWidth).map(each => each.outerHTML.slice(0, 200))"
+        "return [...document.querySelectorAll('main *')].filter(element => !element.closest('.scroll, .hidden')"
+        " && element.getBoundingClientRect().right > innerWidth).map(element => element.outerHTML.slice(0, 200))"
     )
     assert outside == []
     assert browser.title == SCRIPT + LONG
@@ -133,7 +133,9 @@ def test_a_dark_screen_has_a_dark_page_and_pictures(browser, page):
 
 
 def decisions(section):
-    script = "return [...arguments[0].querySelectorAll('[data-show]')].map(each => [each.dataset.show, each.textContent])"
+    script = (
+        "return [...arguments[0].querySelectorAll('[data-show]')].map(element => [element.dataset.show, element.textContent])"
+    )
     cells = dict(section.parent.execute_script(script, section))
     names = ("true_accepts", "false_rejects", "false_accepts", "true_rejects")
     return {name: int(cells[name].replace(",", "")) for name in names}, cells
@@ -143,31 +145,31 @@ def counted(evaluation, threshold):
     accepted = evaluation.distances < np.float32(threshold)
     same = evaluation.issame
     kinds = (accepted & same, ~accepted & same, accepted & ~same, ~accepted & ~same)
-    return dict(zip(("true_accepts", "false_rejects", "false_accepts", "true_rejects"), (int(each.sum()) for each in kinds)))
+    return dict(zip(("true_accepts", "false_rejects", "false_accepts", "true_rejects"), (int(kind.sum()) for kind in kinds)))
 
 
-def test_the_slider_moved_by_keyboard_tells_the_truth(browser, page, entries):
+def test_the_slider_shows_the_counts_of_its_threshold(browser, page, entries):
     open_at(browser, page)
     sections = browser.find_elements(By.CSS_SELECTOR, "[data-entry]")
     assert len(sections) == len(entries)
     for section, entry in zip(sections, entries):
-        each = entry.evaluation
+        evaluated = entry.evaluation
         slider = section.find_element(By.CSS_SELECTOR, "input[type=range]")
         assert slider.accessible_name == f"Threshold of {entry.model} on {entry.set}"
         assert slider.aria_role == "slider"
         start, first = decisions(section)
-        assert start == each.confusion(None if each.production else each.verification.threshold)
+        assert start == evaluated.confusion(None if evaluated.production else evaluated.verification.threshold)
         seen = {json.dumps(start)}
         keys = [Keys.ARROW_RIGHT] * 2 + [Keys.HOME] + [Keys.PAGE_UP] * 9 + [Keys.END] + [Keys.ARROW_LEFT] * 3
         for key in keys:
             slider.send_keys(key)
             found, cells = decisions(section)
-            assert found == counted(each, cells["distance"])
+            assert found == counted(evaluated, cells["distance"])
             similarity = 1 - float(cells["distance"]) / 2
             assert float(cells["similarity"]) == pytest.approx(similarity, abs=6e-5)
-            accuracy = 100 * (found["true_accepts"] + found["true_rejects"]) / len(each.issame)
+            accuracy = 100 * (found["true_accepts"] + found["true_rejects"]) / len(evaluated.issame)
             assert float(cells["accuracy"][:-2]) == pytest.approx(accuracy, abs=0.006)
-            for name, total in [("true_accepts", each.issame.sum()), ("false_accepts", (~each.issame).sum())]:
+            for name, total in [("true_accepts", evaluated.issame.sum()), ("false_accepts", (~evaluated.issame).sum())]:
                 share = cells[f"{name}_share"]
                 assert share == "–" if not total else float(share[:-2]) == pytest.approx(100 * found[name] / total, abs=0.006)
             spoken = slider.get_attribute("aria-valuetext")
@@ -200,10 +202,10 @@ def test_the_mark_lies_on_the_axes_of_the_picture(browser, page):
             [inside.left - outside.left, inside.bottom - outside.top, inside.right - outside.left, inside.top - outside.top]];
     """
     svg, size, placed = browser.execute_script(script)
-    box = [float(each) for each in re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups()]
+    box = [float(number) for number in re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups()]
     # Matplotlib's ground of the axes: lower left, lower right, upper right.
     ground = re.search(r'<g id="patch_2">\s*<path d="M (\S+) (\S+)\s*L (\S+) \S+\s*L \S+ (\S+)', svg)
-    drawn = [float(each) for each in ground.groups()]
+    drawn = [float(number) for number in ground.groups()]
     scale = [size[0] / box[0], size[1] / box[1]]
     np.testing.assert_allclose(placed, [value * scale[place % 2] for place, value in enumerate(drawn)], atol=1.0)
 
@@ -213,8 +215,10 @@ def test_without_javascript_the_page_is_complete(browser, page, entries):
     try:
         open_at(browser, page)
         for section, entry in zip(browser.find_elements(By.CSS_SELECTOR, "[data-entry]"), entries):
-            each = entry.evaluation
-            assert decisions(section)[0] == each.confusion(None if each.production else each.verification.threshold)
+            evaluated = entry.evaluation
+            assert decisions(section)[0] == evaluated.confusion(
+                None if evaluated.production else evaluated.verification.threshold
+            )
             assert not section.find_element(By.TAG_NAME, "input").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

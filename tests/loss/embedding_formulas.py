@@ -88,7 +88,7 @@ def triplet(p, a, q, n):
 def hard(p, x, label, root=False):
     result = []
     for i in range(len(label)):
-        d = [square(x[i], each) ** (0.5 if root else 1) for each in x]
+        d = [square(x[i], row) ** (0.5 if root else 1) for row in x]
         near, far = [d[j] for j in other(label, i)], [d[j] for j in same(label, i)]
         result.append(max(0, max(far) - min(near) + 2) if near and far else 0)
     return np.array(result)
@@ -164,23 +164,23 @@ def build(name, dtype="float32", seed=0, **changes):
     loss = get_loss(name, dtype=dtype, **{**FORMULAS[name][0], **changes})
     loss.initialize()
     rng = np.random.RandomState(seed)
-    for each in own_parameters(loss).values():
-        start = 1.5 if each.name.endswith(("R", "theta")) else 0
-        each.set_data(nd.array(start + rng.randn(*each.shape) * 0.5, dtype=dtype))
+    for parameter in own_parameters(loss).values():
+        start = 1.5 if parameter.name.endswith(("R", "theta")) else 0
+        parameter.set_data(nd.array(start + rng.randn(*parameter.shape) * 0.5, dtype=dtype))
     return loss
 
 
 def to_nd(arrays, dtype="float32", label="float32"):
     """Embeddings in `dtype`, labels (N,) in `label`."""
-    return [nd.array(each, dtype=dtype if each.ndim == 2 else label) for each in arrays]
+    return [nd.array(array, dtype=dtype if array.ndim == 2 else label) for array in arrays]
 
 
 def run(function, arrays):
     """Value (N,) and gradients with respect to the (N, D) arrays."""
-    inputs = [each for each in arrays if each.ndim == 2]
-    for each in inputs:
-        each.attach_grad()
+    inputs = [array for array in arrays if array.ndim == 2]
+    for array in inputs:
+        array.attach_grad()
     with autograd.record():
         value = function(*arrays)
     value.backward()
-    return [value.asnumpy()] + [each.grad.asnumpy() for each in inputs]
+    return [value.asnumpy()] + [array.grad.asnumpy() for array in inputs]

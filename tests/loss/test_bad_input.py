@@ -26,7 +26,7 @@ BAD = {
     "classes": [*WHOLE, 1],
     "embedding_size": WHOLE,
     "dtype": [None, "int32", "nonsense", 7, [1]],
-    "weight": [each for each in NUMBER if each is not None],
+    "weight": [value for value in NUMBER if value is not None],
     "weight_initializer": ["nonsense", 3, [1]],
     "s": POSITIVE,
     "m": NUMBER,
@@ -39,7 +39,7 @@ BAD = {
 SOME = {
     "ASoftmax": {
         "m": [*WHOLE, 11],
-        "s": [each for each in POSITIVE if each is not None],
+        "s": [value for value in POSITIVE if value is not None],
         "lambda_min": [*NUMBER, 1501],
         "lambda_max": [*NUMBER, 4],
         "phiflag": [False, None],
@@ -48,7 +48,7 @@ SOME = {
     "AdaFace": {"m": [*NUMBER, 1.6], "h": POSITIVE},
     "ArcLoss": {"m": [*NUMBER, 3.2]},
     "BatchHardTriplet": {"squared": FLAG},
-    "COCOLoss": {"alpha": [each for each in POSITIVE if each is not None]},
+    "COCOLoss": {"alpha": [value for value in POSITIVE if value is not None]},
     "CenterLoss": {"alpha": [*NUMBER, 1.1]},
     "CircleLoss": {"m": [*NUMBER, 1]},
     "CombinedMargin": {"m1": [*NUMBER, 0.9, 5], "m2": [*NUMBER, 3.2], "m3": [*NUMBER, 2]},
@@ -56,7 +56,7 @@ SOME = {
     "CosLoss": {"m": [*NUMBER, 2]},
     "CurricularFace": {"m": [*NUMBER, 3.2]},
     "GitLoss": {"lamda_c": NUMBER, "lamda_g": NUMBER, "alpha": [*NUMBER, 1.1]},
-    "L2Softmax": {"alpha": [each for each in POSITIVE if each is not None], "p": [*POSITIVE, 1], "from_normx": FLAG},
+    "L2Softmax": {"alpha": [value for value in POSITIVE if value is not None], "p": [*POSITIVE, 1], "from_normx": FLAG},
     "LGMLoss": {"lr_mult": NUMBER, "num_classes": [4]},
     "LSoftmax": {"m": [*WHOLE, 11], "lambda_min": [*NUMBER, 1501], "lambda_max": [*NUMBER, 4]},
     "MPSLoss": {"m": [*NUMBER, 2]},
@@ -120,19 +120,19 @@ def given(loss, label=LABEL, seed=0):
 
 
 def matrices(arrays):
-    return [key for key, each in arrays.items() if each.ndim == 2]
+    return [key for key, array in arrays.items() if array.ndim == 2]
 
 
 def run(loss, arrays, **more):
     """Value, and gradients of the matrices."""
-    inputs = [nd.array(each, dtype=each.dtype) for each in arrays.values()]
-    real = [each for each in inputs if each.ndim == 2]
-    for each in real:
-        each.attach_grad()
+    inputs = [nd.array(array, dtype=array.dtype) for array in arrays.values()]
+    real = [array for array in inputs if array.ndim == 2]
+    for array in real:
+        array.attach_grad()
     with autograd.record():
         value = loss(*inputs, **more)
     value.backward()
-    return value.asnumpy(), [each.grad.asnumpy() for each in real]
+    return value.asnumpy(), [array.grad.asnumpy() for array in real]
 
 
 def refusal(call, *names):
@@ -171,19 +171,19 @@ def test_unknown_arguments_are_rejected(name):
 def test_wrong_shapes_and_types_are_rejected(name, hybrid):
     loss = build(name, hybrid)
     arrays = given(loss)
-    good = {key: nd.array(each) for key, each in arrays.items()}
+    good = {key: nd.array(array) for key, array in arrays.items()}
     loss(*good.values())
 
     def call(**changes):
         return lambda: loss(*{**good, **changes}.values())
 
-    for key, each in good.items():
+    for key, array in good.items():
         refusal(call(**{key: arrays[key]}), name, "ndarray", "nd.array")
         for wrong in (arrays[key].tolist(), None, 1.0):
             refusal(call(**{key: wrong}), name)
-        refusal(call(**{key: each[:-1]}), name, "shape")
-        refusal(call(**{key: each.reshape((N, -1, 1))}), name, "shape")
-        refusal(call(**{key: each[:0]}), name, "shape")
+        refusal(call(**{key: array[:-1]}), name, "shape")
+        refusal(call(**{key: array.reshape((N, -1, 1))}), name, "shape")
+        refusal(call(**{key: array[:0]}), name, "shape")
     for key in matrices(arrays):
         for kind in ("int32", "int64", "uint8"):
             refusal(call(**{key: good[key].astype(kind)}), name, kind, "floating point")
@@ -220,9 +220,9 @@ def test_invalid_labels_are_rejected(name):
     wrong = [-1, 0.5, np.nan, np.inf, -np.inf, *([] if name in GROUPED else [C, 1e9])]
     for hybrid in (False, True):
         loss = build(name, hybrid)
-        for each in wrong:
-            label = np.where(np.arange(N) == 3, each, LABEL).astype("float32")
-            refusal(lambda a={**arrays, "label": label}: run(loss, a), name, f"label {each:g}")  # noqa: B023
+        for value in wrong:
+            label = np.where(np.arange(N) == 3, value, LABEL).astype("float32")
+            refusal(lambda a={**arrays, "label": label}: run(loss, a), name, f"label {value:g}")  # noqa: B023
     label = np.where(np.arange(N) == 3, -1, LABEL).astype("int32")
     refusal(lambda: run(loss, {**arrays, "label": label}), name, "label -1")
 
@@ -270,7 +270,7 @@ def test_batches_without_positives_or_without_negatives_are_zero(name, label, hy
     value, gradients = run(loss, arrays)
     assert value.shape == (len(label),)
     assert not value.any()
-    assert all(not each.any() for each in gradients)
+    assert all(not gradient.any() for gradient in gradients)
     for parameter in loss.collect_params().values():
         assert not parameter.grad().asnumpy().any()
 
@@ -282,7 +282,7 @@ def test_batches_of_one_class_and_of_one_sample_are_finite(name):
         value, gradients = run(loss, given(loss, label))
         assert value.shape == label.shape
         assert np.isfinite(value).all()
-        assert all(np.isfinite(each).all() for each in gradients)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -292,7 +292,7 @@ def test_two_classes_train_to_finite_losses(name):
     for _ in range(3):
         value, gradients = run(loss, arrays)
         assert np.isfinite(value).all()
-        assert all(np.isfinite(each).all() for each in gradients)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
         loss.step()
 
 
@@ -320,7 +320,7 @@ def test_a_loss_inside_a_hybridized_block_computes_the_same():
             return self.loss(output, label)
 
     wrapped = Wrapped()
-    arrays = [nd.array(each) for each in given(wrapped.loss).values()]
+    arrays = [nd.array(array) for array in given(wrapped.loss).values()]
     wanted = wrapped(*arrays).asnumpy()
     wrapped.hybridize(static_alloc=True, static_shape=True)
     np.testing.assert_allclose(wrapped(*arrays).asnumpy(), wanted, rtol=1e-5)

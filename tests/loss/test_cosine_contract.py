@@ -63,7 +63,7 @@ def test_exported_equals_imperative_at_any_batch_size(name, tmp_path):
     )
     for batch in (5, 3):
         arrays = given(loss, batch, 10, batch)
-        inputs = [nd.array(each) for each in arrays]
+        inputs = [nd.array(array) for array in arrays]
         np.testing.assert_allclose(symbol(*inputs).asnumpy(), run(loss, arrays)[0], rtol=1e-5, atol=1e-5)
 
 
@@ -91,7 +91,7 @@ def test_labels_are_exact_with_two_and_a_hundred_thousand_classes(name, classes)
     labels = [last, 0, last] if classes == 2 else [last, 65_505, 70_001]
     cos, _, *x = given(loss, 3, classes)
     wide = loss.outputs // classes
-    cos, x = cos / 10, [each / 5 for each in x]
+    cos, x = cos / 10, [logit / 5 for logit in x]
     for row, label in enumerate(labels):
         cos[row, label * wide] = 0.2
     value, gradients = run(loss, (cos, labels, *x))
@@ -121,8 +121,8 @@ def test_batches_of_one_class_and_of_one_image_are_finite(name):
 def test_lower_precision_is_raised_and_float16_labels_are_rejected(name):
     loss = ready(name, classes=5)
     arrays = given(loss, 4, 5)
-    low = [each if i == 1 else np.asarray(each, dtype="float16") for i, each in enumerate(arrays)]
-    inputs = [nd.array(each, dtype="float32" if i == 1 else "float16") for i, each in enumerate(low)]
+    low = [array if i == 1 else np.asarray(array, dtype="float16") for i, array in enumerate(arrays)]
+    inputs = [nd.array(array, dtype="float32" if i == 1 else "float16") for i, array in enumerate(low)]
     value = loss(*inputs)
     assert value.dtype == np.float32
     np.testing.assert_allclose(value.asnumpy(), run(loss, low)[0], rtol=1e-5, atol=1e-5)
@@ -132,7 +132,7 @@ def test_lower_precision_is_raised_and_float16_labels_are_rejected(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_input_is_rejected(name):
+def test_invalid_input_is_rejected(name):
     loss = ready(name, classes=5)
     wide, third = loss.outputs, (np.ones((3, 4)),) if loss.spec.needs_embedding else ()
     for output, label, words in [
@@ -156,13 +156,13 @@ def test_bad_input_is_rejected(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if get_loss(name, classes=3).collect_params().keys()])
 def test_missing_parameters_are_named(name):
     loss = get_loss(name, classes=3)
-    arrays = [nd.array(each) for each in given(loss, 2, 3)]
+    arrays = [nd.array(array) for array in given(loss, 2, 3)]
     with pytest.raises(GluonFRError, match=r"not on cpu\(0\); call loss.initialize"):
         loss(*arrays)
     loss.initialize(ctx=mx.cpu(0))
     loss(*arrays)
     with pytest.raises(GluonFRError, match=r"not on cpu\(1\)"):
-        loss(*(each.as_in_context(mx.cpu(1)) for each in arrays))
+        loss(*(array.as_in_context(mx.cpu(1)) for array in arrays))
 
 
 BAD = [
@@ -195,7 +195,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "words"), BAD)
-def test_bad_arguments_are_rejected(name, arguments, words):
+def test_invalid_arguments_are_rejected(name, arguments, words):
     with pytest.raises(GluonFRError, match=words) as refusal:
         get_loss(name, classes=5, **arguments)
     assert "\n" not in str(refusal.value)
@@ -237,9 +237,9 @@ def test_training_on_two_devices_equals_training_on_one(name):
         )
         net.add(embed, classify, loss)
         net.initialize(mx.init.Normal(0.5), ctx=contexts)
-        for each in net:
-            each.hybridize(static_alloc=True, static_shape=True)
-        trained = [each for each in net.collect_params().values() if each.grad_req != "null"]
+        for device_net in net:
+            device_net.hybridize(static_alloc=True, static_shape=True)
+        trained = [parameter for parameter in net.collect_params().values() if parameter.grad_req != "null"]
         trainer = gluon.Trainer(trained, "sgd", {"learning_rate": 0.05}, kvstore="device", update_on_kvstore=False)
         history = []
         for _ in range(12):
@@ -252,7 +252,7 @@ def test_training_on_two_devices_equals_training_on_one(name):
             autograd.backward(losses)
             trainer.step(16)
             loss.step()
-            history.append(sum(each.asnumpy().sum() for each in losses))
+            history.append(sum(device_loss.asnumpy().sum() for device_loss in losses))
         return np.array(history), {k: v.data(contexts[-1]).asnumpy() for k, v in net._collect_params_with_prefix().items()}
 
     one, two = train([mx.cpu(0)], [slice(0, 16)]), train([mx.cpu(0), mx.cpu(1)], [slice(0, 11), slice(11, 16)])

@@ -208,7 +208,7 @@ def test_the_default_scale_of_normface_reaches_the_bound_it_states():
     assert bound(2) < bound(80_000) < 0.01 < bound(100_000)
 
 
-def test_special_cases_equal_the_plain_margins():
+def test_special_cases_of_svx_and_sub_centers_equal_the_plain_margins():
     cos, y = cosines(9, 5)
     for one, other in [
         (ready("SVXSoftmax", classes=5, m=0.5, t=1), ready("ArcLoss", classes=5)),

@@ -155,7 +155,7 @@ def test_state_on_two_devices_with_uneven_parts_equals_that_on_one(name):
         arrays = given(one, 8, 7, number)
         value = run(one, arrays)[0]
         parts = [
-            run(two, [each[cut] for each in arrays], ctx=context)[0]
+            run(two, [array[cut] for array in arrays], ctx=context)[0]
             for context, cut in zip(contexts, (slice(0, 5), slice(5, 8)))
         ]
         np.testing.assert_allclose(np.concatenate(parts), value, rtol=1e-5, atol=1e-6)
@@ -191,7 +191,7 @@ def test_training_resumes_exactly_from_saved_state(name, tmp_path):
 def test_neither_validation_nor_the_trainer_moves_the_state(name):
     loss = ready(name, classes=7)
     start = state(loss)
-    arrays = [nd.array(each) for each in given(loss, 8, 7)]
+    arrays = [nd.array(array) for array in given(loss, 8, 7)]
     for _ in range(30):
         loss(*arrays)
     classifier = NormDense(7, True, True, in_units=4)
@@ -211,7 +211,7 @@ def test_neither_validation_nor_the_trainer_moves_the_state(name):
 @pytest.mark.parametrize("name", ["AdaCos", "AdaFace", "CurricularFace"])
 def test_a_step_without_a_training_pass_is_rejected(name):
     loss = ready(name, classes=7)
-    loss(*(nd.array(each) for each in given(loss, 8, 7)))
+    loss(*(nd.array(array) for array in given(loss, 8, 7)))
     with pytest.raises(GluonFRError, match="needs a training pass"):
         loss.step()
     run(loss, given(loss, 8, 7))
@@ -225,7 +225,7 @@ def test_a_batch_with_nan_or_infinity_leaves_the_state_unchanged(name):
     loss = ready(name, classes=7)
     start = state(loss)
     cos, y, *x = given(loss, 8, 7)
-    cos[3], x = np.nan, [each * np.inf for each in x]
+    cos[3], x = np.nan, [embedding * np.inf for embedding in x]
     run(loss, (cos, y, *x))
     loss.step()
     for key, value in start.items():
@@ -233,7 +233,7 @@ def test_a_batch_with_nan_or_infinity_leaves_the_state_unchanged(name):
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_a_loop_without_step_is_warned_once(name, caplog):
+def test_a_loop_without_step_causes_one_warning(name, caplog):
     loss = ready(name, classes=3)
     arrays = given(loss, 2, 3)
     with caplog.at_level(logging.WARNING):
@@ -260,7 +260,7 @@ def test_losses_without_state_never_warn(caplog):
     assert not caplog.records
 
 
-def test_statistics_are_outside_the_graph():
+def test_statistics_are_recorded_without_gradients():
     loss = ready("CurricularFace", classes=3)
     x = nd.array([[0.1, 0.2, 0.3]])
     x.attach_grad()

@@ -27,23 +27,23 @@ def test_value_and_gradient_equal_the_formulas(name, rows):
     _, batch, formula = FORMULAS[name]
     arrays = batch(np.random.RandomState(rows), rows)
     loss = build(name, "float64")
-    parameters = {key: each.data().asnumpy() for key, each in own_parameters(loss).items()}
+    parameters = {key: own_parameter.data().asnumpy() for key, own_parameter in own_parameters(loss).items()}
     # The weights of the circle loss are those of the embeddings as they are.
     more = (arrays[0],) if formula is circle else ()
     got = run(loss, to_nd(arrays, "float64"))
     np.testing.assert_allclose(got[0], formula(parameters, *arrays), rtol=1e-8, atol=1e-9)
     assert (got[0] != 0).any()
     gradients = iter(got[1:])
-    for place, each in enumerate(arrays):
-        if each.ndim == 2:
+    for place, array in enumerate(arrays):
+        if array.ndim == 2:
             wanted = numeric_gradient(
-                lambda x, place=place: formula(parameters, *arrays[:place], x, *arrays[place + 1 :], *more).sum(), each
+                lambda x, place=place: formula(parameters, *arrays[:place], x, *arrays[place + 1 :], *more).sum(), array
             )
             np.testing.assert_allclose(next(gradients), wanted, rtol=1e-4, atol=1e-6)
-    for key, each in own_parameters(loss).items():
-        if each.grad_req != "null":
+    for key, own_parameter in own_parameters(loss).items():
+        if own_parameter.grad_req != "null":
             wanted = numeric_gradient(lambda v, key=key: formula({**parameters, key: v}, *arrays, *more).sum(), parameters[key])
-            np.testing.assert_allclose(each.grad().asnumpy(), wanted, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(own_parameter.grad().asnumpy(), wanted, rtol=1e-4, atol=1e-6)
             assert np.abs(wanted).sum() > 0
 
 
@@ -69,12 +69,12 @@ def test_hybridized_and_exported_equal_imperative_at_any_batch_size(name, tmp_pa
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_weights_column_labels_and_half_precision(name):
+def test_sample_weights_column_labels_and_half_precision_are_supported(name):
     arrays = FORMULAS[name][1](np.random.RandomState(0), 6)
     plain = build(name)(*to_nd(arrays)).asnumpy()
     weighed = build(name, weight=2)(*to_nd(arrays), sample_weight=nd.arange(6))
     np.testing.assert_allclose(weighed.asnumpy(), plain * 2 * np.arange(6), rtol=1e-5)
-    columns = [each.reshape((-1, 1)) if each.ndim == 1 else each for each in to_nd(arrays)]
+    columns = [array.reshape((-1, 1)) if array.ndim == 1 else array for array in to_nd(arrays)]
     np.testing.assert_allclose(build(name)(*columns).asnumpy(), plain, rtol=1e-6)
     low = build(name)(*to_nd(arrays, "float16"))
     assert low.dtype == np.float32
@@ -86,11 +86,11 @@ def test_weights_column_labels_and_half_precision(name):
 def test_equal_embeddings_give_finite_gradients(name, value):
     if name in FORMULAS:
         arrays, loss = FORMULAS[name][1](np.random.RandomState(0), 6), build(name)
-        arrays = [np.full_like(each, value) if each.ndim == 2 else each for each in arrays]
+        arrays = [np.full_like(array, value) if array.ndim == 2 else array for array in arrays]
     else:
         arrays, loss = (np.full((6, 4), value), labels(6)), get_loss(name)
-    for each in run(loss, to_nd(arrays)):
-        assert np.isfinite(each).all()
+    for array in run(loss, to_nd(arrays)):
+        assert np.isfinite(array).all()
 
 
 @pytest.mark.parametrize("name", GROUPED)
@@ -154,7 +154,7 @@ def test_batch_hard_can_use_the_euclidean_distance():
     np.testing.assert_allclose(got[1], wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_mean_over_the_batch_is_the_papers_mean_over_ordered_pairs():
+def test_the_mean_of_a_batch_is_the_papers_mean_over_ordered_pairs():
     x, label = np.random.RandomState(0).randn(6, 4), labels(6)
     loss = build("MultiBatchLoss", "float64")
     theta = loss.theta.data().asnumpy()
@@ -174,12 +174,12 @@ def semi_hard(x, label, margin):
     choices = []
     for i in range(len(label)):
         others = [j for j in range(len(label)) if label[j] != label[i]]
-        each = [
+        of_pairs = [
             [d[i, p] - d[i, n] + margin for n in others if d[i, p] < d[i, n] < d[i, p] + margin]
             for p in range(len(label))
             if label[p] == label[i] and p != i
         ]
-        choices.append([losses for losses in each if losses])
+        choices.append([losses for losses in of_pairs if losses])
     return choices
 
 
@@ -193,24 +193,24 @@ def test_semi_hard_negatives_are_drawn_uniformly(hybrid):
     mx.random.seed(1)
     draws = np.array([loss(*to_nd((x, label), "float64")).asnumpy() for _ in range(300)])
     choices = semi_hard(x, label, margin)
-    assert any(len(each) > 1 for sample in choices for each in sample)
+    assert any(len(losses) > 1 for sample in choices for losses in sample)
     assert any(not sample for sample in choices)
     for drawn, sample in zip(draws.T, choices):
         if not sample:
             assert not drawn.any()
             continue
-        assert drawn.min() >= np.mean([min(each) for each in sample]) - 1e-9
-        assert drawn.max() <= np.mean([max(each) for each in sample]) + 1e-9
+        assert drawn.min() >= np.mean([min(losses) for losses in sample]) - 1e-9
+        assert drawn.max() <= np.mean([max(losses) for losses in sample]) + 1e-9
         # Each pair's loss is uniform on its choices: the mean of 300 draws lies within 5 standard errors.
-        spread = np.sqrt(sum(np.var(each) for each in sample)) / len(sample)
-        assert abs(drawn.mean() - np.mean([np.mean(each) for each in sample])) <= 5 * spread / np.sqrt(300) + 1e-9
+        spread = np.sqrt(sum(np.var(losses) for losses in sample)) / len(sample)
+        assert abs(drawn.mean() - np.mean([np.mean(losses) for losses in sample])) <= 5 * spread / np.sqrt(300) + 1e-9
         assert spread == 0 or drawn.std() > spread / 2
 
 
-def test_semi_hard_gradient_where_there_is_no_choice():
+def test_the_semi_hard_gradient_of_a_single_candidate_equals_the_formula():
     x, label, margin = np.array([[0.0, 0.1], [1.0, 0.0], [1.3, 0.2], [9.0, 9.0]]), np.array([0, 0, 1, 2]), 1.0
     choices = semi_hard(x, label, margin)
-    assert [len(each) for each in choices] == [1, 0, 0, 0]
+    assert [len(choice) for choice in choices] == [1, 0, 0, 0]
     assert len(choices[0][0]) == 1
     got = run(get_loss("semihard", margin=margin, dtype="float64"), to_nd((x, label), "float64"))
     np.testing.assert_allclose(got[0], [choices[0][0][0], 0, 0, 0], rtol=1e-9)
@@ -234,7 +234,7 @@ def test_semi_hard_gradient_where_there_is_no_choice():
         (np.zeros((3, 4), dtype="int32"), [0, 1, 2], "floating point"),
     ],
 )
-def test_bad_input_is_rejected(name, x, label, words):
+def test_invalid_input_is_rejected(name, x, label, words):
     loss = build(name)
     with pytest.raises(GluonFRError, match=words) as caught:
         loss(nd.array(x, dtype=x.dtype), nd.array(label))
@@ -242,7 +242,7 @@ def test_bad_input_is_rejected(name, x, label, words):
 
 
 @pytest.mark.parametrize("name", ["CenterLoss", "RingLoss", "GitLoss"])
-def test_bad_embeddings_are_rejected(name):
+def test_invalid_embeddings_are_rejected(name):
     loss, output, label = build(name), nd.zeros((3, 5)), nd.array([0, 1, 2])
     bad = [
         ((), "third argument"),
@@ -278,12 +278,12 @@ def test_bad_embeddings_are_rejected(name):
         (lambda: get_loss("coco", classes=3, embedding_size=2)(nd.zeros((2, 2)), nd.zeros(2)), "initialize"),
     ],
 )
-def test_bad_arguments_are_rejected(call, words):
+def test_invalid_arguments_are_rejected(call, words):
     with pytest.raises(GluonFRError, match=words):
         call()
 
 
-def test_aliases_and_specs():
+def test_aliases_build_the_same_loss_and_specs_declare_its_input():
     for alias, name in [
         ("center", "CenterLoss"),
         ("ring", "RingLoss"),

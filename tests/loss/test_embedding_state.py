@@ -36,7 +36,7 @@ def on(contexts, name, **changes):
 def train(loss, contexts, arrays, explicit, trainer=None):
     """A step; returns the gradient of the sum of the losses with respect to the embeddings."""
     cuts = np.array_split(np.arange(len(arrays[0])), len(contexts))
-    parts = [[each.as_in_context(ctx) for each in to_nd([a[cut] for a in arrays])] for cut, ctx in zip(cuts, contexts)]
+    parts = [[array.as_in_context(ctx) for array in to_nd([a[cut] for a in arrays])] for cut, ctx in zip(cuts, contexts)]
     for part in parts:
         part[2].attach_grad()
     with autograd.record():
@@ -148,7 +148,7 @@ def test_a_given_radius_is_used_from_the_first_batch(r_init):
 def test_parameters_without_decay_have_multiplier_zero(name):
     parameters = own_parameters(build(name))
     assert parameters
-    assert all(each.wd_mult == 0 for each in parameters.values())
+    assert all(parameter.wd_mult == 0 for parameter in parameters.values())
     if name == "LGMLoss":
         assert (parameters["mean"].lr_mult, parameters["log_var"].lr_mult) == (1, 0.1)
     if name in ("CenterLoss", "GitLoss"):
@@ -178,17 +178,17 @@ def test_saved_and_loaded_state_is_the_same(name, tmp_path):
     loss.save_parameters(path)
     fresh = build(name, seed=7)
     fresh.load_parameters(path)
-    for key, each in own_parameters(loss).items():
-        np.testing.assert_array_equal(own_parameters(fresh)[key].data().asnumpy(), each.data().asnumpy())
+    for key, own_parameter in own_parameters(loss).items():
+        np.testing.assert_array_equal(own_parameters(fresh)[key].data().asnumpy(), own_parameter.data().asnumpy())
 
 
-def test_a_loop_without_step_is_warned_once(caplog):
+def test_a_loop_without_step_causes_one_warning(caplog):
     loss = on([mx.cpu()], "CenterLoss")
     with caplog.at_level(logging.WARNING):
         for _ in range(50):
             with autograd.record():
                 loss(*to_nd(batch(4)))
-    assert len([each for each in caplog.records if "CenterLoss" in each.message]) == 1
+    assert len([record for record in caplog.records if "CenterLoss" in record.message]) == 1
 
 
 def test_step_without_a_batch_or_with_half_of_one_is_rejected():
@@ -203,11 +203,11 @@ def test_two_devices_give_the_gradients_of_one_for_the_center_loss():
     arrays, gradients = [batch(9, seed) for seed in range(3)], []
     for contexts in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
         loss = on(contexts, "CenterLoss", lamda=1)
-        gradients.append([train(loss, contexts, each, True) for each in arrays])
+        gradients.append([train(loss, contexts, array, True) for array in arrays])
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
 
 
-def test_centers_of_a_hundred_thousand_classes():
+def test_centers_of_a_hundred_thousand_classes_are_updated_exactly():
     loss = get_loss("center", classes=100_000, embedding_size=2, lamda=2, alpha=1)
     loss.initialize(mx.init.Zero())
     loss.centers.set_data(nd.zeros((100_000, 2)))

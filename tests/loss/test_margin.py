@@ -88,7 +88,7 @@ def test_labels_above_65504_are_exact():
 
 
 def test_combined_contains_arc_and_cos():
-    cos, y = (nd.array(each) for each in cosines(9, 5))
+    cos, y = (nd.array(cosine) for cosine in cosines(9, 5))
     pairs = [
         (CombinedMargin(5, 1, 0.5, 0, s=30), ArcLoss(5, m=0.5, s=30)),
         (CombinedMargin(5, 1, 0, 0.35, s=30), CosLoss(5, m=0.35, s=30)),
@@ -131,7 +131,7 @@ def test_l2_softmax_uses_the_papers_lower_bound():
     np.testing.assert_array_equal(L2Softmax(100)(cos, y).asnumpy(), L2Softmax(100, alpha=bound)(cos, y).asnumpy())
 
 
-def test_sample_weight_weight_and_shape():
+def test_sample_weight_and_weight_multiply_the_loss_and_labels_may_be_a_column():
     cos, y = cosines(4, 5)
     plain = SoftmaxLoss(5)(nd.array(cos), nd.array(y))
     assert plain.shape == (4,)
@@ -165,7 +165,7 @@ def test_float16_outputs_are_raised_and_float16_labels_rejected():
         (lambda: ArcLoss(5, sparse_label=False), "sparse_label can only be True"),
     ],
 )
-def test_bad_arguments_are_rejected(make, words):
+def test_invalid_arguments_are_rejected(make, words):
     with pytest.raises(GluonFRError, match=words):
         make()
 

@@ -74,7 +74,7 @@ def test_positional_arguments_are_those_of_gluon_face(name, arguments, attribute
     assert {key: getattr(loss, key) for key in attributes} == attributes
 
 
-def test_lgm_loss_takes_num_classes():
+def test_lgm_loss_accepts_num_classes():
     assert gluonfr.loss.LGMLoss(num_classes=10, embedding_size=4).classes == 10
 
 
@@ -85,13 +85,13 @@ def test_a_given_radius_needs_no_step():
     np.testing.assert_allclose(value.asnumpy(), [np.log(4) + (5 - 3) ** 2], rtol=1e-6)
 
 
-def test_svx_margins_are_one_or_the_other():
+def test_svx_accepts_m_or_the_three_margins_but_not_both():
     with pytest.raises(UsageError, match="give m, or m1, m2 and m3"):
         gluonfr.loss.SVXSoftmax(10, m=0.3, m2=0.2)
 
 
 @pytest.mark.parametrize("name", list_losses())
-def test_a_loop_in_the_manner_of_gluon_face_trains(name):
+def test_the_training_loop_of_gluon_face_trains(name):
     loss = get_loss(name, **SIZES)
     net = gluon.nn.Dense(4, in_units=3)
     parameters = net.collect_params()

@@ -177,7 +177,7 @@ def test_pairs_of_one_kind_have_an_accuracy_only(kind):
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["auc"] is None
 
 
-def test_the_representation_is_a_table():
+def test_the_repr_is_a_table_of_names_and_values():
     distances, issame = pairs(500)
     result = evaluate_verification(distances, issame)
     first, *rows = repr(result).splitlines()

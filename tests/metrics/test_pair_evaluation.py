@@ -64,7 +64,7 @@ def test_groups_are_judged_at_the_threshold_of_the_whole_set():
     assert only_genuine.tar > 0
 
 
-def test_the_hardest_pairs_and_the_confusion():
+def test_hardest_pairs_and_confusion_of_a_case_computed_by_hand():
     distances = np.array([0.2, 3.0, 0.9, 1.0, 2.0, 1.0, 0.1, 2.5, 0.3, 2.6])
     issame = np.array([1, 0, 1, 0, 1, 0, 1, 0, 1, 0], bool)
     evaluation = evaluate_pairs(distances, issame, nfolds=2, production_far=0.5)
@@ -89,7 +89,7 @@ def test_pairs_of_one_kind_have_an_accuracy_but_no_threshold(kind):
     assert json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))["production"] is None
 
 
-def test_dprime_by_hand():
+def test_dprime_of_a_case_computed_by_hand():
     # Means 1 and 3, variances 1 and 4 (of populations): 2 / sqrt(2.5).
     distances, issame = np.array([0.0, 2.0, 1.0, 5.0]), np.array([True, True, False, False])
     assert evaluate_verification(distances, issame, nfolds=2).dprime == pytest.approx(2 / math.sqrt(2.5))

@@ -32,7 +32,7 @@ def map_of(net, image_size=(112, 112)):
 
 
 @pytest.mark.parametrize("name", GLUON)
-def test_last_map_of_every_family(name):
+def test_the_last_map_of_every_family_has_the_known_shape(name):
     net = get_model(f"gluon:{name}", embedding_size=96, classes=5)
     assert map_of(net) == GLUON[name]
     assert NetworkGraph(net, (2, 3, 112, 112)).outputs == [(2, 96), (2, 5)]
@@ -87,14 +87,14 @@ def test_smaller_images_remove_the_stride_of_the_first_convolution():
 def test_small_images_remove_stride_and_pooling():
     def layers(net):
         net.features[0]._kwargs["stride"] = (1, 1)
-        return [each for place, each in enumerate(net.features) if place != 3][:-1]
+        return [feature for place, feature in enumerate(net.features) if place != 3][:-1]
 
     compare("resnet18_v1", 56, layers)
 
 
 def test_without_a_strided_convolution_the_first_pooling_is_removed():
     net = get_model("gluon:vgg11")
-    pools = [each for each in NetworkGraph(net.features[0], (1, 3, 112, 112)).nodes if each["op"] == "Pooling"]
+    pools = [node for node in NetworkGraph(net.features[0], (1, 3, 112, 112)).nodes if node["op"] == "Pooling"]
     assert len(pools) == 4
     assert map_of(get_model("gluon:vgg11", image_size=(224, 224)), (224, 224)) == (512, 7, 7)
     # The dense layers of 4096 do not belong to the map.
@@ -102,18 +102,20 @@ def test_without_a_strided_convolution_the_first_pooling_is_removed():
 
 
 def test_a_convolution_as_classifier_is_removed():
-    assert max(each[0] for each in NetworkGraph(get_model("gluon:squeezenet1.1"), (1, 3, 112, 112)).parameters.values()) == 512
+    assert (
+        max(shape[0] for shape in NetworkGraph(get_model("gluon:squeezenet1.1"), (1, 3, 112, 112)).parameters.values()) == 512
+    )
 
 
 @pytest.mark.parametrize("head", ["E", "GDC", "GAP", "FC"])
-def test_heads_and_image_sizes(head):
+def test_backbones_accept_any_head_and_image_size(head):
     net = get_model("gluon:mobilenet0.25", head=head, embedding_size=24, image_size=(128, 112), dropout=0.1)
     net.initialize(mx.init.Xavier())
     assert map_of(net, (128, 112)) == (256, 8, 7)
     assert net(nd.random.uniform(shape=(3, 3, 128, 112))).shape == (3, 24)
 
 
-def test_arguments_reach_the_zoo():
+def test_arguments_are_passed_to_the_zoo():
     # A thumbnail's first convolution is 3x3 without stride, padding and pooling: 110, 55, 28, 14.
     assert map_of(get_model("gluon:resnet18_v1", thumbnail=True)) == (512, 14, 14)
 
@@ -129,7 +131,7 @@ def test_arguments_reach_the_zoo():
         ("gluon:mobilenet1.0", {"head": "X"}, "head must be one of"),
     ],
 )
-def test_wrong_names_and_arguments_are_refused(name, arguments, message):
+def test_unknown_names_and_invalid_arguments_are_refused(name, arguments, message):
     with pytest.raises(GluonFRError, match=message) as caught:
         get_model(name, **arguments)
     assert "\n" not in str(caught.value)
@@ -156,7 +158,7 @@ GLUONCV = {
 
 
 @pytest.mark.parametrize("name", GLUONCV)
-def test_gluoncvs_networks(name):
+def test_networks_of_gluoncv_become_trainable_backbones(name):
     pytest.importorskip("gluoncv")
     net = get_model(f"gluoncv:{name}", embedding_size=32, classes=3)
     assert map_of(net) == GLUONCV[name]

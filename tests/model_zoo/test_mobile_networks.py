@@ -49,8 +49,8 @@ def conv(x, layer):
 
 
 def norm(x, layer, epsilon):
-    values = [each.data().asnumpy() for each in (layer.gamma, layer.beta, layer.running_mean, layer.running_var)]
-    gamma, beta, mean, var = (each.reshape(1, -1, 1, 1) for each in values)
+    values = [parameter.data().asnumpy() for parameter in (layer.gamma, layer.beta, layer.running_mean, layer.running_var)]
+    gamma, beta, mean, var = (value.reshape(1, -1, 1, 1) for value in values)
     return (x - mean) / np.sqrt(var + epsilon) * gamma + beta
 
 
@@ -75,7 +75,7 @@ def ghost(x, block, activate):
 
 
 @pytest.mark.parametrize("activate", [True, False])
-def test_ghost_module(activate):
+def test_ghost_module_equals_numpy(activate):
     block = GhostModule(10, 4, activate)
     x = ready(block, 3, 4, 6, 5)
     assert [part[0].weight.shape for part in (block.primary, block.cheap)] == [(5, 4, 1, 1), (5, 1, 3, 3)]
@@ -98,7 +98,7 @@ def attention(x, block):
     return np.einsum("yh,xw,nchw->ncyx", bilinear(height, x.shape[2]), bilinear(width, x.shape[3]), out)
 
 
-def test_long_range_attention():
+def test_long_range_attention_equals_numpy():
     block = LongRangeAttention(5, 3)
     x = ready(block, 2, 3, 7, 10)
     assert [block.body[i].weight.shape for i in (1, 3, 5)] == [(5, 3, 1, 1), (5, 1, 1, 5), (5, 1, 5, 1)]
@@ -125,7 +125,7 @@ def test_hard_gate_is_clipped():
 
 
 @pytest.mark.parametrize(("stride", "channels", "gate", "far"), [(2, 6, 0.2, False), (1, 4, None, True), (1, 6, 1 / 6, True)])
-def test_ghost_unit(stride, channels, gate, far):
+def test_ghost_unit_equals_numpy(stride, channels, gate, far):
     block = GhostUnit(channels, 16, 4, 5, stride, gate, far)
     x = ready(block, 2, 4, 7, 9)
     out = ghost(x, block.first, True)
@@ -165,7 +165,7 @@ def separable(x, layers):
 @pytest.mark.parametrize(
     ("channels", "stride", "factor", "branches", "se"), [(24, 2, 2, 2, False), (16, 1, 2, 1, True), (16, 2, 1, 1, True)]
 )
-def test_variable_group_unit(channels, stride, factor, branches, se):
+def test_variable_group_unit_equals_numpy(channels, stride, factor, branches, se):
     block = VariableGroupUnit(channels, 16, stride, factor, branches, se)
     x = ready(block, 2, 16, 7, 5)
     first = block.first[0][0]
@@ -220,7 +220,7 @@ def torch_mbf(torch, blocks, scale):
 
 
 @pytest.mark.parametrize(("name", "blocks", "scale"), [("mbf", (1, 1, 2, 1), 2), ("mbf_large", (2, 1, 1, 1), 4)])
-def test_mbf_equals_arcface_torchs(name, blocks, scale):
+def test_mbf_equals_the_network_of_arcface_torch(name, blocks, scale):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     reference = torch_mbf(torch, blocks, scale)

@@ -16,7 +16,7 @@ def small(**kwargs):
 def test_output_is_the_cosine_with_both_norms():
     net = small(classes=5, weight_norm=True, feature_norm=True)
     net.initialize(mx.init.Xavier())
-    embedding, output = (each.asnumpy() for each in net(nd.random.uniform(shape=(3, 3, 32, 32))))
+    embedding, output = (output.asnumpy() for output in net(nd.random.uniform(shape=(3, 3, 32, 32))))
     w = net.output.weight.data().asnumpy()
     cos = (embedding @ w.T) / np.linalg.norm(embedding, axis=1)[:, None] / np.linalg.norm(w, axis=1)
     np.testing.assert_allclose(output, cos, rtol=1e-4, atol=1e-6)
@@ -39,11 +39,11 @@ def test_forms_of_prelu_agree_and_hybridized_is_imperative(make):
         if name.endswith("alpha"):
             parameter.set_data(nd.random.uniform(0.05, 0.6, shape=parameter.shape))
     x = nd.random.uniform(shape=(2, 3, 112, 112))
-    wanted = [each.asnumpy() for each in net(x)]
+    wanted = [output.asnumpy() for output in net(x)]
     with prelu_form("operator"):
-        operator = [each.asnumpy() for each in net(x)]
+        operator = [output.asnumpy() for output in net(x)]
     net.hybridize(static_alloc=True, static_shape=True)
-    for got in (operator, [each.asnumpy() for each in net(x)]):
+    for got in (operator, [output.asnumpy() for output in net(x)]):
         for a, b in zip(got, wanted):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
             assert np.abs(b).max() > 0

@@ -95,7 +95,7 @@ def test_squeeze_and_excitation_scales_channels():
     np.testing.assert_allclose(out, x * gate[:, :, None, None], rtol=1e-5)
 
 
-def test_base_says_what_is_wrong():
+def test_the_base_network_names_invalid_arguments():
     assert FrBase is FRBase is FR_Base is basic_blocks.FrBase
     with pytest.raises(GluonFRError, match="embedding_size"):
         FrBase(classes=3, embedding_size=0)

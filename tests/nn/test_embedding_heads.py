@@ -26,8 +26,8 @@ def filled(block, shape, seed=0):
 
 
 def normed(x, layer, epsilon, scale=True):
-    values = [each.data().asnumpy() for each in (layer.gamma, layer.beta, layer.running_mean, layer.running_var)]
-    gamma, beta, mean, var = (each.reshape((1, -1) + (1,) * (x.ndim - 2)) for each in values)
+    values = [parameter.data().asnumpy() for parameter in (layer.gamma, layer.beta, layer.running_mean, layer.running_var)]
+    gamma, beta, mean, var = (value.reshape((1, -1) + (1,) * (x.ndim - 2)) for value in values)
     return (x - mean) / np.sqrt(var + epsilon) * (gamma if scale else 1) + beta
 
 
@@ -53,7 +53,7 @@ def by_hand(kind, head, x, inner, last, scale):
 
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("plain", [True, False])
-def test_heads_compute_what_they_say(kind, plain):
+def test_heads_equal_numpy(kind, plain):
     arguments = {} if plain else {"epsilon": 0.3, "inner_epsilon": 0.7, "use_bias": False, "scale": True, "dropout": 0.2}
     head, x = filled(embedding_head(kind, D, C, size=(H, W), **arguments), (7, C, H, W))
     wanted = by_hand(kind, head, x, *((2e-5, 2e-5, False) if plain else (0.7, 0.3, True)))
@@ -72,7 +72,7 @@ def test_heads_compute_what_they_say(kind, plain):
         ("GDC", 512 * 49 + 2 * 512 + 512 * 128 + 128 + 2 * 128),
     ],
 )
-def test_heads_cost_what_they_say(kind, count):
+def test_heads_have_the_stated_number_of_parameters(kind, count):
     symbol = embedding_head(kind, 128, 512)(mx.sym.var("data"))
     shapes, out, _ = symbol.infer_shape(data=(3, 512, 7, 7))
     assert sum(int(np.prod(shape)) for shape in shapes) - 3 * 512 * 49 == count
@@ -107,7 +107,7 @@ def test_gradients_reach_every_parameter(kind):
             assert (np.abs(parameter.grad().asnumpy()).max() > 1e-4) == (parameter not in without), parameter.name
 
 
-def test_a_fixed_scale_stays_one():
+def test_a_fixed_scale_is_always_one():
     head, x = filled(embedding_head("GDC", D, C, size=(H, W)), (7, C, H, W))
     gamma = list(head)[-1].gamma
     assert gamma.grad_req == "null"
@@ -116,7 +116,7 @@ def test_a_fixed_scale_stays_one():
     np.testing.assert_array_equal(head(nd.array(x)).asnumpy(), before)
 
 
-def test_as_many_dimensions_as_channels_do_not_kill_the_process():
+def test_an_embedding_of_as_many_dimensions_as_channels_is_computed():
     # One epsilon and one shape for both BatchNorms: MXNet alone then takes the wrong routine and dies.
     program = (
         "from gluonfr.nn import embedding_head; from mxnet import nd\n"

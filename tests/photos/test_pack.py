@@ -30,7 +30,7 @@ class Dots:
         blue = (image.astype(int) @ (-1, -1, 1) > 150).astype(np.uint8)
         count, _, statistics, centers = cv2.connectedComponentsWithStats(blue)
         faces = sorted(
-            ((statistics[i, cv2.CC_STAT_WIDTH] * 4.0, centers[i]) for i in range(1, count)), key=lambda each: -each[0]
+            ((statistics[i, cv2.CC_STAT_WIDTH] * 4.0, centers[i]) for i in range(1, count)), key=lambda found: -found[0]
         )
         boxes = [[*(center - side / 2), *(center + side / 2)] for side, center in faces]
         points = (np.array(get_template("arcface").points) - 56) / 112
@@ -63,7 +63,7 @@ def table(path):
 
 def crops_of(folder):
     return {
-        label: [cv2.imdecode(np.frombuffer(each, np.uint8), 1)[:, :, ::-1] for each in payloads]
+        label: [cv2.imdecode(np.frombuffer(payload, np.uint8), 1)[:, :, ::-1] for payload in payloads]
         for label, payloads in read_by_the_rules(folder).items()
     }
 

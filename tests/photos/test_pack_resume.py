@@ -27,11 +27,11 @@ def image(seed, kind, size=112):
     return cv2.imencode(kind, pixels)[1].tobytes()
 
 
-def people(folder, count, each, kind=".jpg", size=112):
+def people(folder, count, per_person, kind=".jpg", size=112):
     for person in range(count):
         place = Path(folder, f"person {person}")
         place.mkdir(parents=True)
-        for i in range(each):
+        for i in range(per_person):
             (place / f"{i}{kind}").write_bytes(image(1000 * person + i, kind, size))
     # Something to leave out, and something to report.
     (place / "bad.jpg").write_bytes(b"no image")
@@ -88,8 +88,8 @@ def run_killed(step, torn, *arguments, **options):
 def check_unfinished(out, allowed):
     """A train.rec that is there is one of the whole ones, and its companions are its own."""
     if (out / "train.rec").exists():
-        assert (out / "train.rec").read_bytes() in [each["train.rec"] for each in allowed]
-        (found,) = [each for each in allowed if each["train.rec"] == (out / "train.rec").read_bytes()]
+        assert (out / "train.rec").read_bytes() in [contents["train.rec"] for contents in allowed]
+        (found,) = [contents for contents in allowed if contents["train.rec"] == (out / "train.rec").read_bytes()]
         for name in ("train.idx", "property", "identities.csv"):
             assert (out / name).read_bytes() == found[name]
         read_by_the_rules(out)
@@ -252,7 +252,7 @@ def test_everything_after_the_last_valid_line_is_removed(half_done):
         {"name": "a", "file": None, "digest": "x", "at": 0, "length": 3, "crc": 0},
     ],
 )
-def test_lines_that_are_no_results_end_the_journal(tmp_path, row):
+def test_the_journal_ends_at_its_first_invalid_line(tmp_path, row):
     opened = journal.Journal(str(tmp_path / "work"), {"quality": 95})
     opened.add("Ann/1.jpg", None, CropResult(b"crop", digest="ab"))
     opened.close()
@@ -289,7 +289,7 @@ def kill_at_random(tmp_path, photos, reference, seed):
     rng, out, hits = random.Random(seed), tmp_path / f"out{seed}", 0
     command = [sys.executable, "-m", "gluonfr", "pack", photos, out, "--aligned", "--workers", "2"]
     for attempt in range(20):
-        process = subprocess.Popen([str(each) for each in command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([str(argument) for argument in command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         if attempt < 3:
             before = size_of(out)
             while process.poll() is None and size_of(out) == before:

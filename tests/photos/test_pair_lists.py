@@ -16,7 +16,7 @@ def write(tmp_path, content):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("header", [True, False])
-def test_separators_line_ends_and_encodings(tmp_path, separator, end, encoding, header):
+def test_lists_with_any_separator_line_end_and_encoding_are_read(tmp_path, separator, end, encoding, header):
     rows = [["first", "second", "issame"]] * header + [[first, second, str(int(same))] for first, second, same in PAIRS]
     text = end.join(separator.join(row) for row in rows) + end
     found = read_pair_list(write(tmp_path, text.encode(encoding)), "/photos")

@@ -125,7 +125,7 @@ def test_unpacked_pairs_can_be_packed_to_the_same_bytes(tmp_path, photos):
 
 
 @pytest.mark.system
-def test_pairs_of_real_photos(faces, tmp_path):
+def test_real_photos_become_pairs_of_aligned_faces(faces, tmp_path):
     if importlib.util.find_spec("mtcnn") is None:
         pytest.skip("the package mtcnn, whose weights the detector uses, is not installed")
     folder = os.path.join(faces, "photos", "pairs")
@@ -176,7 +176,7 @@ def test_drawn_pairs_are_balanced_distinct_and_disjoint(tmp_path, counts, count)
     same = Counter(owner[a] for (a, _), one in zip(pairs, issame) if one)
     of_folds = [[same[label] for label in fold if counts[label] > 1] for fold in folds]
     if counts[0] == counts[-1]:
-        assert all(max(each) - min(each) <= 1 for each in of_folds)
+        assert all(max(of_fold) - min(of_fold) <= 1 for of_fold in of_folds)
 
 
 def test_seed_reproduces_the_drawn_pairs(tmp_path):

@@ -48,7 +48,7 @@ def over_splits(card, embeddings, people, folder, splits=20, fpir=0.1):
     return np.mean(figures, axis=0)
 
 
-def test_half_enrolled_and_the_rest_identified(photos, tmp_path):
+def test_photos_are_identified_after_half_of_the_people_are_enrolled(photos, tmp_path):
     rank_1, right, alarms = over_splits(*photos, str(tmp_path))
     assert rank_1 > 0.99
     assert right > 0.98

@@ -26,6 +26,6 @@ def test_any_name_and_any_box_can_be_drawn(name):
     assert drawn.any()
 
 
-def test_an_array_that_is_no_photo_is_refused():
+def test_arrays_that_are_not_photos_are_refused():
     with pytest.raises(GluonFRError, match="uint8"):
         draw_faces(np.zeros((4, 4)), [], [], [])

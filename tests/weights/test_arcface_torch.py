@@ -140,7 +140,7 @@ def compare(torch, module, net, tolerance=1e-4):
     assert wanted.std(axis=0).mean() > 0.02 * np.abs(wanted).max() > 0
 
 
-def test_iresnet18_gives_what_pytorch_gives(tmp_path):
+def test_iresnet18_equals_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
     module = filled(torch, torch_iresnet(torch), 1, keep=("features.weight",))
     path = tmp_path / "backbone.pth"
@@ -150,10 +150,10 @@ def test_iresnet18_gives_what_pytorch_gives(tmp_path):
     compare(torch, module, net)
 
 
-def test_a_learned_scale_of_the_embedding_and_a_training_checkpoint(tmp_path):
+def test_a_training_checkpoint_with_a_learned_scale_is_read(tmp_path):
     torch = pytest.importorskip("torch")
     module = filled(torch, torch_iresnet(torch, size=64), 2)
-    state = {"module." + name: each for name, each in module.state_dict().items()}
+    state = {"module." + name: tensor for name, tensor in module.state_dict().items()}
     torch.save({"epoch": 3, "lr": 0.1, "state_dict_backbone": state, "state_dict_softmax_fc": {"w": torch.ones(9, 64)}},
                tmp_path / "checkpoint.pt")  # fmt: skip
     net, card = load_torch(tmp_path / "checkpoint.pt", "lresnet18e_ir")
@@ -161,7 +161,7 @@ def test_a_learned_scale_of_the_embedding_and_a_training_checkpoint(tmp_path):
     compare(torch, module, net)
 
 
-def test_mbf_gives_what_pytorch_gives(tmp_path):
+def test_mbf_equals_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
     module = filled(torch, torch_mbf(torch, size=128), 3)
     torch.save(module.state_dict(), tmp_path / "mbf.pt")
@@ -461,7 +461,7 @@ def test_other_archives_are_refused(tmp_path):
         load_torch(path)
 
 
-def test_damaged_files_raise_one_sentence_or_are_read(tmp_path):
+def test_damaged_files_are_read_or_reported_in_one_sentence(tmp_path):
     """Truncated at random places and with random flipped bits: refused or read, never another exception."""
     entries = [(f"layer{i}.weight", tensor()) for i in range(6)]
     good = archive(tmp_path / "good.pt", program(*entries)).read_bytes()

@@ -47,7 +47,7 @@ def tensor(*sizes, values):
 def stream(*layers, size=(150, 150), mean=MEAN):
     """A file as dlib writes it; floats are a mantissa and a power of 2."""
     start = integer(1) + text("loss_metric_2") + integer(3) + integer(10737418) + integer(-28) + integer(2) + integer(1)
-    levels = b"".join(integer(round(each * 2**17)) + integer(-17) for each in mean)
+    levels = b"".join(integer(round(value * 2**17)) + integer(-17) for value in mean)
     return start + text("input_rgb_image_sized") + levels + integer(size[0]) + integer(size[1]) + b"".join(layers)
 
 
@@ -142,7 +142,7 @@ def test_incomplete_and_other_files_are_refused(tmp_path):
 
 
 def pool(x):
-    height, width = (each // 2 for each in x.shape[2:])
+    height, width = (size // 2 for size in x.shape[2:])
     return x[:, :, : 2 * height, : 2 * width].reshape(*x.shape[:2], height, 2, width, 2).mean((3, 5))
 
 
@@ -152,8 +152,8 @@ def unit(x, block):
     out = normalize(convolve(relu(normalize(convolve(x, first), norm)), second), other)
     x = pool(x) if block._down else x
     total = np.zeros((len(x), *np.maximum(out.shape[1:], x.shape[1:])))
-    for each in (out, x):
-        total[:, : each.shape[1], : each.shape[2], : each.shape[3]] += each
+    for array in (out, x):
+        total[:, : array.shape[1], : array.shape[2], : array.shape[3]] += array
     return relu(total)
 
 
@@ -205,14 +205,14 @@ def test_network_equals_numpy_with_the_weights_of_a_file(tmp_path):
         out = Layer((after, after, 3, 3), 1, 1)(out)
         x = pool(x) if down else x
         total = np.zeros((1, *np.maximum(out.shape[1:], x.shape[1:])))
-        for each in (out, x):
-            total[:, : each.shape[1], : each.shape[2], : each.shape[3]] += each
+        for array in (out, x):
+            total[:, : array.shape[1], : array.shape[2], : array.shape[3]] += array
         x, before = relu(total), after
     wanted = x.mean((2, 3)) @ next(parts)
     np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
-def test_size():
+def test_the_dlib_network_has_the_published_size():
     assert complexity(get_model(DLIB_NETWORK), (150, 150)).parameters == 5_614_592
     assert get_model("DLIB-resnet29").embedding_size == 128
 
@@ -243,7 +243,7 @@ def test_packaged_weights_are_converted_once_into_the_store(packaged, tmp_path, 
     assert card.sha256 == file_sha256(os.path.join(folder, "network.params"))
     assert card.distance == "euclidean"
     assert card.embedding_size == 128
-    fars = {each["far"]: each["similarity"] for each in card.thresholds}
+    fars = {threshold["far"]: threshold["similarity"] for threshold in card.thresholds}
     assert set(fars) == {0.1, 0.01, 0.001}
     assert fars[0.1] < fars[0.01] < fars[0.001]
     # Now without the package.

@@ -75,8 +75,11 @@ def arrays_of(symbol, seed):
     labels = {"softmax_label": (1,)} if "softmax_label" in symbol.list_arguments() else {}
     shapes, _, states = symbol.infer_shape(data=(1, 3, 112, 112), **labels)
     arrays = {}
-    for kind, names, each in (("arg", symbol.list_arguments(), shapes), ("aux", symbol.list_auxiliary_states(), states)):
-        for name, shape in zip(names, each):
+    for kind, names, shapes_of_kind in (
+        ("arg", symbol.list_arguments(), shapes),
+        ("aux", symbol.list_auxiliary_states(), states),
+    ):
+        for name, shape in zip(names, shapes_of_kind):
             if name in ("data", "softmax_label"):
                 continue
             if len(shape) > 1:
@@ -207,7 +210,7 @@ def test_symbols_of_older_versions_are_read(tmp_path, small):
             if dialect == "param":
                 node["op"] = legacy_names.get(node["op"], node["op"])
                 # Running statistics were not inputs then.
-                node["inputs"] = [each[:2] for each in node["inputs"]][: 3 if node["op"] == "BatchNorm" else None]
+                node["inputs"] = [entry[:2] for entry in node["inputs"]][: 3 if node["op"] == "BatchNorm" else None]
             nodes.append(node)
         (tmp_path / "model-symbol.json").write_text(json.dumps({**graph, "nodes": nodes}))
         shutil.copy(folder / "model-0000.params", tmp_path / "model-0007.params")
@@ -241,7 +244,7 @@ def test_wrong_arrays_are_refused(tmp_path, small):
     folder, _, good = small
     shutil.copy(folder / "model-symbol.json", tmp_path)
     cases = {
-        "'bn0_beta', the beta of layer bn0, is missing": {key: each for key, each in good.items() if key != "arg:bn0_beta"},
+        "'bn0_beta', the beta of layer bn0, is missing": {key: array for key, array in good.items() if key != "arg:bn0_beta"},
         "arrays that its symbol lacks, such as 'other_weight'": {**good, "arg:other_weight": nd.ones(3)},
         "weight of layer conv0 has the shape 64x3x5x5, where .* has 64x3x3x3": {
             **good,

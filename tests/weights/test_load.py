@@ -75,7 +75,7 @@ def test_parameters_are_set_on_all_contexts_of_a_hybridized_network(tmp_path):
     np.testing.assert_allclose(embedding(other), embedding(net), rtol=1e-5)
     contexts = [mx.cpu(0), mx.cpu(1)]
     load_weights(other, tmp_path / "net.params", ctx=contexts)
-    assert all(each.list_ctx() == contexts for each in other.collect_params().values())
+    assert all(parameter.list_ctx() == contexts for parameter in other.collect_params().values())
     for ctx in contexts:
         np.testing.assert_allclose(other(images().as_in_context(ctx)).asnumpy(), embedding(net), rtol=1e-5)
 
@@ -94,7 +94,7 @@ def test_weights_of_another_network_change_nothing(tmp_path):
     gluon = {}
     for name, array in nd.load(str(folder / "network.params")).items():
         gluon[name] = array
-    lacking = {name: each for name, each in gluon.items() if name != "features.4.body.3.alpha"}
+    lacking = {name: array for name, array in gluon.items() if name != "features.4.body.3.alpha"}
     nd.save(str(tmp_path / "lacks.params"), lacking)
     nd.save(str(tmp_path / "extra.params"), {**gluon, "features.99.weight": nd.ones(2)})
     nd.save(str(tmp_path / "shape.params"), {**gluon, "features.0.weight": nd.ones((8, 3, 5, 5))})

@@ -74,7 +74,7 @@ def test_wrong_sizes_and_counts_are_refused(tmp_path, content, words):
         read_params(path)
 
 
-def test_damaged_files_raise_one_sentence_or_are_read(tmp_path):
+def test_damaged_files_are_read_or_reported_in_one_sentence(tmp_path):
     good = written(*OLD.values())
     random, messages, path = generator(2), [], tmp_path / "x.params"
     for trial in range(1500):

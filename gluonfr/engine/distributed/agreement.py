@@ -73,7 +73,7 @@ def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any
     if group.size == 1:
         return
     facts = [("host", socket.gethostname()), *_facts(options, dataset, sets)]
-    ranks = [dict(each) for each in group.gather_values(facts)]
+    ranks = [dict(facts_of_rank) for facts_of_rank in group.gather_values(facts)]
     for rank, other in enumerate(ranks):
         for name in {**ranks[0], **other}:
             ours, theirs = ranks[0].get(name), other.get(name)

@@ -59,10 +59,10 @@ def sum_joined(gradients: Any, sum_in_place: Any) -> None:
     >>> gradients[1].asnumpy().tolist()
     [2.0, 2.0, 2.0]
     """
-    for number, bucket in enumerate(_buckets([dense(each) for each in gradients])):
-        joined = nd.concat(*[nd.reshape(each, shape=(-1,)) for each in bucket], dim=0)
+    for number, bucket in enumerate(_buckets([dense(array) for array in gradients])):
+        joined = nd.concat(*[nd.reshape(array, shape=(-1,)) for array in bucket], dim=0)
         sum_in_place(number, joined)
-        ends = np.cumsum([each.size for each in bucket]).tolist()
+        ends = np.cumsum([array.size for array in bucket]).tolist()
         for gradient, begin, end in zip(bucket, [0, *ends], ends):
             joined[begin:end].reshape(gradient.shape).copyto(gradient)
 

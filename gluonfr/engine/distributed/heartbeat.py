@@ -14,7 +14,7 @@ from typing import Any
 
 from gluonfr.core import GluonFRError
 
-_ADDRESS, _TOKEN, _TIMEOUT, _RANK = (f"GLUONFR_WATCH_{each}" for each in ("ADDRESS", "TOKEN", "TIMEOUT", "RANK"))
+_ADDRESS, _TOKEN, _TIMEOUT, _RANK = (f"GLUONFR_WATCH_{name}" for name in ("ADDRESS", "TOKEN", "TIMEOUT", "RANK"))
 
 
 _GOOD, _STOP = b"+", b"-"

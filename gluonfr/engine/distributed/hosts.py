@@ -32,10 +32,10 @@ def parse_hosts(text: str) -> Any:
     [('a', 4), ('b', 1)]
     """
     hosts = []
-    for each in text.split(","):
-        found = re.fullmatch(r"\s*([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?\s*", each)
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?\s*", part)
         if not found:
-            raise GluonFRError(f"hosts={text}: {each!r} is not NAME:PROCESSES, such as a:4,b:4.")
+            raise GluonFRError(f"hosts={text}: {part!r} is not NAME:PROCESSES, such as a:4,b:4.")
         hosts.append((found.group(1), int(found.group(2) or 1)))
     names = [name for name, _ in hosts]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -61,7 +61,7 @@ def check_hosts(hosts: Any) -> None:
     >>> check_hosts([("a", 4), ("b", 4)])  # doctest: +SKIP
     """
     with ThreadPoolExecutor(len(hosts)) as pool:
-        wrong = [each for each in pool.map(lambda host: _wrong(host[0]), hosts) if each]
+        wrong = [problem for problem in pool.map(lambda host: _wrong(host[0]), hosts) if problem]
     if wrong:
         raise GluonFRError(wrong[0])
     if len(hosts) > 1:

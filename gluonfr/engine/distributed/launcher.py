@@ -167,9 +167,9 @@ def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
     """Wait for the end of a run; the caller kills the processes that are left."""
     began = time.monotonic()
     while True:
-        ended = [each for each in members if each.status is not None]
+        ended = [member for member in members if member.status is not None]
         # Of several that failed in one moment, the one that was killed or that refused is the cause.
-        bad = sorted((each for each in ended if each.status), key=lambda each: _CAUSES.get(max(each.status, -1), 2))
+        bad = sorted((member for member in ended if member.status), key=lambda member: _CAUSES.get(max(member.status, -1), 2))
         if signals.count:
             watch.stop_all()
             if signals.count > 1:
@@ -179,26 +179,26 @@ def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
                 return Outcome(1, "stopped before the first step.")
             if status == _REFUSED:
                 # The exit status of a rank that was asked to stop and wrote a checkpoint.
-                if all(each.status is not None for each in members if each.works):
+                if all(member.status is not None for member in members if member.works):
                     return Outcome(_REFUSED)
                 bad = []
         if bad:
             return _failed(bad[0], members, way, time.monotonic() - began)
-        if all(each.status == 0 for each in members if each.works):
+        if all(member.status == 0 for member in members if member.works):
             return Outcome(0)
         stuck = watch.stuck()
         if stuck:
             rank, why = stuck
-            named = [each for each in members if each.name == f"rank {rank}"]
-            return Outcome(1, f"{why}; all ranks were ended." + "".join(_shown(each) for each in named))
+            named = [member for member in members if member.name == f"rank {rank}"]
+            return Outcome(1, f"{why}; all ranks were ended." + "".join(_shown(member) for member in named))
         time.sleep(0.05)
 
 
 def _failed(first: Any, members: Any, way: Any, seconds: float) -> Outcome:
     # Time for the other ranks to report what they saw, and for rank 0 to print its own message.
-    wait([each for each in members if each.works], way.grace)
+    wait([member for member in members if member.works], way.grace)
     first = way.cause(first)
-    if first.status == _REFUSED and any(each.log is None and each.status == _REFUSED for each in (first, *members)):
+    if first.status == _REFUSED and any(member.log is None and member.status == _REFUSED for member in (first, *members)):
         return Outcome(_REFUSED)
     message = f"{first.name} {first.fate()}, {seconds:.0f} s after the start; all ranks were ended.{_shown(first)}"
     return Outcome(_REFUSED if first.status == _REFUSED else 1, message)

@@ -142,7 +142,7 @@ def wait(members: Any, seconds: float) -> bool:
     True
     """
     deadline = time.monotonic() + seconds
-    while any(each.status is None for each in members):
+    while any(member.status is None for member in members):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -156,11 +156,11 @@ def kill(members: Any) -> None:
     --------
     >>> kill([])
     """
-    for each in members:
+    for member in members:
         try:
             # Also after its leader has ended: others of the group may be there.
-            os.killpg(each.process.pid, signal.SIGKILL)
+            os.killpg(member.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-    for each in members:
-        each.process.wait()
+    for member in members:
+        member.process.wait()

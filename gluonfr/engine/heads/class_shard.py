@@ -10,7 +10,7 @@ from mxnet.gluon import HybridBlock, Parameter
 from gluonfr.core import GluonFRError, generator
 from gluonfr.core.mxnet_internals import mark_gradient_fresh, register_parameter
 
-_WEIGHTS, _SAMPLE = (int.from_bytes(each, "big") for each in (b"weights", b"classes"))
+_WEIGHTS, _SAMPLE = (int.from_bytes(name, "big") for name in (b"weights", b"classes"))
 # Number of rows drawn together. It must not change, because the initial weights depend on it.
 _ROWS = 1 << 14
 
@@ -121,9 +121,9 @@ class ClassShard(HybridBlock):
 
     def set_gradients(self, ids: np.ndarray, taken: Any) -> None:
         """Assign the gradients of the copies to the classes `ids`, which are in ascending order."""
-        for parameter, rows, each in zip(self.own_parameters, self._places(ids), taken):
+        for parameter, rows, copy in zip(self.own_parameters, self._places(ids), taken):
             (weight,), (gradient,) = parameter.list_data(), parameter.list_grad()
-            sparse = nd.sparse.row_sparse_array((each.grad, rows), shape=parameter.shape, ctx=weight.context, dtype=each.dtype)
+            sparse = nd.sparse.row_sparse_array((copy.grad, rows), shape=parameter.shape, ctx=weight.context, dtype=copy.dtype)
             sparse.copyto(gradient)
             mark_gradient_fresh(weight)
 

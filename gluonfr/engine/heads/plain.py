@@ -104,7 +104,7 @@ class PlainHead(Block):
 
     def backward(self, losses: Any, scale: float = 1.0) -> None:
         """Compute the gradients of the losses of the last pass, times `scale`."""
-        autograd.backward(losses, None if scale == 1 else [nd.full(each.shape, scale, each.context) for each in losses])
+        autograd.backward(losses, None if scale == 1 else [nd.full(loss.shape, scale, loss.context) for loss in losses])
 
     def step(self) -> None:
         """Advance the state of the loss; call it once per training step."""
@@ -123,9 +123,9 @@ class PlainHead(Block):
     def _take(self, embeddings: Any, labels: Any) -> Any:
         """Return the embeddings as the loss expects them; `step` gets the same ones."""
         if self.classifier is None and self.loss.spec.feature_norm:
-            embeddings = [nd.L2Normalization(each, mode="instance") for each in embeddings]
+            embeddings = [nd.L2Normalization(embedding, mode="instance") for embedding in embeddings]
         if autograd.is_recording():
-            for kept, new in zip(self._last, ([each.detach() for each in embeddings], labels)):
+            for kept, new in zip(self._last, ([embedding.detach() for embedding in embeddings], labels)):
                 kept.extend(new)
         return embeddings
 
@@ -165,7 +165,7 @@ class GatheringHead(PlainHead):
         """Return the losses of all devices."""
         embeddings = self._take(embeddings, labels)
         rows = row_slices(embeddings)
-        contexts = [each.context for each in embeddings]
+        contexts = [embedding.context for embedding in embeddings]
         if any(parameter.grad_req != "null" for parameter in self.collect_params().values()):
             return [self._rows(*gathered(context, embeddings, labels), own) for context, own in zip(contexts, rows)]
         losses = self._rows(*gathered(contexts[0], embeddings, labels), slice(0, rows[-1].stop))
@@ -175,12 +175,12 @@ class GatheringHead(PlainHead):
         return self._compute(embeddings, labels)[own]
 
     def _triplets(self, embeddings: Any, labels: Any, own: Any) -> Any:
-        positives, negatives, weights = (each[own] for each in form_triplets(labels.asnumpy()))
+        positives, negatives, weights = (array[own] for array in form_triplets(labels.asnumpy()))
         others = [_pick(embeddings, places) for places in (positives, negatives)]
         return _weigh(self.loss(_repeat(embeddings[own], weights), *others), weights)
 
     def _pairs(self, embeddings: Any, labels: Any, own: Any) -> Any:
-        others, issame, weights = (each[own] for each in form_pairs(labels.asnumpy()))
+        others, issame, weights = (array[own] for array in form_pairs(labels.asnumpy()))
         issame = nd.array(issame.ravel(), ctx=embeddings.context)
         return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
 
@@ -193,7 +193,7 @@ def row_slices(arrays: Any) -> list[slice]:
     >>> row_slices([nd.zeros((2, 4)), nd.zeros((3, 4))])
     [slice(0, 2, None), slice(2, 5, None)]
     """
-    ends = np.cumsum([len(each) for each in arrays]).tolist()
+    ends = np.cumsum([len(array) for array in arrays]).tolist()
     return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
 
 

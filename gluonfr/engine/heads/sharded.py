@@ -131,7 +131,7 @@ class ShardedHead(Block):
     @property
     def sampled(self) -> Any:
         """Classes that the step uses: one int64 array per shard of this process; None where all are used."""
-        return [each and shard.first + each.ids for shard, each in zip(self.shards, self._samples)]
+        return [sample and shard.first + sample.ids for shard, sample in zip(self.shards, self._samples)]
 
     def begin(self, labels: Any, step_number: int) -> None:
         """Draw the classes of a training step; `labels`, int64 (N,), are those of all ranks and passes of the step."""
@@ -165,20 +165,21 @@ class ShardedHead(Block):
             copies = [batch.copyto(context) for context in self.contexts]
         for copy in copies:
             copy.attach_grad()
-        inputs = [self._inputs(*each, labels) for each in zip(self.shards, copies, self._samples)]
+        inputs = [self._inputs(*given, labels) for given in zip(self.shards, copies, self._samples)]
         if self.loss.spec.needs_target:
             with autograd.pause():
                 self._add_targets(inputs, labels)
-        parts = [shard(*each) for shard, each in zip(self.shards, inputs)]
+        parts = [shard(*given) for shard, given in zip(self.shards, inputs)]
         extras = self._extras(embeddings)
         with autograd.pause():
             total, gradients = self._together(parts, batch, training)
             begin = sum(counts[: self.group.rank])
             rows = row_slices(embeddings)
             losses = [
-                total[begin + own.start : begin + own.stop].as_in_context(each.context) for own, each in zip(rows, embeddings)
+                total[begin + own.start : begin + own.stop].as_in_context(embedding.context)
+                for own, embedding in zip(rows, embeddings)
             ]
-            losses = [loss + nan_unless_finite(each.detach()) for loss, each in zip(losses, embeddings)]
+            losses = [loss + nan_unless_finite(embedding.detach()) for loss, embedding in zip(losses, embeddings)]
             if extras:
                 losses = [loss + extra for loss, extra in zip(losses, extras)]
         if training:
@@ -213,14 +214,18 @@ class ShardedHead(Block):
             given.append(outputs.as_in_context(given[0].context))
 
     def _extras(self, embeddings: Any) -> Any:
-        norms = [row_norm(nd, each) for each in embeddings] if self.loss.spec.needs_embedding else [None] * len(embeddings)
+        norms = (
+            [row_norm(nd, embedding) for embedding in embeddings]
+            if self.loss.spec.needs_embedding
+            else [None] * len(embeddings)
+        )
         extras = [self.loss.extra(nd, **({} if norm is None else {"norm": norm})) for norm in norms]
         return [] if extras[0] is None else extras
 
     def _together(self, parts: Any, embedding: Any, training: bool) -> Any:
         """Return the losses (N,) of all ranks and, for each shard of this process, the gradient of its log-sum-exp."""
         first = self.contexts[0]
-        here = nd.stack(*[nd.stack(*each).as_in_context(first) for each in parts])
+        here = nd.stack(*[nd.stack(*terms_of_shard).as_in_context(first) for terms_of_shard in parts])
         terms = self.group.gather(here, "parts")
         lse = terms[:, 0]
         total = _log_sum_exp(lse)
@@ -236,13 +241,15 @@ class ShardedHead(Block):
         self._passed, scale = None, scale * self.factor
         heads = [part for two in parts for part in two[:2]]
         toward = [
-            each for gradient in gradients for each in (gradient * scale, nd.full(gradient.shape, -scale, gradient.context))
+            head_gradient
+            for gradient in gradients
+            for head_gradient in (gradient * scale, nd.full(gradient.shape, -scale, gradient.context))
         ]
         autograd.backward(heads, toward)
         first = self.contexts[0]
         whole = sum((copy.grad.as_in_context(first) for copy in copies[1:]), copies[0].grad)
         whole = self.group.own_rows(whole, counts, "gradients")
-        toward = [whole[own].as_in_context(each.context) for own, each in zip(rows, embeddings)]
+        toward = [whole[own].as_in_context(embedding.context) for own, embedding in zip(rows, embeddings)]
         toward += [nd.full(extra.shape, scale, extra.context) for extra in extras]
         autograd.backward([*embeddings, *extras], toward)
         # Last, because it waits for the device. With several passes per step, these are the gradients so far.

@@ -124,10 +124,10 @@ def _set(
     targets: list[float],
     most: int,
 ) -> dict[str, Any]:
-    evaluations = [each.entry.evaluation for each in shown]
+    evaluations = [figures.entry.evaluation for figures in shown]
     rows = tables.summary(evaluations, targets)
     first = evaluations[0].verification
-    notes = [(printable(each.entry.model), tables.intervals_note(each.entry.evaluation)) for each in shown]
+    notes = [(printable(figures.entry.model), tables.intervals_note(figures.entry.evaluation)) for figures in shown]
     if len({note for _, note in notes}) == 1:
         notes = [("", notes[0][1])]
     return {
@@ -140,8 +140,8 @@ def _set(
         "notes": notes,
         "wanted": far_label(evaluations[0].wanted_far),
         "entries": [
-            _entry(f"set-{number}-model-{models.index(each.entry.model) + 1}", each, models, cells, most)
-            for each, cells in zip(shown, rows)
+            _entry(f"set-{number}-model-{models.index(figures.entry.model) + 1}", figures, models, cells, most)
+            for figures, cells in zip(shown, rows)
         ],
     }
 

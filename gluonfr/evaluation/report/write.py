@@ -81,9 +81,9 @@ def write_report(
         "date": date.isoformat(),
         "gluonfr": __version__,
         "models": facts,
-        "evaluations": _nested(shown, lambda each: each.entry.evaluation.to_dict()),
-        "hardest": _nested(shown, lambda each: {kind: _plain(getattr(each, kind)) for kind in _HARD}),
-        "pictures": _nested(shown, lambda each: files.names_of(each.entry)),
+        "evaluations": _nested(shown, lambda figures: figures.entry.evaluation.to_dict()),
+        "hardest": _nested(shown, lambda figures: {kind: _plain(getattr(figures, kind)) for kind in _HARD}),
+        "pictures": _nested(shown, lambda figures: files.names_of(figures.entry)),
         "roc_pictures": {name: files.names["roc", name] for name, chart in rocs.items() if chart},
     }
     # The page is renamed last: when it is there, all files are.
@@ -152,8 +152,8 @@ def _draw(entry: ReportEntry, files: _Files) -> EntryFigures:
 def _nested(shown: Sequence[EntryFigures], value: Callable[[EntryFigures], Any]) -> dict[str, dict[str, Any]]:
     """Return values by model and set."""
     nested: dict[str, dict[str, Any]] = {}
-    for each in shown:
-        nested.setdefault(each.entry.model, {})[each.entry.set] = value(each)
+    for figures in shown:
+        nested.setdefault(figures.entry.model, {})[figures.entry.set] = value(figures)
     return nested
 
 

@@ -74,7 +74,7 @@ class ClassCentersLoss(SoftmaxAndEmbedding):
         if (embeddings is None) != (labels is None):
             raise UsageError(f"{type(self).__name__}.step takes embeddings and labels, or neither.")
         if embeddings is not None:
-            embeddings, labels = ([each] if isinstance(each, nd.NDArray) else each for each in (embeddings, labels))
+            embeddings, labels = ([arrays] if isinstance(arrays, nd.NDArray) else arrays for arrays in (embeddings, labels))
             for embedding, label in zip(embeddings, labels):
                 check_rows(self, "embedding", embedding, None, self.embedding_size)
                 check_label(self, label, embedding.shape[0], self.classes)
@@ -97,5 +97,5 @@ class ClassCentersLoss(SoftmaxAndEmbedding):
         new = old - self.alpha * (count * old - nd.dot(member, x)) / (1 + count)
         # A batch with NaN or infinity must not destroy the center of a class.
         new = nd.where(nd.contrib.isfinite(new), new, old)
-        for each in self.centers.list_ctx():
-            self.centers.data(each)[rows.as_in_context(each)] = new.as_in_context(each)
+        for device in self.centers.list_ctx():
+            self.centers.data(device)[rows.as_in_context(device)] = new.as_in_context(device)

@@ -29,7 +29,7 @@ class ClassifierLoss(OutputLoss):
     @property
     def shared_parameters(self) -> dict[str, Any]:
         """Own parameters by name without `spec.class_parameters`: what every shard of a divided classifier reads."""
-        return {name: each for name, each in own_parameters(self).items() if name not in self.spec.class_parameters}
+        return {name: parameter for name, parameter in own_parameters(self).items() if name not in self.spec.class_parameters}
 
     def logits(self, F: Any, output: Any, label: Any, output_y: Any, *args: Any, **state: Any) -> tuple[Any, Any]:
         """Return the logits (N, C) and the target's logit (N,), or None where it is the one in the matrix.
@@ -157,7 +157,7 @@ class ClassifierLoss(OutputLoss):
         label, output = label.reshape((-1,)), self.reduce_centers(nd, output, self.classes)
         output_y, others = nd.pick(output, label, axis=1), None
         if self.spec.needs_others:
-            state = {name: each.data(output.context) for name, each in own_parameters(self).items()}
+            state = {name: parameter.data(output.context) for name, parameter in own_parameters(self).items()}
             logits, _ = self.logits(nd, output, label, output_y, **state)
             others = log_sum_exp_of_others(nd, logits, label, self.classes)
         return self.target_statistics(output_y, others, embedding)

@@ -85,15 +85,15 @@ class FRLoss(HybridBlock):
             check_column(self, "sample_weight", sample_weight, inputs[0].shape[0])
         self._check_parameters(inputs[0].context)
         inputs = tuple(
-            each if place == self._label_position else self._raise_precision(each) for place, each in enumerate(inputs)
+            array if place == self._label_position else self._raise_precision(array) for place, array in enumerate(inputs)
         )
         if self.advances and autograd.is_recording():
             self._record_pass(*inputs)
         sample_weight = None if sample_weight is None else sample_weight.astype(inputs[0].dtype, copy=False)
         loss = self._weigh(super().__call__(*inputs), sample_weight)
         # Comparisons, clips and some softmax kernels drop NaN and infinity; the loss has to show them.
-        matrices = [each for each in inputs if each.ndim == 2 and np.dtype(each.dtype).kind == "f"]
-        return sum((nan_unless_finite(each).astype(loss.dtype, copy=False) for each in matrices), loss)
+        matrices = [array for array in inputs if array.ndim == 2 and np.dtype(array.dtype).kind == "f"]
+        return sum((nan_unless_finite(matrix).astype(loss.dtype, copy=False) for matrix in matrices), loss)
 
     def check_inputs(self, *inputs: Any) -> tuple[Any, ...]:
         """Return the inputs that `hybrid_forward` receives, or raise `UsageError` when they are invalid."""
@@ -154,8 +154,8 @@ class FRLoss(HybridBlock):
                 f"{type(self).__name__}.step() needs a training pass; call the loss on arrays under autograd.record() first."
             )
         context = self._statistics[0][0].context
-        joined = [nd.concat(*(each.as_in_context(context) for each in parts), dim=0) for parts in zip(*self._statistics)]
-        return joined if gather is None else [gather(each) for each in joined]
+        joined = [nd.concat(*(part.as_in_context(context) for part in parts), dim=0) for parts in zip(*self._statistics)]
+        return joined if gather is None else [gather(array) for array in joined]
 
     def _has_statistics(self) -> bool:
         return type(self).batch_statistics is not FRLoss.batch_statistics

@@ -89,11 +89,11 @@ class RangeLoss(EmbeddingLoss):
         after = F.broadcast_lesser(F.reshape(place, shape=(-1, 1)), F.reshape(place, shape=(1, -1)))
         # The largest distances of a class are among the largest of its samples; each pair counts once, at its first sample.
         rows = _largest(F, F.where(after, distance * positives - (1 - positives), -F.ones_like(distance)), self.top_k)
-        pool = [F.broadcast_add(F.zeros_like(same), F.reshape(each, shape=(1, -1))) for each in rows]
-        pool = F.concat(*[F.where(same, each, -F.ones_like(each)) for each in pool], dim=1)
+        pool = [F.broadcast_add(F.zeros_like(same), F.reshape(row, shape=(1, -1))) for row in rows]
+        pool = F.concat(*[F.where(same, row, -F.ones_like(row)) for row in pool], dim=1)
         top = _largest(F, pool, self.top_k)
-        there = [as_mask(F, each >= 0, each) for each in top]
-        inverse = sum(mask / F.maximum(each, _SMALLEST_DISTANCE) for each, mask in zip(top, there))
+        there = [as_mask(F, largest >= 0, largest) for largest in top]
+        inverse = sum(mask / F.maximum(largest, _SMALLEST_DISTANCE) for largest, mask in zip(top, there))
         count = sum(there)
         return F.where(count > 0, count / F.where(count > 0, inverse, F.ones_like(count)), F.zeros_like(count))
 

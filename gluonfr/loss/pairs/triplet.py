@@ -62,7 +62,7 @@ class TripletLoss(TupleLoss):
         check_label(self, label, embedding.shape[0])
         labels, index = label.asnumpy().ravel(), np.arange(embedding.shape[0])
         positives, negatives = next_of_same_label(labels), next_of_other_label(labels)
-        others = (take_rows(embedding, each) for each in (positives, negatives))
+        others = (take_rows(embedding, rows) for rows in (positives, negatives))
         loss = super().__call__(embedding, *others, sample_weight=sample_weight)
         return zero_unless(loss, (positives != index) & (negatives != index))
 
@@ -75,7 +75,7 @@ class TripletLoss(TupleLoss):
 
     def hybrid_forward(self, F: Any, anchor: Any, positive: Any, negative: Any) -> Any:
         """Return the losses (N,)."""
-        near, far = (F.sum(F.square(anchor - each), axis=1) for each in (positive, negative))
+        near, far = (F.sum(F.square(anchor - other), axis=1) for other in (positive, negative))
         return F.relu(near - far + self.margin)
 
 

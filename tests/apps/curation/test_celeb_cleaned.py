@@ -67,7 +67,7 @@ def test_people_of_a_test_set_are_found(embedder, celeb, faces, tmp_path):
     embeddings, labels = celeb
     lfw = embed_set(embedder, open_set(os.path.join(faces, "lfw.bin")), str(tmp_path))
     strangers, of, random = np.array(lfw.embeddings), lfw.labels, np.random.default_rng(0)
-    once = np.setdiff1d(np.arange(PEOPLE), [each for pair in TWICE for each in pair])
+    once = np.setdiff1d(np.arange(PEOPLE), [label for pair in TWICE for label in pair])
     assert not find_overlap(Identities(embeddings, labels), Identities(strangers, of)).found
     train, shared = np.ones(len(labels), bool), random.choice(once, 20, replace=False)
     for person in shared:

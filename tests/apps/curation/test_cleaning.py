@@ -78,8 +78,8 @@ def test_own_similarity_excludes_the_image_itself():
         mean = rows[rest].astype(np.float64).mean(0)
         assert own[i] == pytest.approx(rows[i] @ mean / np.linalg.norm(mean), abs=1e-5)
         means = {label: rows[labels == label].astype(np.float64).mean(0) for label in set(labels) - {labels[i]}}
-        like = sorted(((rows[i] @ each / np.linalg.norm(each), label) for label, each in means.items()), reverse=True)[:2]
-        assert similarity[i] == pytest.approx([each for each, _ in like], abs=1e-5)
+        like = sorted(((rows[i] @ center / np.linalg.norm(center), label) for label, center in means.items()), reverse=True)[:2]
+        assert similarity[i] == pytest.approx([cosine for cosine, _ in like], abs=1e-5)
         assert people.labels[nearest[i]].tolist() == [label for _, label in like]
 
 
@@ -179,7 +179,7 @@ def test_copies_match_in_pixels_and_embedding():
     pairs = set(map(tuple, found.pairs.tolist()))
     assert expected <= pairs
     assert not {(14, 15), (16, 17)} & pairs
-    assert {each for pair in pairs for each in pair} == {0, 1, 2, 3, 57}
+    assert {index for pair in pairs for index in pair} == {0, 1, 2, 3, 57}
     assert (np.diff(found.pixels) <= 0).all()
     assert found.pixels.min() >= found.least_pixels
 

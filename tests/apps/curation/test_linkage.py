@@ -32,8 +32,8 @@ def test_groups_equal_those_of_scipy(seed, threshold):
     wanted = fcluster(linkage(pdist(rows.astype(np.float64), "cosine"), "average"), 1 - threshold, "distance")
     found = AverageLinkage(rows.copy())
     # Lowering the threshold in steps gives the same groups.
-    for each in (0.8, threshold + 0.05, threshold):
-        found.join(each)
+    for limit in (0.8, threshold + 0.05, threshold):
+        found.join(limit)
     groups = found.groups()
     assert 1 < len(set(groups)) < len(rows)
     assert same(groups, wanted)
@@ -42,7 +42,7 @@ def test_groups_equal_those_of_scipy(seed, threshold):
     assert (np.diff(np.unique(groups, return_index=True)[1]) > 0).all()
 
 
-def test_single_and_equal_rows():
+def test_single_rows_stay_alone_and_equal_rows_are_joined():
     alone = AverageLinkage(np.eye(1, 4, dtype=np.float32))
     alone.join(-1)
     assert alone.groups().tolist() == [0]

@@ -268,7 +268,7 @@ def test_threads_can_share_a_gallery(open_gallery):
             if person % 3 == 0:
                 gallery.remove(f"q{person}")
 
-    threads = [threading.Thread(target=each) for each in (ask, ask, change)]
+    threads = [threading.Thread(target=function) for function in (ask, ask, change)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -53,7 +53,7 @@ def kill_at_random_moments(path, rounds, seed):
             lines = said.read().decode().splitlines()
         words = [line.split(" ") for line in lines]
         done = {
-            what: {name for each, name in words if each == what} for what in ("enrolling", "enrolled", "removing", "removed")
+            what: {name for word, name in words if word == what} for what in ("enrolling", "enrolled", "removing", "removed")
         }
         total.update({what: len(names) for what, names in done.items()})
         certain = (expected | done["enrolled"]) - done["removing"]

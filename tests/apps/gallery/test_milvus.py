@@ -27,7 +27,7 @@ PHOTOS = 5
 
 @pytest.fixture
 def address(milvus_server, request):
-    name = "".join(each if each.isalnum() else "_" for each in request.node.name)
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
     return f"{milvus_server.address}/{name}"
 
 
@@ -238,7 +238,7 @@ def test_reader_sees_complete_people_during_writes(address):
                 assert photos == PHOTOS * people
                 # All photos of a person who is found can be found.
                 answer = reader.identify(faces_of(0, PHOTOS), 1, reader.threshold(similarity=0.99))
-                assert {each.name for each in answer} in ({None}, {"w-0000"})
+                assert {match.name for match in answer} in ({None}, {"w-0000"})
                 seen.add(people)
     finally:
         child.kill()

@@ -50,7 +50,7 @@ def error_of(path):
     return ""
 
 
-def test_damaged_files_raise_one_sentence(path, tmp_path):
+def test_damaged_files_are_reported_in_one_sentence(path, tmp_path):
     with Gallery(path, CARD) as gallery:
         for person in range(40):
             gallery.enroll(f"p{person}", faces_of(person))

@@ -115,7 +115,7 @@ def test_threshold_rises_with_the_size_of_the_gallery(tmp_path):
             gallery.enroll_people({f"p{n}": (faces_of(n), None, None) for n in range(first, 3 * first or 60)})
             seen.append(gallery.threshold(0.1))
             assert other.threshold(0.1) == seen[-1]
-        assert [each.people for each in seen] == [60, 180, 540]
+        assert [gallery.people for gallery in seen] == [60, 180, 540]
         assert seen[0].similarity < seen[1].similarity < seen[2].similarity
         for wrong in (0, 1, -1, 2):
             with pytest.raises(GluonFRError, match="fpir"):
@@ -134,10 +134,10 @@ def measured(faces, people, photos, strangers, per_stranger):
     others = [image for person in order[people:] for image in celeb.identities[person][:per_stranger]]
     first, _ = lfw.distinct()
     places = [int(number) for number in np.array(first)[:: max(1, len(first) // strangers)][:strangers]]
-    images = [celeb.read(int(i))[0] for each in chosen for i in each[: photos + 2]]
+    images = [celeb.read(int(i))[0] for indices in chosen for i in indices[: photos + 2]]
     images += [celeb.read(int(i))[0] for i in others] + [lfw.image(place) for place in places]
     rows = embedder(images, aligned=True)
-    counts = [len(each[: photos + 2]) for each in chosen]
+    counts = [len(indices[: photos + 2]) for indices in chosen]
     known = np.split(rows[: sum(counts)], np.cumsum(counts)[:-1])
     return embedder.card, known, rows[sum(counts) : sum(counts) + len(others)], rows[sum(counts) + len(others) :]
 

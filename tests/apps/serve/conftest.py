@@ -81,8 +81,8 @@ def start(models):
         return started[-1]
 
     yield new
-    for each in started:
-        each.end()
+    for server in started:
+        server.end()
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ def test_two_photos_are_compared(server, photos):
         return said
 
     same, different, many = compare(a, b), compare(a, other), compare(group, a)
-    assert all(each["accepted"] for each in same["thresholds"])
+    assert all(threshold["accepted"] for threshold in same["thresholds"])
     assert "same person at threshold" in same["meaning"][0]
     assert same["similarity"] > 0.5 > 0.3 > different["similarity"]
     assert "not the same" in different["meaning"][-1]

@@ -75,7 +75,7 @@ class Page:
     def until(self, true, seconds=20):
         end = time.monotonic() + seconds
         while not (said := true()):
-            seen = {each: self.text(each) for each in ("#look-said", "#look-wrong", "#people-said", "#trouble")}
+            seen = {selector: self.text(selector) for selector in ("#look-said", "#look-wrong", "#people-said", "#trouble")}
             assert time.monotonic() < end, seen
             time.sleep(0.05)
         return said
@@ -84,10 +84,10 @@ class Page:
         self.until(lambda: words in self.text(f"#{part}-said") + self.text(f"#{part}-wrong"))
 
     def names(self):
-        return self.run("return [...document.querySelectorAll('#faces h3 bdi')].map(each => each.textContent)")
+        return self.run("return [...document.querySelectorAll('#faces h3 bdi')].map(element => element.textContent)")
 
     def people(self):
-        return self.run("return [...document.querySelectorAll('#people-list bdi')].map(each => each.textContent)")
+        return self.run("return [...document.querySelectorAll('#people-list bdi')].map(element => element.textContent)")
 
     def look(self, path):
         self.one("#photo").send_keys(path)
@@ -111,20 +111,22 @@ class Page:
         with pytest.raises(NoAlertPresentException):
             self.driver.switch_to.alert.text  # noqa: B018
         messages = [json.loads(row["message"])["message"] for row in self.driver.get_log("performance")]
-        asked = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+        asked = [
+            message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+        ]
         here = self.run("return location.origin")
         assert [url for url in asked if not url.startswith((here, f"blob:{here}", "about:"))] == []
         # A refusal of the server is logged by the browser as well.
         wrong = [row["message"] for row in self.driver.get_log("browser") if row["level"] in ("SEVERE", "WARNING")]
-        return [each for each in wrong if "/api/" not in each] == []
+        return [url for url in wrong if "/api/" not in url] == []
 
     def fits(self, width):
         script = """
             const page = document.documentElement;
             const outside = [...document.querySelectorAll('body *')].filter(
-                (each) => !each.closest('.frame, .hidden, .skip, datalist, dialog:not([open])')
-                    && each.getBoundingClientRect().right > innerWidth + 1);
-            return [innerWidth, page.scrollWidth - page.clientWidth, outside.map((each) => each.outerHTML.slice(0, 120))];
+                (element) => !element.closest('.frame, .hidden, .skip, datalist, dialog:not([open])')
+                    && element.getBoundingClientRect().right > innerWidth + 1);
+            return [innerWidth, page.scrollWidth - page.clientWidth, outside.map((element) => element.outerHTML.slice(0, 120))];
         """
         return self.run(script) == [width, 0, []]
 
@@ -152,7 +154,7 @@ def test_faces_are_enrolled_and_names_stay_text(page, nobody, photos):
         scale = frame["width"] / told["width"]
         drawn = [box.rect["x"] - frame["x"], box.rect["y"] - frame["y"], box.rect["width"], box.rect["height"]]
         x0, y0, x1, y1 = face["box"]
-        np.testing.assert_allclose(drawn, [scale * each for each in (x0, y0, x1 - x0, y1 - y0)], atol=1.5)
+        np.testing.assert_allclose(drawn, [scale * number for number in (x0, y0, x1 - x0, y1 - y0)], atol=1.5)
     page.enroll(1, IMG)
     assert page.names()[1] == IMG
     assert page.names()[0] == "Unknown"
@@ -271,7 +273,7 @@ def test_threshold_is_explained_and_applied(page, nobody, photos):
 
 
 @pytest.mark.full
-def test_changes_of_other_programs_appear(page, nobody, photos):
+def test_changes_of_other_programs_appear_on_the_page(page, nobody, photos):
     page.open(nobody.url).look(photos[1][0][0])
     with Gallery(nobody.gallery, create=False) as gallery:
         gallery.enroll("From elsewhere", np.random.default_rng(0).normal(size=128))
@@ -322,9 +324,9 @@ def test_page_fits_the_screen_in_light_and_dark(page, nobody, photos, width, sch
     assert page.focused().accessible_name == "New name"
     # Fingers need room.
     low = page.run(
-        "return [...document.querySelectorAll('button:not(.box), .button, input')].filter((each) => {"
-        "const box = each.getBoundingClientRect(); return box.width && !each.matches('.hidden') && box.height < 32"
-        "}).map((each) => each.outerHTML)"
+        "return [...document.querySelectorAll('button:not(.box), .button, input')].filter((element) => {"
+        "const box = element.getBoundingClientRect(); return box.width && !element.matches('.hidden') && box.height < 32"
+        "}).map((element) => element.outerHTML)"
     )
     assert low == []
 
@@ -375,7 +377,7 @@ def test_page_asks_for_the_token_once(page, start, photos, tmp_path):
     page.until(lambda: "does not answer" in page.text("#trouble"))
 
 
-def test_single_photos_are_removed_and_hidden_characters_are_visible(page, nobody, photos):
+def test_single_photos_are_removed_and_hidden_characters_are_shown(page, nobody, photos):
     for path in photos[1][0][:2]:
         with open(path, "rb") as file:
             assert nobody.ask("POST", "/api/people", file.read(), name="Ann\u202eLee", source=path[-5:])[0] == 200

@@ -64,15 +64,15 @@ def test_running_requests_are_answered_before_the_server_stops(closed, photos):
         answers.append(closed.ask("POST", "/api/identify", content, headers={"Authorization": f"Bearer {TOKEN}"})[0])
 
     asking = [threading.Thread(target=ask) for _ in range(2)]
-    for each in asking:
-        each.start()
+    for thread in asking:
+        thread.start()
     # One of them is worked on and one waits.
     while closed.ask("GET", "/api/gallery")[0] != 401:
         pass
     threading.Event().wait(0.15)
     assert closed.end(signal.SIGTERM) == 0
-    for each in asking:
-        each.join()
+    for thread in asking:
+        thread.join()
     assert answers == [200, 200]
     assert "Traceback" not in "".join(closed.said)
     with Gallery(closed.gallery, create=False) as gallery:

@@ -51,7 +51,7 @@ def only_first(image, label):
     return image[:2, :2], label
 
 
-def test_items_of_a_real_set(faces):
+def test_items_of_a_real_set_are_its_images_and_labels(faces):
     train = get_recognition_dataset("celeb", root=faces)
     assert type(train) is FRTrainRecordDataset
     assert (len(train), train.num_classes, train.image_size) == (5967, 293, (112, 112))
@@ -79,7 +79,7 @@ def digest(image, label):
 
 
 @pytest.mark.parametrize("kind", LOADERS)
-def test_real_records_in_every_loader(faces, kind):
+def test_every_loader_returns_the_records_of_a_real_set(faces, kind):
     train = FRTrainRecordDataset("celeb", root=faces)
     reader = RecordFile(os.path.join(faces, "celeb", "train.rec"))
     chosen = list(range(0, 5967, 12))
@@ -98,7 +98,7 @@ def test_real_records_in_every_loader(faces, kind):
 
 
 @pytest.mark.parametrize("kind", LOADERS)
-def test_real_pairs_in_every_loader(faces, kind):
+def test_every_loader_returns_the_pairs_of_a_real_set(faces, kind):
     def flip(image):
         return mx.nd.flip(image, axis=1)
 
@@ -187,7 +187,7 @@ def test_wrapped_transforms_and_other_sets_draw_different_numbers(tmp_path):
     write_pairs(tmp_path / "v.bin", [jpeg(0)] * 24, [True] * 12)
     seed_all(7)
     sets = [get_recognition_dataset(name, root=tmp_path).transform(Draw()) for name in ("a", "b", "v")]
-    drawn = np.concatenate([draws(each, 2) for each in sets])
+    drawn = np.concatenate([draws(dataset, 2) for dataset in sets])
     assert all(len(np.unique(drawn[..., library])) == 72 for library in range(3))
 
 
@@ -270,7 +270,7 @@ def test_missing_sets_are_reported_with_the_available_ones(root, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["3,112,112", "7, 112 ,112\r\n", "3,112,112\n9,9,9\n\xff\xfe rubbish\n"])
-def test_only_the_first_line_of_property_counts(tmp_path, text):
+def test_only_the_first_line_of_property_is_read(tmp_path, text):
     (put_set(tmp_path) / "property").write_bytes(text.encode("latin1"))
     train = FRTrainRecordDataset("set", root=tmp_path)
     assert (train.num_classes, train.image_size) == (int(text[0]), (112, 112))

@@ -68,11 +68,11 @@ def test_labels_of_a_set_follow_those_of_the_sets_before(root, name):
         assert got == np.float32(label)
         assert got.dtype == np.float32
         assert image.shape == (*SIZE, 3)
-    assert [each.tolist() for each in joined.identities] == [[0, 1, 2], [3], [4, 5], [6, 7], [8], [], [9, 10], [11], [12]]
+    assert [numbers.tolist() for numbers in joined.identities] == [[0, 1, 2], [3], [4, 5], [6, 7], [8], [], [9, 10], [11], [12]]
     for i in (13, -14):
         with pytest.raises(IndexError):
             joined[i]
-    assert all(f"/{each}/train.rec" in joined.records.path for each in "abc")
+    assert all(f"/{letter}/train.rec" in joined.records.path for letter in "abc")
     assert joined.records.describe(6) == joined.members[1].records.describe(0)
     assert joined.records.describe(12) == joined.members[2].records.describe(1)
     assert [label for _, label in (pickle.loads(pickle.dumps(joined))[i] for i in range(13))] == expected

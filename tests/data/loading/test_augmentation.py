@@ -90,13 +90,13 @@ def test_other_changes_do_not_alter_the_flips(name):
     assert 3 <= mirrored <= 17
 
 
-def test_none_is_the_identity():
+def test_the_preset_none_changes_nothing():
     image = colorful()
     assert (get_augmentation("none")(image, generator(1)) == image).all()
     assert get_augmentation(None) == Augmentation()
 
 
-def test_flip_mirrors_left_and_right_half_of_the_time():
+def test_flip_mirrors_half_of_the_images_left_to_right():
     image = colorful()
     results = [get_augmentation("flip")(image, generator(0, 0, 0, seed)) for seed in range(400)]
     mirrored = [(result == image[:, ::-1]).all() for result in results]

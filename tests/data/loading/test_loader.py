@@ -105,7 +105,7 @@ def test_loops_are_successive_epochs(dataset):
 
 
 @pytest.mark.parametrize("settings", [{"threads": 1}, {"threads": 5}, {"threads": 2, "prefetch": 1}])
-def test_threads_change_nothing(dataset, settings):
+def test_results_do_not_depend_on_the_number_of_threads(dataset, settings):
     expected = arrays(RecordLoader(dataset, 7, "strong", seed=3, threads=3).epoch(4))
     assert same(expected, arrays(RecordLoader(dataset, 7, "strong", seed=3, **settings).epoch(4)))
 
@@ -306,7 +306,7 @@ def test_batches_own_their_memory(dataset):
     assert sum(numbers(arrays(held)), []) == list(range(COUNT))
     loader = RecordLoader(dataset, 4, None, shuffle=False)
     converted = [images.astype("float32").transpose((0, 2, 3, 1)) for images, _ in loader]
-    assert (np.concatenate([each.asnumpy() for each in converted]) == [picture(i) for i in range(COUNT)]).all()
+    assert (np.concatenate([array.asnumpy() for array in converted]) == [picture(i) for i in range(COUNT)]).all()
 
 
 def test_custom_augmentations_are_checked(dataset):
@@ -368,4 +368,4 @@ def test_real_batches_equal_the_items_of_the_dataset(faces):
     seen = arrays(batch for _, batch in zip(range(3), loader))
     known = {image.asnumpy().tobytes(): label for image, label in (dataset[i] for i in range(len(dataset)))}
     for images, labels in seen:
-        assert [known[np.ascontiguousarray(each.transpose(1, 2, 0)).tobytes()] for each in images] == labels.tolist()
+        assert [known[np.ascontiguousarray(pixels.transpose(1, 2, 0)).tobytes()] for pixels in images] == labels.tolist()

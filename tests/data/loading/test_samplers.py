@@ -94,7 +94,7 @@ def test_order_is_a_function_of_seed_and_epoch():
 def test_ranks_share_the_batches_of_an_epoch():
     labels = labeled(SETS["staircase"][0])
     ranks = [IdentityBatchSampler(labels, 11, 5, seed=1, rank=rank, num_ranks=3) for rank in range(3)]
-    together = np.stack([list(each.epoch(2)) for each in ranks], axis=1)
+    together = np.stack([list(sampler.epoch(2)) for sampler in ranks], axis=1)
     assert together.shape == (len(ranks[0]), 3, 55)
     assert (together.ravel() == ranks[0](2)).all()
 

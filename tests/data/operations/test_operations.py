@@ -122,7 +122,7 @@ def test_merging_without_names_never_joins_labels(tmp_path):
 def test_the_parts_of_a_split_are_disjoint_and_complete(five, tmp_path):
     split(five, tmp_path / "a", tmp_path / "b", fraction=0.4, seed=3)
     names = [read_identities(tmp_path / part) for part in "ab"]
-    assert [len(each) for each in names] == [2, 3]
+    assert [len(names_of_image) for names_of_image in names] == [2, 3]
     old = {name: label for label, name in read_identities(five).items()}
     together = {}
     for part, of_part in zip("ab", names):
@@ -222,7 +222,7 @@ def test_a_label_that_float32_cannot_hold_is_damage(tmp_path, label):
 
 
 @pytest.mark.system
-def test_real_sets(faces, tmp_path):
+def test_real_sets_are_inspected_and_split(faces, tmp_path):
     found = inspect(os.path.join(faces, "celeb"))
     assert (found.images, found.identities, found.classes, found.headers) == (5967, 293, 293, 294)
     assert found.sizes == {"112x112": 5967}

@@ -48,7 +48,7 @@ def refusal(path):
 
 
 @pytest.mark.parametrize(("name", "pairs", "same"), [("lfw_dev", 1000, 500), ("small_lfw", 10, 10), ("lfw", 6000, 3000)])
-def test_real_sets(faces, name, pairs, same):
+def test_real_sets_are_read_as_by_insightface(faces, name, pairs, same):
     path = os.path.join(faces, name + ".bin")
     images, issame = read_pairs(path)
     assert issame.dtype == bool
@@ -165,7 +165,7 @@ def test_other_objects_are_refused_by_name_before_they_run(tmp_path, name):
         for protocol in [None] if isinstance(content, bytes) else [2, 4]:
             path = put(tmp_path, content if protocol is None else pickle.dumps(content, protocol))
             sentence = refusal(path)
-            assert any(each in sentence for each in name.split("|")), sentence
+            assert any(part in sentence for part in name.split("|")), sentence
     assert not mark.exists()
 
 

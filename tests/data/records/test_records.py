@@ -288,7 +288,7 @@ def read_layout(folder):
     content = Path(folder, "train.rec").read_bytes()
     records, keys = {}, []
     for line in Path(folder, "train.idx").read_text().splitlines():
-        key, place = (int(each) for each in line.split("\t"))
+        key, place = (int(number) for number in line.split("\t"))
         magic, length = struct.unpack_from("<II", content, place)
         assert magic == 0xCED7230A
         assert length >> 29 == 0

@@ -65,8 +65,8 @@ def test_an_image_is_the_same_in_another_process_and_order():
         f"for i, k in {asked!r}: print(hashlib.sha256(render(i, k, seed=9).tobytes()).hexdigest())"
     )
     there = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    here = {each: digest(render(*each, seed=9)) for each in reversed(asked)}
-    assert there == [here[each] for each in asked]
+    here = {key: digest(render(*key, seed=9)) for key in reversed(asked)}
+    assert there == [here[key] for key in asked]
     assert len(set(there)) == len(asked)
 
 
@@ -113,7 +113,7 @@ def test_verification_people_are_not_in_the_training_set(val):
     assert not training & set(found)
     # The identities of the pairs, found by rendering the people after the training set again.
     owner = {digest(render(i, k, seed=SEED)): i for i in range(IDENTITIES, IDENTITIES + OTHERS) for k in range(22)}
-    people = np.array([owner[each] for each in found]).reshape(-1, 2)
+    people = np.array([owner[index] for index in found]).reshape(-1, 2)
     assert np.array_equal(people[:, 0] == people[:, 1], issame)
     assert set(people.ravel()) == set(range(IDENTITIES, IDENTITIES + OTHERS))
     folds = [set(people[held].ravel()) for _, held in KFold(10, shuffle=False).split(people)]

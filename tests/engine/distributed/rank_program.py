@@ -46,12 +46,12 @@ def exchange(group, folder):
     for name, counts in (("even", [4] * group.size), ("uneven", [1 + 3 * rank for rank in range(group.size)])):
         found[name] = group.own_rows(nd.array(matrix(group.rank, sum(counts))), counts, name).asnumpy()
     for step in range(2):
-        arrays = [nd.array(each) for each in gradients(group.rank)]
+        arrays = [nd.array(gradient) for gradient in gradients(group.rank)]
         group.sum_gradients(arrays)
-        found.update((f"sum{step}.{i}", each.asnumpy()) for i, each in enumerate(arrays))
-    arrays = [nd.array(each) for each in gradients(group.rank)[:2]]
+        found.update((f"sum{step}.{i}", array.asnumpy()) for i, array in enumerate(arrays))
+    arrays = [nd.array(gradient) for gradient in gradients(group.rank)[:2]]
     group.broadcast(arrays)
-    found.update((f"broadcast.{i}", each.asnumpy()) for i, each in enumerate(arrays))
+    found.update((f"broadcast.{i}", array.asnumpy()) for i, array in enumerate(arrays))
     values = group.gather_values({"rank": group.rank, "text": text(group.rank), "third": 1 / 3})
     try:
         group.sum_gradients([nd.sparse.zeros("row_sparse", (3, 2))])
@@ -118,7 +118,7 @@ def repeat(group, folder):
     net.initialize()
     net.hybridize()
     parameters = list(net.collect_params().values())
-    group.broadcast([each.data() for each in parameters])
+    group.broadcast([own_parameter.data() for own_parameter in parameters])
     trainer = mx.gluon.Trainer(parameters, "sgd", {"learning_rate": 0.1, "momentum": 0.9}, kvstore=None)
     loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     rng = np.random.RandomState(1)
@@ -126,11 +126,11 @@ def repeat(group, folder):
     losses = []
     for _ in range(30):
         with mx.autograd.record():
-            each = loss(net(nd.array(images[group.rank :: group.size])), nd.array(labels[group.rank :: group.size]))
-        each.backward()
+            batch_loss = loss(net(nd.array(images[group.rank :: group.size])), nd.array(labels[group.rank :: group.size]))
+        batch_loss.backward()
         group.sum_gradients([parameter.grad() for parameter in parameters])
         trainer.step(24)
-        losses.append(sum(group.gather_values(float(each.sum().asscalar()))))
+        losses.append(sum(group.gather_values(float(batch_loss.sum().asscalar()))))
     weights = np.concatenate([parameter.data().asnumpy().ravel() for parameter in parameters])
     np.savez(os.path.join(folder, f"{group.rank}.npz"), weights=weights, losses=losses)
 

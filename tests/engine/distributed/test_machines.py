@@ -71,8 +71,8 @@ def link(tmp_path_factory):
         ip("link", "add", "eth0", "netns", first, "type", "veth", "peer", "name", "eth0", "netns", second)
         for name, address in MACHINES.items():
             ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
-            for each in ("lo", "eth0"):
-                ip("-n", name, "link", "set", each, "up")
+            for device in ("lo", "eth0"):
+                ip("-n", name, "link", "set", device, "up")
         yield second
     except subprocess.CalledProcessError as error:
         pytest.skip(f"network namespaces cannot be made here: {error.stderr.decode().strip()}")
@@ -96,7 +96,7 @@ def keys(tmp_path_factory):
     server = ["HostKey {0}/key", "AuthorizedKeysFile {0}/authorized", "StrictModes no", "UsePAM no", "PidFile none"]
     server.append("PermitRootLogin prohibit-password")
     for name, settings in {"config": client, "sshd": server}.items():
-        (folder / name).write_text("".join(f"{each}\n".format(folder) for each in settings))
+        (folder / name).write_text("".join(f"{setting}\n".format(folder) for setting in settings))
     # Where the server wants to separate its privileges.
     os.makedirs("/run/sshd", exist_ok=True)
     return folder
@@ -145,10 +145,10 @@ def launcher(link, keys, tmp_path):
         return on("gluonfr-a", sys.executable, "-c", LAUNCHER, rank_program.__file__, what, str(tmp_path))
 
     yield start
-    for each in started:
-        each.kill()
-        each.wait()
-        each.stdout.close()
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def ranks(folder):
@@ -172,7 +172,7 @@ def running(folder):
     return all((folder / f"ready-{rank}").exists() for rank in range(2))
 
 
-def test_two_machines_exchange_like_one(launcher, tmp_path):
+def test_two_machines_exchange_the_values_of_one(launcher, tmp_path):
     run = launcher("exchange")
     output, _ = run.communicate(timeout=150)
     assert run.returncode == 0, output
@@ -209,7 +209,7 @@ def test_a_stopped_rank_on_another_machine_does_not_outlive_a_killed_launcher(la
 
 
 @pytest.mark.full
-def test_a_rank_that_dies_elsewhere_is_named(launcher, tmp_path):
+def test_a_rank_that_dies_on_another_machine_is_named(launcher, tmp_path):
     run = launcher("kill")
     output, _ = run.communicate(timeout=150)
     assert run.returncode == 1, output
@@ -237,7 +237,7 @@ def test_ranks_on_other_machines_are_asked_to_stop(launcher, tmp_path):
         ({"gluonfr_a": "127.0.1.1"}, "gluonfr-a resolves to 127.0.1.1"),
     ],
 )
-def test_hosts_that_cannot_work_are_refused(launcher, tmp_path, names, words):
+def test_unusable_hosts_are_refused(launcher, tmp_path, names, words):
     output, _ = launcher("exchange", **names).communicate(timeout=60)
     assert re.search(f"refused: .*{words}", output), output
     assert not ranks(tmp_path)

@@ -96,13 +96,16 @@ def check_nothing_is_left(folder, ranks=2):
 def test_ranks_exchange_the_values_that_numpy_computes(tmp_path, sync, ranks):
     assert start("exchange", tmp_path, sync, ranks).status == 0
     counts = {"even": [4] * ranks, "uneven": [1 + 3 * rank for rank in range(ranks)]}
-    sums = [np.sum(each, axis=0, dtype=np.float64) for each in zip(*(rank_program.gradients(rank) for rank in range(ranks)))]
+    sums = [
+        np.sum(gradients, axis=0, dtype=np.float64)
+        for gradients in zip(*(rank_program.gradients(rank) for rank in range(ranks)))
+    ]
     for rank in range(ranks):
         found = np.load(tmp_path / f"{rank}.npz")
-        assert np.array_equal(found["gathered"], np.concatenate([rank_program.rows(each) for each in range(ranks)]))
-        assert found["bytes"].tolist() == [value for each in range(ranks) for value in (each, 255)]
+        assert np.array_equal(found["gathered"], np.concatenate([rank_program.rows(rank) for rank in range(ranks)]))
+        assert found["bytes"].tolist() == [value for rank in range(ranks) for value in (rank, 255)]
         for name, count in counts.items():
-            total = sum(rank_program.matrix(each, sum(count)).astype(np.float64) for each in range(ranks))
+            total = sum(rank_program.matrix(rank, sum(count)).astype(np.float64) for rank in range(ranks))
             begin = sum(count[:rank])
             np.testing.assert_allclose(found[name], total[begin : begin + count[rank]], rtol=0, atol=1e-6)
         for i, expected in enumerate(sums):
@@ -112,7 +115,7 @@ def test_ranks_exchange_the_values_that_numpy_computes(tmp_path, sync, ranks):
             assert np.array_equal(found[f"broadcast.{i}"], expected)
         assert "row_sparse" in found["sparse"][0]
         said = json.loads((tmp_path / f"{rank}.json").read_text())
-        expected = [{"rank": each, "text": rank_program.text(each), "third": 1 / 3} for each in range(ranks)]
+        expected = [{"rank": rank, "text": rank_program.text(rank), "third": 1 / 3} for rank in range(ranks)]
         assert said == {"values": expected, "shards": sync == "horovod", "rank": rank, "size": ranks}
     first, last = (np.load(tmp_path / f"{rank}.npz") for rank in (0, ranks - 1))
     # Every rank has the same bits.
@@ -139,7 +142,7 @@ def test_all_ranks_restart_after_a_kill_and_stop_on_request(tmp_path, sync):
 
 @pytest.mark.full
 @pytest.mark.parametrize("sync", [HOROVOD, "ps"])
-def test_restarts_end(tmp_path, sync):
+def test_restarts_stop_after_the_given_number(tmp_path, sync):
     outcome = start("kill", tmp_path, sync, max_restarts=1)
     assert (outcome.status, outcome.restarts) == (1, 1)
     assert outcome.message.startswith("rank 1 was killed by SIGKILL")
@@ -148,7 +151,7 @@ def test_restarts_end(tmp_path, sync):
 
 
 @pytest.mark.parametrize("sync", [HOROVOD, pytest.param("ps", marks=pytest.mark.full)])
-def test_a_stopped_rank_ends_all_in_time(tmp_path, sync, capfd):
+def test_a_stopped_rank_ends_all_ranks_after_the_timeout(tmp_path, sync, capfd):
     began = time.time()
     outcome = start("stop", tmp_path, sync, hang_timeout=8)
     ended = time.time()
@@ -210,9 +213,9 @@ def test_two_runs_of_the_same_ranks_agree_bit_for_bit_and_with_one_process(tmp_p
         runs.append([np.load(folder / f"{rank}.npz") for rank in range(ranks)])
     rank_program.repeat(Group(), str(tmp_path))
     alone = np.load(tmp_path / "0.npz")
-    for each in runs[0] + runs[1]:
-        assert np.array_equal(each["weights"], runs[0][0]["weights"])
-        assert np.array_equal(each["losses"], runs[0][0]["losses"])
+    for run in runs[0] + runs[1]:
+        assert np.array_equal(run["weights"], runs[0][0]["weights"])
+        assert np.array_equal(run["losses"], runs[0][0]["losses"])
     np.testing.assert_allclose(runs[0][0]["losses"], alone["losses"], rtol=1e-4)
     np.testing.assert_allclose(runs[0][0]["weights"], alone["weights"], rtol=0, atol=1e-5)
 
@@ -248,7 +251,7 @@ def test_ranks_share_a_validation(small_root, size, batch_size):
                 embed_pairs(net, pairs, batch_size=batch_size, group=group)
     shared = embed_pairs(net, pairs, batch_size=batch_size, group=group)
     # 80 images, in whole batches; who has none sends a row for nothing.
-    assert sum(map(len, parts.values())) == 80 + sum(len(each) == 1 for each in parts.values())
+    assert sum(map(len, parts.values())) == 80 + sum(len(digests) == 1 for digests in parts.values())
     assert max(map(len, parts.values())) <= -(-80 // batch_size // size) * batch_size
     assert all(np.array_equal(one, other) for one, other in zip(shared, expected))
     again = validate(net, {"more": pairs}, batch_size=batch_size, group=Recorded(0, size, parts), progress=False)["more"]
@@ -262,7 +265,7 @@ class Other(Group):
         self.size, self.changed = size, changed
 
     def gather_values(self, value):
-        other = [[name, self.changed.get(name, each)] for name, each in value if self.changed.get(name, each) is not None]
+        other = [[name, self.changed.get(name, fact)] for name, fact in value if self.changed.get(name, fact) is not None]
         return json.loads(json.dumps([value] * (self.size - 1) + [other]))
 
 
@@ -282,14 +285,14 @@ def _sets(options):
         (7, {}, {}, "7 processes are more than the 6 identities"),
     ],
 )
-def test_ranks_have_to_agree(small_options, size, changed, options, words):
+def test_ranks_with_different_facts_are_refused(small_options, size, changed, options, words):
     options = TrainOptions(**dict(small_options, **options))
     sets = _sets(options)
     with pytest.raises(GluonFRError, match=words):
         check_agreement(Other(size, changed), options, *sets)
 
 
-def test_ranks_that_agree_pass(small_options):
+def test_ranks_with_equal_facts_are_accepted(small_options):
     options = TrainOptions(**small_options)
     check_agreement(Other(6, {"host": "b"}), options, *_sets(options))
 

@@ -45,7 +45,7 @@ function preview(word) {
 }
 
 function show(answer) {
-  const accepted = answer.thresholds.filter((each) => each.accepted).length;
+  const accepted = answer.thresholds.filter((threshold) => threshold.accepted).length;
   const same = answer.thresholds.length === 0 ? "" : accepted === answer.thresholds.length ? ": the same person" : accepted ? ": perhaps the same person" : ": not the same person";
   say("compare", `Similarity ${answer.similarity.toFixed(4)}${same} (${answer.network}).`);
   $("#compare-means").replaceChildren(...answer.meaning.map((line) => make("li", { textContent: line })));

@@ -130,7 +130,7 @@ function thumbnail(face, shown) {
   canvas.setAttribute("aria-hidden", "true");
   if (shown) {
     const scale = image.naturalWidth / found.width;
-    const [x0, y0, x1, y1] = face.box.map((each) => each * scale);
+    const [x0, y0, x1, y1] = face.box.map((side) => side * scale);
     const side = 1.25 * Math.max(x1 - x0, y1 - y0);
     canvas.getContext("2d").drawImage(image, (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side, 0, 0, 144, 144);
   }

@@ -23,7 +23,7 @@ export async function list() {
   if (mine !== asked) return;
   const focused = document.activeElement?.closest?.("#people-list") ? document.activeElement.dataset.key : null;
   $("#people-list").replaceChildren(...answer.people.map(row));
-  if (focused) [...document.querySelectorAll("#people-list button")].find((each) => each.dataset.key === focused)?.focus();
+  if (focused) [...document.querySelectorAll("#people-list button")].find((button) => button.dataset.key === focused)?.focus();
   $("#names").replaceChildren(...answer.people.map((person) => make("option", { value: person.name })));
   $("#people-more").hidden = answer.people.length >= answer.matching;
   const shown = answer.people.length < answer.matching ? `; ${answer.people.length} are shown` : "";
