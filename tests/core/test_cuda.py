@@ -128,7 +128,7 @@ def test_gpus_have_consecutive_numbers():
     assert [gpu.index for gpu in list_gpus()] == list(range(len(list_gpus())))
 
 
-def test_a_problem_is_one_sentence_on_the_command_line(tmp_path):
+def test_the_command_line_reports_a_problem_in_one_sentence(tmp_path):
     both = environment([fake_packages(tmp_path, mxnet="1.9.1", mxnet_cu112="1.9.1")])
     train = [sys.executable, "-m", "gluonfr", "train", "--dataset", "x"]
     done = subprocess.run(train, env=both, capture_output=True, text=True)
