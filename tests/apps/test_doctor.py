@@ -95,7 +95,7 @@ def the_problem(status, lines, found):
     return problem
 
 
-def test_doctor_shows_what_is_there(tmp_path, capsys):
+def test_doctor_reports_installed_components(tmp_path, capsys):
     status = main(["doctor", "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["mxnet"]["version"], found["packages"]["numpy"]) == (mx.__version__, np.__version__)
@@ -122,7 +122,7 @@ def test_without_mxnet_both_extras_are_named_and_the_rest_is_shown(doctor):
     assert any(re.match(rf" +numpy +{re.escape(np.__version__)}", line) for line in lines)
 
 
-def test_an_mxnet_that_cannot_be_loaded_is_to_be_installed_again(doctor, tmp_path):
+def test_a_broken_mxnet_is_reported_with_the_command_to_reinstall_it(doctor, tmp_path):
     (tmp_path / "mxnet.py").write_text("raise OSError('libgfortran.so.3: cannot open shared object file')")
     problem = the_problem(*doctor(CPU_BUILD, python=[tmp_path]))
     assert problem == (
@@ -131,12 +131,12 @@ def test_an_mxnet_that_cannot_be_loaded_is_to_be_installed_again(doctor, tmp_pat
     )
 
 
-def test_two_builds_of_mxnet(doctor):
+def test_two_builds_of_mxnet_are_reported(doctor):
     problem = the_problem(*doctor({"mxnet": "1.9.1", "mxnet-cu112": "1.9.1"}))
     assert problem.startswith("mxnet and mxnet-cu112 are installed, but they overwrite each other's files")
 
 
-def test_cuda_build_without_a_library(doctor, wheels, tmp_path):
+def test_a_missing_cuda_library_is_reported(doctor, wheels, tmp_path):
     shutil.copytree(wheels, tmp_path / "wheels")
     break_library(tmp_path / "wheels" / "nvidia" / "cudnn" / "lib", "libcudnn.so.8")
     loader = [break_library(tmp_path / "broken", "libcudnn.so.8"), build_driver(tmp_path / "driver")]
@@ -147,25 +147,25 @@ def test_cuda_build_without_a_library(doctor, wheels, tmp_path):
     assert any(line.startswith(f"  libcudnn.so.8       {cudnn['error']}") for line in lines)
 
 
-def test_cuda_build_without_a_driver(doctor, wheels, tmp_path):
+def test_a_missing_driver_is_reported_to_users_of_a_cuda_build(doctor, wheels, tmp_path):
     status, lines, found = doctor(CUDA_BUILD, python=[wheels], loader=[break_library(tmp_path, DRIVER)])
     assert the_problem(status, lines, found).startswith("mxnet-cu112 needs NVIDIA's driver, and libcuda.so.1 cannot be loaded")
     assert found["driver"] is None
     assert "driver: none of NVIDIA" in lines
 
 
-def test_cuda_build_with_an_old_driver(doctor, wheels, tmp_path):
+def test_an_old_driver_is_reported_to_users_of_a_cuda_build(doctor, wheels, tmp_path):
     status, lines, found = doctor(CUDA_BUILD, python=[wheels], loader=[build_driver(tmp_path, CUDA_VERSION=10020)])
     assert the_problem(status, lines, found).startswith("NVIDIA's driver supports CUDA 10.2 only and mxnet-cu112 needs 11")
     assert found["driver"] == {"version": "535.104.05", "cuda": "10.2", "path": str(tmp_path / DRIVER)}
 
 
-def test_cuda_build_without_a_device(doctor, wheels, tmp_path):
+def test_a_driver_without_a_gpu_is_reported(doctor, wheels, tmp_path):
     problem = the_problem(*doctor(CUDA_BUILD, python=[wheels], loader=[build_driver(tmp_path, CUDA_VERSION=12020)]))
     assert problem.startswith("NVIDIA's driver offers no GPU to this process: check that `nvidia-smi` lists one")
 
 
-def test_cuda_build_with_a_gpu(doctor, wheels, tmp_path):
+def test_a_working_gpu_is_listed_without_problems(doctor, wheels, tmp_path):
     driver = build_driver(tmp_path, CUDA_VERSION=12020, CAPABILITY=86)
     status, lines, found = doctor(CUDA_BUILD, python=[wheels], loader=[driver])
     assert (status, found["problems"]) == (0, [])
@@ -180,13 +180,13 @@ def test_cuda_build_with_a_gpu(doctor, wheels, tmp_path):
         assert str(wheels / "nvidia" / part / "lib" / name) == library["path"] or "nvidia" not in library["path"]
 
 
-def test_cuda_build_with_a_gpu_that_it_has_no_code_for(doctor, wheels, tmp_path):
+def test_a_gpu_without_code_in_mxnet_is_reported(doctor, wheels, tmp_path):
     driver = build_driver(tmp_path, CUDA_VERSION=12020, CAPABILITY=90)
     problem = the_problem(*doctor(CUDA_BUILD, python=[wheels], loader=[driver]))
     assert problem.startswith("GPU 0 (Stub GPU) has compute capability 9.0, and MXNet 1.9.1 runs on 5.0 to 8.9 only")
 
 
-def test_cpu_build_on_a_machine_with_a_gpu(doctor, cpu_mxnet, tmp_path):
+def test_a_cpu_build_on_a_machine_with_a_gpu_gives_a_hint(doctor, cpu_mxnet, tmp_path):
     driver = build_driver(tmp_path, CUDA_VERSION=12020, CAPABILITY=86)
     status, lines, found = doctor(CPU_BUILD, python=[cpu_mxnet], loader=[driver])
     assert (status, found["problems"]) == (0, [])
@@ -196,7 +196,7 @@ def test_cpu_build_on_a_machine_with_a_gpu(doctor, cpu_mxnet, tmp_path):
     assert found["cuda"] is None
 
 
-def test_missing_required_packages(doctor, cpu_mxnet):
+def test_missing_required_packages_are_reported_with_the_command(doctor, cpu_mxnet):
     packages = "scipy scikit-learn opencv-python-headless matplotlib tqdm pillow jinja2"
     modules = ["scipy", "sklearn", "cv2", "matplotlib", "tqdm", "PIL", "jinja2"]
     versions = {**CPU_BUILD, **dict.fromkeys(["opencv-python", *packages.split()])}
@@ -205,7 +205,7 @@ def test_missing_required_packages(doctor, cpu_mxnet):
     )
 
 
-def test_missing_optional_packages_are_no_problem_and_name_their_extra(doctor, cpu_mxnet):
+def test_missing_optional_packages_are_listed_with_their_extra(doctor, cpu_mxnet):
     absent = ["onnx", "onnxruntime", "pymilvus", "fastapi", "horovod"]
     status, lines, found = doctor({**CPU_BUILD, **dict.fromkeys(absent)}, absent, [cpu_mxnet])
     assert (status, found["problems"]) == (0, [])
@@ -236,7 +236,7 @@ def refuse():
 
 
 @pytest.mark.parametrize("cmake", [True, False])
-def test_doctor_prints_how_to_build_horovod(monkeypatch, capsys, cmake):
+def test_doctor_explains_how_to_build_horovod(monkeypatch, capsys, cmake):
     monkeypatch.setattr(horovod, "_import_horovod", refuse)
     monkeypatch.setattr(horovod.shutil, "which", lambda name: None if name == "cmake" and not cmake else "/usr/bin/" + name)
     main(["doctor"])
