@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gluonfr.data import get_recognition_dataset
     from gluonfr.deploy import Embedder, load_model
     from gluonfr.engine import train
+    from gluonfr.evaluation.face_comparison import compare_faces
     from gluonfr.loss import get_loss, list_losses
     from gluonfr.metrics import FaceVerification
     from gluonfr.model_zoo import get_model, list_models
@@ -26,6 +27,7 @@ __all__ = [
     "Embedder",
     "FaceVerification",
     "__version__",
+    "compare_faces",
     "get_loss",
     "get_model",
     "get_recognition_dataset",
@@ -39,6 +41,7 @@ __all__ = [
 _ROOMS = {
     "Embedder": "gluonfr.deploy",
     "FaceVerification": "gluonfr.metrics",
+    "compare_faces": "gluonfr.evaluation.face_comparison",
     "get_loss": "gluonfr.loss",
     "get_model": "gluonfr.model_zoo",
     "get_recognition_dataset": "gluonfr.data",

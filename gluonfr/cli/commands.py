@@ -140,6 +140,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         ),
     ),
     "models": (
+        Command("losses", "models.losses", "list the losses, or describe one", "gluonfr losses arcface"),
         Command(
             "models",
             "models.models",

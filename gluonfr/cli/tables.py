@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import textwrap
 from typing import Any, Iterable, Mapping, Sequence
@@ -10,24 +11,27 @@ from typing import Any, Iterable, Mapping, Sequence
 from gluonfr.core import display_path
 
 _NONE = "-"
+_NUMBER = re.compile(r"[-+]?[0-9.]|-?$")
 
 
 def print_table(rows: Iterable[Sequence[object]], header: Sequence[object]) -> None:
-    """Print rows below a header, the first column aligned to the left and the others to the right.
+    """Print rows below a header; columns of numbers are aligned to the right, except the first.
 
     Control characters and text direction marks, as file names may contain them, are printed as escapes.
 
     Examples
     --------
-    >>> print_table([["a", 1], ["long", 22]], ["set", "n"])
-    set    n
-    a      1
-    long  22
+    >>> print_table([["a", 1, "x"], ["long", 22, "yz"]], ["set", "n", "license"])
+    set    n  license
+    a      1  x
+    long  22  yz
     """
     table = [[display_path(str(cell)) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for first, *others in table:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:]))]
+    columns = list(zip(*table))
+    widths = [max(map(len, column)) for column in columns]
+    is_number = [number > 0 and all(map(_NUMBER.match, column[1:])) for number, column in enumerate(columns)]
+    for row in table:
+        cells = (cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, is_number))
         print("  ".join(cells).rstrip())
 
 

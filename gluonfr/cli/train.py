@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluonfr.cli.arguments import keywords, names, numbers
 from gluonfr.cli.tables import print_results
+from gluonfr.core import TrainingInterrupted
 from gluonfr.core.compat import prepare_mxnet
 from gluonfr.core.cpu import share_cores
 from gluonfr.engine.option_fields import value_type
@@ -105,7 +106,13 @@ def run(arguments: Namespace) -> int:
         return outcome.status
     arguments.gpus = own_gpus(arguments.gpus)
     with joined() as group:
-        result = train(TrainOptions(**_values(arguments, TrainOptions)), group)
+        try:
+            result = train(TrainOptions(**_values(arguments, TrainOptions)), group)
+        except TrainingInterrupted as stop:
+            if is_rank():
+                # The launcher expects the status of an error.
+                raise
+            raise KeyboardInterrupt(str(stop).rstrip(".")) from stop
         if group.rank == 0:
             print_result(result)
     return 0

@@ -13,7 +13,15 @@ from gluonfr.core.arguments import (
 )
 from gluonfr.core.card import Card
 from gluonfr.core.cpu import cores
-from gluonfr.core.errors import DataError, GluonFRError, TrainingStopped, UsageError, WeightsError, describe_os_error
+from gluonfr.core.errors import (
+    DataError,
+    GluonFRError,
+    TrainingInterrupted,
+    TrainingStopped,
+    UsageError,
+    WeightsError,
+    describe_os_error,
+)
 from gluonfr.core.files import atomic_file, atomic_files, atomic_folder, file_sha256, new_folder, sync_folder
 from gluonfr.core.paths import (
     DEFAULT_MODELS,
@@ -37,6 +45,7 @@ __all__ = [
     "GluonFRError",
     "PathLike",
     "Registry",
+    "TrainingInterrupted",
     "TrainingStopped",
     "UsageError",
     "WeightsError",

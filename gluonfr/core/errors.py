@@ -64,6 +64,18 @@ class TrainingStopped(GluonFRError):  # noqa: N818
     """
 
 
+class TrainingInterrupted(TrainingStopped):  # noqa: N818
+    """A training run was asked to stop, wrote a checkpoint, and can be resumed.
+
+    Examples
+    --------
+    >>> raise TrainingInterrupted("stopped after step 120 with a checkpoint; run the same command again to resume.")
+    Traceback (most recent call last):
+        ...
+    gluonfr.core.errors.TrainingInterrupted: stopped after step 120 with a checkpoint; run the same command again to resume.
+    """
+
+
 def describe_os_error(error: OSError) -> str:
     """Return the sentence that a command prints for an OSError, such as a full disk or a file that vanished.
 

@@ -32,6 +32,7 @@ class Registry:
         self.kind = kind
         self._names: dict[str, Any] = {}
         self._makers: dict[str, Any] = {}
+        self._aliases: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}, {len(self._names)} names)"
@@ -45,6 +46,7 @@ class Registry:
                 if known is not None and known is not maker:
                     raise ValueError(f"the {self.kind} name {alias!r} is used already")
                 self._makers[_fold(alias)] = maker
+            self._aliases.update(dict.fromkeys(aliases, name))
             self._names[name] = maker
             return maker
 
@@ -54,14 +56,19 @@ class Registry:
         """Return the listed names, sorted."""
         return sorted(self._names)
 
+    def aliases(self, name: str) -> list[str]:
+        """Return the other names of a listed name, in the order of registration."""
+        return [alias for alias, listed in self._aliases.items() if listed == name]
+
     def get(self, name: str) -> Any:
         """Return the constructor of a name, or raise `UsageError` with the nearest and all known names."""
         if not isinstance(name, str):
             raise UsageError(f"the name of a {self.kind} must be a string, got {name!r}; known: {', '.join(self.names())}.")
         maker = self._makers.get(_fold(name))
         if maker is None:
-            nearest = difflib.get_close_matches(name.lower(), [known.lower() for known in self.names()], 1, 0.6)
-            hint = next((f"did you mean {known!r}? " for known in self.names() if known.lower() in nearest), "")
+            names = {spelling.lower(): spelling for spelling in (*self._aliases, *self._names)}
+            nearest = difflib.get_close_matches(name.lower(), names, 1, 0.6)
+            hint = f"did you mean {names[nearest[0]]!r}? " if nearest else ""
             raise UsageError(f"unknown {self.kind} {name!r}: {hint}known are {', '.join(self.names())}.")
         return maker
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -28,6 +29,26 @@ DTYPES = ("float32", "float16", "int8")
 TOLERANCE = 1e-4
 
 
+class ExportCheck(NamedTuple):
+    """The embeddings of an exported file beside those of the original network.
+
+    Attributes
+    ----------
+    difference : float
+        Largest difference of a number; absolute, or relative to the largest number above 1.
+    cosine : float
+        Lowest cosine between the two embeddings of an image.
+
+    Examples
+    --------
+    >>> ExportCheck(difference=0.02, cosine=0.98).cosine
+    0.98
+    """
+
+    difference: float
+    cosine: float
+
+
 def export_network(
     net: HybridBlock,
     card: Card,
@@ -35,7 +56,7 @@ def export_network(
     format: str | None = None,
     dtype: str = "float32",
     calibration: Sequence[np.ndarray] | None = None,
-) -> float | None:
+) -> ExportCheck | None:
     """Export a network and compare the files with the original; no file is left when they differ.
 
     Parameters
@@ -55,10 +76,9 @@ def export_network(
 
     Returns
     -------
-    float or None
-        The largest difference between the embeddings of the file and of `net`, on random images or, if given, on faces of
-        `calibration`; absolute, or relative to the largest number above 1. None when ONNX Runtime is not installed, so that
-        an ONNX file could not be compared.
+    ExportCheck or None
+        How far the embeddings of the file are from those of `net`, on random images or, if given, on faces of
+        `calibration`. None when ONNX Runtime is not installed, so that an ONNX file could not be compared.
 
     Raises
     ------
@@ -70,22 +90,23 @@ def export_network(
     --------
     >>> from gluonfr.deploy import RawPixels
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     difference = export_network(RawPixels(), Card(image_size=(8, 8)), folder + "/raw.onnx")
-    ...     sorted(os.listdir(folder)), difference
+    ...     check = export_network(RawPixels(), Card(image_size=(8, 8)), folder + "/raw.onnx")
+    ...     sorted(os.listdir(folder)), check.difference
     (['raw.card.json', 'raw.onnx'], 0.0)
     """
     format = _check_format(os.fspath(out), format, dtype)
     images = _test_images(calibration, card.image_size)
     expected = _embeddings(net, images)
-    found: list[float] = []
+    found: list[ExportCheck] = []
 
     def check(path: Any) -> None:
         if format == "onnx" and not has_onnxruntime():
             return
-        found.append(difference(_run(format, path, images, card.image_size), expected))
-        if dtype == "float32" and not found[0] <= TOLERANCE:
+        written = _run(format, path, images, card.image_size)
+        found.append(ExportCheck(difference(written, expected), _lowest_cosine(written, expected)))
+        if dtype == "float32" and not found[0].difference <= TOLERANCE:
             raise WeightsError(
-                f"{out}: the exported network differs from the original by {found[0]:.3g}, more than {TOLERANCE:g}; "
+                f"{out}: the exported network differs from the original by {found[0].difference:.3g}, more than {TOLERANCE:g}; "
                 "no file was written. Please report the name of the network."
             )
 
@@ -207,7 +228,18 @@ def difference(embeddings: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(embeddings - expected).max() / max(1.0, np.abs(expected).max()))
 
 
+def _lowest_cosine(embeddings: np.ndarray, expected: np.ndarray) -> float:
+    norms = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((embeddings * expected).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)).min())
+
+
 def _check_format(out: str, format: str | None, dtype: str) -> str:
+    ending = os.path.splitext(out)[1]
+    if format is None and re.fullmatch(r"\.[A-Za-z]\w*", ending) and ending != ".onnx":
+        raise UsageError(
+            f"{out} ends in {ending}: give X.onnx, or the prefix X of X-symbol.json and X-0000.params; format='symbol' accepts "
+            "any prefix."
+        )
     format = check_choice("format", format or ("onnx" if out.endswith(".onnx") else "symbol"), FORMATS)
     if (format == "onnx") != out.endswith(".onnx"):
         raise UsageError(f"{out}: the file of the format onnx, and no other, ends in .onnx; give another name.")

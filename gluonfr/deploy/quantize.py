@@ -76,7 +76,7 @@ def open_calibration(name: str, root: str = DEFAULT_ROOT) -> list[np.ndarray]:
     Parameters
     ----------
     name : str
-        A training or verification set below `root`, or the path of a `.bin` or of a training set's folder.
+        Name or path of a training or verification set.
     root : str, default '~/.mxnet/datasets/face'
         Folder of the sets.
 
@@ -90,11 +90,6 @@ def open_calibration(name: str, root: str = DEFAULT_ROOT) -> list[np.ndarray]:
     >>> len(faces)  # doctest: +SKIP
     256
     """
-    path = os.path.abspath(os.path.expanduser(name))
-    if name.endswith(".bin"):
-        root, name = os.path.split(path[: -len(".bin")])
-    elif os.path.isfile(os.path.join(path, "train.rec")):
-        root, name = os.path.split(path)
     dataset: Any = get_recognition_dataset(name, root=root)
     pairs = isinstance(dataset, FRValDataset)
     numbers = generator(0).permutation(len(dataset) * (2 if pairs else 1))[:_MAX_FACES].tolist()

@@ -294,7 +294,9 @@ def default_run_folder(dataset: str, network: str, loss: str) -> str:
     >>> default_run_folder("emore", "mobilefacenet", "Arc")
     'runs/emore-mobilefacenet-arc'
     """
-    return f"runs/{dataset}-{network}-{loss}".lower()
+    # Of a path the last part; several sets are separated by commas.
+    names = [os.path.basename(os.path.normpath(name)) for name in dataset.split(",")]
+    return f"runs/{','.join(names)}-{network}-{loss}".lower()
 
 
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

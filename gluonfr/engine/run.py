@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gluonfr.core import TrainingStopped, UsageError
+from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
 from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
 from gluonfr.deploy.devices import devices
 from gluonfr.engine.batches import make_loader
@@ -224,7 +224,7 @@ class Run:
                 self._validate_and_save(validating, saving)
         if stopping:
             self.checkpoints.finish()
-            raise TrainingStopped(f"stopped after step {number} with a checkpoint; run the same command again to resume.")
+            raise TrainingInterrupted(f"stopped after step {number} with a checkpoint; run the same command again to resume.")
 
     def _agree(self, stop_requested: bool) -> _Decision:
         """Return what all ranks do after a step."""

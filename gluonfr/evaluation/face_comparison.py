@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,10 @@ class FaceComparison:
     Examples
     --------
     >>> level = {"far": 1e-3, "similarity": 0.3, "measured_on": "lfw", "accepted": True}
-    >>> print(FaceComparison("a.jpg", "b.jpg", 0.62, "y1", [level]))
+    >>> comparison = FaceComparison("a.jpg", "b.jpg", 0.62, "y1", [level])
+    >>> comparison.same_person, comparison.threshold, comparison.far
+    (True, 0.3, 0.001)
+    >>> print(comparison)
     similarity 0.6200 (y1)
     same person at threshold 0.3000: 1 of 1,000 pairs of different people is accepted (measured on lfw)
     """
@@ -43,9 +47,29 @@ class FaceComparison:
     thresholds: list[dict[str, Any]] = field(default_factory=list)
     taken: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def level(self) -> dict[str, Any] | None:
+        """The threshold that decides: the one whose false accept rate is nearest to 0.001. None without thresholds."""
+        return min(self.thresholds, key=lambda level: abs(math.log10(level["far"] / 1e-3)), default=None)
+
+    @property
+    def threshold(self) -> float | None:
+        """Similarity from which on the faces match, at the false accept rate `far`."""
+        return None if self.level is None else self.level["similarity"]
+
+    @property
+    def far(self) -> float | None:
+        """Fraction of the pairs of different people that reach the threshold."""
+        return None if self.level is None else self.level["far"]
+
+    @property
+    def same_person(self) -> bool | None:
+        """Whether the similarity reaches the threshold."""
+        return None if self.level is None else bool(self.level["accepted"])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain Python values, for JSON."""
-        return dict(vars(self))
+        return {**vars(self), "threshold": self.threshold, "far": self.far, "same_person": self.same_person}
 
     def __str__(self) -> str:
         lines = [f"similarity {self.similarity:.4f} ({self.model})"]

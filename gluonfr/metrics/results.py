@@ -33,6 +33,24 @@ def to_plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+class NameValues(list):
+    """A list of (name, value) that prints as a table.
+
+    Examples
+    --------
+    >>> values = NameValues([("accuracy", 0.9912), ("auc", 0.997)])
+    >>> print(values)
+      accuracy  0.9912
+      auc       0.997
+    >>> values[0]
+    ('accuracy', 0.9912)
+    """
+
+    def __str__(self) -> str:
+        width = max((len(name) for name, _ in self), default=0)
+        return "\n".join(f"  {name:<{width}}  {value:.5g}" for name, value in self)
+
+
 @dataclass(frozen=True, repr=False)
 class MetricResult:
     """Base class of results: named values, `to_dict` for JSON, and a table as `repr`.
@@ -63,9 +81,7 @@ class MetricResult:
         return ""
 
     def __repr__(self) -> str:
-        values = self.name_values()
-        width = max((len(name) for name, _ in values), default=0)
-        return "\n".join([f"{type(self).__name__}: {self._summary()}", *(f"  {name:<{width}}  {x:.5g}" for name, x in values)])
+        return "\n".join([f"{type(self).__name__}: {self._summary()}", *str(NameValues(self.name_values())).splitlines()])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from gluonfr.core import DataError, UsageError
 from gluonfr.metrics.checks import float_array, label_array
 from gluonfr.metrics.lfw_protocol import check_distance, check_protocol_options, evaluate_verification
-from gluonfr.metrics.results import VerificationResult
+from gluonfr.metrics.results import NameValues, VerificationResult
 
 # Numbers in one block of rows, whose difference and squares fit into the processor's cache.
 _BLOCK = 1 << 16
@@ -135,9 +135,9 @@ class FaceVerification(mx.metric.EvalMetric):
         val, val_std, far = at_far
         return result.tpr, result.fpr, result.accuracy, val, val_std, far, result.accuracy_std
 
-    def get_name_value(self) -> list[tuple[str, float]]:
-        """Return (name, value) pairs, see :meth:`VerificationResult.name_values`."""
-        return self.result().name_values()
+    def get_name_value(self) -> NameValues:
+        """Return a list of (name, value), see :meth:`VerificationResult.name_values`; it prints as a table."""
+        return NameValues(self.result().name_values())
 
     def __str__(self) -> str:
         return f"FaceVerification: {self.name}, {self.num_inst} pairs"

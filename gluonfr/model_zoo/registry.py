@@ -15,6 +15,7 @@ from gluonfr.nn import FrBase
 NETWORKS = Registry("network")
 # By name: `gluonfr.weights` is built on the networks, so this module cannot import it.
 _PRETRAINED_LOADER = ("gluonfr.weights.load", "load_weights")
+_PRETRAINED_LIST = ("gluonfr.weights.model_table", "list_pretrained_models")
 # Arguments of every Gluon block.
 _OF_BLOCKS = {"prefix", "params"}
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
@@ -224,15 +225,29 @@ def registered_name(name: str) -> str:
     return name if ":" in name else _ENTRIES[NETWORKS.get(name)].name
 
 
-def list_models() -> list[str]:
-    """Return the names of all network architectures, sorted.
+def list_models(pretrained: bool = False, root: str = DEFAULT_MODELS) -> list[str]:
+    """Return the names of all network architectures, sorted, or of the networks with weights on this machine.
+
+    Parameters
+    ----------
+    pretrained : bool, default False
+        True: names of the stored models, for `get_model(network, pretrained=name)`. The list prints as a table with
+        parameters, multiply-adds, accuracy on LFW and license; the same facts are in its attribute `details`.
+    root : str, default '~/.mxnet/models/face'
+        Folder of the stored models.
 
     Examples
     --------
     >>> "mobilefacenet" in list_models()
     True
+    >>> list_models(pretrained=True)  # doctest: +SKIP
+    name           network        parameters  multiply-adds  LFW     license
+    dlib_resnet29  dlib_resnet29  5.61 M      0.271 G        0.9938  CC0-1.0 (public domain)
     """
-    return NETWORKS.names()
+    if not pretrained:
+        return NETWORKS.names()
+    module, function = _PRETRAINED_LIST
+    return getattr(import_module(module), function)(root)
 
 
 def get_model_list() -> list[str]:

@@ -17,6 +17,7 @@ from gluonfr.weights.dlib import convert_dlib, is_dlib_network, load_dlib, store
 from gluonfr.weights.insightface import InsightFaceCheckpoint, find_checkpoint, load_insightface
 from gluonfr.weights.layer_graph import graph_of_network
 from gluonfr.weights.matching import find_difference
+from gluonfr.weights.model_table import list_stored_models
 from gluonfr.weights.params_file import read_params
 from gluonfr.weights.saved import PARAMETERS, load_network, network_of_card, read_card, read_saved_values
 
@@ -129,7 +130,9 @@ def _find_source(source: Any, root: str) -> tuple[str, str]:
         return "folder", store_packaged_weights(root)
     if os.path.exists(path):
         raise WeightsError(f"{path}: is not a known kind of weights; give {_KINDS}.")
-    raise WeightsError(f"{name!r} is neither a stored model under {root} nor a file; give {_KINDS}.")
+    stored = ", ".join(f"{model!r} ({card.network or 'foreign graph'})" for model, card in list_stored_models(root).items())
+    names = f"a stored model ({stored})" if stored else "the name of a stored model, of which there is none"
+    raise WeightsError(f"{name!r} is neither a stored model under {root} nor a file: give {names}, or {_KINDS}.")
 
 
 def _read_folder(net: Any, folder: str, name: str) -> dict[str, np.ndarray]:

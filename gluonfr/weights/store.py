@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import os
-import re
 import shutil
 import tempfile
 
-from gluonfr.core import DEFAULT_MODELS, Card, GluonFRError, PathLike, UsageError, WeightsError, atomic_folder
+from gluonfr.core import DEFAULT_MODELS, PathLike, UsageError, WeightsError, atomic_folder
 from gluonfr.weights.load import load_pretrained
-from gluonfr.weights.saved import CARD, PARAMETERS, save_network
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_log = logging.getLogger(__name__)
+from gluonfr.weights.model_table import MODEL_NAME, list_stored_models
+from gluonfr.weights.saved import PARAMETERS, save_network
 
 
 def add_model(name: str, source: PathLike, root: str = DEFAULT_MODELS, network: str | None = None) -> str:
@@ -58,27 +54,6 @@ def add_model(name: str, source: PathLike, root: str = DEFAULT_MODELS, network: 
     return folder
 
 
-def list_stored_models(root: str = DEFAULT_MODELS) -> dict[str, Card]:
-    """Return the cards of the stored models by name; folders with an unreadable card are logged and left out.
-
-    Examples
-    --------
-    >>> list_stored_models("no_such_folder")
-    {}
-    """
-    root = os.path.expanduser(root)
-    cards = {}
-    for name in sorted(os.listdir(root)) if os.path.isdir(root) else ():
-        folder = os.path.join(root, name)
-        if not _NAME.fullmatch(name) or not os.path.isfile(os.path.join(folder, PARAMETERS)):
-            continue
-        try:
-            cards[name] = Card.read(os.path.join(folder, CARD))
-        except GluonFRError as error:
-            _log.warning("%s", error)
-    return cards
-
-
 def find_stored_model(name: str, root: str = DEFAULT_MODELS) -> str:
     """Return the folder of a stored model.
 
@@ -117,7 +92,7 @@ def remove_model(name: str, root: str = DEFAULT_MODELS) -> None:
 
 
 def _folder(name: str, root: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
         raise UsageError(
             f"the name of a stored model must begin with a letter or digit and consist of those and . _ + -, got {name!r}."
         )

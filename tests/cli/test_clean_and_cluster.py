@@ -70,7 +70,9 @@ def clustered(photos, model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clustering_faces, "_BLOCK", 6)
         patch.setattr(clustering_faces, "_find_in_block", interrupted)
-        assert "rerun the command to resume" in refused(*command)
+        status, _, errors = run(*command)
+        assert status == 130
+        assert "rerun the command to resume" in errors
         assert not out.exists()
         assert len(seen) == 2
         assert "unfinished work with another min_face" in refused(*command, "--min-face", 40)
@@ -205,7 +207,9 @@ def report(records, model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded_set, "_BLOCK", 64)
         patch.setattr(embedded_set, "_embed_block", interrupted)
-        assert "rerun the command to resume" in refused(*command)
+        status, _, errors = run(*command)
+        assert status == 130
+        assert "rerun the command to resume" in errors
         patch.setattr(embedded_set, "_embed_block", lambda *given: done.append(given[2]) or block(*given))
         status, printed, errors = run(*command, "--json", folder / "r.json")
     assert status == 0, errors

@@ -1,4 +1,7 @@
 import argparse
+import contextlib
+import io
+import logging
 import os
 import subprocess
 import sys
@@ -7,14 +10,15 @@ from argparse import ArgumentParser
 import cv2
 import numpy as np
 import pytest
-from command_line import refused, run, succeeds
+from command_line import refused, run, succeeds, usage_error
 
 from gluonfr import __version__
 from gluonfr.cli import main
 from gluonfr.cli.arguments import image_size, keywords, names, numbers
 from gluonfr.cli.commands import COMMANDS, GROUPS
-from gluonfr.core import UsageError
+from gluonfr.core import TrainingInterrupted, UsageError
 from gluonfr.evaluation.embedding_files import read_embeddings
+from gluonfr.loss import list_losses
 
 
 def help_of(capsys, *command):
@@ -106,12 +110,91 @@ def test_the_program_starts_as_a_module():
     assert (done.returncode, done.stdout.strip()) == (0, f"gluonfr {__version__}")
 
 
-@pytest.mark.parametrize(("arguments", "words"), [([], "COMMAND"), (["trian"], "'train'")])
-def test_a_missing_or_unknown_command_is_an_error(arguments, words, capsys):
+def test_a_missing_command_is_an_error(capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(arguments)
+        main([])
     assert stopped.value.code == 2
-    assert words in capsys.readouterr().err
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest_one():
+    status, _, errors = run("trian")
+    assert status == 2
+    assert errors == "gluonfr: unknown command 'trian': did you mean 'train'? `gluonfr --help` lists all commands.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "nearest"), [(("train", "--los-args", "s=1"), "--loss-args"), (("embed", "a.jpg", "--uot=x"), "--out")]
+)
+def test_a_mistyped_option_is_answered_with_the_nearest_one(words, nearest):
+    message = usage_error(*words)
+    assert f"did you mean {nearest}?" in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_shows_the_kind_of_every_value(name, capsys, monkeypatch):
+    parsers = []
+    monkeypatch.setattr(ArgumentParser, "print_help", lambda parser, file=None: parsers.append(parser))
+    help_of(capsys, name)
+    formatter = parsers[0]._get_formatter()
+    for action in parsers[0]._actions:
+        if action.option_strings and action.nargs != 0 and action.metavar is None and action.choices is None:
+            kind = formatter._get_default_metavar_for_optional(action)
+            # "--model MODEL" and the like say it with the name.
+            assert kind != action.dest.upper() or kind in ("MODEL", "NAME"), action.dest
+
+
+def test_defaults_of_zero_are_shown(capsys):
+    assert "seed of the order (default: 0)" in " ".join(help_of(capsys, "shuffle").split())
+
+
+def test_the_amount_of_output_is_an_option_of_every_command(monkeypatch):
+    from gluonfr.cli.models import embed
+
+    seen = []
+
+    def report(_):
+        seen.append((logging.getLogger("gluonfr").level, sys.stderr.isatty()))
+        raise UsageError("no")
+
+    monkeypatch.setattr(embed, "run", report)
+    words = ("embed", "x.jpg", "--out", "e.npz")
+    with contextlib.redirect_stderr(Terminal()):
+        for option in ("--quiet", "--verbose"):
+            assert main([*words, option]) == 2
+    assert seen == [(logging.WARNING, False), (logging.DEBUG, True)]
+    assert "in report" in run(*words, "--verbose")[2]
+    assert "in report" not in run(*words)[2]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("line", "offered"), [("gluonfr tra", ["train"]), ("gluonfr train --loss-", ["--loss-args"])])
+@pytest.mark.system
+def test_the_shell_completes_commands_and_options(line, offered, tmp_path):
+    # What bash sets when the Tab key is pressed; the answer goes to a file.
+    variables = {
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "answer"),
+        "_ARGCOMPLETE_IFS": "\n",
+    }
+    subprocess.run([sys.executable, "-m", "gluonfr"], env={**os.environ, **variables}, timeout=60)
+    assert [word.strip() for word in (tmp_path / "answer").read_text().splitlines()] == offered
+
+
+def test_losses_are_listed_and_described():
+    listed = succeeds("losses")
+    assert all(name in listed for name in list_losses())
+    described = succeeds("losses", "arcface")
+    assert described.startswith("ArcLoss(classes, m=0.5, s=64.0, ")
+    assert "1801.07698" in described
+    assert "did you mean 'arcface'?" in refused("losses", "arcfac")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +243,31 @@ def test_an_interruption_exits_with_130(monkeypatch):
     status, _, errors = run("embed", "x.jpg", "--out", "e.npz")
     assert status == 130
     assert errors.endswith("gluonfr embed: interrupted; no partial files were left.\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "words"),
+    [
+        (("pack", "photos", "out"), "gluonfr.photos.packing.pack", "finished photos are saved"),
+        (("cluster", "photos", "out"), "gluonfr.apps.curation.clustering.sorted_folder.cluster_photos", "faces found"),
+        (("train", "--dataset", "mine"), "gluonfr.engine.run.train", "stopped after step 7 with a checkpoint"),
+    ],
+)
+def test_interrupted_work_that_is_saved_exits_with_130_too(command, place, words, monkeypatch, tmp_path):
+    import importlib
+
+    from gluonfr.cli.data import cluster
+
+    def interrupted(*_, **__):
+        raise TrainingInterrupted(f"{words}.") if command[0] == "train" else KeyboardInterrupt
+
+    module, name = place.rsplit(".", 1)
+    monkeypatch.setattr(importlib.import_module(module), name, interrupted)
+    monkeypatch.setattr(cluster, "make_face_embedder", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    status, _, errors = run(*command)
+    assert status == 130
+    assert f"interrupted; {words}" in errors or f"interrupted; the {words}" in errors
 
 
 def test_lists_sizes_and_keywords_are_parsed():

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from command_line import refused, succeeds
 from record_sets import put_records
 
 from gluonfr.cli import main
+from gluonfr.data import get_recognition_dataset, synthetic
 
 
 def crop(seed):
@@ -118,14 +121,14 @@ def test_the_status_is_1_when_something_is_left_out(photos, tmp_path, capsys):
         (("pack", "PHOTOS", "OUT", "--template", "none"), "none"),
         (("pack", "PHOTOS", "PHOTOS/out"), "lies in the folder of photos"),
         (("pairs", "OUT.bin", "--list", "NOWHERE"), "missing"),
-        (("pairs", "OUT.bin", "--draw", "NOWHERE"), "cannot be read"),
-        (("inspect", "NOWHERE"), "cannot be read"),
-        (("inspect", "NOWHERE.bin"), "cannot be read"),
-        (("unpack", "NOWHERE", "OUT"), "cannot be read"),
-        (("shuffle", "NOWHERE", "OUT"), "cannot be read"),
-        (("relabel", "NOWHERE", "OUT"), "cannot be read"),
+        (("pairs", "OUT.bin", "--draw", "NOWHERE"), "is missing"),
+        (("inspect", "NOWHERE"), "is missing"),
+        (("inspect", "NOWHERE.bin"), "is missing"),
+        (("unpack", "NOWHERE", "OUT"), "is missing"),
+        (("shuffle", "NOWHERE", "OUT"), "is missing"),
+        (("relabel", "NOWHERE", "OUT"), "is missing"),
         (("merge", "NOWHERE", "OUT"), "two sets"),
-        (("split", "NOWHERE", "OUT", "OUT2", "--fraction", "0.5"), "cannot be read"),
+        (("split", "NOWHERE", "OUT", "OUT2", "--fraction", "0.5"), "is missing"),
         (("fetch", "nothing"), "lfw_dev"),
     ],
 )
@@ -170,3 +173,24 @@ def test_pack_runs_in_processes_and_handles_undecodable_names(photos, tmp_path):
 def test_options_that_would_have_no_effect_are_refused(tmp_path, capsys, arguments, words):
     assert main(["pairs", str(tmp_path / "x.bin"), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_sets_are_found_by_name_and_by_path_alike(tmp_path, monkeypatch):
+    root, here = tmp_path / "root", tmp_path / "here"
+    here.mkdir()
+    synthetic.make_dataset(str(root / "mine"), 12, 2, 20, 40, progress=False)
+    monkeypatch.chdir(here)
+    for number, source in enumerate(("mine", root / "mine", root / "mine" / "train.rec", "../root/mine")):
+        words = ("--root", root)
+        assert "identities                      12" in succeeds("inspect", source, *words)
+        succeeds("split", source, f"a{number}", f"b{number}", "--fraction", "0.5", *words)
+        succeeds("shuffle", source, f"s{number}", *words)
+        succeeds("relabel", source, f"r{number}", *words)
+        succeeds("merge", source, f"a{number}", f"m{number}", *words)
+        succeeds("unpack", source, f"u{number}", *words)
+        succeeds("pairs", f"p{number}.bin", "--draw", source, "--count", "20", *words)
+        assert len(get_recognition_dataset(str(source), root=str(root))) == 24
+    for source in ("mine/val_data", root / "mine" / "val_data.bin"):
+        assert re.search(r"^pairs +40$", succeeds("inspect", source, "--root", root), re.MULTILINE)
+    assert "did you mean 'mine'?" in refused("inspect", "mne", "--root", root)
+    assert "nothing.rec is missing" in refused("inspect", here / "nothing.rec")

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import mxnet as mx
 import pytest
@@ -60,7 +61,11 @@ def test_the_complexity_of_networks_is_listed_on_request(tmp_path, monkeypatch):
 def test_export_reports_the_difference_from_the_original(model, tmp_path):
     wrote, checked = succeeds("export", "--model", model, "--out", tmp_path / "out" / "x.onnx").splitlines()
     assert wrote.startswith(f"wrote {tmp_path}/out/x.onnx (")
-    assert float(checked.split(": ")[1]) < 1e-4
+    difference, cosine = re.fullmatch(
+        r"largest difference from the original: (\S+); lowest cosine to it: (\S+)", checked
+    ).groups()
+    assert float(difference) < 1e-4
+    assert float(cosine) > 1 - 1e-5
     refused("export", "--model", tmp_path / "out" / "x-symbol.json", "--out", tmp_path / "y")
 
 
@@ -70,6 +75,7 @@ def test_export_reports_the_difference_from_the_original(model, tmp_path):
         (("--dtype", "int8", "--out", "OUT/x.onnx"), "calibration"),
         (("--dtype", "int8", "--calibrate", "none", "--root", "OUT", "--out", "OUT/x.onnx"), "no data set 'none'"),
         (("--format", "symbol", "--out", "OUT/x.onnx"), "ends in .onnx"),
+        (("--out", "OUT/face.pdf"), "face.pdf ends in .pdf: give X.onnx"),
         (("--model", "OUT/none", "--out", "OUT/x.onnx"), "none"),
     ],
 )
@@ -81,6 +87,8 @@ def test_a_refused_export_leaves_no_files(model, tmp_path, arguments, words):
 
 def test_export_writes_below_the_home_folder_and_reads_a_prefix(model, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    succeeds("export", "--model", model, "--out", "~/out/x")
+    wrote = succeeds("export", "--model", model, "--out", "~/out/x").splitlines()[0]
+    named = [word for word in wrote.replace(",", "").split() if word.startswith("/")]
+    assert sorted(named) == sorted(str(path) for path in (tmp_path / "out").iterdir())
     assert (tmp_path / "out" / "x-symbol.json").is_file()
     succeeds("export", "--model", tmp_path / "out" / "x", "--out", "~/out/again")

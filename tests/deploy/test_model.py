@@ -40,7 +40,8 @@ def plain_graph(folder, name="graph", bias=True):
     return block
 
 
-def test_folders_and_stored_models_are_loaded(net, tmp_path):
+def test_folders_and_stored_models_are_loaded(net, tmp_path, caplog):
+    caplog.set_level("INFO", "gluonfr")
     folder = tmp_path / "store" / "mine"
     os.makedirs(folder)
     save_network(net, str(folder), {"network": "lresnet10e_ir", "arguments": ARGUMENTS, "image_size": [32, 32]})
@@ -51,6 +52,12 @@ def test_folders_and_stored_models_are_loaded(net, tmp_path):
         np.testing.assert_allclose(got(images()).asnumpy(), wanted, atol=1e-5)
         assert card.image_size == (32, 32)
         assert card.embedding_size == 6
+    assert "using the only stored one, mine (license: not stated)" in caplog.text
+    # dlib's network is stored without being asked for, but is no exception: no default may change unnoticed.
+    shutil.copytree(folder, tmp_path / "store" / "dlib_resnet29")
+    with pytest.raises(GluonFRError, match="dlib_resnet29, mine are stored"):
+        load_model(None, root=store)
+    shutil.rmtree(tmp_path / "store" / "dlib_resnet29")
     shutil.copytree(folder, tmp_path / "store" / "other")
     with pytest.raises(GluonFRError, match="mine, other are stored.*name one"):
         load_model(None, root=store)

@@ -124,7 +124,7 @@ def test_a_killed_or_stopped_run_resumes_bit_exact(small_options, tmp_path, how)
         time.sleep(0.002)
     process.send_signal(how)
     _, words = process.communicate(timeout=60)
-    if process.returncode == 2:
+    if process.returncode == 130:
         assert "run the same command again to resume" in words
     resumed = start(command(broken))
     assert resumed.wait(120) == 0, resumed.communicate()[1]

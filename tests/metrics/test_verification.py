@@ -200,3 +200,15 @@ def test_invalid_options_are_refused_at_once_and_too_few_pairs_by_get():
     metric.update([1, 0], np.eye(2), np.eye(2))
     with pytest.raises(GluonFRError, match="2 pairs are too few for 10 folds"):
         metric.get_name_value()
+
+
+def test_named_values_print_as_a_table():
+    metric = FaceVerification(nfolds=2)
+    metric.update([1, 0, 1, 0], np.eye(4), np.eye(4)[[0, 2, 2, 0]])
+    values = metric.get_name_value()
+    assert dict(values)["accuracy"] == 1
+    lines = str(values).splitlines()
+    assert [line.split()[0] for line in lines] == [name for name, _ in values]
+    assert lines[0].split() == ["accuracy", "1"]
+    # Numbers begin in one column.
+    assert len({line.index(line.split()[1], len(line.split()[0]) + 2) for line in lines}) == 1

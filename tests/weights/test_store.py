@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mxnet import nd
 
-from gluonfr.core import GluonFRError
-from gluonfr.model_zoo import get_model
+from gluonfr.core import Card, GluonFRError, WeightsError
+from gluonfr.model_zoo import get_model, list_models
 from gluonfr.weights.saved import load_network, save_network
 from gluonfr.weights.store import add_model, find_stored_model, list_stored_models, remove_model
 
@@ -77,3 +77,26 @@ def test_y1_is_stored_with_the_known_facts(tmp_path, faces):
     assert "non-commercial" in card.license
     assert card.embedding_size == 128
     assert card.extra["published"] == {"LFW": 0.995}
+
+
+def test_stored_models_are_listed_with_their_facts(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("gluonfr.weights.model_table.find_packaged_weights", lambda: None)
+    root = str(tmp_path / "models")
+    assert str(list_models(pretrained=True, root=root)) == "no model is stored"
+    net, run = trained
+    folder = add_model("mine", run, root)
+    card = Card.read(folder + "/card.json")
+    card.extra["published"] = {"LFW": 0.9912}
+    card.write(folder + "/card.json")
+    models = list_models(pretrained=True, root=root)
+    assert models == ["mine"]
+    weights = [p for name, p in net.collect_params().items() if "running" not in name]
+    found = models.details["mine"]
+    assert found.parameters == sum(int(np.prod(p.shape)) for p in weights)
+    assert (found.network, found.lfw, found.license) == (card.network, 0.9912, card.license)
+    header, row = str(models).splitlines()
+    assert header.split() == ["name", "network", "parameters", "multiply-adds", "LFW", "license"]
+    assert row.startswith("mine  ")
+    assert "0.9912" in row
+    with pytest.raises(WeightsError, match=r"a stored model \('mine' \(lresnet10e_ir\)\)"):
+        get_model("mobilefacenet", pretrained=True, root=root)

@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr clean`."""
     from gluonfr.apps.curation.cleaning.apply import check_report, is_report
     from gluonfr.apps.curation.cleaning.face_sets import open_set
-    from gluonfr.core import GluonFRError, require_new_folder
+    from gluonfr.core import require_new_folder
 
     options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
     faces = open_set(arguments.set, *options)
@@ -58,7 +58,7 @@ def run(arguments: Namespace) -> int:
         try:
             left_out = _write_report(arguments, faces, against)
         except KeyboardInterrupt:
-            raise GluonFRError("interrupted; finished embeddings are saved, rerun the command to resume.") from None
+            raise KeyboardInterrupt("finished embeddings are saved, rerun the command to resume") from None
     if arguments.apply:
         _apply(arguments, faces)
     return 1 if left_out else 0

@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr cluster`."""
     from gluonfr.apps.curation.clustering.sorted_folder import cluster_photos
     from gluonfr.apps.gallery.gallery import Gallery
-    from gluonfr.core import GluonFRError, require_new_folder
+    from gluonfr.core import require_new_folder
     from gluonfr.weights.network_identity import network_name
 
     # Before a network is loaded, so that a mistyped name is reported at once.
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
                 progress="faces",
             )
         except KeyboardInterrupt:
-            raise GluonFRError("interrupted; the faces found are saved, rerun the command to resume.") from None
+            raise KeyboardInterrupt("the faces found are saved, rerun the command to resume") from None
     print(f"{network_name(embedder.card)}; {done.faces:,} faces on {done.photos:,} photos")
     _print_clusters(arguments, done)
     write_json(arguments, {"network": network_name(embedder.card), **done.to_dict()})

@@ -3,13 +3,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Iterator
 
-from gluonfr.cli.arguments import add_json, write_json
+from gluonfr.cli.arguments import add_json, add_root, write_json
+from gluonfr.cli.data.records import ANY_SET
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `gluonfr inspect`."""
-    parser.add_argument("set", help="training set (.rec, or a folder with train.rec) or verification set (.bin)")
+    parser.add_argument("set", help=ANY_SET)
     parser.add_argument("--sheet", metavar="PNG", help="write a contact sheet of sampled images to this file")
+    add_root(parser)
     add_json(parser)
 
 
@@ -17,9 +19,11 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr inspect`."""
     from gluonfr.cli.tables import print_table
     from gluonfr.core import display_path
+    from gluonfr.data.dataset.catalog import find_set
     from gluonfr.data.inspection import inspect
 
-    found = inspect(arguments.set)
+    source = find_set(arguments.set, arguments.root)
+    found = inspect(source)
     write_json(arguments, found.to_dict())
     print_table(list(_rows(found)), [found.kind, found.path])
     for warning in found.warnings:
@@ -31,7 +35,7 @@ def run(arguments: Namespace) -> int:
     if len(found.bad) > 20:
         print(f"damaged: {len(found.bad) - 20} more; --json lists all")
     if arguments.sheet:
-        _write_sheet(arguments.set, arguments.sheet)
+        _write_sheet(source, arguments.sheet)
     return 1 if found.bad else 0
 
 

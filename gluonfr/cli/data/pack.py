@@ -24,15 +24,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr pack`."""
-    from gluonfr.core import GluonFRError, display_path
+    from gluonfr.core import display_path
     from gluonfr.photos.packing import pack
     from gluonfr.photos.packing.report import reasons
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "typed")}
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "typed", "quiet", "verbose")}
     try:
         packed = pack(options.pop("photos"), options.pop("out"), **options)
     except KeyboardInterrupt:
-        raise GluonFRError("interrupted; finished photos are saved, rerun the command to resume.") from None
+        raise KeyboardInterrupt("finished photos are saved, rerun the command to resume") from None
     print(f"{packed.images} crops of {packed.identities} people in {packed.seconds:.1f} s: {display_path(packed.folder)}")
     if packed.done_before:
         print(f"{packed.done_before} photos were packed by an earlier run")

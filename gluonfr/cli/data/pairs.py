@@ -4,7 +4,8 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from gluonfr.cli.arguments import add_detector, add_template, image_size
+from gluonfr.cli.arguments import add_detector, add_root, add_template, image_size
+from gluonfr.cli.data.records import TRAINING_SET
 from gluonfr.core import UsageError
 
 # Options that only one of the two sources uses, with their defaults.
@@ -25,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("out", help="verification set to write (.bin)")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--list", metavar="FILE", help="list of pairs: CSV lines first,second,issame, or LFW's pairs.txt")
-    source.add_argument("--draw", metavar="SET", help="training set to draw the pairs from: .rec, or a folder with train.rec")
+    source.add_argument("--draw", metavar="SET", help=f"draw the pairs from this {TRAINING_SET}")
     listed = parser.add_argument_group("with --list")
     listed.add_argument("--photos", metavar="FOLDER", help="folder of the listed photos (default: the folder of the list)")
     add_template(listed, default=None)
@@ -39,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     listed.add_argument("--workers", type=int, help="number of processes (default: 1)")
     drawn = parser.add_argument_group("with --draw")
+    add_root(drawn)
     drawn.add_argument("--count", type=int, help="number of pairs, a multiple of 20 (default: 6000)")
     drawn.add_argument("--seed", type=int, help="seed of the draw (default: 0)")
 
@@ -56,9 +58,10 @@ def run(arguments: Namespace) -> int:
 
 def _draw(arguments: Namespace, count: int, seed: int) -> int:
     from gluonfr.core import display_path
+    from gluonfr.data.dataset.catalog import find_set
     from gluonfr.photos.pair_drawing import draw_pairs
 
-    drawn = draw_pairs(arguments.draw, arguments.out, count, seed)
+    drawn = draw_pairs(find_set(arguments.draw, arguments.root, "training"), arguments.out, count, seed)
     people = "no person is in two folds" if drawn.disjoint else "too few people for folds without shared people"
     print(f"{drawn.pairs} pairs, half of them genuine, in ten folds ({people}): {display_path(drawn.path)}")
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Sized
 
-TRAINING_SET = "training set: .rec, or a folder with train.rec"
+TRAINING_SET = "training set: a name below --root, a folder with train.rec, or a .rec"
+ANY_SET = "training or verification set: a name below --root, a folder with train.rec, a .rec or a .bin"
 
 
 def add_skip_damaged(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from gluonfr.cli.arguments import add_root
 from gluonfr.cli.data.records import TRAINING_SET, add_skip_damaged, print_written
 
 
@@ -14,14 +15,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     share.add_argument("--fraction", type=float, help="fraction of the people in the first part, between 0 and 1")
     share.add_argument("--identities", type=int, help="number of people in the first part")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw of people")
+    add_root(parser)
     add_skip_damaged(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr split`."""
+    from gluonfr.data.dataset.catalog import find_set
     from gluonfr.data.operations import split
 
     names = ("out_a", "out_b", "fraction", "identities", "seed")
     options = {name: getattr(arguments, name) for name in names}
-    left_out = split(arguments.set, skip=arguments.skip_damaged, **options)
+    left_out = split(find_set(arguments.set, arguments.root, "training"), skip=arguments.skip_damaged, **options)
     return print_written(left_out, arguments.out_a, arguments.out_b)

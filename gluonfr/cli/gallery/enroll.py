@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run `gluonfr enroll`."""
     from gluonfr.apps.gallery.enrolling import enroll_folder
-    from gluonfr.core import GluonFRError, display_path
+    from gluonfr.core import display_path
     from gluonfr.photos.find import find_people
     from gluonfr.weights.network_identity import network_name
 
@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> int:
             options = aligned(arguments), arguments.min_face
             done = enroll_folder(gallery, embedder, arguments.photos, *options, "enroll", arguments.keep_poor)
         except KeyboardInterrupt:
-            raise GluonFRError("interrupted; the people enrolled are saved, rerun the command to resume.") from None
+            raise KeyboardInterrupt("the people enrolled are saved, rerun the command to resume") from None
         people, photos = gallery.count()
         print(f"{done.photos} photos of {done.people} people enrolled in {done.seconds:.1f} s by {network_name(gallery.card)}")
         print(f"{display_path(gallery.where)}: {people:,} people, {photos:,} photos")

@@ -37,12 +37,14 @@ def run(arguments: Namespace) -> int:
 
     faces = open_calibration(arguments.calibrate, arguments.root) if arguments.calibrate else None
     net, card = load_model(arguments.model, root=arguments.models)
-    difference = export_network(net, card, arguments.out, arguments.format, arguments.dtype, faces)
-    written = os.path.expanduser(arguments.out)
-    size = os.path.getsize(written if written.endswith(".onnx") else f"{written}-0000.params") / 1e6
-    print(f"wrote {display_path(arguments.out)} ({size:.2f} MB)")
-    if difference is None:
+    check = export_network(net, card, arguments.out, arguments.format, arguments.dtype, faces)
+    out = os.path.expanduser(arguments.out)
+    ends = (".onnx",) if out.endswith(".onnx") else ("-symbol.json", "-0000.params")
+    stem = out[: -len(".onnx")] if out.endswith(".onnx") else out
+    sizes = [f"{display_path(stem + end)} ({os.path.getsize(stem + end) / 1e6:.2f} MB)" for end in ends]
+    print(f"wrote {', '.join([*sizes, display_path(stem + '.card.json')])}")
+    if check is None:
         print("not checked, because onnxruntime is not installed")
     else:
-        print(f"largest difference from the original: {difference:.2g}")
+        print(f"largest difference from the original: {check.difference:.2g}; lowest cosine to it: {check.cosine:.6f}")
     return 0

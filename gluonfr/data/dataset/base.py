@@ -17,7 +17,8 @@ from gluonfr.data.dataset.worker_seeds import SampleSeeds
 class TrainingSet(Dataset):
     """Images with labels: the interface of `FRTrainRecordDataset` and `FRJoinedDataset`.
 
-    Item i is `(image, label)`: a uint8 (H, W, 3) RGB NDArray and a float32, or the result of `transform(image, label)`.
+    Item i is `(image, label)`: a uint8 (H, W, 3) RGB NDArray and a float32, or the result of `transform(image, label)`. A
+    slice, such as `dataset[:100]`, is a data set of these items.
 
     Attributes
     ----------
@@ -70,7 +71,9 @@ class TrainingSet(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int | slice) -> Any:
+        if isinstance(i, slice):
+            return SetSlice(self, range(len(self))[i])
         i = item_number(i, len(self))
         self._seeds.begin(i)
         pixels, number = self.read(i)
@@ -100,6 +103,38 @@ class TrainingSet(Dataset):
         if self._identities is None:
             self._identities = ItemsByLabel(self.labels, self.num_classes)
         return self._identities
+
+
+class SetSlice(Dataset):
+    """Some items of a training or verification set, in their order; they are read on access.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The set.
+    numbers : range
+        The items.
+
+    Examples
+    --------
+    >>> SetSlice(mx.gluon.data.ArrayDataset([0, 10, 20, 30]), range(1, 4, 2))[1]
+    30
+    """
+
+    def __init__(self, dataset: Dataset, numbers: range) -> None:
+        self._dataset, self._numbers = dataset, numbers
+
+    def __repr__(self) -> str:
+        numbers = self._numbers
+        return f"{self._dataset!r}[{numbers.start}:{numbers.stop}{f':{numbers.step}' if numbers.step != 1 else ''}]"
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, i: int | slice) -> Any:
+        if isinstance(i, slice):
+            return SetSlice(self._dataset, self._numbers[i])
+        return self._dataset[self._numbers[item_number(i, len(self))]]
 
 
 class ItemsByLabel(Sequence):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import Any
 
-from gluonfr.core import DEFAULT_ROOT, DataError, UsageError
+from gluonfr.core import DEFAULT_ROOT, DataError, UsageError, absolute_path
 
 _NAMES_SHOWN = 40
+_HOW_TO_NAME = "give the name of a set below the root, a .rec, a folder with train.rec, or a .bin"
 
 
 def is_training(name: Any, root: str) -> bool:
-    """Return whether `name` is a training set below `root`.
+    """Return whether `name` is a training set below `root`, or the path of one.
 
     Examples
     --------
@@ -19,7 +21,7 @@ def is_training(name: Any, root: str) -> bool:
     >>> is_training("emore", tempfile.mkdtemp())
     False
     """
-    return isinstance(name, str) and os.path.isfile(_training_path(name, _root_folder(root)))
+    return isinstance(name, str) and bool(name.strip("/.")) and any(map(os.path.isfile, _paths(name, root)["training"]))
 
 
 def training_names(name: str | list[str] | tuple[str, ...], root: str) -> list[str]:
@@ -38,17 +40,18 @@ def training_names(name: str | list[str] | tuple[str, ...], root: str) -> list[s
     return [name]
 
 
-def find_set(name: str, root: str, kind: str) -> str:
+def find_set(name: str, root: str, kind: str = "") -> str:
     """Return the path of a set's file.
 
     Parameters
     ----------
     name : str
-        The set's name, such as "emore" or "emore/lfw".
+        The set's name, such as "emore" or "emore/lfw", or else the path of a `.rec`, of a folder with `train.rec` or
+        `val_data.bin`, or of a `.bin`.
     root : str
         Folder of the sets.
-    kind : {'training', 'verification'}
-        Find the `train.rec` of a training set, or the `.bin` of a verification set.
+    kind : {'training', 'verification', ''}
+        Find the `train.rec` of a training set, or the `.bin` of a verification set, or by default any of the two.
 
     Raises
     ------
@@ -60,18 +63,21 @@ def find_set(name: str, root: str, kind: str) -> str:
     >>> find_set("emore", "~/.mxnet/datasets/face", "training")  # doctest: +SKIP
     '/home/ada/.mxnet/datasets/face/emore/train.rec'
     """
-    folder = _root_folder(root)
     if not isinstance(name, str) or not name.strip("/."):
-        raise UsageError(f"a data set is found by its name, got {name!r}; {_available(folder)}")
-    paths = {"training": [_training_path(name, folder)], "verification": _verification_paths(name, folder)}
-    for path in paths[kind]:
+        raise UsageError(f"a data set is found by its name, got {name!r}; {_available(_root_folder(root))}")
+    paths = _paths(name, root)
+    for path in paths[kind] if kind else [*paths["training"], *paths["verification"]]:
         if os.path.isfile(path):
             return path
-    (other,) = set(paths) - {kind}
-    if any(os.path.isfile(path) for path in paths[other]):
-        use = {"training": "FRTrainRecordDataset", "verification": "FRValDataset"}[other]
-        raise DataError(f"{folder}: {name!r} is a {other} set and has no {kind} file ({paths[kind][-1]}); use {use}.")
-    raise DataError(f"{folder}: has no data set {name!r}; {_available(folder)}")
+    if os.path.isabs(name) or name.startswith((".", "~")) or name.endswith((".rec", ".bin")):
+        raise DataError(f"{absolute_path(name)} is missing, or no {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
+    folder = _root_folder(root)
+    others = [other for other in paths if other != kind and any(map(os.path.isfile, paths[other]))]
+    if others:
+        use = {"training": "FRTrainRecordDataset", "verification": "FRValDataset"}[others[0]]
+        missing = paths[kind][-1 if os.path.isabs(name) else len(paths[kind]) // 2 - 1]
+        raise DataError(f"{folder}: {name!r} is a {others[0]} set and has no {kind} file ({missing}); use {use}.")
+    raise DataError(f"{folder}: has no data set {name!r}; {_available(folder, name)}")
 
 
 def list_recognition_datasets(root: str = DEFAULT_ROOT) -> list[str]:
@@ -97,18 +103,23 @@ def list_recognition_datasets(root: str = DEFAULT_ROOT) -> list[str]:
 
 
 def _root_folder(root: str) -> str:
-    folder = os.path.abspath(os.path.expanduser(os.fspath(root)))
+    folder = absolute_path(root)
     if not os.path.isdir(folder):
         raise DataError(f"{folder}: the root of the data sets does not exist; give the folder that holds them as root.")
     return folder
 
 
-def _training_path(name: str, folder: str) -> str:
-    return os.path.join(folder, name, "train.rec")
-
-
-def _verification_paths(name: str, folder: str) -> list[str]:
-    return [os.path.join(folder, name + ".bin"), os.path.join(folder, name, "val_data.bin")]
+def _paths(name: str, root: str) -> dict[str, list[str]]:
+    """Return the files that a name may mean, by kind: below the root first, then as a path."""
+    below, here = (os.path.join(absolute_path(folder), os.path.expanduser(name)) for folder in (root, os.curdir))
+    paths = {
+        "training": [os.path.join(folder, "train.rec") for folder in (below, here)],
+        "verification": [file for folder in (below, here) for file in (f"{folder}.bin", os.path.join(folder, "val_data.bin"))],
+    }
+    for ending, kind in ((".rec", "training"), (".bin", "verification")):
+        if name.endswith(ending):
+            paths[kind] += [below, here]
+    return paths
 
 
 def _names(folder: str) -> list[str]:
@@ -136,12 +147,14 @@ def _bin_stem(entry: os.DirEntry[str]) -> list[str]:
     return [stem] if extension == ".bin" and not stem.startswith(".") else []
 
 
-def _available(folder: str) -> str:
+def _available(folder: str, name: str = "") -> str:
     names = _names(folder)
     if os.path.isfile(os.path.join(folder, "train.rec")):
         parent, name = os.path.split(folder)
         return f"the folder itself is a training set: use {name!r} as name and {parent} as root."
     if not names:
         return "the root is empty: give the folder that holds NAME/train.rec or NAME.bin as root."
+    nearest = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"available are {', '.join(names[:_NAMES_SHOWN])}{more}; name one of them or give another root."
+    return f"{hint}available are {', '.join(names[:_NAMES_SHOWN])}{more}; name one of them or give another root."

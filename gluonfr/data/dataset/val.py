@@ -8,7 +8,7 @@ from mxnet.gluon.data import Dataset
 
 from gluonfr.core import DEFAULT_ROOT
 from gluonfr.data import images
-from gluonfr.data.dataset.base import item_number
+from gluonfr.data.dataset.base import SetSlice, item_number
 from gluonfr.data.dataset.catalog import find_set
 from gluonfr.data.dataset.worker_seeds import SampleSeeds
 from gluonfr.data.pairs.bin_file import describe_image, read_pairs
@@ -69,7 +69,9 @@ class FRValDataset(Dataset):
     def __len__(self) -> int:
         return len(self.issame)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int | slice) -> Any:
+        if isinstance(i, slice):
+            return SetSlice(self, range(len(self))[i])
         i = item_number(i, len(self))
         self._seeds.begin(i)
         arrays, issame = self.read(i)

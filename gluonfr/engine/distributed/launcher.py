@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 HANG_TIMEOUT, START_TIMEOUT = 300, 120
 # Exit status of a command for a mistake of its caller: restarting would repeat the mistake.
 _REFUSED = 2
+# Exit status of a command that was interrupted, as shells expect it.
+_INTERRUPTED = 130
 # By status; -1 for all signals.
 _CAUSES = {-1: 0, _REFUSED: 1, LEFT_ALONE: 3}
 
@@ -34,7 +36,7 @@ class Outcome:
     Attributes
     ----------
     status : int
-        Exit status: 0; 2 when a rank refused its arguments or was asked to stop; 1 for all other failures.
+        Exit status: 0; 2 when a rank refused its arguments; 130 after a request to stop; 1 for all other failures.
     message : str
         Reason of a failure, unless rank 0 has printed it on the terminal.
     restarts : int
@@ -173,14 +175,14 @@ def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
         if signals.count:
             watch.stop_all()
             if signals.count > 1:
-                return Outcome(1, "killed by a second request to stop")
+                return Outcome(_INTERRUPTED, "killed by a second request to stop")
             status = way.cause(bad[0]).status if bad else 0
             if status == -signal.SIGTERM:
-                return Outcome(1, "stopped before the first step.")
+                return Outcome(_INTERRUPTED, "stopped before the first step.")
             if status == _REFUSED:
                 # The exit status of a rank that was asked to stop and wrote a checkpoint.
                 if all(member.status is not None for member in members if member.works):
-                    return Outcome(_REFUSED)
+                    return Outcome(_INTERRUPTED)
                 bad = []
         if bad:
             return _failed(bad[0], members, way, time.monotonic() - began)

@@ -24,6 +24,7 @@ from gluonfr.data import (
     dataset,
     get_recognition_dataset,
     list_recognition_datasets,
+    synthetic,
     write_pairs,
 )
 from gluonfr.data.dataset.lookup import get_training_set
@@ -475,3 +476,27 @@ def test_sets_can_be_pickled(root):
     assert train_copy[0][0].shape == (2, 2, 3)
     assert pairs_copy.issame == [True, False]
     assert (pairs_copy[1][0][1].asnumpy() == pairs[1][0][1].asnumpy()).all()
+
+
+def test_slices_are_sets_of_their_items(tmp_path):
+    synthetic.make_dataset(str(tmp_path / "mine"), 4, 3, 20, 20, progress=False)
+    for name in ("mine", "mine/val_data"):
+        dataset = get_recognition_dataset(name, root=str(tmp_path))
+        part = dataset[2:9:3]
+        assert len(part) == 3
+        for number, item in zip((2, 5, 8), part):
+            for mine, wanted in zip(flat(item), flat(dataset[number])):
+                np.testing.assert_array_equal(mine, wanted)
+        assert len(dataset[:-4]) == len(dataset) - 4
+        assert len(dataset[:0]) == 0
+        np.testing.assert_array_equal(flat(part[::-1][0])[0], flat(dataset[8])[0])
+        np.testing.assert_array_equal(flat(part[-1])[0], flat(dataset[8])[0])
+        with pytest.raises(IndexError):
+            part[3]
+        assert repr(part) == f"{dataset!r}[2:9:3]" or repr(part).endswith("[2:9:3]")
+
+
+def flat(item):
+    """Return the arrays and numbers of an item of any set."""
+    first, second = item
+    return [np.asarray(value.asnumpy()) for value in (first if isinstance(first, tuple) else [first])] + [np.asarray(second)]

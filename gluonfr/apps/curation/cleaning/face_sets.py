@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gluonfr.core import DEFAULT_ROOT, DataError, PathLike, UsageError, absolute_path, display_path
+from gluonfr.core import DEFAULT_ROOT, DataError, PathLike, absolute_path, display_path
 from gluonfr.data import FRValDataset, images
 from gluonfr.data.dataset.catalog import find_set, is_training
 from gluonfr.data.operations.source import RecordSource
@@ -211,18 +211,10 @@ def open_set(
     >>> open_set("emore")  # doctest: +SKIP
     RecordSet('/data/emore/train.rec', images=5822653)
     """
-    path = absolute_path(source)
-    if os.path.isfile(path) and path.endswith(".bin"):
-        return PairSet(path)
-    if os.path.isfile(path) or os.path.isfile(os.path.join(path, "train.rec")):
-        return RecordSet(path, skip)
-    if os.path.isdir(path):
-        return FolderSet(path, aligned, min_face)
-    if not os.path.isdir(os.path.expanduser(root)):
-        raise UsageError(
-            f"{display_path(source)} is missing: give a .rec, a .bin, a folder with train.rec or a folder of people."
-        )
     name = os.fspath(source)
-    if is_training(name, root):
-        return RecordSet(os.path.dirname(find_set(name, root, "training")), skip)
-    return PairSet(find_set(name, root, "verification"))
+    path = absolute_path(source)
+    has_records = os.path.isfile(os.path.join(path, "train.rec"))
+    if os.path.isdir(path) and not has_records and not is_training(name, root):
+        return FolderSet(path, aligned, min_face)
+    file = find_set(name, root)
+    return PairSet(file) if file.endswith(".bin") else RecordSet(file, skip)
