@@ -65,7 +65,16 @@ setup(
     package_data={"gluonfr": ["py.typed"], "gluonfr.evaluation.report": ["html/*"], "gluonfr.apps.serve": ["page/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY
-    + ["opencv-python-headless<4.12", "scikit-learn", "scipy", "tqdm", "matplotlib>=3.7", "pillow", "jinja2>=3", "argcomplete>=2"],
+    + [
+        "opencv-python-headless<4.12",
+        "scikit-learn",
+        "scipy",
+        "tqdm",
+        "matplotlib>=3.7",
+        "pillow",
+        "jinja2>=3",
+        "argcomplete>=2",
+    ],
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": CU112,
