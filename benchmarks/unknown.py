@@ -42,7 +42,7 @@ def embedded(model, root, cache):
         crops = []
         for photo in photos:
             with open(photo, "rb") as file:
-                crops.append(main_face(embedder, file.read())[0])
+                crops.append(main_face(embedder, file.read()).crop)
         np.savez(
             path,
             celeb=in_parts(embedder, lambda i: celeb.read(i)[0], [i for _, i in places]),

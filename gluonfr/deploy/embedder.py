@@ -18,7 +18,8 @@ from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy.embedding import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
-from gluonfr.detection import Detections, choose_face, detect_faces, get_detector
+from gluonfr.detection import Detections, detect_faces, get_detector
+from gluonfr.photos.faces import choose_main_face, is_crop
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 BACKENDS = ("gluon", "onnxruntime")
@@ -128,7 +129,7 @@ class Embedder:
         aligned : bool, optional
             True: the images are crops, as in training and verification sets, re-aligned for a network of another template.
             Otherwise they are photos, whatever their size; the face is detected and aligned, of several faces the large
-            one in the middle.
+            one in the middle. By default files that `gluonfr pack` wrote as crops are crops, and all others are photos.
         progress : str, optional
             Text of a progress bar.
         normalize : bool, default True
@@ -214,15 +215,17 @@ class Embedder:
         box : [x0, y0, x1, y1] or None
             Box of the chosen face in pixels; None for a crop.
         """
-        pixels, where = _pixels(image, where)
-        if aligned:
+        pixels, where, crop_template = _pixels(image, where)
+        if is_crop(self, pixels, aligned, crop_template):
             return crop_for_network(pixels, self.card.image_size, self.card.template, where), 1, None
-        boxes, scores, landmarks = self.detect(pixels)
-        if not len(boxes):
-            raise DataError(f"{where} shows no face; use another photo, or pass aligned=True if it is a crop.")
-        index, _ = choose_face(boxes, scores, pixels.shape)
-        box = [round(float(value), 1) for value in boxes[index]]
-        return align_face(pixels, landmarks[index], self.card.template), len(boxes), box
+        try:
+            faces, index, _ = choose_main_face(self, pixels)
+        except PhotoError as error:
+            if error.reason == "no face":
+                raise DataError(f"{where} shows no face; use another photo, or pass aligned=True if it is a crop.") from error
+            raise DataError(f"{where} cannot be used: {error}; use another photo.") from error
+        box = [round(float(value), 1) for value in faces.boxes[index]]
+        return align_face(pixels, faces.landmarks[index], self.card.template), len(faces.boxes), box
 
     def detect(self, pixels: np.ndarray, min_face: float | None = None) -> Detections:
         """Find all faces of a photo, (H, W, 3) uint8 RGB, upright or turned; see :func:`gluonfr.detection.detect_faces`."""
@@ -289,15 +292,14 @@ def _as_sequence(images: Any) -> Any:
     return list(images)
 
 
-def _pixels(image: Any, where: str) -> tuple[np.ndarray, str]:
-    """Return (H, W, 3) uint8 RGB, and the name of the image for messages."""
+def _pixels(image: Any, where: str) -> tuple[np.ndarray, str, str]:
+    """Return (H, W, 3) uint8 RGB, the name of the image for messages, and the template of a marked crop."""
     if not isinstance(image, (str, bytes, os.PathLike)):
-        return codec.as_rgb(image, where), where
+        return codec.as_rgb(image, where), where, ""
     try:
-        if isinstance(image, bytes):
-            return Photo(image).pixels(), where
-        where = os.fspath(image)
-        return Photo(read_file(image)).pixels(), where
+        where = where if isinstance(image, bytes) else os.fspath(image)
+        photo = Photo(image if isinstance(image, bytes) else read_file(image))
+        return photo.pixels(), where, photo.crop_template
     except PhotoError as error:
         detail = f" ({error.detail})" if error.detail else ""
         raise DataError(f"{where} cannot be used: {error.reason}{detail}.") from error

@@ -95,7 +95,7 @@ def compare_faces(embedder: Embedder, first: Any, second: Any, aligned: bool | N
     first, second : str or np.ndarray
         Images as for `Embedder`: paths, or uint8 (H, W, 3) RGB.
     aligned : bool, optional
-        Whether the images are aligned crops; by default their size decides.
+        As `Embedder`.
 
     Returns
     -------

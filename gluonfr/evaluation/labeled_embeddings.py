@@ -69,7 +69,7 @@ def labeled_embeddings(
         Required unless the source is an `.npz`.
     root : str, default '~/.mxnet/datasets/face'
     aligned : bool, optional
-        Whether photos are aligned crops; by default their size decides.
+        As `Embedder`, for photos.
     progress : str, optional
         Label of a progress bar.
 

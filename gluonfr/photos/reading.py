@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from gluonfr.data.image_limits import MAX_SCANS, count_jpeg_scans
+from gluonfr.photos.crop_mark import marked_template
 from gluonfr.photos.exif_orientation import read_orientation, rotate_by_orientation
 from gluonfr.photos.find import HEIC_BRANDS, begins_like_video
 
@@ -94,6 +95,8 @@ class Photo:
         'JPEG', 'PNG', ...
     size : (H, W)
         As stored, before the EXIF orientation is applied.
+    crop_template : str
+        Template of an aligned crop that this toolkit wrote; '' for a photo, whatever its size.
 
     Raises
     ------
@@ -124,6 +127,7 @@ class Photo:
             except Exception as error:  # readers of damaged files fail in any way
                 raise PhotoError("unreadable", _describe(error)) from error
         self.format: str = "JPEG" if self._image.format == "MPO" else self._image.format or ""
+        self.crop_template = marked_template(content)
         width, height = self._image.size
         self.size = height, width
         if min(self.size) < SMALLEST_SIDE:

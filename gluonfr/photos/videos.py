@@ -45,6 +45,8 @@ class Video:
         What could not be read, once all frames have been read.
     duration : float
         Declared length in seconds; 0 where the file does not declare it.
+    length : float
+        Seconds of it between `start` and `end`.
 
     Raises
     ------
@@ -60,10 +62,7 @@ class Video:
     """
 
     def __init__(self, path: str, every: float = 1.0, start: float = 0.0, end: float | None = None) -> None:
-        if not every > 0:
-            raise UsageError(f"every must be a number of seconds above 0, got {every}.")
-        if start < 0 or (end is not None and end <= start):
-            raise UsageError(f"start and end must be seconds with 0 <= start < end, got {start} and {end}.")
+        check_times(every, start, end)
         self.path = path
         self.problem: PhotoError | None = None
         self._every, self._start, self._end = every, start, math.inf if end is None else end
@@ -76,6 +75,7 @@ class Video:
         self._rate = rate if 0 < rate < 1000 else 25.0
         self._count = int(self._count) if 0 < self._count < 1e9 else 0
         self.duration = self._count / self._rate
+        self.length = max(0.0, min(self._end, self.duration) - start)
         self._quarter_turns = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META) / 90) % 4
 
     def __repr__(self) -> str:
@@ -129,6 +129,22 @@ class Video:
     def _codec(self) -> str:
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
         return code.to_bytes(4, "little", signed=False).decode("latin-1") if 0 < code < 1 << 32 else ""
+
+
+def check_times(every: float, start: float = 0.0, end: float | None = None) -> None:
+    """Raise UsageError unless `every` is above 0 and `start` and `end` describe a part of a video, all in seconds.
+
+    Examples
+    --------
+    >>> check_times(1.0, start=5.0, end=2.0)
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: start and end must be seconds with 0 <= start < end, got 5.0 and 2.0.
+    """
+    if not every > 0 or math.isinf(every):
+        raise UsageError(f"every must be a number of seconds above 0, got {every}.")
+    if not 0 <= start < (math.inf if end is None else end):
+        raise UsageError(f"start and end must be seconds with 0 <= start < end, got {start} and {end}.")
 
 
 def _codec_hint(codec: str) -> str:

@@ -98,7 +98,7 @@ def test_unreadable_video_names_its_codec(tmp_path):
     path = tmp_path / "a.mov"
     write_mov(str(path), FRAMES[:5], [100] * 5, SIZE)
     path.write_bytes(path.read_bytes().replace(b"jpeg", b"zzzz"))
-    ((name, pixels, problem),) = pictures([str(path)])
+    ((name, pixels, problem, _),) = pictures([str(path)])
     assert name == str(path)
     assert pixels is None
     assert "codec zzzz" in problem

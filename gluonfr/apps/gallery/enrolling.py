@@ -6,11 +6,12 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from gluonfr.apps.gallery.agreement import disagreeing_photos
 from gluonfr.apps.gallery.face_choice import select_face
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.names import person_name
@@ -19,7 +20,6 @@ from gluonfr.core import GluonFRError, display_path
 from gluonfr.deploy import Embedder
 from gluonfr.photos.faces import MIN_FACE, main_face
 from gluonfr.photos.find import find_people
-from gluonfr.photos.quality import quality_problem
 from gluonfr.photos.reading import PhotoError, read_file
 
 # Crops to embed and enroll together. All photos of a person are enrolled in one transaction, also if they are more.
@@ -85,8 +85,9 @@ def enroll_folder(
     progress : str, optional
         Text of a progress bar.
     keep_poor : bool, default False
-        Enroll blurred faces and enlarged tiny ones as well, which resemble strangers more than they resemble the person.
-        Aligned crops are always enrolled.
+        Enroll all faces. By default those that are blurred, enlarged or turned away (`check_quality`), and those that are
+        unlike the other photos of the person (`disagreeing_photos`) are left out, because they resemble strangers. With
+        `aligned` everything is enrolled.
 
     Returns
     -------
@@ -180,6 +181,15 @@ def enroll_photo(
     return gallery.enroll(name, embedding, [hashlib.sha256(identified_by).digest()], [source])
 
 
+class _NewFace(NamedTuple):
+    """The face of a photo that is not enrolled yet."""
+
+    crop: np.ndarray
+    digest: bytes
+    file: str
+    ambiguous: bool
+
+
 class _FolderEnrollment:
     """Enrollment of the people of a folder, in batches of complete people."""
 
@@ -196,8 +206,8 @@ class _FolderEnrollment:
         self._gallery, self._embedder, self._folder, self._people = gallery, embedder, folder, people
         self._result, self._options = result, options
         self._judge = not (keep_poor or options[0])
-        # Crops that are not embedded yet: (crop, digest, file) per person, and the person of each digest.
-        self._waiting: dict[str, list[tuple[np.ndarray, bytes, str]]] = {}
+        # Faces per person that are not embedded yet, and the person of each digest.
+        self._waiting: dict[str, list[_NewFace]] = {}
         self._owners: dict[bytes, str] = {}
 
     def add_person(self, name: str, bar: tqdm) -> None:
@@ -209,7 +219,7 @@ class _FolderEnrollment:
                 known = self._add_photo(name, file) or known
             except PhotoError as refused:
                 self._result.left_out.append((file, refused.reason, refused.detail))
-        if not known and not any(person.name == name for person in self._gallery.people()):
+        if not known and not self._is_enrolled(name):
             self._result.left_out.append((name, "no photo left", ""))
         if len(self._owners) >= _BATCH:
             self.enroll_batch()
@@ -218,15 +228,26 @@ class _FolderEnrollment:
         """Embed the waiting crops and enroll their people."""
         if not self._waiting:
             return
-        rows = self._embedder([crop for found in self._waiting.values() for crop, _, _ in found], aligned=True)
-        ready, start = {}, 0
+        rows = self._embedder([face.crop for found in self._waiting.values() for face in found], aligned=True)
+        ends = np.cumsum([len(found) for found in self._waiting.values()])
+        embeddings = dict(zip(self._waiting, np.split(rows, ends[:-1])))
+        disagreeing = disagreeing_photos(self._gallery, embeddings) if self._judge else {}
+        ready = {}
         for name, found in self._waiting.items():
-            _, digests, sources = zip(*found)
-            ready[name] = rows[start : start + len(found)], digests, sources
-            start += len(found)
+            wrong = disagreeing.get(name, {})
+            self._result.left_out += [(found[i].file, "unlike the others", why) for i, why in wrong.items()]
+            used = [i for i in range(len(found)) if i not in wrong]
+            self._result.ambiguous += [found[i].file for i in used if found[i].ambiguous]
+            if used:
+                ready[name] = embeddings[name][used], [found[i].digest for i in used], [found[i].file for i in used]
+            elif not self._is_enrolled(name):
+                self._result.left_out.append((name, "no photo left", ""))
         self._result.photos += self._gallery.enroll_people(ready)
         self._result.people += len(ready)
         self._waiting, self._owners = {}, {}
+
+    def _is_enrolled(self, name: str) -> bool:
+        return any(person.name == name for person in self._gallery.people())
 
     def _add_photo(self, name: str, file: str) -> bool:
         """Find the face of a photo; returns True, because the person has a photo then."""
@@ -239,14 +260,9 @@ class _FolderEnrollment:
         if owner is not None:
             self._move_or_refuse(owner, name, digest)
             return True
-        crop, ambiguous = main_face(self._embedder, content, *self._options)
-        problem = quality_problem(crop) if self._judge else ""
-        if problem:
-            raise PhotoError("blurred", problem)
+        face = main_face(self._embedder, content, *self._options, keep_poor=not self._judge)
         self._owners[digest] = name
-        self._waiting.setdefault(name, []).append((crop, digest, file))
-        if ambiguous:
-            self._result.ambiguous.append(file)
+        self._waiting.setdefault(name, []).append(_NewFace(face.crop, digest, file, face.ambiguous))
         return True
 
     def _move_or_refuse(self, owner: str, name: str, digest: bytes) -> None:

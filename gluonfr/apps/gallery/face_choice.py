@@ -48,6 +48,7 @@ def select_face(
     box: Sequence[float] | None = None,
     aligned: bool | None = None,
     min_face: int = MIN_FACE,
+    crop_template: str = "",
 ) -> ChosenFace:
     """Return the face of a photo that is meant.
 
@@ -61,6 +62,8 @@ def select_face(
         As `Embedder`.
     min_face : int, default 32
         Shorter side of the smallest face, in pixels.
+    crop_template : str, default ''
+        As `gluonfr.photos.reading.Photo`.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def select_face(
     >>> select_face(embedder, np.full((8, 8, 3), 200, np.uint8), aligned=True)
     ChosenFace(box=(0.0, 0.0, 8.0, 8.0), faces=1, ambiguous=False)
     """
-    faces = all_faces(embedder, pixels, aligned, min_face)
+    faces = all_faces(embedder, pixels, aligned, min_face, crop_template)
     if not faces:
         raise PhotoError("no face")
     boxes = np.array([face.box for face in faces])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.unknown import Identification, Threshold
@@ -83,6 +82,7 @@ def identify_faces(
     k: int = 5,
     aligned: bool | None = None,
     min_face: int = MIN_FACE,
+    crop_template: str = "",
 ) -> list[IdentifiedFace]:
     """Identify all faces of an image.
 
@@ -100,6 +100,8 @@ def identify_faces(
         As `Embedder`.
     min_face : int, default 32
         Shorter side of the smallest face to use, in pixels.
+    crop_template : str, default ''
+        As `gluonfr.photos.reading.Photo`.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def identify_faces(
     >>> [face.answer.name for face in faces]  # doctest: +SKIP
     ['Ann', None]
     """
-    faces = all_faces(embedder, pixels, aligned, min_face)
+    faces = all_faces(embedder, pixels, aligned, min_face, crop_template)
     answers = gallery.identify(embedder([face.crop for face in faces], aligned=True), k, threshold) if faces else []
     return [IdentifiedFace(face.box, face.score, answer) for face, answer in zip(faces, answers)]
 
@@ -131,6 +133,8 @@ def identify_files(
     min_face: int = MIN_FACE,
     every: float = 1.0,
     progress: str | None = None,
+    start: float = 0.0,
+    end: float | None = None,
 ) -> Iterator[IdentifiedImage]:
     """Iterate over the identified images of files and folders: photos, and frames of videos.
 
@@ -143,7 +147,9 @@ def identify_files(
     every : float, default 1.0
         Seconds between the frames of a video.
     progress : str, optional
-        Text of a progress bar, which also counts frames.
+        Text of a progress bar.
+    start, end : float, optional
+        Part of each video to look at, in seconds. Default: all of it.
 
     Yields
     ------
@@ -154,14 +160,12 @@ def identify_files(
     >>> for image in identify_files(gallery, embedder, ["photos"], gallery.threshold()):  # doctest: +SKIP
     ...     print(image)
     """
-    with tqdm(desc=progress, unit="image", disable=None if progress else True, leave=False) as bar:
-        for name, pixels, reason in pictures(paths, every):
-            if pixels is None:
-                yield IdentifiedImage(name, None, [], reason)
-            else:
-                try:
-                    faces = identify_faces(gallery, embedder, pixels, threshold, k, aligned, min_face)
-                    yield IdentifiedImage(name, pixels, faces, "" if faces else "no face")
-                except PhotoError as refused:
-                    yield IdentifiedImage(name, pixels, [], str(refused))
-            bar.update()
+    for name, pixels, reason, crop_template in pictures(paths, every, start, end, progress):
+        if pixels is None:
+            yield IdentifiedImage(name, None, [], reason)
+            continue
+        try:
+            faces = identify_faces(gallery, embedder, pixels, threshold, k, aligned, min_face, crop_template)
+            yield IdentifiedImage(name, pixels, faces, "" if faces else "no face")
+        except PhotoError as refused:
+            yield IdentifiedImage(name, pixels, [], str(refused))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from gluonfr.apps.gallery.face_choice import ChosenFace, select_face
 from gluonfr.apps.gallery.unknown import Threshold, calibrate, check_fpir
@@ -16,7 +15,6 @@ from gluonfr.data.contact_sheet import contact_sheet
 from gluonfr.deploy import Embedder
 from gluonfr.evaluation.face_comparison import describe_face_choice
 from gluonfr.photos.faces import MIN_FACE, Face, all_faces, pictures
-from gluonfr.photos.find import find_photos
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 _BATCH = 64
@@ -100,6 +98,8 @@ def search_photos(
     every: float = 1.0,
     k: int = 100,
     progress: str | None = None,
+    start: float = 0.0,
+    end: float | None = None,
 ) -> SearchResult:
     """Search for the person of one photo among the faces of other photos.
 
@@ -112,7 +112,7 @@ def search_photos(
         Files and folders to search.
     fpir : float, default 0.01
         Probability of a match if the person is on none of the photos.
-    aligned, min_face, every
+    aligned, min_face, every, start, end
         As `identify_files`.
     k : int, default 100
         Number of photos to return.
@@ -139,20 +139,17 @@ def search_photos(
     chosen = _face_of(embedder, photo, aligned, min_face)
     search = _Search(embedder, embedder([chosen.face.crop], aligned=True), k)
     left_out = {}
-    total = len(find_photos(paths))
-    with tqdm(total=total, desc=progress, unit="photo", disable=None if progress else True, leave=False) as bar:
-        for name, pixels, reason in pictures(paths, every):
-            bar.update()
-            try:
-                if pixels is None:
-                    raise PhotoError(reason)
-                faces = all_faces(embedder, pixels, aligned, min_face)
-                if not faces:
-                    raise PhotoError("no face")
-            except PhotoError as refused:
-                left_out[name] = str(refused)
-                continue
-            search.add(name, faces)
+    for name, pixels, reason, crop_template in pictures(paths, every, start, end, progress):
+        try:
+            if pixels is None:
+                raise PhotoError(reason)
+            faces = all_faces(embedder, pixels, aligned, min_face, crop_template)
+            if not faces:
+                raise PhotoError("no face")
+        except PhotoError as refused:
+            left_out[name] = str(refused)
+            continue
+        search.add(name, faces)
     files, similarities, crops = search.best()
     if not files:
         raise DataError(f"{', '.join(map(display_path, paths))}: no photo there shows a face; give other photos.")
@@ -163,7 +160,8 @@ def search_photos(
 
 def _face_of(embedder: Embedder, photo: str, aligned: bool | None, min_face: int) -> ChosenFace:
     try:
-        return select_face(embedder, Photo(read_file(photo)).pixels(), None, aligned, min_face)
+        image = Photo(read_file(photo))
+        return select_face(embedder, image.pixels(), None, aligned, min_face, image.crop_template)
     except PhotoError as refused:
         raise DataError(f"{display_path(photo)} cannot be used: {refused}; choose another photo.") from refused
 

@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--image-size", type=image_size, metavar="H,W", help="size of aligned crops in pixels (default: that of the template)"
     )
     parser.add_argument("--keep-duplicates", action="store_true", help="keep files with the same bytes")
-    parser.add_argument("--keep-poor", action="store_true", help="keep blurred faces, and tiny faces that were enlarged")
+    parser.add_argument("--keep-poor", action="store_true", help="keep faces that are blurred, enlarged or turned away")
     parser.add_argument("--workers", type=int, default=1, help="number of processes")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished set in the folder")
 

@@ -11,7 +11,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `gluonfr enroll`."""
     parser.add_argument("photos", help="folder with one folder of photos per person; enrolled photos are skipped")
     add_gallery(parser, "gallery, created when missing")
-    parser.add_argument("--keep-poor", action="store_true", help="enroll blurred faces and enlarged tiny ones as well")
+    parser.add_argument(
+        "--keep-poor", action="store_true", help="enroll faces that are blurred, turned away or unlike the others too"
+    )
     add_faces(parser, "the photos enrolled and left out")
 
 

@@ -20,15 +20,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--top", type=int, default=3, help="number of candidates to print per face")
     parser.add_argument("--out", help="image to write with boxes and names; for several images a new folder")
-    add_every(parser)
+    add_video_times(parser)
     add_faces(parser)
 
 
-def add_every(parser: ArgumentParser) -> None:
-    """Add `--every`."""
+def add_video_times(parser: ArgumentParser) -> None:
+    """Add `--every`, `--start` and `--end`."""
     parser.add_argument(
         "--every", type=float, default=1.0, metavar="SECONDS", help="seconds between the frames of a video to search"
     )
+    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="time in each video to begin at")
+    parser.add_argument("--end", type=float, metavar="SECONDS", help="time in each video to stop at (default: its end)")
 
 
 def run(arguments: Namespace) -> int:
@@ -51,6 +53,8 @@ def run(arguments: Namespace) -> int:
             *(gallery, embedder, arguments.images, threshold, arguments.top),
             *(aligned(arguments), arguments.min_face, arguments.every),
             progress="identify",
+            start=arguments.start,
+            end=arguments.end,
         )
         pictures, rows = [], []
         for picture in annotate_images(identified, arguments.out, arguments.images):

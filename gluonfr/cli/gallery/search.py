@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from gluonfr.cli.arguments import add_faces, aligned, make_face_embedder, write_json
-from gluonfr.cli.gallery.identify import add_every
+from gluonfr.cli.gallery.identify import add_video_times
 from gluonfr.cli.tables import print_table
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--top", type=int, default=20, help="number of photos to list")
     parser.add_argument("--out", metavar="FILE", help="write a contact sheet of the best faces to this .png or .jpg")
-    add_every(parser)
+    add_video_times(parser)
     add_faces(parser)
 
 
@@ -38,6 +38,8 @@ def run(arguments: Namespace) -> int:
         *(embedder, arguments.photo, arguments.images, arguments.fpir),
         *(aligned(arguments), arguments.min_face, arguments.every, arguments.top),
         progress="search",
+        start=arguments.start,
+        end=arguments.end,
     )
     print(f"{network_name(embedder.card)}; {found.faces:,} faces searched")
     if found.taken():

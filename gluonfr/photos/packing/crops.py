@@ -10,7 +10,8 @@ from gluonfr.align import align_face, get_template
 from gluonfr.core import GluonFRError, UsageError
 from gluonfr.data import images
 from gluonfr.detection import Detector, choose_face, detect_faces, get_detector
-from gluonfr.photos.quality import quality_problem
+from gluonfr.photos.crop_mark import mark_crop
+from gluonfr.photos.quality import check_quality
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 
@@ -60,8 +61,8 @@ class Cropper:
         Shorter side in pixels of the smallest face to use.
     quality : int
         JPEG quality.
-    min_sharpness : float
-        Leave out crops of photos below this :func:`gluonfr.photos.quality.sharpness`.
+    keep_poor : bool
+        Use blurred, enlarged and averted faces as well; see :func:`gluonfr.photos.quality.check_quality`.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class Cropper:
     detector: str | Detector | None = None
     min_face: int = 32
     quality: int = 95
-    min_sharpness: float = 0.0
+    keep_poor: bool = True
 
     def __call__(self) -> Callable[[str], CropResult]:
         """Load the detector and return the function that crops one photo."""
@@ -94,7 +95,7 @@ class Cropper:
             named = self.detector is None or isinstance(self.detector, str)
             detector = self.detector if named else type(self.detector).__name__
             settings.update(template=self.template, detector=detector, min_face=self.min_face)
-            settings.update(min_sharpness=self.min_sharpness)
+            settings.update(keep_poor=self.keep_poor)
         return settings
 
     def _crop_file(self, path: str, crop: Callable[[bytes], tuple[bytes, bool]]) -> CropResult:
@@ -128,7 +129,10 @@ class Cropper:
         return images.encode(fitted, self.quality), False
 
     def _align(self, content: bytes, detector: Detector) -> tuple[bytes, bool]:
-        pixels = Photo(content).pixels()
+        photo = Photo(content)
+        pixels = photo.pixels()
+        if photo.crop_template == self.template and photo.size == self.image_size:
+            return content, False
         faces = detect_faces(detector, pixels)
         if not len(faces.boxes):
             # Smaller faces take several times as long to search for.
@@ -144,10 +148,9 @@ class Cropper:
             crop = align_face(pixels, faces.landmarks[index], self.template)
         except GluonFRError as error:
             raise PhotoError("no face", "its landmarks are not arranged like a face") from error
-        problem = quality_problem(crop, self.min_sharpness)
-        if problem:
-            raise PhotoError("blurred", problem)
-        return images.encode(crop, self.quality), ambiguous
+        if not self.keep_poor:
+            check_quality(crop, faces.landmarks[index])
+        return mark_crop(images.encode(crop, self.quality), self.template), ambiguous
 
 
 def make_cropper(
@@ -157,7 +160,7 @@ def make_cropper(
     detector: str | Detector | None = None,
     min_face: int = 32,
     quality: int = 95,
-    min_sharpness: float = 0.0,
+    keep_poor: bool = True,
 ) -> Cropper:
     """Create a `Cropper` after checking its arguments.
 
@@ -165,7 +168,7 @@ def make_cropper(
     ----------
     image_size : (H, W), optional
         For aligned images only; default that of the template.
-    template, aligned, detector, min_face, quality, min_sharpness
+    template, aligned, detector, min_face, quality, keep_poor
         See :class:`Cropper`.
 
     Raises
@@ -189,4 +192,4 @@ def make_cropper(
         raise UsageError(f"quality must be from 1 to 100, got {quality}.")
     if min_face < 0:
         raise UsageError(f"min_face must be 0 pixels or more, got {min_face}.")
-    return Cropper(template, aligned, (size[0], size[1]), detector, min_face, quality, min_sharpness)
+    return Cropper(template, aligned, (size[0], size[1]), detector, min_face, quality, keep_poor)

@@ -22,7 +22,6 @@ from gluonfr.photos.packing.crops import Cropper, CropResult, make_cropper
 from gluonfr.photos.packing.journal import Journal
 from gluonfr.photos.packing.process_pool import run_in_processes
 from gluonfr.photos.packing.report import AMBIGUOUS, LEFT_OUT, SAMPLE, choose_sample, reasons, write_left_out, write_sample
-from gluonfr.photos.quality import MIN_SHARPNESS
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +96,8 @@ def pack(
     overwrite : bool, default False
         Replace a finished set in `out` once the new one is complete, and start again when unfinished work has other options.
     keep_poor : bool, default False
-        Keep blurred faces, and tiny faces that were enlarged, instead of leaving them out.
+        Keep faces that are blurred, enlarged or turned away instead of leaving them out; see
+        :func:`gluonfr.photos.quality.check_quality`.
     **cropping
         See :func:`make_cropper`: template, aligned, image_size, detector, min_face, quality.
 
@@ -119,7 +119,7 @@ def pack(
     began = time.perf_counter()
     if workers < 0:
         raise UsageError(f"workers must be 0 or more processes, got {workers}.")
-    cropper = make_cropper(min_sharpness=0.0 if keep_poor else MIN_SHARPNESS, **cropping)
+    cropper = make_cropper(keep_poor=keep_poor, **cropping)
     photos, out = (os.path.abspath(os.path.expanduser(os.fspath(path))) for path in (photos, out))
     listing = find_people(photos)
     if os.path.join(os.path.realpath(out), "").startswith(os.path.join(os.path.realpath(photos), "")):

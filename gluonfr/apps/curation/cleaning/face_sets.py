@@ -138,7 +138,7 @@ class FolderSet(FaceSet):
         """Return the aligned face of photo i."""
         where = os.path.join(self.path, self.keys[i])
         try:
-            return main_face(embedder, read_file(where), *self._options)[0]
+            return main_face(embedder, read_file(where), *self._options).crop
         except PhotoError as refused:
             raise DataError(f"{display_path(where)} cannot be used: {refused}; remove it from the set.") from refused
 

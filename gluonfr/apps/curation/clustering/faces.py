@@ -129,8 +129,9 @@ def _find_in_block(
     crops, photo, boxes, main, left_out = [], [], [], [], {}
     for number, file in enumerate(files):
         try:
-            pixels = Photo(read_file(os.path.join(folder, file))).pixels()
-            faces = all_faces(embedder, pixels, aligned, min_face)
+            image = Photo(read_file(os.path.join(folder, file)))
+            pixels = image.pixels()
+            faces = all_faces(embedder, pixels, aligned, min_face, image.crop_template)
         except PhotoError as refused:
             left_out[number] = str(refused)
             continue
