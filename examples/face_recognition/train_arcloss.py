@@ -1,90 +1,43 @@
-"""Train with ArcFace in a plain Gluon loop: records, DataLoader, split_and_load, record, backward, step, validate.
+"""Train with ArcFace: softmax on cosines, with a margin on the angle of the target.
 
     python train_arcloss.py --dataset emore --val lfw --gpus 0,1,2,3
-    python train_arcloss.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --s 16 --m 0.2 --epochs 2
+    python train_arcloss.py --dataset synthetic --val synthetic/val_data --s 16 --m 0.2 --epochs 2
 
 `gluonfr train` does the same with checkpoints, a log and plots.
 """
 
-import argparse
-import os
-import time
+import common
+from mxnet import autograd
+from mxnet.gluon.data import DataLoader
+from mxnet.gluon.utils import split_and_load
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
-
-# isort: split
-import mxnet as mx
-from mxnet import autograd, gluon
-from mxnet.gluon.data.vision import transforms
-
-from gluonfr.data import get_recognition_dataset
-from gluonfr.engine import validate
 from gluonfr.loss import ArcLoss
 from gluonfr.model_zoo import get_model
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--dataset", default="emore", help="training set below --root")
-parser.add_argument("--val", default="", help="verification set below --root")
-parser.add_argument("--root", default=os.path.expanduser("~/.mxnet/datasets/face"))
-parser.add_argument("--network", default="mobilefacenet")
-parser.add_argument("--gpus", default="", help="such as 0,1,2,3")
-parser.add_argument("--cpus", type=int, default=1)
-parser.add_argument("--batch-size", type=int, default=64)
-parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
-parser.add_argument("--lr", type=float, default=0.1)
-parser.add_argument("--s", type=float, default=64)
-parser.add_argument("--m", type=float, default=0.5)
-parser.add_argument("--workers", type=int, default=2)
-parser.add_argument("--save", default="arcface.params")
-options = parser.parse_args()
-
-contexts = [mx.gpu(int(i)) for i in options.gpus.split(",")] if options.gpus else [mx.cpu(i) for i in range(options.cpus)]
-
-# Training images are mirrored at random and converted to float32 in [0, 1], the input of the networks.
-augment = transforms.Compose([transforms.RandomFlipLeftRight(), transforms.ToTensor()])
-train_set = get_recognition_dataset(options.dataset, root=options.root, transform=lambda image, label: (augment(image), label))
-train_data = gluon.data.DataLoader(
-    train_set, options.batch_size, shuffle=True, num_workers=options.workers, last_batch="discard"
-)
+parser = common.make_parser(__doc__, out="runs/arcloss")
+parser.add_argument("--batch-size", type=int, default=64, help="images per step, over all devices (default: 64)")
+parser.add_argument("--s", type=float, default=64, help="scale of the cosines; 16 to 32 for few people (default: 64)")
+parser.add_argument("--m", type=float, default=0.5, help="margin in radians (default: 0.5)")
+options, contexts, train_set, val_set = common.start(parser)
+train_data = DataLoader(train_set, options.batch_size, shuffle=True, num_workers=options.workers, last_batch="discard")
 
 # With both norms, the classifier returns cosines, which the margin of the loss needs.
 net = get_model(options.network, classes=train_set.num_classes, weight_norm=True, feature_norm=True)
-net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
-net.hybridize(static_alloc=True)
+common.initialize(net, contexts)
 loss = ArcLoss(train_set.num_classes, s=options.s, m=options.m)
 loss.hybridize()
 
-if not len(train_data) or options.batch_size < len(contexts):
-    raise SystemExit(f"{len(train_set)} images make no batch of {options.batch_size} on {len(contexts)} devices")
-steps = options.steps or options.epochs * len(train_data)
-schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
-# Running statistics have no gradient and are not trained.
-parameters = [parameter for parameter in net.collect_params().values() if parameter.grad_req != "null"]
-trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
-
-step = 0
-while step < steps:
-    images, start = 0, time.time()
+steps = options.epochs * len(train_data)
+trainer, log = common.make_trainer([net], options, steps), common.Log(steps)
+for _ in range(options.epochs):
     for data, label in train_data:
-        parts = gluon.utils.split_and_load(data, contexts, even_split=False)
-        labels = gluon.utils.split_and_load(label, contexts, even_split=False)
+        images = split_and_load(data, contexts, even_split=False)
+        labels = split_and_load(label, contexts, even_split=False)
         with autograd.record():
-            losses = [loss(net(part)[1], y) for part, y in zip(parts, labels)]
+            # The network returns the embedding and the cosines.
+            losses = [loss(net(image)[1], y) for image, y in zip(images, labels)]
         autograd.backward(losses)
-        trainer.step(data.shape[0])
-
-        step, images = step + 1, images + data.shape[0]
-        if step % 20 == 0 or step == steps:
-            # Reading the loss waits for the devices, so it is not done in every step.
-            mean = sum(part.mean().asscalar() for part in losses) / len(losses)
-            speed = images / (time.time() - start)
-            print(f"step {step}/{steps} loss {mean:.4f} lr {trainer.learning_rate:.4f} {speed:.1f} images/s")
-        if step == steps:
-            break
-    if options.val:
-        result = validate(net, get_recognition_dataset(options.val, root=options.root), contexts)
-        print(f"step {step} {options.val}: accuracy {result.accuracy:.4f} +- {result.accuracy_std:.4f}, AUC {result.auc:.4f}")
-
-net.save_parameters(options.save)
-print(f"parameters in {options.save}")
+        trainer.step(len(data))
+        log(losses, len(data))
+    common.verify(net, val_set, contexts, options)
+common.save(net, options)

@@ -1,92 +1,48 @@
 """Train with triplets from batches of P people with K images: FaceNet's semi-hard triplets, or the hardest ones.
 
     python train_triplet.py --dataset emore --val lfw --gpus 0,1,2,3
-    python train_triplet.py --dataset celeb --val lfw_dev --root DATA --cpus 2 --people 8 --epochs 2
+    python train_triplet.py --dataset synthetic --val synthetic/val_data --people 8 --epochs 2
 
-Differences from train_arcloss.py: a sampler that groups images by person, and a network without a classifier, because the
-loss is computed from embeddings. Each device compares its own images; train_multibatch.py compares those of all devices.
+Differences from train_arcloss.py: (1) a sampler that groups images by person, (2) a network without a classifier, (3) a loss
+on embeddings. Each device compares its own images; train_multibatch.py compares those of all devices.
 """
 
-import argparse
-import os
-import time
+import common
+from mxnet import autograd, nd
+from mxnet.gluon.data import DataLoader
+from mxnet.gluon.utils import split_and_load
 
-import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
-
-# isort: split
-import mxnet as mx
-from mxnet import autograd, gluon, nd
-from mxnet.gluon.data.vision import transforms
-
-from gluonfr.data import IdentityBatchSampler, get_recognition_dataset
-from gluonfr.engine import validate
+from gluonfr.data import IdentityBatchSampler
 from gluonfr.loss import BatchHardTriplet, SemiHardTriplet
 from gluonfr.model_zoo import get_model
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--dataset", default="emore", help="training set below --root")
-parser.add_argument("--val", default="", help="verification set below --root")
-parser.add_argument("--root", default=os.path.expanduser("~/.mxnet/datasets/face"))
-parser.add_argument("--network", default="mobilefacenet")
-parser.add_argument("--gpus", default="", help="such as 0,1,2,3")
-parser.add_argument("--cpus", type=int, default=1)
-parser.add_argument("--people", type=int, default=16, help="people per batch")
-parser.add_argument("--images", type=int, default=4, help="images per person in a batch")
-parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
-parser.add_argument("--lr", type=float, default=0.05)
-parser.add_argument("--mining", default="semihard", choices=("semihard", "hardest"))
-parser.add_argument("--margin", type=float, default=0.2)
-parser.add_argument("--workers", type=int, default=2)
-parser.add_argument("--save", default="triplet.params")
-options = parser.parse_args()
-
-contexts = [mx.gpu(int(i)) for i in options.gpus.split(",")] if options.gpus else [mx.cpu(i) for i in range(options.cpus)]
-
-# Training images are mirrored at random and come as float32 in [0, 1], which is what the networks take.
-augment = transforms.Compose([transforms.RandomFlipLeftRight(), transforms.ToTensor()])
-train_set = get_recognition_dataset(options.dataset, root=options.root, transform=lambda image, label: (augment(image), label))
+parser = common.make_parser(__doc__, out="runs/triplet", lr=0.05)
+parser.add_argument("--people", type=int, default=16, help="people per batch (default: 16)")
+parser.add_argument("--images", type=int, default=4, help="images per person in a batch (default: 4)")
+parser.add_argument("--mining", default="semihard", choices=("semihard", "hardest"), help="(default: semihard)")
+parser.add_argument("--margin", type=float, default=0.2, help="margin between squared distances (default: 0.2)")
+options, contexts, train_set, val_set = common.start(parser)
 if options.people % len(contexts):
-    raise SystemExit(f"{options.people} people cannot be shared evenly by {len(contexts)} devices")
-sampler = IdentityBatchSampler(train_set, options.people, options.images)
-train_data = gluon.data.DataLoader(train_set, batch_sampler=sampler, num_workers=options.workers)
+    raise SystemExit(f"--people {options.people} cannot be divided evenly over {len(contexts)} devices.")
+sampler = IdentityBatchSampler(train_set, options.people, options.images)  # (1)
+train_data = DataLoader(train_set, batch_sampler=sampler, num_workers=options.workers)
 
-net = get_model(options.network)
-net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
-net.hybridize(static_alloc=True)
+net = get_model(options.network)  # (2)
+common.initialize(net, contexts)
 loss = (SemiHardTriplet if options.mining == "semihard" else BatchHardTriplet)(margin=options.margin)
 loss.hybridize()
 
-steps = options.steps or options.epochs * len(train_data)
-schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=options.lr, warmup_steps=min(100, steps // 10))
-# Running statistics are left to the network: only what has a gradient is trained.
-parameters = [parameter for parameter in net.collect_params().values() if parameter.grad_req != "null"]
-trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": options.lr, "momentum": 0.9, "wd": 5e-4, "lr_scheduler": schedule})
-
-step = 0
-while step < steps:
-    images, start = 0, time.time()
+steps = options.epochs * len(train_data)
+trainer, log = common.make_trainer([net], options, steps), common.Log(steps)
+for _ in range(options.epochs):
     for data, label in train_data:
-        # A person's images stand together in the batch, so that each device gets whole people.
-        parts, labels = (gluon.utils.split_and_load(array, contexts) for array in (data, label))
+        # The images of a person are consecutive in the batch, so each device receives all images of its people.
+        images, labels = split_and_load(data, contexts), split_and_load(label, contexts)
         with autograd.record():
             # Distances are those between directions.
-            embeddings = [nd.L2Normalization(net(part)) for part in parts]
-            losses = [loss(embedding, y) for embedding, y in zip(embeddings, labels)]
+            losses = [loss(nd.L2Normalization(net(image)), y) for image, y in zip(images, labels)]  # (3)
         autograd.backward(losses)
-        trainer.step(data.shape[0])
-
-        step, images = step + 1, images + data.shape[0]
-        if step % 20 == 0 or step == steps:
-            # Reading the loss waits for the devices, so it is done seldom.
-            mean = sum(device_loss.mean().asscalar() for device_loss in losses) / len(losses)
-            speed = images / (time.time() - start)
-            print(f"step {step}/{steps} loss {mean:.4f} lr {trainer.learning_rate:.4f} {speed:.1f} images/s")
-        if step == steps:
-            break
-    if options.val:
-        result = validate(net, get_recognition_dataset(options.val, root=options.root), contexts)
-        print(f"step {step} {options.val}: accuracy {result.accuracy:.4f} +- {result.accuracy_std:.4f}, AUC {result.auc:.4f}")
-
-net.save_parameters(options.save)
-print(f"parameters in {options.save}")
+        trainer.step(len(data))
+        log(losses, len(data))
+    common.verify(net, val_set, contexts, options)
+common.save(net, options)
