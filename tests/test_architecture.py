@@ -135,3 +135,16 @@ def test_folders_files_and_functions_stay_small():
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and own_lines(node) > 50:
                 large.append(f"{module}.{node.name} has {own_lines(node)} lines")
     assert not large, "\n".join(large)
+
+
+def test_every_public_class_and_function_has_an_example():
+    # Commands have their examples in their help, which the tests of the command line run.
+    lacking = []
+    for module, path in MODULES.items():
+        if room_of(module) == "cli" or any(part.startswith("_") and part != "__init__" for part in module.split(".")):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+            if public and ">>>" not in (ast.get_docstring(node) or ""):
+                lacking.append(f"{module}.{node.name}")
+    assert not lacking, "\n".join(lacking)

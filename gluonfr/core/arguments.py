@@ -162,7 +162,15 @@ def check_choice(name: str, value: Any, choices: Iterable[str], owner: object = 
 
 
 def reject(name: str, rule: str, value: Any, owner: object = None, quote: bool = True) -> NoReturn:
-    """Raise the `UsageError` "OWNER: NAME must be RULE, got VALUE."."""
+    """Raise the `UsageError` "OWNER: NAME must be RULE, got VALUE.".
+
+    Examples
+    --------
+    >>> reject("s", "a positive number", -1)
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: s must be a positive number, got -1.
+    """
     start = "" if owner is None else f"{type(owner).__name__}: "
     shown = " ".join((repr(value) if quote else str(value)).split())
     raise UsageError(f"{start}{name} must be {rule}, got {shown if len(shown) <= 200 else shown[:197] + '...'}.")

@@ -46,6 +46,11 @@ class CudaLibrary:
         "system", the path of a file in a wheel, or "" where it is missing.
     error : str
         Why it could not be loaded; empty when it was.
+
+    Examples
+    --------
+    >>> CudaLibrary("libcudnn.so.8", "", "cannot open shared object file").source
+    ''
     """
 
     name: str

@@ -23,6 +23,13 @@ def parameters_by_path(block: Block) -> dict[str, Parameter]:
 
     These are the keys that `save_parameters` writes. The public `collect_params` has only the names with prefixes, which
     depend on how many blocks were made before.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.HybridSequential()
+    >>> net.add(mx.gluon.nn.Dense(2, use_bias=False))
+    >>> list(parameters_by_path(net))
+    ['0.weight']
     """
     return block._collect_params_with_prefix()
 
@@ -31,6 +38,11 @@ def own_parameters(block: HybridBlock) -> dict[str, Parameter]:
     """Return the parameters that `hybrid_forward` of this block receives, without those of its children, by argument name.
 
     The dict is the block's own; there is no public list of these arguments.
+
+    Examples
+    --------
+    >>> list(own_parameters(mx.gluon.nn.Dense(2)))
+    ['weight', 'bias']
     """
     return block._reg_params
 
@@ -39,6 +51,13 @@ def register_parameter(block: HybridBlock, name: str, parameter: Parameter) -> N
     """Pass an existing parameter to `hybrid_forward` of a block as argument `name`.
 
     Assigning it to an attribute does the same, but fails where the class has a property or method of that name.
+
+    Examples
+    --------
+    >>> block = HybridBlock()
+    >>> register_parameter(block, "scale", Parameter("scale", shape=(1,)))
+    >>> list(own_parameters(block))
+    ['scale']
     """
     block._reg_params[name] = parameter
     block.params.update({parameter.name: parameter})
@@ -48,22 +67,51 @@ def children(block: Block) -> Iterator[Block]:
     """Iterate over the direct children of a block in the order in which they were added.
 
     Only `Sequential` blocks can be iterated over with the public API.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.HybridSequential()
+    >>> net.add(mx.gluon.nn.Dense(2), mx.gluon.nn.Flatten())
+    >>> [type(child).__name__ for child in children(net)]
+    ['Dense', 'Flatten']
     """
     yield from block._children.values()
 
 
 def batch_norm_epsilon(block: mx.gluon.nn.BatchNorm) -> float:
-    """Return the epsilon of a BatchNorm, which the block stores only among the arguments of its operator."""
+    """Return the epsilon of a BatchNorm, which the block stores only among the arguments of its operator.
+
+    Examples
+    --------
+    >>> batch_norm_epsilon(mx.gluon.nn.BatchNorm(epsilon=2e-5))
+    2e-05
+    """
     return block._kwargs["eps"]
 
 
 def is_initialized(parameter: Parameter) -> bool:
-    """Return whether a parameter has arrays; the public accessors raise an error instead of answering."""
+    """Return whether a parameter has arrays; the public accessors raise an error instead of answering.
+
+    Examples
+    --------
+    >>> parameter = Parameter("scale", shape=(1,))
+    >>> is_initialized(parameter)
+    False
+    >>> parameter.initialize()
+    >>> is_initialized(parameter)
+    True
+    """
     return parameter._data is not None
 
 
 def has_sparse_gradient(parameter: Parameter) -> bool:
-    """Return whether the gradient of a parameter is stored by rows; the constructor's argument has no public accessor."""
+    """Return whether the gradient of a parameter is stored by rows; the constructor's argument has no public accessor.
+
+    Examples
+    --------
+    >>> has_sparse_gradient(Parameter("weight", shape=(9, 2), grad_stype="row_sparse"))
+    True
+    """
     return parameter._grad_stype != "default"
 
 
@@ -72,13 +120,30 @@ def mark_gradient_fresh(array: mx.nd.NDArray) -> None:
 
     Autograd sets this mark when it writes a gradient, and `Trainer.step` refuses gradients without it. A gradient that was
     written by hand needs the mark too.
+
+    Examples
+    --------
+    >>> weight = mx.nd.zeros(2)
+    >>> weight.attach_grad()
+    >>> weight.grad[:] = 1
+    >>> mark_gradient_fresh(weight)
+    >>> has_fresh_gradient(weight)
+    True
     """
     array._fresh_grad = True
 
 
 def has_fresh_gradient(array: mx.nd.NDArray) -> bool:
-    """Return whether the gradient of an array was written since the last update (see `mark_gradient_fresh`)."""
-    return array._fresh_grad
+    """Return whether the gradient of an array was written since the last update (see `mark_gradient_fresh`).
+
+    Examples
+    --------
+    >>> weight = mx.nd.zeros(2)
+    >>> weight.attach_grad()
+    >>> has_fresh_gradient(weight)
+    False
+    """
+    return bool(array._fresh_grad)
 
 
 # --- Trainer ---
@@ -88,6 +153,18 @@ def optimizer_states(trainer: Trainer) -> Iterator[tuple[str, mx.nd.NDArray]]:
     """Iterate over the arrays of the optimizer on the first device, as (name, array).
 
     `Trainer.save_states` pickles them; a checkpoint needs the arrays themselves. All devices have equal states.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.Dense(2, in_units=3, use_bias=False)
+    >>> net.initialize()
+    >>> trainer = Trainer(net.collect_params(), "sgd", {"momentum": 0.9})
+    >>> with mx.autograd.record():
+    ...     loss = net(mx.nd.ones((1, 3))).sum()
+    >>> loss.backward()
+    >>> trainer.step(1)
+    >>> [(name, array.shape) for name, array in optimizer_states(trainer)]
+    [('0|state0', (2, 3))]
     """
     for index, state in trainer._updaters[0].states.items():
         for number, array in enumerate(_flat(state)):
@@ -99,6 +176,16 @@ def start_optimizer(trainer: Trainer, updates: int) -> Iterator[tuple[str, mx.nd
 
     Yields (name, array) with the names of `optimizer_states`; the caller fills the arrays. Without updates there are no
     states. MXNet creates the states lazily, during the first update, and has no public way to restore them from arrays.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.Dense(2, in_units=3, use_bias=False)
+    >>> net.initialize()
+    >>> trainer = Trainer(net.collect_params(), "sgd", {"momentum": 0.9})
+    >>> for name, array in start_optimizer(trainer, updates=10):
+    ...     array[:] = 0.5
+    >>> trainer.optimizer.num_update, name
+    (10, '0|state0')
     """
     if not trainer._kv_initialized:
         trainer._init_kvstore()
@@ -129,6 +216,14 @@ def memory_of(array: mx.nd.NDArray) -> np.ndarray:
     """Return a NumPy array that shares the memory of an array on a CPU, valid as long as that array lives.
 
     `asnumpy` copies. The caller has to make sure that no operator works on the array meanwhile; for a new array that is so.
+
+    Examples
+    --------
+    >>> array = mx.nd.zeros(3)
+    >>> array.wait_to_read()
+    >>> memory_of(array)[1] = 5
+    >>> array.asnumpy().tolist()
+    [0.0, 5.0, 0.0]
     """
     address = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
@@ -142,6 +237,13 @@ def copy_into(array: mx.nd.NDArray, target: np.ndarray) -> None:
     """Copy an array into a contiguous NumPy array of the same shape and type.
 
     This is what `asnumpy` calls, which has no argument for the destination and asks the system for new memory every time.
+
+    Examples
+    --------
+    >>> target = np.empty(2, np.float32)
+    >>> copy_into(mx.nd.array([1, 2]), target)
+    >>> target.tolist()
+    [1.0, 2.0]
     """
     if target.shape != array.shape or target.dtype != np.dtype(array.dtype) or not target.flags.c_contiguous:
         raise ValueError(f"cannot copy {array.dtype} {array.shape} into {target.dtype} {target.shape}")

@@ -14,7 +14,7 @@ from typing import Any
 OUT_OF_MEMORY = 3
 
 
-def main(arguments: dict[str, Any]) -> int:
+def _main(arguments: dict[str, Any]) -> int:
     """Open and run the model; return the exit status."""
     import numpy as np
     import onnxruntime
@@ -70,4 +70,4 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(_main(json.loads(sys.argv[1])))

@@ -48,7 +48,20 @@ class Detections(NamedTuple):
 
 
 class Detector(Protocol):
-    """Anything that finds faces in a photo."""
+    """Anything that finds faces in a photo.
+
+    Examples
+    --------
+    >>> class CenterDetector:
+    ...     def detect(self, image):
+    ...         height, width = image.shape[:2]
+    ...         box = np.array([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32)
+    ...         return box, np.ones(1, np.float32), np.full((1, 5, 2), (width / 2, height / 2), np.float32)
+    >>> detector: Detector = CenterDetector()
+    >>> boxes, scores, landmarks = detector.detect(np.zeros((80, 40, 3), np.uint8))
+    >>> boxes.tolist()
+    [[10.0, 20.0, 30.0, 60.0]]
+    """
 
     def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return boxes, scores and landmarks of a uint8 (H, W, 3) RGB photo, as `Detections` describes them."""
@@ -66,6 +79,14 @@ class FaceDetector(ABC):
     max_pixels : int, optional
         A larger photo is reduced to this number of pixels before the search. Default: 1,500,000, or with `min_size` as many
         as faces of that size need, at most 8,000,000. Faces of fewer than 20 pixels in the reduced photo are not found.
+
+    Examples
+    --------
+    >>> class NoFaces(FaceDetector):
+    ...     def _search(self, image, min_size):
+    ...         return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
+    >>> NoFaces(None, None, None).detect(np.zeros((80, 40, 3), np.uint8)).boxes.shape
+    (0, 4)
     """
 
     def __init__(self, ctx: mx.Context | None, min_size: float | None, max_pixels: int | None) -> None:

@@ -15,7 +15,7 @@ from gluonfr.loss.base.spec import LossSpec
 from gluonfr.loss.registry import LOSSES
 
 
-class ScaledCosines(ClassifierLoss):
+class _ScaledCosines(ClassifierLoss):
     """Base of softmax cross-entropy of cosines times `s`, or times the parameter `scale` where a loss has one.
 
     Parameters
@@ -35,7 +35,7 @@ class ScaledCosines(ClassifierLoss):
 
 
 @LOSSES.register("NormFace", "norm-softmax", "NormFaceLoss")
-class NormFace(ScaledCosines):
+class NormFace(_ScaledCosines):
     r"""NormFace (https://arxiv.org/abs/1704.06369): softmax on cosines, with a learned scale.
 
     .. math:: L = -\log \frac{e^{s \cos\theta_y}}{\sum_j e^{s \cos\theta_j}}
@@ -83,7 +83,7 @@ class NormFace(ScaledCosines):
 
 
 @LOSSES.register("AdaCos", "AdaCosLoss")
-class AdaCos(ScaledCosines):
+class AdaCos(_ScaledCosines):
     r"""AdaCos (https://arxiv.org/abs/1905.00292): softmax on cosines, with a scale that adapts to the training.
 
     .. math:: s_0 = \sqrt 2 \log(C - 1), \quad s_{t+1} = \frac{\log B_t}{\cos(\min(\pi / 4, \theta_{med}))}, \quad

@@ -35,6 +35,12 @@ class Face:
         Of the detector, 0 to 1.
     crop : np.ndarray, uint8 (H, W, 3)
         RGB, as the network expects it.
+
+    Examples
+    --------
+    >>> face = Face((10.0, 20.0, 60.0, 80.0), 0.99, np.zeros((112, 112, 3), np.uint8))
+    >>> face.crop.shape
+    (112, 112, 3)
     """
 
     box: tuple[float, float, float, float]

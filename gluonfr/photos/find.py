@@ -35,6 +35,12 @@ class PeopleFolder:
     people : dict of str to list of str
         Name of a person -> the files of that person, relative to the folder of people; both in the order of their bytes.
     left_out : list of (file, reason, detail)
+
+    Examples
+    --------
+    >>> folder = PeopleFolder({"Ann": ["Ann/1.jpg", "Ann/2.jpg"]}, left_out=[])
+    >>> len(folder.people["Ann"])
+    2
     """
 
     people: dict[str, list[str]]

@@ -17,7 +17,13 @@ _LFW_FORM = "name, n, m or name, n, other name, m, separated by tabs"
 
 
 class ListedPair(NamedTuple):
-    """One pair of a list: number of the line, from 1, the paths of the two photos, and whether they show one person."""
+    """One pair of a list: number of the line, from 1, the paths of the two photos, and whether they show one person.
+
+    Examples
+    --------
+    >>> ListedPair(1, "ann/1.jpg", "ann/2.jpg", True).issame
+    True
+    """
 
     line: int
     first: str

@@ -18,7 +18,13 @@ _MOST_FAILURES = 1000
 
 
 class Frame(NamedTuple):
-    """One frame of a video: its time in seconds, and its pixels, uint8 (H, W, 3) RGB."""
+    """One frame of a video: its time in seconds, and its pixels, uint8 (H, W, 3) RGB.
+
+    Examples
+    --------
+    >>> Frame(1.5, np.zeros((480, 640, 3), np.uint8)).seconds
+    1.5
+    """
 
     seconds: float
     pixels: np.ndarray

@@ -24,19 +24,39 @@ def image_generator(seed: int, identity: int, image: int) -> np.random.Generator
 
 
 def pose(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw yaw and pitch in radians."""
+    """Draw yaw and pitch in radians.
+
+    Examples
+    --------
+    >>> yaw, pitch = pose(image_generator(0, 3, 0))
+    >>> bool(abs(yaw) < 0.5 and abs(pitch) < 0.3)
+    True
+    """
     yaw = np.clip(rng.normal(0, 11), -26, 26)
     pitch = np.clip(rng.normal(0, 6), -14, 14)
     return np.radians(yaw), np.radians(pitch)
 
 
 def alignment_error(rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Draw (angle, scale, dx, dy) of an aligner's error: radians, factor, pixels of a 112x112 image."""
+    """Draw (angle, scale, dx, dy) of an aligner's error: radians, factor, pixels of a 112x112 image.
+
+    Examples
+    --------
+    >>> angle, scale, dx, dy = alignment_error(image_generator(0, 3, 0))
+    >>> bool(0.8 < scale < 1.25)
+    True
+    """
     return np.radians(rng.normal(0, 3)), np.exp(rng.normal(0, 0.04)), rng.normal(0, 2), rng.normal(0, 2)
 
 
 def expression(rng: np.random.Generator) -> Expression:
-    """Draw an expression."""
+    """Draw an expression.
+
+    Examples
+    --------
+    >>> bool(expression(image_generator(0, 3, 0)).mouth_open >= 0)
+    True
+    """
     smile = rng.uniform(-0.5, 1.0)
     return Expression(
         smile=smile,
@@ -49,7 +69,13 @@ def expression(rng: np.random.Generator) -> Expression:
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a background, uint8 (size, size, 3): a gradient and some bars and blobs, out of focus."""
+    """Draw a background, uint8 (size, size, 3): a gradient and some bars and blobs, out of focus.
+
+    Examples
+    --------
+    >>> background(image_generator(0, 3, 0), 112).shape
+    (112, 112, 3)
+    """
     small = np.empty((28, 28, 3), dtype=np.uint8)
     colors = rng.uniform(0, 255, (7, 3))
     corners = colors[:4].reshape(2, 2, 3).astype(np.float32) * np.float32(rng.uniform(0.3, 1.0))
@@ -63,7 +89,13 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def light(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw the brightness of every pixel, uint8 (size, size, 3) with 128 for unchanged: a lamp, sometimes a shadow's edge."""
+    """Draw the brightness of every pixel, uint8 (size, size, 3) with 128 for unchanged: a lamp, sometimes a shadow's edge.
+
+    Examples
+    --------
+    >>> light(image_generator(0, 3, 0), 112).shape
+    (112, 112, 3)
+    """
     at = (np.arange(28, dtype=np.float32) - 13.5) / 14
     nx, ny = np.meshgrid(at / 0.85, at / 1.1)
     away = np.sqrt(nx**2 + ny**2)
@@ -85,7 +117,15 @@ def light(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def occlude(rng: np.random.Generator, picture: np.ndarray) -> None:
-    """Sometimes draw an object over a part near the border of an image, uint8 (S, S, 3), in place."""
+    """Sometimes draw an object over a part near the border of an image, uint8 (S, S, 3), in place.
+
+    Examples
+    --------
+    >>> picture = np.full((112, 112, 3), 128, np.uint8)
+    >>> occlude(image_generator(0, 3, 0), picture)
+    >>> picture.shape
+    (112, 112, 3)
+    """
     if rng.random() > 0.25:
         return
     size = len(picture)
@@ -98,7 +138,14 @@ def occlude(rng: np.random.Generator, picture: np.ndarray) -> None:
 
 
 def develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Apply exposure, contrast, white balance, lens and sensor of one camera to an image, uint8 (S, S, 3)."""
+    """Apply exposure, contrast, white balance, lens and sensor of one camera to an image, uint8 (S, S, 3).
+
+    Examples
+    --------
+    >>> picture = np.full((112, 112, 3), 128, np.uint8)
+    >>> develop(image_generator(0, 3, 0), picture).shape
+    (112, 112, 3)
+    """
     level = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.exp(rng.normal(0, 0.11, 3)) * np.exp(rng.normal(0, 0.12))
     gamma = np.exp(rng.normal(0, 0.22))
@@ -128,5 +175,11 @@ def develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 def jpeg_quality(rng: np.random.Generator) -> int:
-    """Draw a JPEG quality."""
+    """Draw a JPEG quality.
+
+    Examples
+    --------
+    >>> 35 <= jpeg_quality(image_generator(0, 3, 0)) < 96
+    True
+    """
     return int(rng.integers(35, 96))

@@ -89,7 +89,19 @@ def _mouth_corner(person: Identity, expression: Expression) -> tuple[float, floa
 
 
 def draw_head(canvas: Canvas, person: Identity, widen: float) -> None:
-    """Draw neck, ears and the face without features."""
+    """Draw neck, ears and the face without features.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_head(canvas, person, pose.widen)
+    >>> bool(canvas.picture.any())
+    True
+    """
     skin = person.skin
     canvas.fill(at_depth([(-22, 30), (22, 30), (26, 90), (-26, 90)], -12), skin * 0.62)
     stretch = np.array([widen, 1.0, 1.0])
@@ -114,7 +126,19 @@ def draw_head(canvas: Canvas, person: Identity, widen: float) -> None:
 
 
 def draw_skin_marks(canvas: Canvas, person: Identity) -> None:
-    """Draw freckles, moles, scar and wrinkles."""
+    """Draw freckles, moles, scar and wrinkles.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_skin_marks(canvas, person)
+    >>> bool(canvas.picture.any())
+    True
+    """
     skin = person.skin
     if len(person.freckles):
         canvas.dots(surface(person.freckles[:, :2]), person.freckles[:, 2], mix(skin, (120, 62, 30), 0.55))
@@ -136,7 +160,19 @@ def draw_skin_marks(canvas: Canvas, person: Identity) -> None:
 
 
 def draw_eyes(canvas: Canvas, person: Identity, expression: Expression) -> None:
-    """Draw the eyes: sclera, iris, pupil, lids, lashes and crease."""
+    """Draw the eyes: sclera, iris, pupil, lids, lashes and crease.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_eyes(canvas, person, Expression())
+    >>> bool(canvas.picture.any())
+    True
+    """
     skin = person.skin
     width, tilt = person.eye_width, person.eye_tilt
     height = person.eye_height * (1 - expression.closed) * (1 - 0.2 * max(expression.smile, 0))
@@ -168,7 +204,19 @@ def draw_eyes(canvas: Canvas, person: Identity, expression: Expression) -> None:
 
 
 def draw_brows(canvas: Canvas, person: Identity, expression: Expression) -> None:
-    """Draw the eyebrows."""
+    """Draw the eyebrows.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_brows(canvas, person, Expression())
+    >>> bool(canvas.picture.any())
+    True
+    """
     gap = person.brow_gap + 2.5 * expression.brow_raise
     length, thick, tilt, arch = person.brow_length, person.brow_thickness, person.brow_tilt, person.brow_arch
     for side in (-1, 1):
@@ -182,7 +230,19 @@ def draw_brows(canvas: Canvas, person: Identity, expression: Expression) -> None
 
 
 def draw_nose(canvas: Canvas, person: Identity) -> None:
-    """Draw the nose."""
+    """Draw the nose.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_nose(canvas, person)
+    >>> bool(canvas.picture.any())
+    True
+    """
     skin = person.skin
     length, width, bridge, tip = person.nose_length, person.nose_width, person.nose_bridge, person.nose_tip
     side_tone, line = skin * 0.8, skin * 0.52
@@ -208,7 +268,19 @@ def draw_nose(canvas: Canvas, person: Identity) -> None:
 
 
 def draw_mouth(canvas: Canvas, person: Identity, expression: Expression) -> None:
-    """Draw lips and teeth."""
+    """Draw lips and teeth.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_mouth(canvas, person, Expression(smile=0.5))
+    >>> bool(canvas.picture.any())
+    True
+    """
     x, corner = _mouth_corner(person, expression)
     gap = 7.0 * expression.mouth_open
     middle = person.mouth_y + 0.6 * max(expression.smile, 0)

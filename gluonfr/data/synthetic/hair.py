@@ -60,7 +60,20 @@ def _crown(person: Identity, side: float, top: float, start: np.ndarray, end: np
 
 
 def draw_back_hair(canvas: Canvas, person: Identity) -> None:
-    """Draw the hair behind the head, before the head is drawn."""
+    """Draw the hair behind the head, before the head is drawn.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.face import Expression, landmarks
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(0)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_back_hair(canvas, person)
+    >>> bool(canvas.picture.any())
+    True
+    """
     if not person.hair_length or person.hair_style in ("bald", "buzz", "mohawk"):
         return
     wide = person.cheek + 5 * person.hair_volume
@@ -72,7 +85,20 @@ def draw_back_hair(canvas: Canvas, person: Identity) -> None:
 
 
 def draw_hair(canvas: Canvas, person: Identity, widen: float) -> None:
-    """Draw the hair."""
+    """Draw the hair.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.face import Expression, landmarks
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(3)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_hair(canvas, person, pose.widen)
+    >>> bool(canvas.picture.any())
+    True
+    """
     if person.hair_style == "bald":
         return
     line, side, top = _hairline(person)
@@ -96,7 +122,20 @@ def draw_hair(canvas: Canvas, person: Identity, widen: float) -> None:
 
 
 def draw_beard(canvas: Canvas, person: Identity) -> None:
-    """Draw beard and moustache, before the mouth is drawn."""
+    """Draw beard and moustache, before the mouth is drawn.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.face import Expression, landmarks
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(1)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_beard(canvas, person)
+    >>> bool(canvas.picture.any())
+    True
+    """
     kind, color = person.beard, person.beard_color
     if kind is None:
         return
@@ -148,7 +187,20 @@ def _lens(shape: str, width: float, height: float) -> np.ndarray:
 
 
 def draw_glasses(canvas: Canvas, person: Identity) -> None:
-    """Draw the glasses."""
+    """Draw the glasses.
+
+    Examples
+    --------
+    >>> from gluonfr.data.synthetic.face import Expression, landmarks
+    >>> from gluonfr.data.synthetic.geometry import Pose
+    >>> from gluonfr.data.synthetic.identity import make_identity
+    >>> person = make_identity(0)
+    >>> pose = Pose(0.0, 0.0, landmarks(person, Expression()), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((224, 224, 3), np.uint8), pose)
+    >>> draw_glasses(canvas, person)
+    >>> bool(canvas.picture.any())
+    True
+    """
     glasses = person.glasses
     if glasses is None:
         return

@@ -60,6 +60,12 @@ class Chart:
         Position of the axes, as fractions of width and height.
     limits : (low, high) of float
         Limits of the horizontal axis.
+
+    Examples
+    --------
+    >>> chart = Chart("data:,", "data:,", 451, 355, (0.1, 0.9, 0.1, 0.9), (0.0, 4.0))
+    >>> chart.limits
+    (0.0, 4.0)
     """
 
     light: str
@@ -71,7 +77,17 @@ class Chart:
 
 
 def draw_roc(name: str, results: Mapping[str, VerificationResult]) -> tuple[bytes, Chart] | None:
-    """Draw the ROC of several models on one set, as PNG and Chart; None if the set has only one kind of pairs."""
+    """Draw the ROC of several models on one set, as PNG and Chart; None if the set has only one kind of pairs.
+
+    Examples
+    --------
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> png, chart = draw_roc("lfw", {"mine": evaluation.verification})
+    >>> png[1:4], chart.width
+    (b'PNG', 451)
+    """
     results = {model: result for model, result in results.items() if result.genuine and result.impostors}
     if not results:
         return None
@@ -86,7 +102,17 @@ def draw_roc(name: str, results: Mapping[str, VerificationResult]) -> tuple[byte
 
 
 def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[bytes, Chart]:
-    """Draw the histogram of distances with the production threshold, or else the most accurate one, as PNG and Chart."""
+    """Draw the histogram of distances with the production threshold, or else the most accurate one, as PNG and Chart.
+
+    Examples
+    --------
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> png, chart = draw_scores("mine", "lfw", evaluation)
+    >>> png[1:4], chart.width
+    (b'PNG', 451)
+    """
     threshold = evaluation.production.threshold if evaluation.production else None
     figure = plot_score_histogram(
         evaluation.verification, threshold=threshold, title=f"{legend_name(model, 34)} on {legend_name(name, 34)}"
@@ -97,7 +123,15 @@ def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[byte
 
 
 def draw_training(rows: Sequence[dict[str, Any]]) -> tuple[bytes, Chart] | str:
-    """Draw training curves as PNG and Chart, or return a sentence on why there are none."""
+    """Draw training curves as PNG and Chart, or return a sentence on why there are none.
+
+    Examples
+    --------
+    >>> rows = [{"step": step, "loss": 9 - step / 10} for step in (10, 20, 30)]
+    >>> png, chart = draw_training(rows)
+    >>> png[1:4]
+    b'PNG'
+    """
     try:
         figure = plot_training_curves(rows)
     except GluonFRError as error:

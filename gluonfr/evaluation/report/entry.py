@@ -39,7 +39,20 @@ class ReportEntry:
 
 
 def check_entries(entries: Iterable[ReportEntry]) -> list[ReportEntry]:
-    """Return the entries as a list; raise UsageError for none, a duplicate, or an entry that cannot be shown."""
+    """Return the entries as a list; raise UsageError for none, a duplicate, or an entry that cannot be shown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> entry = ReportEntry("mine", "lfw", evaluation)
+    >>> check_entries([entry, entry])
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: mine on lfw is given twice. Pass each model once per set.
+    """
     entries = list(entries)
     if not entries:
         raise UsageError("entries: a report needs at least one entry. Pass the evaluation of a model on a set.")

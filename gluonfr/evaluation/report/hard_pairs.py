@@ -36,6 +36,12 @@ class HardPair:
         Whether the decision is a mistake.
     faces : (image, image) or None
         uint8 (H, W, 3) RGB; None if they are unknown or unreadable.
+
+    Examples
+    --------
+    >>> pair = HardPair(7, 0.5, 0.75, accepted=True, wrong=True, faces=None)
+    >>> pair.uris()
+    []
     """
 
     number: int
@@ -51,7 +57,17 @@ class HardPair:
 
 
 def hardest_pairs(entry: ReportEntry, issame: bool) -> list[HardPair]:
-    """Return up to twelve pairs, hardest first: the least similar genuine pairs, or the most similar impostors."""
+    """Return up to twelve pairs, hardest first: the least similar genuine pairs, or the most similar impostors.
+
+    Examples
+    --------
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> pairs = hardest_pairs(ReportEntry("mine", "lfw", evaluation), issame=True)
+    >>> pairs[0].number, round(pairs[0].distance, 2)
+    (24, 0.98)
+    """
     evaluation = entry.evaluation
     pairs: list[HardPair] = []
     unreadable: list[str] = []
@@ -76,7 +92,15 @@ def hardest_pairs(entry: ReportEntry, issame: bool) -> list[HardPair]:
 
 
 def contact_sheet_of(pairs: Sequence[HardPair]) -> bytes | None:
-    """Return a PNG contact sheet of the pairs, two tiles per pair; None if no pair has images."""
+    """Return a PNG contact sheet of the pairs, two tiles per pair; None if no pair has images.
+
+    Examples
+    --------
+    >>> faces = (np.zeros((112, 112, 3), np.uint8), np.zeros((112, 112, 3), np.uint8))
+    >>> pair = HardPair(7, 0.5, 0.75, accepted=True, wrong=True, faces=faces)
+    >>> contact_sheet_of([pair])[1:4]
+    b'PNG'
+    """
     faces: list[np.ndarray] = []
     captions: list[str] = []
     for pair in pairs:

@@ -31,6 +31,17 @@ class EntryFigures:
     entry : ReportEntry
     scores : Chart
     false_accepts, false_rejects : list of HardPair
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> entry = ReportEntry("mine", "lfw", evaluation)
+    >>> scores = Chart("data:,", "data:,", 451, 355, (0.1, 0.9, 0.1, 0.9), (0.0, 4.0))
+    >>> EntryFigures(entry, scores, false_accepts=[], false_rejects=[]).scores.width
+    451
     """
 
     entry: ReportEntry
@@ -56,6 +67,12 @@ class Page:
         Training curves, or a sentence on why there are none.
     pictures : dict of str to dict
         Pictures by caption, with `uri`, `width` and `height`.
+
+    Examples
+    --------
+    >>> page = Page("Mine", datetime.datetime(2026, 1, 1), {"mine": {}}, [], {"lfw": None}, None, {})
+    >>> page.title
+    'Mine'
     """
 
     title: str
@@ -68,14 +85,39 @@ class Page:
 
 
 def default_title(entries: Sequence[ReportEntry]) -> str:
-    """Return the title of a report without a title: its models and sets."""
+    """Return the title of a report without a title: its models and sets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> entry = ReportEntry("mine", "lfw", evaluation)
+    >>> default_title([entry])
+    'mine on lfw'
+    """
     models, sets = ({getattr(entry, kind) for entry in entries} for kind in ("model", "set"))
     what = entries[0].model if len(models) == 1 else f"{len(models)} models"
     return f"{what} on {entries[0].set}" if len(sets) == 1 else f"{what} on {len(sets)} verification sets"
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML; names are escaped."""
+    """Return the page as HTML; names are escaped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.linspace(0.02, 1.98, 50)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> entry = ReportEntry("mine", "lfw", evaluation)
+    >>> scores = Chart("data:,", "data:,", 451, 355, (0.1, 0.9, 0.1, 0.9), (0.0, 4.0))
+    >>> figures = EntryFigures(entry, scores, [], [])
+    >>> page = Page("Mine", datetime.datetime(2026, 1, 1), {"mine": {}}, [figures], {"lfw": None}, None, {})
+    >>> "<title>Mine</title>" in render(page)
+    True
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -22,7 +22,17 @@ _NAN = (math.nan, math.nan)
 
 
 def far_targets(evaluations: Sequence[PairEvaluation]) -> list[float]:
-    """Return all FAR targets of the protocol in several evaluations, in descending order."""
+    """Return all FAR targets of the protocol in several evaluations, in descending order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> far_targets([evaluation])[:3]
+    [0.1, 0.01, 0.001]
+    """
     return sorted({at.target for evaluation in evaluations for at in evaluation.verification.tar_at_far}, reverse=True)
 
 
@@ -39,6 +49,15 @@ def summary(evaluations: Sequence[PairEvaluation], targets: Sequence[float]) -> 
     -------
     list of list of dict
         Cells with `text`, `value`, `small` (a confidence interval, or '') and `best`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> summary([evaluation], [])[0][0]["text"]
+    '100.00 ± 0.00'
     """
     rows = [_summary_row(evaluation, targets) for evaluation in evaluations]
     for column in zip(*rows):
@@ -69,7 +88,17 @@ def _cell(text: str, value: float, small: str = "") -> dict[str, Any]:
 
 
 def intervals_note(evaluation: PairEvaluation) -> str:
-    """Return a sentence on the people over whom the confidence intervals are computed."""
+    """Return a sentence on the people over whom the confidence intervals are computed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> intervals_note(evaluation)
+    'No confidence intervals, because the people on the images are unknown and cannot be inferred.'
+    """
     intervals = evaluation.intervals
     if intervals is None:
         return "No confidence intervals, because the people on the images are unknown and cannot be inferred."
@@ -81,7 +110,17 @@ def intervals_note(evaluation: PairEvaluation) -> str:
 
 
 def thresholds(evaluation: PairEvaluation) -> list[dict[str, Any]]:
-    """Return the rows of the table of thresholds, one per FAR target, that of the production threshold included."""
+    """Return the rows of the table of thresholds, one per FAR target, that of the production threshold included.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> thresholds(evaluation)[0]["true_accepts"]
+    '25 of 25'
+    """
     production, points = evaluation.production, list(evaluation.points)
     if production and all(point.target != production.target for point in points):
         points = sorted([*points, production], key=lambda point: -point.target)
@@ -131,7 +170,18 @@ def decisions(counts: dict[str, int]) -> dict[str, str]:
 
 
 def groups(evaluation: PairEvaluation) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables of groups by column; a row has the text of its cells and the length of its bar, 0 to 100."""
+    """Return the tables of groups by column; a row has the text of its cells and the length of its bar, 0 to 100.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> group = np.repeat(["young", "old"], 25)
+    >>> evaluation = evaluate_pairs(distances, np.arange(50) % 2, groups={"age": group})
+    >>> [row["value"] for row in groups(evaluation)["age"]]
+    ['old', 'young']
+    """
     tables: dict[str, list[Any]] = {}
     for group in evaluation.groups:
         tables.setdefault(group.column, []).append(group)
@@ -160,7 +210,17 @@ def _bars(rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def tiles(evaluation: PairEvaluation) -> list[tuple[str, str, str]]:
-    """Return the most important metrics as (name, value, unit)."""
+    """Return the most important metrics as (name, value, unit).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> tiles(evaluation)[0]
+    ('Accuracy, 10 folds', '100.00', '%')
+    """
     result, production = evaluation.verification, evaluation.production
     shown = [("Accuracy, 10 folds" if len(result.fold_accuracies) == 10 else "Accuracy", percent(result.accuracy), "%")]
     if production:
@@ -170,7 +230,17 @@ def tiles(evaluation: PairEvaluation) -> list[tuple[str, str, str]]:
 
 
 def comparison(evaluation: PairEvaluation) -> list[str]:
-    """Return similarity, TAR, FAR, false rejects and false accepts at the production threshold; dashes without one."""
+    """Return similarity, TAR, FAR, false rejects and false accepts at the production threshold; dashes without one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> comparison(evaluation)[3:]
+    ['0', '0']
+    """
     point = evaluation.production
     if point is None:
         return [NONE] * 5
@@ -184,7 +254,17 @@ def comparison(evaluation: PairEvaluation) -> list[str]:
 
 
 def pairs_text(result: VerificationResult) -> str:
-    """Return a sentence on the number of pairs."""
+    """Return a sentence on the number of pairs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gluonfr.metrics import evaluate_pairs
+    >>> distances = np.tile([0.5, 1.5], 25)
+    >>> evaluation = evaluate_pairs(distances, distances < 1)
+    >>> pairs_text(evaluation.verification)
+    '50 pairs: 25 of the same person (genuine), 25 of different people (impostors).'
+    """
     return (
         f"{count_of(result.pairs, 'pair')}: {result.genuine:,} of the same person (genuine), "
         f"{result.impostors:,} of different people (impostors)."

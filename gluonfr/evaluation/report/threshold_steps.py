@@ -29,6 +29,12 @@ class Steps:
     true_accepts, false_accepts : list of int
     start : int
         Index of the production threshold, or of the most accurate one without a production threshold.
+
+    Examples
+    --------
+    >>> steps = Steps(["0.9", "0.2"], ["0.2", "1.6"], [3, 9], [0, 4], start=0)
+    >>> steps.true_accepts[steps.start]
+    3
     """
 
     similarity: list[str]

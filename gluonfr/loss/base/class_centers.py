@@ -28,6 +28,21 @@ class ClassCentersLoss(SoftmaxAndEmbedding):
         Initializer of the centers; default Xavier(magnitude=2.24).
     dtype, weight
         See `FRLoss`.
+
+    Examples
+    --------
+    >>> class DistanceToCenter(ClassCentersLoss):
+    ...     alpha = 1.0
+    ...     def hybrid_forward(self, F, output, label, embedding, centers):
+    ...         return F.sum(F.square(embedding - F.take(centers, label)), axis=1)
+    >>> loss = DistanceToCenter(classes=2, embedding_size=1, weight_initializer="zeros")
+    >>> loss.initialize()
+    >>> with autograd.record():
+    ...     loss(nd.zeros((1, 2)), nd.array([1]), nd.array([[4.0]])).asnumpy().tolist()
+    [16.0]
+    >>> loss.step()
+    >>> loss.centers.data().asnumpy().tolist()
+    [[0.0], [2.0]]
     """
 
     # Rate of the centers.

@@ -24,6 +24,14 @@ class ClassifierLoss(OutputLoss):
         Number of classes C.
     dtype, weight
         See `FRLoss`.
+
+    Examples
+    --------
+    >>> class SharperSoftmax(ClassifierLoss):
+    ...     def logits(self, F, output, label, output_y):
+    ...         return 2 * output, None
+    >>> SharperSoftmax(classes=2)(nd.array([[1, 0]]), nd.array([0])).asnumpy().round(3)
+    array([0.127], dtype=float32)
     """
 
     @property

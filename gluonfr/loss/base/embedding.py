@@ -26,6 +26,15 @@ class EmbeddingLoss(FRLoss):
         - **sample_weight**: (N,), keyword only, optional; factors of the losses.
     Outputs:
         - **loss**: (N,).
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> class NormPenalty(EmbeddingLoss):
+    ...     def hybrid_forward(self, F, embedding, label):
+    ...         return F.norm(embedding, axis=1)
+    >>> NormPenalty()(mx.nd.array([[3, 4]]), mx.nd.array([0])).asnumpy().tolist()
+    [5.0]
     """
 
     spec = LossSpec("embedding")

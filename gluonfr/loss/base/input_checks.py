@@ -10,7 +10,7 @@ from mxnet import nd
 from gluonfr.core import UsageError
 
 
-def check_array(loss: object, name: str, array: Any) -> None:
+def _check_array(loss: object, name: str, array: Any) -> None:
     """Raise `UsageError` unless `array` is an MXNet array."""
     if not isinstance(array, nd.NDArray):
         _reject(loss, f"{name} is of type {type(array).__name__}, expected an MXNet array; convert it with nd.array")
@@ -19,8 +19,17 @@ def check_array(loss: object, name: str, array: Any) -> None:
 def check_rows(
     loss: object, name: str, array: Any, rows: int | None, size: int | None = None, advice: str | None = None
 ) -> None:
-    """Raise `UsageError` unless `array` is a floating-point array (rows, size); None allows any number, but no empty array."""
-    check_array(loss, name, array)
+    """Raise `UsageError` unless `array` is a floating-point array (rows, size); None allows any number, but no empty array.
+
+    Examples
+    --------
+    >>> from gluonfr.loss import ArcLoss
+    >>> check_rows(ArcLoss(classes=3), "output", nd.zeros((2, 5)), rows=2, size=3)
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: ArcLoss: output has shape (2, 5), expected (2, 3); give one row per sample and embedding_size = 3.
+    """
+    _check_array(loss, name, array)
     shape = array.shape
     if len(shape) != 2 or rows not in (None, shape[0]) or size not in (None, shape[1]) or 0 in shape:
         advice = advice or f"give one row per sample{'' if size is None else f' and embedding_size = {size}'}"
@@ -31,8 +40,17 @@ def check_rows(
 
 
 def check_column(loss: object, name: str, array: Any, rows: int) -> None:
-    """Raise `UsageError` unless `array` is an array (rows,) or (rows, 1)."""
-    check_array(loss, name, array)
+    """Raise `UsageError` unless `array` is an array (rows,) or (rows, 1).
+
+    Examples
+    --------
+    >>> from gluonfr.loss import ArcLoss
+    >>> check_column(ArcLoss(classes=3), "label", nd.zeros(4), rows=2)
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: ArcLoss: label has shape (4,), expected (2,); give one label per sample.
+    """
+    _check_array(loss, name, array)
     if array.shape not in ((rows,), (rows, 1)):
         _reject(loss, f"{name} has shape {array.shape}, expected ({rows},); give one {name} per sample")
 
@@ -42,6 +60,14 @@ def check_label(loss: object, label: Any, rows: int, classes: int | None = None)
 
     Operators such as `pick` clip labels that are out of range and truncate those that are not integers, and would train on
     wrong classes. Labels come from the data loader, so reading them does not wait for the network.
+
+    Examples
+    --------
+    >>> from gluonfr.loss import ArcLoss
+    >>> check_label(ArcLoss(classes=3), nd.array([0, 3]), rows=2, classes=3)
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: ArcLoss: label 3 is outside 0..2; check the data and `classes`.
     """
     check_column(loss, "label", label, rows)
     kind = np.dtype(label.dtype)
@@ -59,6 +85,11 @@ def nan_unless_finite(x: Any) -> Any:
     """Return zeros (N,), with NaN for the rows of x (N, M) that contain NaN or infinity.
 
     A product with zeros is the cheapest way to look at all numbers: only those that are not finite leave something.
+
+    Examples
+    --------
+    >>> nan_unless_finite(nd.array([[1, 2], [3, float("inf")]])).asnumpy().tolist()
+    [0.0, nan]
     """
     x = x.detach()
     return nd.dot(x, nd.zeros((x.shape[1], 1), ctx=x.context, dtype=x.dtype)).reshape((-1,))

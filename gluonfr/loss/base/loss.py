@@ -48,6 +48,14 @@ class FRLoss(HybridBlock):
     -----
     NaN or infinity in the inputs of a sample make its loss NaN or infinite. No error is raised, because that would wait for
     the device.
+
+    Examples
+    --------
+    >>> class MeanOutput(FRLoss):
+    ...     def hybrid_forward(self, F, output, label):
+    ...         return F.mean(output, axis=1)
+    >>> MeanOutput(weight=2)(nd.array([[1, 3]]), nd.array([0])).asnumpy().tolist()
+    [4.0]
     """
 
     spec = LossSpec()
@@ -199,7 +207,18 @@ class FRLoss(HybridBlock):
 
 
 def set_state(parameter: Any, value: Any) -> None:
-    """Set a state parameter (1,) on all its devices; a value that is not finite, of a broken batch, is ignored."""
+    """Set a state parameter (1,) on all its devices; a value that is not finite, of a broken batch, is ignored.
+
+    Examples
+    --------
+    >>> from mxnet.gluon import Parameter
+    >>> parameter = Parameter("scale", shape=(1,), grad_req="null")
+    >>> parameter.initialize()
+    >>> set_state(parameter, nd.array([3.0]))
+    >>> set_state(parameter, nd.array([float("nan")]))
+    >>> parameter.data().asscalar()
+    3.0
+    """
     parameter.set_data(nd.where(nd.contrib.isfinite(value), value, parameter.data(value.context)))
 
 

@@ -27,6 +27,15 @@ class OutputLoss(FRLoss):
         - **sample_weight**: (N,), keyword only, optional; factors of the losses.
     Outputs:
         - **loss**: (N,).
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> class MissingProbability(OutputLoss):
+    ...     def hybrid_forward(self, F, output, label):
+    ...         return 1 - F.pick(output, label, axis=1)
+    >>> MissingProbability(classes=2)(mx.nd.array([[0.75, 0.25]]), mx.nd.array([0])).asnumpy().tolist()
+    [0.25]
     """
 
     # Whether `classes` may be None.
@@ -79,6 +88,16 @@ class SoftmaxAndEmbedding(OutputLoss):
         - **sample_weight**: (N,), keyword only, optional.
     Outputs:
         - **loss**: (N,).
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> class SoftmaxAndNorm(SoftmaxAndEmbedding):
+    ...     def hybrid_forward(self, F, output, label, embedding):
+    ...         return -F.pick(F.log_softmax(output), label) + F.norm(embedding, axis=1)
+    >>> loss = SoftmaxAndNorm(classes=2)
+    >>> loss(mx.nd.zeros((1, 2)), mx.nd.array([0]), mx.nd.array([[3, 4]])).asnumpy().round(3)
+    array([5.693], dtype=float32)
     """
 
     spec = LossSpec(needs_embedding=True)

@@ -19,6 +19,17 @@ class TupleLoss(FRLoss):
     ----------
     dtype, weight
         See `FRLoss`.
+
+    Examples
+    --------
+    >>> class PairDistance(TupleLoss):
+    ...     def check_inputs(self, *inputs):
+    ...         self.check_embeddings(*inputs)
+    ...         return inputs
+    ...     def hybrid_forward(self, F, first, second):
+    ...         return F.sum(F.square(first - second), axis=1)
+    >>> PairDistance()(nd.array([[0, 1]]), nd.array([[3, 1]])).asnumpy().tolist()
+    [9.0]
     """
 
     # Names of the embeddings among the inputs, and number of further inputs.
@@ -69,10 +80,22 @@ def next_of_other_label(labels: np.ndarray) -> np.ndarray:
 
 
 def take_rows(embedding: Any, indices: np.ndarray) -> Any:
-    """Return rows of an array (N, D) by NumPy indices, differentiable."""
+    """Return rows of an array (N, D) by NumPy indices, differentiable.
+
+    Examples
+    --------
+    >>> take_rows(nd.array([[1], [2], [3]]), np.array([2, 0])).asnumpy().tolist()
+    [[3.0], [1.0]]
+    """
     return nd.take(embedding, nd.array(indices, ctx=embedding.context, dtype="int32"), axis=0)
 
 
 def zero_unless(loss: Any, complete: np.ndarray) -> Any:
-    """Return a loss (N,) with 0 where the NumPy array `complete` is False."""
+    """Return a loss (N,) with 0 where the NumPy array `complete` is False.
+
+    Examples
+    --------
+    >>> zero_unless(nd.array([5, 6]), np.array([True, False])).asnumpy().tolist()
+    [5.0, 0.0]
+    """
     return loss if complete.all() else loss * nd.array(complete, ctx=loss.context, dtype=loss.dtype)

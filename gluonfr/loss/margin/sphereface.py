@@ -36,7 +36,7 @@ def multiple_angle(F: Any, cos: Any, m: int) -> Any:
     return turned * sign - 2 * k
 
 
-class AnnealedMargin(MarginLoss):
+class _AnnealedMargin(MarginLoss):
     r"""Base of the losses that multiply the angle, which train from scratch only when the margin grows slowly.
 
     The target is :math:`\frac{\lambda \cos\theta_y + \psi(\theta_y)}{1 + \lambda}`, with
@@ -86,7 +86,7 @@ class AnnealedMargin(MarginLoss):
 
 
 @LOSSES.register("ASoftmax", "sphereface", "SphereFaceLoss", "A-Softmax")
-class ASoftmax(AnnealedMargin):
+class ASoftmax(_AnnealedMargin):
     r"""SphereFace (https://arxiv.org/abs/1704.08063): a margin that multiplies the angle.
 
     .. math:: L = -\log \frac{e^{\|x\| \psi_\lambda(\theta_y)}}{e^{\|x\| \psi_\lambda(\theta_y)} +
@@ -151,7 +151,7 @@ class ASoftmax(AnnealedMargin):
 
 
 @LOSSES.register("LSoftmax", "L-Softmax", "LargeMarginSoftmax", "LargeMarginSoftmaxLoss")
-class LSoftmax(AnnealedMargin):
+class LSoftmax(_AnnealedMargin):
     r"""Large-margin softmax (https://arxiv.org/abs/1612.02295): logits are inner products, the target's angle is multiplied.
 
     .. math:: L = -\log \frac{e^{\|w_y\| \|x\| \psi_\lambda(\theta_y)}}{e^{\|w_y\| \|x\| \psi_\lambda(\theta_y)} +
