@@ -24,10 +24,10 @@ def check_rows(
     Examples
     --------
     >>> from gluonfr.loss import ArcLoss
-    >>> check_rows(ArcLoss(classes=3), "output", nd.zeros((2, 5)), rows=2, size=3)
+    >>> check_rows(ArcLoss(classes=3), "output", nd.zeros((2, 5)), rows=2, size=3, advice="check classes")
     Traceback (most recent call last):
     ...
-    gluonfr.core.errors.UsageError: ArcLoss: output has shape (2, 5), expected (2, 3); give one row per sample and embedding_size = 3.
+    gluonfr.core.errors.UsageError: ArcLoss: output has shape (2, 5), expected (2, 3); check classes.
     """
     _check_array(loss, name, array)
     shape = array.shape
