@@ -1,8 +1,10 @@
 """What MXNet's CUDA build needs is loaded from NVIDIA's wheels, and what is missing is one sentence."""
 
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cuda_stubs import break_library, build_driver, build_wheels, environment, fake_packages
@@ -117,6 +119,14 @@ def test_gpus_that_the_machine_code_of_mxnet_does_not_cover_are_reported(capabil
     else:
         number = ".".join(map(str, capability))
         assert problem.startswith(f"GPU 1 (Some GPU) has compute capability {number}, and MXNet 1.9.1 runs on 5.0 to 8.9 only")
+
+
+def test_the_tests_that_the_documentation_names_exist():
+    root = Path(__file__).resolve().parents[2]
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", (root / "docs" / "gpu.md").read_text())
+    assert len(named) > 5
+    for file, test in named:
+        assert f"def {test}(" in (root / file).read_text(), (file, test)
 
 
 def test_the_installed_build_is_found_by_its_package():
