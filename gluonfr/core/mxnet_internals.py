@@ -7,13 +7,16 @@ supported, this is the file to change.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 import mxnet as mx
 import numpy as np
-from mxnet.base import _LIB, check_call
+from mxnet.base import _LIB, NDArrayHandle, check_call
 from mxnet.gluon import Block, HybridBlock, Parameter, Trainer
+
+ArrayType = TypeVar("ArrayType", bound=mx.nd.NDArray)
 
 # --- Blocks and parameters ---
 
@@ -203,6 +206,42 @@ def start_optimizer(trainer: Trainer, updates: int) -> Iterator[tuple[str, mx.nd
                 yield f"{index}|state{number}", array
 
 
+def _count_updates() -> Callable[[], int]:
+    """Make `Trainer` count its updates, and return a function that returns their number."""
+    update, count = Trainer._update, [0]
+
+    @functools.wraps(update)
+    def counted(self: Trainer, *arguments: Any, **named: Any) -> None:
+        update(self, *arguments, **named)
+        count[0] += 1
+
+    Trainer._update = counted
+    return lambda: count[0]
+
+
+_updates = _count_updates()
+
+
+def trainer_updates() -> int:
+    """Return the number of updates that all Trainers of this process have made.
+
+    `step` and `update` of a Trainer both end in the method that is counted; MXNet offers no callback after an update.
+
+    Examples
+    --------
+    >>> weight = Parameter("weight", shape=(1,), init="ones")
+    >>> weight.initialize()
+    >>> trainer, before = Trainer([weight], "sgd"), trainer_updates()
+    >>> with mx.autograd.record():
+    ...     loss = weight.data() * 2
+    >>> loss.backward()
+    >>> trainer.step(1)
+    >>> trainer_updates() - before
+    1
+    """
+    return _updates()
+
+
 def _flat(state: Any) -> list[mx.nd.NDArray]:
     if state is None:
         return []
@@ -210,6 +249,24 @@ def _flat(state: Any) -> list[mx.nd.NDArray]:
 
 
 # --- Memory of arrays ---
+
+
+def view_as(array: mx.nd.NDArray, kind: type[ArrayType]) -> ArrayType:
+    """Return an array of a subclass of NDArray with the same memory and the same place in the recorded graph.
+
+    The public API makes new arrays only of its own class.
+
+    Examples
+    --------
+    >>> class Named(mx.nd.NDArray):
+    ...     name = "distance"
+    >>> view = view_as(mx.nd.ones((2,)), Named)
+    >>> view.name, view.asnumpy().tolist()
+    ('distance', [1.0, 1.0])
+    """
+    handle = NDArrayHandle()
+    check_call(_LIB.MXShallowCopyNDArray(array.handle, ctypes.byref(handle)))
+    return kind(handle=handle, writable=array.writable)
 
 
 def memory_of(array: mx.nd.NDArray) -> np.ndarray:

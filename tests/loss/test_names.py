@@ -57,6 +57,7 @@ CONSTRUCTORS = [
     ("RingLoss", (0.01, 1.0), {"lamda": 0.01}),
     ("RingLoss", (0.01,), {"lamda": 0.01}),
     ("ASoftmax", (10, 3, 20), {"m": 3, "s": 20.0}),
+    ("ASoftmax", (10, 3, 20, True), {"m": 3, "s": 20.0, "lambda_max": 1500.0}),
     ("CenterLoss", (10, 4, 0.1), {"lamda": 0.1}),
     ("RangeLoss", (0.5, 0.6, 3, 4, 5, 6, 7), {"alpha": 0.5, "beta": 0.6, "top_k": 3, "margin": 7.0}),
     ("MPSLoss", (1.0,), {"m": 1.0}),
@@ -72,6 +73,80 @@ CONSTRUCTORS = [
 def test_positional_arguments_are_those_of_gluon_face(name, arguments, attributes):
     loss = getattr(gluonfr.loss, name)(*arguments)
     assert {key: getattr(loss, key) for key in attributes} == attributes
+
+
+# The same calls by keyword, with gluon-face's names.
+KEYWORDS = [
+    ("L2Softmax", {"classes": 10, "alpha": 12.0, "p": 0.8, "from_normx": True}),
+    ("CosLoss", {"classes": 10, "m": 0.2, "s": 30}),
+    ("ArcLoss", {"classes": 10, "m": 0.4, "s": 30, "easy_margin": True}),
+    ("TripletLoss", {"margin": 1}),
+    ("ContrastiveLoss", {"margin": 2}),
+    ("RingLoss", {"lamda": 0.01, "r_init": 20.0}),
+    ("ASoftmax", {"classes": 10, "m": 3, "s": 20, "phiflag": True}),
+    ("CenterLoss", {"classes": 10, "embedding_size": 4, "lamda": 0.1}),
+    ("LGMLoss", {"num_classes": 10, "embedding_size": 4, "alpha": 0.2, "lamda": 0.3, "lr_mult": 0.4}),
+    (
+        "RangeLoss",
+        {"alpha": 0.5, "beta": 0.6, "top_k": 3, "num_class": 4, "num_in_class": 5, "feature_dim": 6, "margin": 7},
+    ),
+    ("MPSLoss", {"m": 1.0}),
+    ("GitLoss", {"classes": 10, "embedding_size": 4, "lamda_c": 0.1, "lamda_g": 0.2, "batch_size_per_gpu": 32}),
+    ("COCOLoss", {"classes": 10, "embedding_size": 4, "alpha": 6.0}),
+    ("SVXSoftmax", {"classes": 10, "s": 30, "t": 1.5, "m1": 1, "m2": 0.3, "m3": 0.2}),
+]
+# Only read by gluon-face's losses, or stored under another name or as a parameter.
+WITHOUT_ATTRIBUTE = {
+    "r_init",
+    "phiflag",
+    "num_classes",
+    "lr_mult",
+    "num_class",
+    "num_in_class",
+    "feature_dim",
+    "batch_size_per_gpu",
+}
+
+
+@pytest.mark.parametrize(("name", "arguments"), KEYWORDS)
+def test_keywords_are_those_of_gluon_face(name, arguments):
+    loss = getattr(gluonfr.loss, name)(**arguments)
+    kept = {key: value for key, value in arguments.items() if key not in WITHOUT_ATTRIBUTE}
+    assert {key: getattr(loss, key) for key in kept} == kept
+
+
+def test_svx_softmax_has_the_combined_margin_on_the_target():
+    cos, label = np.array([[0.6, 0.5, -0.2]]), nd.array([0])
+    target = np.cos(1.2 * np.arccos(0.6) + 0.1) - 0.05
+    # The second class is above the target with its margin, so it is emphasized.
+    logits = 10 * np.array([target, 1.5 * 0.5 + 0.5, -0.2])
+    value = gluonfr.loss.SVXSoftmax(3, 10, 1.5, 1.2, 0.1, 0.05)(nd.array(cos), label).asscalar()
+    np.testing.assert_allclose(value, np.log(np.exp(logits).sum()) - logits[0], rtol=1e-5)
+    # gluon-face's defaults: no emphasis and no margin.
+    plain = gluonfr.loss.SVXSoftmax(3, 10, 1, 1, 0, 0)(nd.array(cos), label).asscalar()
+    np.testing.assert_allclose(plain, np.log(np.exp(10 * cos).sum()) - 6, rtol=1e-5)
+
+
+def test_lgm_loss_unpacks_into_losses_and_logits():
+    loss = gluonfr.loss.LGMLoss(3, 2, 0.5, 0.1, 0.1)
+    loss.initialize()
+    mean = np.array([[0, 0], [2, 0], [0, 3.0]])
+    loss.mean.set_data(nd.array(mean))
+    x, label = np.array([[1.8, 0.1], [0.2, 2.5]]), nd.array([1, 0])
+    embedding = nd.array(x)
+    embedding.attach_grad()
+    with autograd.record():
+        pair = loss(embedding, label)
+    first, logits = pair
+    np.testing.assert_allclose(logits.asnumpy(), -0.5 * ((x[:, None] - mean) ** 2).sum(axis=2), atol=1e-5)
+    # The pair is the array of losses too, and gradients flow through either.
+    np.testing.assert_array_equal(first.asnumpy(), pair.asnumpy())
+    assert pair.shape == first.shape == (2,)
+    autograd.backward([pair[0]], retain_graph=True)
+    gradient = embedding.grad.asnumpy()
+    pair.backward()
+    np.testing.assert_array_equal(embedding.grad.asnumpy(), gradient)
+    assert np.abs(gradient).min() > 0
 
 
 def test_lgm_loss_accepts_num_classes():

@@ -10,14 +10,14 @@ from mxnet import autograd, nd, symbol
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import UsageError, check_number
-from gluonfr.core.mxnet_internals import own_parameters
+from gluonfr.core.mxnet_internals import own_parameters, trainer_updates
 from gluonfr.loss.base.arguments import check_dtype
 from gluonfr.loss.base.input_checks import check_column, nan_unless_finite
 from gluonfr.loss.base.spec import LossSpec
 
 logger = logging.getLogger(__name__)
 
-# Warn after this many training passes on one device without a call to `step()`.
+# Warn after this many training passes on one device without a training step.
 _PASSES_WITHOUT_STEP = 20
 
 
@@ -30,7 +30,8 @@ class FRLoss(HybridBlock):
     A subclass declares its `spec`, checks its inputs in `check_inputs` and computes the loss in `hybrid_forward`. A loss with
     state that training advances has it in Parameters with ``grad_req='null'``, so that it is saved with the others, exists on
     every device and is read by hybridized graphs. It returns what the update needs of a batch from `batch_statistics`, and
-    moves the state in `advance`, which `step` calls.
+    moves the state in `advance`, which `step` calls. In a loop that never calls `step` the state advances as well, one batch
+    later: at the first pass under `autograd.record` after a `gluon.Trainer` has updated its parameters.
 
     Parameters
     ----------
@@ -74,6 +75,9 @@ class FRLoss(HybridBlock):
         self.dtype = check_dtype(self, dtype)
         self.weight = None if weight is None else check_number("weight", weight, minimum=0, owner=self)
         self.advances = type(self).advance is not FRLoss.advance
+        # Whether training steps are recognized by the updates of Trainers, because `step` has not been called.
+        self._follows_trainers = self.advances
+        self._updates = trainer_updates()
         self._patience, self._warned = _PASSES_WITHOUT_STEP, False
         self._passes: collections.Counter = collections.Counter()
         self._statistics: collections.deque = collections.deque(maxlen=64)
@@ -123,7 +127,7 @@ class FRLoss(HybridBlock):
     def step(self, embeddings: Any = None, labels: Any = None, gather: Callable[[Any], Any] | None = None) -> None:
         """Advance the state that training moves; call it once per training step, after `trainer.step`.
 
-        Most losses have no such state, and the call has no effect.
+        Most losses have no such state, and the call has no effect. From the first call on the state advances only here.
 
         Parameters
         ----------
@@ -138,6 +142,10 @@ class FRLoss(HybridBlock):
         UsageError
             When there was no training pass since the last step.
         """
+        self._follows_trainers = False
+        self._advance(gather)
+
+    def _advance(self, gather: Callable[[Any], Any] | None = None) -> None:
         if self.advances:
             with autograd.pause():
                 self.advance(*self._gathered(gather))
@@ -150,6 +158,7 @@ class FRLoss(HybridBlock):
 
     def expect_passes(self, passes: int) -> None:
         """Set the number of passes, over all devices, that each training step has before `step` is called."""
+        self._follows_trainers = False
         self._patience = _PASSES_WITHOUT_STEP * passes
         self._statistics = collections.deque(self._statistics, maxlen=max(64, 2 * passes))
 
@@ -169,19 +178,30 @@ class FRLoss(HybridBlock):
         return type(self).batch_statistics is not FRLoss.batch_statistics
 
     def _record_pass(self, *inputs: Any) -> None:
+        if self._follows_trainers:
+            self._follow_trainers()
         self.record(*inputs)
         context = inputs[0].context
         self._passes[context] += 1
         if self._passes[context] == self._patience:
             self._passes.clear()
-            if not self._warned:
-                self._warned = True
-                logger.warning(
-                    "%s was trained on %d batches without a step(): call loss.step() once after every trainer.step(), or its "
-                    "state stays as it is.",
-                    type(self).__name__,
-                    self._patience,
-                )
+            self._warn(f"was trained on {self._patience} batches without a training step", "its state stays as it is")
+
+    def _follow_trainers(self) -> None:
+        """Advance the state if a Trainer has made an update since the passes that are recorded."""
+        updates = trainer_updates()
+        if updates != self._updates and self._passes:
+            if len(self._passes) > 1:
+                self._warn(f"is trained on {len(self._passes)} devices", "its state advances at the next batch")
+            self._advance()
+        self._updates = updates
+
+    def _warn(self, reason: str, consequence: str) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s %s: call loss.step() once after every trainer.step(), or %s.", type(self).__name__, reason, consequence
+            )
 
     def _weigh(self, loss: Any, sample_weight: Any) -> Any:
         if self.weight is not None:
@@ -219,7 +239,13 @@ def set_state(parameter: Any, value: Any) -> None:
     >>> parameter.data().asscalar()
     3.0
     """
-    parameter.set_data(nd.where(nd.contrib.isfinite(value), value, parameter.data(value.context)))
+    value = nd.where(nd.contrib.isfinite(value), value, parameter.data(value.context))
+    if parameter.grad_req != "null":
+        parameter.set_data(value)
+        return
+    # `set_data` would reset the store of a Trainer that has the parameter, and with it the momentum of all others.
+    for context in parameter.list_ctx():
+        parameter.data(context)[:] = value.as_in_context(context)
 
 
 def _short(value: Any) -> str:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import mxnet as mx
+from mxnet import nd
 
 from gluonfr.core import UsageError, check_number
+from gluonfr.core.mxnet_internals import view_as
 from gluonfr.loss.base.embedding import EmbeddingLoss
 from gluonfr.loss.base.functions import cross_entropy, replace_target
 from gluonfr.loss.registry import LOSSES
@@ -38,12 +40,16 @@ class LGMLoss(EmbeddingLoss):
     dtype, weight
         See `FRLoss`.
 
-    Inputs and outputs as `EmbeddingLoss`. Parameters: `mean` (C, D) and `log_var` (C, D), without weight decay.
+    Inputs and outputs as `EmbeddingLoss`. Parameters: `mean` (C, D) and `log_var` (C, D), without weight decay. The result can
+    be unpacked as in gluon-face's scripts: ``loss, logits = lgm(embedding, label)``; new code calls `logits`.
 
     Examples
     --------
-    >>> LGMLoss(classes=10, embedding_size=4).mean.shape
-    (10, 4)
+    >>> lgm = LGMLoss(classes=10, embedding_size=4)
+    >>> lgm.initialize()
+    >>> embedding, label = mx.nd.ones((2, 4)), mx.nd.array([3, 7])
+    >>> lgm(embedding, label).shape, lgm.logits(embedding).shape
+    ((2,), (2, 10))
     """
 
     def __init__(
@@ -73,19 +79,64 @@ class LGMLoss(EmbeddingLoss):
                 "log_var", shape=shape, init=mx.init.Zero(), dtype=self.dtype, wd_mult=0.0, lr_mult=lr_mult
             )
 
-    def hybrid_forward(self, F: Any, embedding: Any, label: Any, mean: Any, log_var: Any) -> Any:
+    def __call__(self, *inputs: Any, sample_weight: Any = None) -> Any:
         """Return the losses (N,)."""
-        label = F.reshape(label, shape=(-1,))
+        loss = super().__call__(*inputs, sample_weight=sample_weight)
+        return LossAndLogits.of(loss, lambda: self.logits(inputs[0])) if isinstance(loss, nd.NDArray) else loss
+
+    def logits(self, embedding: Any) -> Any:
+        """Return the log-likelihoods (N, C) of embeddings (N, D) under the Gaussians, up to a constant."""
+        x, context = embedding.astype(self.dtype, copy=False), embedding.context
+        distance, half_log = self._distances(nd, x, self.mean.data(context), self.log_var.data(context))
+        return -nd.broadcast_add(distance, half_log.reshape((1, -1)))
+
+    def _distances(self, F: Any, embedding: Any, mean: Any, log_var: Any) -> tuple[Any, Any]:
+        """Return the distances d (N, C), and half the logarithms of the determinants (C,)."""
         precision = F.exp(-log_var)
-        half_log = 0.5 * F.sum(log_var, axis=1)
         # (x - mu)^2 / var for all samples and classes, expanded, because an array (N, C, D) would be too large.
         quadratic = F.dot(F.square(embedding), precision, transpose_b=True)
         cross = F.dot(embedding, mean * precision, transpose_b=True)
         own = F.reshape(F.sum(F.square(mean) * precision, axis=1), shape=(1, -1))
-        distance = 0.5 * F.broadcast_add(quadratic - 2 * cross, own)
-        apart = F.square(embedding - F.take(mean, label, axis=0)) * F.take(precision, label, axis=0)
+        return 0.5 * F.broadcast_add(quadratic - 2 * cross, own), 0.5 * F.sum(log_var, axis=1)
+
+    def hybrid_forward(self, F: Any, embedding: Any, label: Any, mean: Any, log_var: Any) -> Any:
+        """Return the losses (N,)."""
+        label = F.reshape(label, shape=(-1,))
+        distance, half_log = self._distances(F, embedding, mean, log_var)
+        apart = F.square(embedding - F.take(mean, label, axis=0)) * F.take(F.exp(-log_var), label, axis=0)
         distance_y = 0.5 * F.sum(apart, axis=1)
         half_log_y = F.take(half_log, label, axis=0)
         logits = -F.broadcast_add(distance, F.reshape(half_log, shape=(1, -1)))
         logits = replace_target(F, logits, label, -(1 + self.alpha) * distance_y - half_log_y, self.classes)
         return cross_entropy(F, logits, label) + self.lamda * (distance_y + half_log_y)
+
+
+class LossAndLogits(nd.NDArray):
+    """Losses (N,) that can be unpacked as gluon-face's pair: ``loss, logits = value``, or ``value[0]`` and ``value[1]``.
+
+    Examples
+    --------
+    >>> value = LossAndLogits.of(mx.nd.ones((3,)), lambda: mx.nd.zeros((3, 10)))
+    >>> value.mean().asscalar(), [array.shape for array in value]
+    (1.0, [(3,), (3, 10)])
+    """
+
+    __slots__ = ("_logits",)
+    _logits: Callable[[], Any]
+
+    @classmethod
+    def of(cls, loss: Any, logits: Callable[[], Any]) -> LossAndLogits:
+        """Return the losses together with a function that computes the logits when they are asked for."""
+        value = view_as(loss, cls)
+        value._logits = logits
+        return value
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the losses for 0, the logits for 1, and the losses of a slice."""
+        if not isinstance(key, int):
+            return super().__getitem__(key)
+        if key == 0:
+            return view_as(self, nd.NDArray)
+        if key == 1:
+            return self._logits()
+        raise IndexError("the losses and the logits are a pair; use a slice for some of the losses")

@@ -19,16 +19,16 @@ class RingLoss(SoftmaxAndEmbedding):
 
     .. math:: L = L_{softmax} + \frac{\lambda}{2} (\|x\| - R)^2
 
-    R is a Parameter for the Trainer, without weight decay. By default it is set to the mean norm of the first batch by the
-    first `step`; until then it is 0, which means unset, and the ring term is left out. Use it where a hard normalization
-    hinders training.
+    R is a Parameter for the Trainer, without weight decay. By default it is set to the mean norm of the first batch after that
+    batch; until then it is 0, which means unset, and the ring term is left out. Use it where a hard normalization hinders
+    training.
 
     Parameters
     ----------
     lamda : float, default 0.01
         Weight of the ring term; the paper finds little difference between 0.001 and 0.1.
     r_init : float, Initializer or str, optional
-        Initial R, where it is known, such as 20 or ``mx.init.Constant(20)``. A loop that never calls `step` needs it.
+        Initial R, where it is known, such as 20 or ``mx.init.Constant(20)``.
     classes : int, optional
         C; by default the number of columns of the output.
     dtype, weight

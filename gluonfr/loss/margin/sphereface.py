@@ -104,10 +104,10 @@ class ASoftmax(_AnnealedMargin):
         Factor of the angle, 1 to 10; 4 is the paper's best.
     s : float, optional
         Fixed scale instead of the norm of the embedding, which is the default, as in the paper.
-    lambda_min, lambda_max : float, default 5 and 1500
-        Last and first value of lambda, as in the authors' code; lambda_max = lambda_min turns the annealing off.
     phiflag : bool, default True
         Accepted for gluon-face's scripts; only True is possible.
+    lambda_min, lambda_max : float, default 5 and 1500
+        Last and first value of lambda, as in the authors' code; lambda_max = lambda_min turns the annealing off.
     dtype, weight
         See `FRLoss`.
 
@@ -129,9 +129,9 @@ class ASoftmax(_AnnealedMargin):
         classes: int,
         m: int = 4,
         s: float | None = None,
+        phiflag: bool = True,
         lambda_min: float = 5.0,
         lambda_max: float = 1500.0,
-        phiflag: bool = True,
         dtype: str = "float32",
         weight: float | None = None,
         **kwargs: Any,

@@ -1,0 +1,14 @@
+"""ArcLoss on digits: both norms in the network, so its outputs are cosines; the loss has no parameters."""
+
+import mxnet as mx
+from digit_parts import CONTEXTS, DigitNet, train
+from mxnet import gluon
+
+from gluonfr.loss import ArcLoss
+
+net = DigitNet(16, feature_norm=True, weight_norm=True)
+net.initialize(init=mx.init.MSRAPrelu(), ctx=CONTEXTS)
+net.hybridize()
+loss = ArcLoss(s=16, m=0.1, classes=10)
+trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.05, "momentum": 0.9, "wd": 5e-4})
+before, after = train(lambda x, y: loss(net(x)[1], y), trainer, lambda x, y: net(x)[1])
