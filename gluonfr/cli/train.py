@@ -12,16 +12,17 @@ from gluonfr.cli.tables import print_results
 from gluonfr.core import TrainingInterrupted
 from gluonfr.core.compat import prepare_mxnet
 from gluonfr.core.cpu import share_cores
-from gluonfr.engine.option_fields import value_type
+from gluonfr.engine.option_fields import is_auto, value_type
 from gluonfr.engine.options import (
     DataOptions,
     DeviceOptions,
+    DistillationOptions,
+    FineTuningOptions,
     LaunchOptions,
     NetworkOptions,
     OptimizationOptions,
     OutputOptions,
     TrainOptions,
-    default_run_folder,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _GROUPS = {
     "data": DataOptions,
     "network and loss": NetworkOptions,
     "optimization": OptimizationOptions,
+    "start from a trained network": FineTuningOptions,
+    "distillation": DistillationOptions,
     "devices": DeviceOptions,
     "several processes and machines": LaunchOptions,
     "output": OutputOptions,
@@ -84,7 +87,8 @@ def _add_option(group: _ActionsContainer, field: dataclasses.Field) -> None:
             settings["metavar"] = field.metadata["metavar"]
     if field.name == "dataset":
         settings["required"] = True
-    group.add_argument(f"--{field.name.replace('_', '-')}", help=field.metadata["help"], **settings)
+    text = field.metadata["help"] + (" (default: by the recipe for the data)" if is_auto(field) else "")
+    group.add_argument(f"--{field.name.replace('_', '-')}", help=text, **settings)
 
 
 def run(arguments: Namespace) -> int:
@@ -99,7 +103,7 @@ def run(arguments: Namespace) -> int:
     from gluonfr.engine.run import train
 
     if launch_options.distributed and not is_rank():
-        out = arguments.out or default_run_folder(arguments.dataset, arguments.network, arguments.loss)
+        out = TrainOptions(**_values(arguments, TrainOptions)).out
         outcome = launch_training(arguments.typed, arguments.gpus, arguments.cpus, out, launch_options)
         if outcome.message:
             print(f"gluonfr train: {outcome.message}", file=sys.stderr)

@@ -92,6 +92,14 @@ def batch_norm_epsilon(block: mx.gluon.nn.BatchNorm) -> float:
     return block._kwargs["eps"]
 
 
+def use_running_statistics(block: mx.gluon.nn.BatchNorm) -> None:
+    """Make a BatchNorm use its running statistics in training too, without updating them.
+
+    The constructor has an argument for it, but here the network is already built. Hybridize it again afterwards.
+    """
+    block._kwargs["use_global_stats"] = True
+
+
 def is_initialized(parameter: Parameter) -> bool:
     """Return whether a parameter has arrays; the public accessors raise an error instead of answering.
 

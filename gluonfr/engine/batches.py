@@ -17,7 +17,9 @@ logger = logging.getLogger(__name__)
 _PEOPLE = 16
 
 
-def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, group: Group | None = None) -> RecordLoader:
+def make_loader(
+    options: TrainOptions, dataset: Any, devices: int, loss: Any, group: Group | None = None, with_items: bool = False
+) -> RecordLoader:
     """Return the loader of a run: all images in random order, or batches of P people with K images each.
 
     Parameters
@@ -29,6 +31,8 @@ def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, gr
     loss : gluonfr.loss.FRLoss
     group : Group, optional
         Processes that share a batch.
+    with_items : bool, default False
+        Whether batches hold the numbers of their images.
 
     Raises
     ------
@@ -66,6 +70,7 @@ def make_loader(options: TrainOptions, dataset: Any, devices: int, loss: Any, gr
         sampler=_sampler(options, dataset, loss, group.size * options.accumulate),
         rank=group.rank,
         num_ranks=group.size,
+        with_items=with_items,
     )
 
 

@@ -10,7 +10,10 @@ from mxnet.gluon import HybridBlock
 
 from gluonfr.core import GluonFRError, UsageError
 from gluonfr.data import TrainingSet
+from gluonfr.engine.distillation.distiller import Distiller
+from gluonfr.engine.distillation.no_labels import NoLabelLoss
 from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.finetuning.blocks import decay_rates, freeze, freeze_statistics
 from gluonfr.engine.heads.selection import choose_head
 from gluonfr.engine.lr_schedule import make_schedule
 from gluonfr.engine.options import TrainOptions
@@ -21,9 +24,18 @@ from gluonfr.model_zoo import get_model
 
 
 def build_network_and_loss(
-    options: TrainOptions, dataset: TrainingSet, contexts: Sequence[mx.Context]
+    options: TrainOptions, dataset: TrainingSet, contexts: Sequence[mx.Context], pretrained: Any = None
 ) -> tuple[HybridBlock, FRLoss]:
     """Return the network, with random or pretrained weights on all devices, and the loss, not initialized.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        Complete: no option is None.
+    dataset : TrainingSet
+    contexts : list of Context
+    pretrained : HybridBlock, optional
+        The network with pretrained weights.
 
     Raises
     ------
@@ -41,16 +53,32 @@ def build_network_and_loss(
             f"network_args= with {sorted(resized)[0]} needs images of 112x112 pixels; those of {dataset.records.path} differ."
         )
     try:
-        weights: dict[str, Any] = {"pretrained": options.pretrained, "ctx": contexts} if options.pretrained else {}
-        net = get_model(options.network, **weights, **options.network_args)
-        loss = get_loss(options.loss, classes=dataset.num_classes, embedding_size=net.embedding_size, **options.loss_args)
+        net = get_model(options.network, **options.network_args) if pretrained is None else pretrained
+        loss = _loss(options, dataset, net.embedding_size)
     except TypeError as error:
         raise UsageError(f"an argument of the network or the loss has the wrong type ({error}); correct it.") from error
-    if not options.pretrained:
+    if pretrained is None:
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
+    _prepare_blocks(net, options)
     net.hybridize(static_alloc=True, static_shape=True)
     _check_image_size(net, options.network, dataset, contexts)
     return net, loss
+
+
+def _loss(options: TrainOptions, dataset: TrainingSet, embedding_size: int) -> FRLoss:
+    if options.label_weight == 0:
+        return NoLabelLoss()
+    return get_loss(options.loss, classes=dataset.num_classes, embedding_size=embedding_size, **options.loss_args)
+
+
+def _prepare_blocks(net: HybridBlock, options: TrainOptions) -> None:
+    """Apply what the options say about single blocks of the network; before it is hybridized."""
+    if options.lr_decay_by_depth != 1:
+        decay_rates(net, options.lr_decay_by_depth)
+    if options.freeze:
+        freeze(net, options.freeze)
+    if options.batch_norm == "frozen":
+        freeze_statistics(net)
 
 
 def _check_image_size(net: HybridBlock, network: str, dataset: TrainingSet, contexts: Sequence[mx.Context]) -> None:
@@ -104,6 +132,7 @@ def build_step(
     steps_per_epoch: int,
     total_steps: int,
     group: Group,
+    distiller: Distiller | None = None,
 ) -> TrainStep:
     """Return the training step with optimizer, learning-rate schedule and weight-decay rules.
 
@@ -136,11 +165,13 @@ def build_step(
             contexts,
             options.optimizer,
             settings,
-            options.clip_norm,
+            options.clip_norm or None,
             options.seed,
             group,
             options.accumulate,
             LossScale() if options.dtype == "float16" else None,
+            distiller,
+            int(round(options.freeze_epochs * steps_per_epoch)),
         )
     except GluonFRError:
         raise

@@ -5,9 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from numbers import Integral, Real
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Sequence, TypeVar
 
 from gluonfr.core import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Annotated
+
+    _Value = TypeVar("_Value")
+    # An option with the default None, which a recipe replaces before the run begins (`gluonfr.engine.recipes`).
+    Auto = Annotated[_Value, "auto"]
 
 
 def option(default: Any, help: str, *, choices: Sequence[str] = (), cli: bool = True, metavar: str | None = None) -> Any:
@@ -79,8 +86,22 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def is_auto(field: dataclasses.Field) -> bool:
+    """Return whether a recipe chooses the value of an option that is not given.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Options:
+    ...     steps: Auto[int] = None
+    >>> is_auto(dataclasses.fields(Options)[0])
+    True
+    """
+    return str(field.type).startswith("Auto[")
+
+
 def value_type(field: dataclasses.Field) -> str:
-    """Return the annotation of an option without `| None`.
+    """Return the annotation of an option without `| None` or `Auto`.
 
     Examples
     --------
@@ -90,7 +111,7 @@ def value_type(field: dataclasses.Field) -> str:
     >>> value_type(dataclasses.fields(Options)[0])
     'int'
     """
-    return str(field.type).replace(" | None", "")
+    return str(field.type)[5:-1] if is_auto(field) else str(field.type).replace(" | None", "")
 
 
 def check_types(options: Any) -> None:
@@ -113,7 +134,7 @@ def check_types(options: Any) -> None:
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if value is None and str(field.type).endswith("| None"):
+        if value is None and (is_auto(field) or str(field.type).endswith("| None")):
             continue
         is_valid, words = _TYPES[value_type(field)]
         if not is_valid(value):

@@ -7,15 +7,33 @@ import json
 import math
 import os
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from gluonfr.core import DEFAULT_ROOT, DataError, UsageError
+from gluonfr.engine.distillation.options import DistillationOptions
+from gluonfr.engine.finetuning.options import FineTuningOptions
 from gluonfr.engine.option_fields import check_types, option
+
+if TYPE_CHECKING:
+    from gluonfr.engine.option_fields import Auto
 
 CLASSIFIERS = ("auto", "plain", "sharded")
 DTYPES = ("float32", "bfloat16", "float16")
 SCHEDULES = ("cosine", "step", "poly", "constant")
 SYNCS = ("horovod", "ps")
+
+# Values of the options of fine-tuning and distillation in a run that uses neither.
+PLAIN_TRAINING: dict[str, Any] = {
+    "freeze_epochs": 0.0,
+    "init_classifier": "random",
+    "lr_decay_by_depth": 1.0,
+    "batch_norm": "train",
+    "stay_close": 0.0,
+    "patience": 0,
+    "hold_out": 0.0,
+    "distill_weight": 0.0,
+    "label_weight": 1.0,
+}
 
 # Options that a resumed run may change: where, on what and how often, but not what is computed.
 _FREE_ON_RESUME = frozenset(
@@ -44,8 +62,8 @@ class DataOptions:
 
     Examples
     --------
-    >>> DataOptions(dataset="emore").augment
-    'flip'
+    >>> DataOptions(dataset="emore", augment="flip").val
+    ()
     """
 
     dataset: str = option("", "training set: a folder with train.rec under the root; several are joined, such as emore,celeb")
@@ -54,7 +72,7 @@ class DataOptions:
         (), "verification sets, such as lfw,cfp_fp,agedb_30; the first one decides which network is best"
     )
     identities: str | None = option(None, "CSV file dataset,label,identity that names the same person in several training sets")
-    augment: str = option("flip", "augmentation: none, flip, standard or strong")
+    augment: Auto[str] = option(None, "augmentation: none, flip, standard or strong")
     people: int | None = option(None, "people per batch, for losses that compare the images of a batch (default: 16)")
     images_per_person: int | None = option(None, "images per person of a batch (default: as many as fill the batch)")
     threads: int | None = option(None, "threads of the loader (default: one per core)")
@@ -66,18 +84,18 @@ class NetworkOptions:
 
     Examples
     --------
-    >>> NetworkOptions(loss="cos").network
-    'mobilefacenet'
+    >>> NetworkOptions(network="mobilefacenet", loss="cos").classifier
+    'auto'
     """
 
-    network: str = option("mobilefacenet", "network: a name of the model zoo")
+    network: Auto[str] = option(None, "network: a name of the model zoo")
     network_args: dict[str, Any] = option({}, "arguments of the network, such as embedding_size=256,dropout=0.2")
     pretrained: bool | str | None = option(
         None,
         "start from the published weights of the network, or from a stored model, a file or a folder such as RUN/best",
         metavar="WEIGHTS",
     )
-    loss: str = option("arc", "loss: a name of gluonfr.loss")
+    loss: Auto[str] = option(None, "loss: a name of gluonfr.loss")
     loss_args: dict[str, Any] = option({}, "arguments of the loss, such as s=30,m=0.35")
     classifier: str = option(
         "auto",
@@ -97,27 +115,27 @@ class OptimizationOptions:
 
     Examples
     --------
-    >>> OptimizationOptions(epochs=4, warmup=1).lr
-    0.1
+    >>> OptimizationOptions(epochs=4, warmup=1).momentum
+    0.9
     """
 
-    batch_size: int = option(64, "images per step, over all devices and processes")
+    batch_size: Auto[int] = option(None, "images per step, over all devices and processes")
     accumulate: int = option(1, "gradient-accumulation steps per batch; the memory needed is that of one of them")
     dtype: str = option("float32", "type of the convolutions: float32, bfloat16, or on GPUs float16", choices=DTYPES)
-    epochs: float = option(20, "passes over the training set; a fraction is allowed")
+    epochs: Auto[float] = option(None, "passes over the training set; a fraction is allowed")
     steps: int | None = option(None, "length in steps, instead of epochs")
-    lr: float = option(0.1, "learning rate after the warm-up")
-    schedule: str = option("cosine", "shape of the learning rate: cosine, step, poly or constant", choices=SCHEDULES)
-    warmup: float = option(0, "epochs of linear warm-up of the learning rate")
-    drops: Sequence[float] = option((), "epochs at which schedule 'step' divides the learning rate by ten")
-    final_lr: float = option(0.0, "learning rate at the end of cosine and poly, as a fraction of the learning rate")
+    lr: Auto[float] = option(None, "learning rate after the warm-up")
+    schedule: Auto[str] = option(None, "shape of the learning rate: cosine, step, poly or constant", choices=SCHEDULES)
+    warmup: Auto[float] = option(None, "epochs of linear warm-up of the learning rate")
+    drops: Auto[Sequence[float]] = option(None, "epochs at which schedule 'step' divides the learning rate by ten")
+    final_lr: Auto[float] = option(None, "learning rate at the end of cosine and poly, as a fraction of the learning rate")
     optimizer: str = option("sgd", "an optimizer of MXNet")
     momentum: float = option(0.9, "momentum of sgd and nag")
-    wd: float = option(5e-4, "weight decay; scales, shifts, biases and slopes have none")
+    wd: Auto[float] = option(None, "weight decay; scales, shifts, biases and slopes have none")
     classifier_wd_mult: float = option(1.0, "factor of the classifier's weight decay")
-    clip_norm: float | None = option(None, "largest Euclidean norm of the gradient (default: no limit)")
-    average: float = option(
-        0.0, "decay of the moving average of the weights that is validated and saved, such as 0.999; 0: off"
+    clip_norm: Auto[float] = option(None, "largest Euclidean norm of the gradient; 0: no limit")
+    average: Auto[float] = option(
+        None, "decay of the moving average of the weights that is validated and saved, such as 0.999; 0: off"
     )
     seed: int = option(0, "seed of weights, order, augmentation and dropout")
 
@@ -142,13 +160,13 @@ class OutputOptions:
 
     Examples
     --------
-    >>> OutputOptions(out="runs/first").val_every
+    >>> OutputOptions(out="runs/first").checkpoint_every
     1
     """
 
-    out: str = option("", "run folder (default: runs/DATASET-NETWORK-LOSS)")
+    out: str = option("", "run folder (default: runs/DATASET-NETWORK-LOSS, with the network and the loss where given)")
     resume: bool = option(False, "fail unless the run folder holds a checkpoint; one that exists is resumed in any case")
-    val_every: float = option(1, "epochs between validations; 0: only at the end")
+    val_every: Auto[float] = option(None, "epochs between validations; 0: only at the end")
     checkpoint_every: float = option(1, "epochs between checkpoints; 0: only at the end")
     checkpoint_steps: int | None = option(None, "also write a checkpoint after this many steps")
     checkpoint_minutes: float | None = option(None, "also write a checkpoint after this many minutes")
@@ -158,8 +176,12 @@ class OutputOptions:
 
 
 @dataclass
-class TrainOptions(OutputOptions, DeviceOptions, OptimizationOptions, NetworkOptions, DataOptions):
-    """All options of a training run: those of the five groups, checked together.
+class TrainOptions(
+    OutputOptions, DeviceOptions, DistillationOptions, FineTuningOptions, OptimizationOptions, NetworkOptions, DataOptions
+):
+    """All options of a training run: those of the groups, checked together.
+
+    Options that are None are chosen by the recipe for the data, see `gluonfr.engine.recipes`.
 
     Relative paths of `root` and `out` are made absolute.
 
@@ -170,43 +192,67 @@ class TrainOptions(OutputOptions, DeviceOptions, OptimizationOptions, NetworkOpt
 
     Examples
     --------
-    >>> options = TrainOptions(dataset="emore", val=["lfw"], loss="cos", epochs=10)
+    >>> options = TrainOptions(dataset="emore", val=["lfw"], network="mobilefacenet", loss="cos", lr=0.1)
     >>> options.lr, os.path.basename(options.out)
     (0.1, 'emore-mobilefacenet-cos')
     """
 
     def __post_init__(self) -> None:
         check_types(self)
-        self.out = self.out or default_run_folder(self.dataset, self.network, self.loss)
+        self.out = self.out or self._default_folder()
         self.root, self.out = (os.path.abspath(os.path.expanduser(path)) for path in (self.root, self.out))
         self._check_ranges()
+        self._check_start()
         self._check_sampling()
         for name in ("network_args", "loss_args"):
             if "classes" in getattr(self, name):
                 raise UsageError(f"{name}= must not contain classes: the training set decides their number.")
 
+    def _default_folder(self) -> str:
+        # Of a path the last part; several sets are separated by commas.
+        dataset = ",".join(os.path.basename(os.path.normpath(name)) for name in self.dataset.split(","))
+        parts = [
+            dataset,
+            self.network,
+            self.loss,
+            "finetuned" if self.pretrained else None,
+            "distilled" if self.teacher else None,
+        ]
+        return f"runs/{'-'.join(part for part in parts if part)}".lower()
+
     def _check_ranges(self) -> None:
         for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints", "steps", "people", "images_per_person"):
-            self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
-        for name in ("checkpoint_steps", "checkpoint_minutes", "epochs", "lr", "clip_norm"):
-            value = getattr(self, name)
-            self._require(name, value is None or 0 < value < math.inf, "positive and finite")
-        for name in ("warmup", "wd", "val_every", "checkpoint_every", "momentum", "final_lr"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "finite and not negative")
-        self._require("average", 0 <= self.average < 1, "a decay below 1, or 0 for no averaging")
-        self._require("seed", 0 <= self.seed < 2**31, "between 0 and 2**31 - 1")
+            self._require(name, lambda value: value >= 1, "at least 1")
+        for name in ("checkpoint_steps", "checkpoint_minutes", "epochs", "lr"):
+            self._require(name, lambda value: 0 < value < math.inf, "positive and finite")
+        for name in ("warmup", "wd", "val_every", "checkpoint_every", "momentum", "final_lr", "clip_norm", "freeze_epochs"):
+            self._require(name, lambda value: 0 <= value < math.inf, "finite and not negative")
+        for name in ("stay_close", "patience", "distill_weight", "label_weight"):
+            self._require(name, lambda value: 0 <= value < math.inf, "finite and not negative")
+        self._require("average", lambda value: 0 <= value < 1, "a decay below 1, or 0 for no averaging")
+        self._require("lr_decay_by_depth", lambda value: 0 < value <= 1, "above 0 and at most 1")
+        self._require("hold_out", lambda value: 0 <= value <= 0.5, "a fraction of at most 0.5")
+        self._require("seed", lambda value: 0 <= value < 2**31, "between 0 and 2**31 - 1")
+
+    def _check_start(self) -> None:
+        for name in ("freeze", "stay_close", "freeze_epochs"):
+            self._require(name, lambda value: not value or bool(self.pretrained), "used with pretrained weights (pretrained=)")
+        for name in ("distill_weight", "unlabeled"):
+            self._require(name, lambda value: not value or bool(self.teacher), "used with a teacher (teacher=)")
+        self._require("label_weight", lambda value: value == 1 or bool(self.teacher), "1 without a teacher (teacher=)")
 
     def _check_sampling(self) -> None:
         is_count = isinstance(self.sample_rate, int) and self.sample_rate > 1
-        self._require("sample_rate", is_count or 0 < self.sample_rate <= 1, "a fraction of at most 1, or a number of classes")
+        self._require("sample_rate", lambda rate: is_count or 0 < rate <= 1, "a fraction of at most 1, or a number of classes")
         if self.sample_rate != 1:
-            self._require("classifier", self.classifier != "plain", "sharded or auto when classes are sampled (sample_rate=)")
+            self._require("classifier", lambda kind: kind != "plain", "sharded or auto when classes are sampled (sample_rate=)")
         else:
-            self._require("sample_correction", not self.sample_correction, "False when no classes are sampled (sample_rate=)")
+            self._require("sample_correction", lambda on: not on, "False when no classes are sampled (sample_rate=)")
 
-    def _require(self, name: str, valid: bool, words: str) -> None:
-        if not valid:
-            raise UsageError(f"{name}={getattr(self, name)!r} must be {words}.")
+    def _require(self, name: str, is_valid: Callable[[Any], bool], words: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not is_valid(value):
+            raise UsageError(f"{name}={value!r} must be {words}.")
 
     @classmethod
     def from_dict(cls, values: Any, source: str = "options") -> TrainOptions:
@@ -286,30 +332,18 @@ class LaunchOptions:
         return self.workers != 1 or bool(self.hosts)
 
 
-def default_run_folder(dataset: str, network: str, loss: str) -> str:
-    """Return the run folder that is used when none is given.
-
-    Examples
-    --------
-    >>> default_run_folder("emore", "mobilefacenet", "Arc")
-    'runs/emore-mobilefacenet-arc'
-    """
-    # Of a path the last part; several sets are separated by commas.
-    names = [os.path.basename(os.path.normpath(name)) for name in dataset.split(",")]
-    return f"runs/{','.join(names)}-{network}-{loss}".lower()
-
-
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Describe the first option of `now` that had another value before; empty when there is none.
 
-    Options that are missing in `before` had their defaults: an older version did not know them.
+    Options that are missing in `before` had their defaults, and training from pretrained weights had no options of its own: an
+    older version did not know them.
 
     Examples
     --------
     >>> first_difference({"lr": 0.1}, {"lr": 0.2})
     'lr=0.1 instead of 0.2'
     """
-    before = {**TrainOptions(out="default").fixed_on_resume(), **before}
+    before = {**TrainOptions(out="default", **PLAIN_TRAINING).fixed_on_resume(), **before}
     for name, value in now.items():
         if before.get(name) != value:
             return f"{name}={before.get(name)!r} instead of {value!r}"

@@ -13,15 +13,17 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
-from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
 from gluonfr.deploy.devices import devices
 from gluonfr.engine.batches import make_loader
 from gluonfr.engine.build import build_head, build_network_and_loss, build_step
 from gluonfr.engine.checkpoints.manager import CheckpointManager
 from gluonfr.engine.checkpoints.snapshot import restore_snapshot, take_snapshot
 from gluonfr.engine.checkpoints.writer import ArrayCache
+from gluonfr.engine.distillation.build import build_distiller
 from gluonfr.engine.distributed.agreement import check_agreement
 from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.finetuning.class_means import start_classifier
+from gluonfr.engine.finetuning.inputs import open_inputs
 from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.precision import use_dtype
@@ -66,30 +68,31 @@ class Run:
     """
 
     def __init__(self, options: TrainOptions, group: Group | None = None) -> None:
-        self.options, self.group = options, group or Group()
-        self.contexts = devices(options.gpus, options.cpus)
-        self.dataset = get_training_set(options.dataset, options.root, options.identities)
-        self.sets = get_verification_sets(options.val, options.root, options.dataset)
+        self.group, self.contexts = group or Group(), devices(options.gpus, options.cpus)
+        self._inputs = inputs = open_inputs(options, self.contexts)
+        self.options, self.dataset, self.sets = inputs.options, inputs.dataset, inputs.sets
+        options = self.options
         check_agreement(self.group, options, self.dataset, self.sets)
         self.folder = RunFolder(options.out)
         self.checkpoints = CheckpointManager(os.path.join(options.out, "checkpoints"), self.group, options.keep_checkpoints)
         self._found = self.checkpoints.find_latest()
         use_dtype(options.dtype, self.contexts)
-        self.net, loss = build_network_and_loss(options, self.dataset, self.contexts)
-        self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group)
+        self.net, loss = build_network_and_loss(options, self.dataset, self.contexts, inputs.net)
+        self._distiller = build_distiller(options, self.net, inputs.card, inputs.records, loss, self.contexts, self.group)
+        with_items = self._distiller is not None
+        self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group, with_items)
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         stored_kind = self._found[1].get("classifier") if self._found else None
         self.head = build_head(
             options, loss, self.dataset.num_classes, self.net.embedding_size, self.contexts, self.group, stored_kind
         )
-        self.step = build_step(options, self.net, self.head, self.contexts, self.steps_per_epoch, self.total_steps, self.group)
+        lengths = self.steps_per_epoch, self.total_steps
+        self.step = build_step(options, self.net, self.head, self.contexts, *lengths, self.group, self._distiller)
         self.average = WeightAverage(self.net, options.average, self.group) if options.average else None
         self.val_steps = self._in_steps(options.val_every)
         self.checkpoint_steps = min(self._in_steps(options.checkpoint_every), options.checkpoint_steps or self.total_steps)
-        self.validator = Validator(
-            self.net, self.sets, self.contexts, self.dataset.image_size, self.average, self.group, options.progress
-        )
+        self.validator = Validator(self.net, self.sets, self.contexts, self.average, self.group, options.progress, inputs.card)
         self.first_step = 0
         self.validation: dict[str, VerificationResult] | None = None
 
@@ -121,7 +124,7 @@ class Run:
             if self.is_chief:
                 # Written last, so that a run that is refused changes nothing.
                 self.folder.write_options(self.options)
-                self.outputs = RunOutputs(self.options, self.dataset.image_size, self.step.step_number)
+                self.outputs = RunOutputs(self.options, self._inputs.card, self.step.step_number)
             try:
                 yield self
             finally:
@@ -142,6 +145,8 @@ class Run:
             raise UsageError(f"{self.checkpoints.folder} holds no checkpoint to resume from; start with resume=False.")
         elif self.is_chief:
             self.folder.check_start(self.options)
+        if not self._found and self.options.init_classifier == "means":
+            start_classifier(self.head, self.net, self.dataset, self.contexts, self.options.seed, self.group.beat)
         self.step.share()
 
     def train(self) -> TrainResult:
@@ -159,9 +164,12 @@ class Run:
         self._log_start()
         meter = Meter(self.contexts, self.group)
         self._saved_at, cache_ready = time.monotonic(), False
+        if self.options.pretrained and self.sets and self.step.step_number == 0:
+            with meter.paused():
+                self.validation = self._validate()
         with logging_redirect_tqdm(), StopSignals(limit=1) as signals, self._progress_bar() as bar:
-            for images, labels in self._batches():
-                meter.add(images.shape[0], self.step(images, labels))
+            for images, labels, references in self._batches():
+                meter.add(images.shape[0], self.step(images, labels, references))
                 if self.average is not None:
                     self.average.update()
                 bar.update()
@@ -195,13 +203,19 @@ class Run:
         disable = None if self.options.progress and self.is_chief else True
         return tqdm(total=self.total_steps, initial=self.step.step_number, unit="step", disable=disable)
 
-    def _batches(self) -> Iterator[tuple[Any, Any]]:
-        while self.step.step_number < self.total_steps:
+    def _batches(self) -> Iterator[tuple[Any, Any, Any]]:
+        while self.step.step_number < self.total_steps and not self.has_stalled:
             epoch, start = divmod(self.step.step_number, self.steps_per_epoch)
-            for batch in self.loader.epoch(epoch, start):
-                yield batch
-                if self.step.step_number >= self.total_steps:
+            for images, labels, *items in self.loader.epoch(epoch, start):
+                yield images, labels, self._distiller.batch(*items) if self._distiller is not None else None
+                if self.step.step_number >= self.total_steps or self.has_stalled:
                     return
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the run ends early: no validation among the last `patience` ones was better than those before."""
+        best, patience = self.validator.best, self.options.patience
+        return bool(patience and best) and self.step.step_number - best["step"] >= patience * self.val_steps
 
     def _after_step(self, meter: Meter, bar: tqdm, stop_requested: bool) -> None:
         """Publish the checkpoint that is on disk, log, validate, save, and stop, as far as each is due."""
@@ -222,7 +236,9 @@ class Run:
         if validating or saving:
             with meter.paused():
                 self._validate_and_save(validating, saving)
-        if stopping:
+        if self.has_stalled and not last:
+            logger.info("no better network since step %d: training ends early", self.validator.best["step"])
+        elif stopping:
             self.checkpoints.finish()
             raise TrainingInterrupted(f"stopped after step {number} with a checkpoint; run the same command again to resume.")
 
@@ -246,7 +262,7 @@ class Run:
                 self._save()
                 self.checkpoints.finish()
             raise
-        if saving:
+        if saving or self.has_stalled:
             self._save()
 
     def _save(self) -> None:

@@ -8,7 +8,7 @@ from typing import Mapping
 from mxnet.gluon import HybridBlock
 
 from gluonfr import viz
-from gluonfr.core import atomic_file, atomic_folder
+from gluonfr.core import Card, atomic_file, atomic_folder
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.training_log import TrainingLog
 from gluonfr.engine.validation import card_thresholds
@@ -24,19 +24,19 @@ class RunOutputs:
     Parameters
     ----------
     options : TrainOptions
-    image_size : (int, int)
-        Height and width of the training images in pixels.
+    start : Card
+        Card of the network that training starts from.
     first_step : int
         Last step before this process resumed; later rows are removed from an existing log.
 
     Examples
     --------
-    >>> outputs = RunOutputs(options, (112, 112), first_step=0)  # doctest: +SKIP
+    >>> outputs = RunOutputs(options, Card(), first_step=0)  # doctest: +SKIP
     >>> outputs.save_network("best", net, 100, results)  # doctest: +SKIP
     """
 
-    def __init__(self, options: TrainOptions, image_size: tuple[int, int], first_step: int) -> None:
-        self.options, self.image_size = options, image_size
+    def __init__(self, options: TrainOptions, start: Card, first_step: int) -> None:
+        self.options, self.start = options, start
         self.log = TrainingLog(options.out, first_step)
 
     def __repr__(self) -> str:
@@ -61,9 +61,11 @@ class RunOutputs:
         card = {
             "network": self.options.network,
             "arguments": self.options.network_args,
-            "image_size": list(self.image_size),
+            "image_size": list(self.start.image_size),
+            "template": self.start.template,
+            "license": self.start.license,
             "embedding_size": net.embedding_size,
-            "trained_on": self.options.dataset,
+            "trained_on": ", ".join(name for name in (self.start.trained_on, self.options.dataset) if name),
             "thresholds": card_thresholds(results),
             "step": step,
             "verification": {set_name: dict(result.name_values()) for set_name, result in results.items()},

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Iterator
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.mxnet_internals import has_sparse_gradient
+from gluonfr.core.mxnet_internals import has_sparse_gradient, mark_gradient_fresh
 from gluonfr.deploy import to_unit
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.sharded import gather_labels
@@ -83,6 +84,10 @@ class TrainStep:
         BatchNorm and losses that compare images see one part at a time.
     loss_scale : LossScale, optional
         Multiplies the losses before gradients are taken, which are divided by it again; a step that overflows is left out.
+    distiller : Distiller, optional
+        Further losses, between the embeddings and reference embeddings of the same images.
+    frozen_steps : int, default 0
+        Steps at the start in which the network is used as in inference and not trained.
 
     Raises
     ------
@@ -107,12 +112,17 @@ class TrainStep:
         group: Group | None = None,
         accumulate: int = 1,
         loss_scale: Any = None,
+        distiller: Any = None,
+        frozen_steps: int = 0,
     ) -> None:
+        self.distiller, self.frozen_steps = distiller, frozen_steps
         self.net, self.head, self.contexts = net, head, list(contexts)
         self.clip_norm, self.seed, self.group, self.accumulate = clip_norm, seed, group or Group(), accumulate
         parameters = gluon.ParameterDict()
         parameters.update(net.collect_params())
         parameters.update(head.collect_params())
+        if distiller is not None:
+            parameters.update(distiller.collect_params())
         # Running statistics would race with the store's first pull, and it has nothing to do for them.
         self.parameters = [p for p in parameters.values() if p.grad_req != "null"]
         self.trainer = gluon.Trainer(
@@ -145,7 +155,7 @@ class TrainStep:
             for parameter, array in zip(self.parameters, plain):
                 parameter.set_data(array)
 
-    def __call__(self, images: Any, labels: Any) -> Any:
+    def __call__(self, images: Any, labels: Any, references: Any = None) -> Any:
         """Take a step on the images and labels of this process.
 
         Parameters
@@ -153,6 +163,9 @@ class TrainStep:
         images : NDArray (N, 3, H, W)
             uint8, or float32 in [0, 1].
         labels : NDArray (N,)
+            With a distiller, images whose label is not a class have no loss on labels.
+        references : NDArray (N, D), optional
+            Reference embeddings, for the distiller.
 
         Returns
         -------
@@ -168,7 +181,7 @@ class TrainStep:
         mx.random.seed((self.seed * 1000003 + self.step_number + 7919 * self.group.rank) % (2**31 - 1))
         all_labels, counts = gather_labels(self.group, [labels])
         self.head.begin(all_labels, self.step_number)
-        losses = self._passes(images, labels)
+        losses = self._passes(images, labels, references)
         self.trainer.allreduce_grads()
         self._sum_over_ranks()
         size, scale = sum(counts), 1.0 if self.loss_scale is None else self.loss_scale.value
@@ -181,25 +194,66 @@ class TrainStep:
         self.step_number += 1
         return losses
 
-    def _passes(self, images: Any, labels: Any) -> Any:
+    def _passes(self, images: Any, labels: Any, references: Any) -> Any:
+        take_pass = self._pass if self.distiller is None and not self.is_frozen else self._pass_on_copies
         if self.accumulate == 1:
-            return self._pass(images, labels)
+            return take_pass(images, labels, references)
         for parameter in (*self.parameters, *self.own):
             if parameter.grad_req == "add":
                 parameter.zero_grad()
         passes = []
         for part in np.array_split(np.arange(images.shape[0]), self.accumulate):
             own = slice(int(part[0]), int(part[-1]) + 1)
-            passes.append(self._pass(images[own], labels[own]))
+            passes.append(take_pass(images[own], labels[own], None if references is None else references[own]))
         return [nd.concat(*losses, dim=0) for losses in zip(*passes)]
 
-    def _pass(self, images: Any, labels: Any) -> Any:
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the network is not trained in the current step."""
+        return self.step_number < self.frozen_steps
+
+    def _pass(self, images: Any, labels: Any, references: Any) -> Any:
         parts = [to_unit(part) for part in split(images, self.contexts)]
         targets = split(labels, self.contexts)
         with autograd.record():
             losses = self.head([self.net(part) for part in parts], targets)
         self.head.backward(losses, 1.0 if self.loss_scale is None else self.loss_scale.value)
         return losses
+
+    def _pass_on_copies(self, images: Any, labels: Any, references: Any) -> Any:
+        """Take a pass that differentiates head, distiller and network apart; the first two add to the embeddings' gradients."""
+        scale = 1.0 if self.loss_scale is None else self.loss_scale.value
+        parts = [to_unit(part) for part in split(images, self.contexts)]
+        with autograd.pause() if self.is_frozen else autograd.record():
+            embeddings = [self.net(part) for part in parts]
+        copies = [embedding.detach() for embedding in embeddings]
+        for copy in copies:
+            copy.attach_grad(grad_req="add")
+        losses = self._head_losses(copies, split(labels, self.contexts), scale)
+        if self.distiller is not None:
+            with autograd.record():
+                terms = self.distiller([1 * copy for copy in copies], split(references, self.contexts))
+            autograd.backward(terms, [nd.full(term.shape, scale, term.context) for term in terms])
+            losses = [loss + term.detach() for loss, term in zip(losses, terms)]
+        if not self.is_frozen:
+            autograd.backward(embeddings, [copy.grad for copy in copies])
+        return losses
+
+    def _head_losses(self, copies: Any, targets: Any, scale: float) -> Any:
+        """Return the losses on labels, after adding their gradients to those of the copies of the embeddings."""
+        classes = None if self.distiller is None else self.distiller.masked_from
+        with autograd.record():
+            # A head differentiates what it is given, which must not be a variable itself.
+            given = [1 * copy for copy in copies]
+            if classes is None:
+                losses = self.head(given, targets)
+            else:
+                masks = [target < classes for target in targets]
+                losses = self.head(given, [target * mask for target, mask in zip(targets, masks)])
+                losses = [loss * mask for loss, mask in zip(losses, masks)]
+        weight = 1.0 if self.distiller is None else self.distiller.label_weight
+        self.head.backward(losses, scale * weight)
+        return losses if weight == 1 else [weight * loss for loss in losses]
 
     def _sum_over_ranks(self) -> None:
         if self.group.size > 1:
@@ -217,8 +271,22 @@ class TrainStep:
         elif self.clip_norm is not None:
             # The parts of the norm are on different devices, so the host has to wait for them.
             size = max(size, self._norm() / self.clip_norm)
-        for trainer in (self.trainer, *self.own_trainers):
-            trainer.update(size)
+        with self._network_at_rest() if self.is_frozen else nullcontext():
+            for trainer in (self.trainer, *self.own_trainers):
+                trainer.update(size)
+
+    @contextmanager
+    def _network_at_rest(self) -> Iterator[None]:
+        """Set the rates of the network's parameters to 0 for an update; their optimizer states are created and remain 0."""
+        resting = [p for p in self.net.collect_params().values() if p.grad_req != "null"]
+        rates = [(p.lr_mult, p.wd_mult) for p in resting]
+        for parameter in resting:
+            parameter.lr_mult = parameter.wd_mult = 0.0
+            for array in parameter.list_data():
+                mark_gradient_fresh(array)
+        yield
+        for parameter, (lr_mult, wd_mult) in zip(resting, rates):
+            parameter.lr_mult, parameter.wd_mult = lr_mult, wd_mult
 
     def _all_finite(self) -> bool:
         arrays = [[p.grad(self.contexts[0]) for p in self.parameters], *self._own_gradients()]

@@ -9,7 +9,7 @@ import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import GluonFRError, TrainingStopped
+from gluonfr.core import Card, GluonFRError, TrainingStopped
 from gluonfr.data import FRValDataset
 from gluonfr.deploy import embed_pairs
 from gluonfr.engine.distributed.group import Group
@@ -30,6 +30,7 @@ def validate(
     image_size: tuple[int, int] | None = None,
     progress: bool = True,
     group: Group | None = None,
+    template: str = "arcface",
 ) -> Any:
     """Run 1:1 verification of a network on one or several sets, by the protocol of `FaceVerification`.
 
@@ -55,6 +56,8 @@ def validate(
         Show a progress bar on a terminal.
     group : Group, optional
         Processes that share the work, each with this network; all of them get the results.
+    template : str, default 'arcface'
+        Crop template of the network; images of another size are re-aligned to it.
 
     Returns
     -------
@@ -67,11 +70,12 @@ def validate(
     0.9912
     """
     if isinstance(sets, FRValDataset):
-        return validate(net, {"pairs": sets}, contexts, batch_size, flip, far_target, image_size, progress, group)["pairs"]
+        named = {"pairs": sets}
+        return validate(net, named, contexts, batch_size, flip, far_target, image_size, progress, group, template)["pairs"]
     results = {}
     for name, dataset in sets.items():
         label = name if progress else None
-        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, label, image_size, group=group)
+        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, label, image_size, template, group)
         metric = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
         metric.update(dataset.issame, first, second)
         results[name] = metric.result()
@@ -113,19 +117,20 @@ class Validator:
     sets : dict of str to FRValDataset
         Verification sets by name; the first one decides which network is the best.
     contexts : list of Context
-    image_size : (int, int)
-        Height and width of the training images in pixels.
     average : WeightAverage, optional
         The averaged weights are validated instead of the current ones.
     group : Group, optional
         Processes that share the work.
     progress : bool, default True
         Show a progress bar on a terminal of rank 0.
+    card : Card, optional
+        Crops that the network expects.
 
     Attributes
     ----------
     best : dict
-        `step`, `auc` and `accuracy` (by name of the set) of the best network; empty at first.
+        `step`, `auc` and `accuracy` (by name of the set) of the best network, and `start_auc` of a pretrained one before
+        training; empty at first.
 
     Examples
     --------
@@ -137,12 +142,13 @@ class Validator:
         net: HybridBlock,
         sets: Mapping[str, FRValDataset],
         contexts: Sequence[mx.Context],
-        image_size: tuple[int, int],
         average: WeightAverage | None = None,
         group: Group | None = None,
         progress: bool = True,
+        card: Card | None = None,
     ) -> None:
-        self._net, self._sets, self._contexts, self._image_size = net, sets, contexts, image_size
+        self._card = card or Card()
+        self._net, self._sets, self._contexts = net, sets, contexts
         self._average, self._group = average, group or Group()
         self._progress = progress and self._group.rank == 0
         self.best: dict[str, Any] = {}
@@ -158,7 +164,7 @@ class Validator:
         """Raise TrainingStopped with the layer that overflows, if there is one."""
         context = self._contexts[0]
         for images in (nd.zeros, nd.ones, nd.random.uniform):
-            reason = describe_overflow(self._net, images(shape=(2, 3, *self._image_size), ctx=context))
+            reason = describe_overflow(self._net, images(shape=(2, 3, *self._card.image_size), ctx=context))
             if reason:
                 raise TrainingStopped(
                     f"the validation after step {step} failed: {reason}. The running statistics of a few small batches do not "
@@ -173,9 +179,10 @@ class Validator:
                     self._net,
                     self._sets,
                     self._contexts,
-                    image_size=self._image_size,
+                    image_size=self._card.image_size,
                     progress=self._progress,
                     group=self._group,
+                    template=self._card.template,
                 )
             except GluonFRError as error:
                 self._raise_overflow(step, error)
@@ -185,5 +192,6 @@ class Validator:
         is_best = first.auc > self.best.get("auc", -1)
         if is_best:
             accuracy = {name: result.accuracy for name, result in results.items()}
-            self.best = {"step": step, "auc": first.auc, "accuracy": accuracy}
+            best = {"step": step, "auc": first.auc, "accuracy": accuracy}
+            self.best = {**self.best, **best} if step else {**best, "start_auc": first.auc}
         return results, is_best

@@ -58,6 +58,8 @@ class RecordLoader:
     sampler : callable ``epoch -> image numbers``, optional
         Defines the order instead of `shuffle`: a 1-D array of integers, in which images may be missing or repeated. Each
         repetition is augmented differently. It must be the same on every rank and for every call.
+    with_items : bool, default False
+        Also return the items of each batch in `dataset`: batches are `(images, labels, items)`, `items` an int64 (n,) array.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class RecordLoader:
         rank: int = 0,
         num_ranks: int = 1,
         sampler: Callable[[int], Any] | None = None,
+        with_items: bool = False,
     ) -> None:
         threads = cores() if threads is None else threads
         counts = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch, "num_ranks": num_ranks}
@@ -104,7 +107,7 @@ class RecordLoader:
         augmentation = get_augmentation(augment)
         self._augment = None if augmentation == Augmentation() else augmentation
         self._order = EpochOrder(len(dataset), batch_size, seed, shuffle, last_batch, rank, num_ranks, sampler)
-        self._repeats, self._num_ranks = sampler is not None, num_ranks
+        self._repeats, self._num_ranks, self._with_items = sampler is not None, num_ranks, with_items
         # Small batches are prepared further ahead, so that every thread has two tasks.
         self._ahead = max(prefetch, -(-2 * threads * _IMAGES_PER_TASK // batch_size))
         self._next_epoch = 0
@@ -119,12 +122,12 @@ class RecordLoader:
         """Return the number of batches of the next epoch on this rank."""
         return self._order.num_batches(self._next_epoch)
 
-    def __iter__(self) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         number = self._next_epoch
         self._next_epoch += 1
         return self.epoch(number)
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Any, ...]]:
         """Iterate over epoch `number` (from 0), from batch `start`, exactly as an uninterrupted run does.
 
         `start` may be the number of batches, which gives an empty iterator. Loops over the loader itself count their own
@@ -147,9 +150,7 @@ class RecordLoader:
         parts = (slice(begin, begin + self.batch_size) for begin in begins)
         return self._run(number, ((images[part], seeds[part]) for part in parts))
 
-    def _run(
-        self, epoch: int, batches: Iterator[tuple[np.ndarray, np.ndarray]]
-    ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
+    def _run(self, epoch: int, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[Any, ...]]:
         pool = ThreadPoolExecutor(self.threads)
         waiting: deque[_Batch] = deque()
         try:
@@ -159,7 +160,8 @@ class RecordLoader:
                 if not waiting:
                     return
                 waiting[0].wait()
-                yield waiting.popleft().arrays()
+                batch = waiting.popleft()
+                yield (*batch.arrays(), batch.items) if self._with_items else batch.arrays()
         finally:
             for batch in waiting:
                 batch.cancel()
@@ -218,6 +220,7 @@ class _Batch:
         self, loader: RecordLoader, pool: ThreadPoolExecutor, epoch: int, indices: np.ndarray, seeds: np.ndarray
     ) -> None:
         self._loader, self._epoch, self._indices, self._seeds = loader, epoch, indices.tolist(), seeds.tolist()
+        self.items = indices.astype(np.int64)
         shape = (len(indices), 3) + tuple(loader.dataset.image_size)
         # Filling the memory of the NDArray saves a copy of every batch, which takes a third of the time of decoding.
         self._images = mx.nd.empty(shape, ctx=mx.cpu(), dtype=np.uint8)

@@ -115,7 +115,9 @@ def restore_snapshot(path: str, meta: Mapping[str, Any], step: TrainStep, averag
 
 def _shared(step: TrainStep) -> Iterator[tuple[str, gluon.Parameter]]:
     """Iterate over the parameters that are on every device: those of the network, and of the head without its classes."""
-    for part, block in (("net", step.net), ("head", step.head)):
+    for part, block in (("net", step.net), ("head", step.head), ("distiller", step.distiller)):
+        if block is None:
+            continue
         parameters = block.shared_parameters() if hasattr(block, "shared_parameters") else parameters_by_path(block)
         for name, parameter in parameters.items():
             yield f"{part}.{name}", parameter

@@ -1,0 +1,1 @@
+"""Training a network to reproduce the embeddings of another one."""

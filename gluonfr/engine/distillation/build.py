@@ -1,0 +1,86 @@
+"""The distiller of a run, built from its options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+from gluonfr.core import UsageError
+from gluonfr.deploy import load_model
+from gluonfr.engine.distillation.distiller import Distiller, Reference
+from gluonfr.engine.distillation.embeddings import cached_embeddings
+from gluonfr.engine.finetuning.class_means import means_by_label
+from gluonfr.engine.recipes import scale_for
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+    from gluonfr.core import Card
+    from gluonfr.data import TrainingSet
+    from gluonfr.engine.distributed.group import Group
+    from gluonfr.engine.options import TrainOptions
+
+
+def build_distiller(
+    options: TrainOptions,
+    net: Any,
+    card: Card,
+    records: TrainingSet,
+    loss: Any,
+    contexts: Sequence[mx.Context],
+    group: Group,
+) -> Distiller | None:
+    """Return the initialized distiller of a run, or None without a teacher and without a penalty on leaving the start.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        Complete.
+    net : HybridBlock
+        The network in training, with its first weights.
+    card : Card
+        Its card.
+    records : TrainingSet
+        The training set, not re-aligned.
+    loss : FRLoss
+        The loss on labels.
+    contexts : list of Context
+    group : Group
+
+    Raises
+    ------
+    UsageError
+        The combination of options cannot work.
+
+    Examples
+    --------
+    >>> build_distiller(options, net, card, dataset, loss, [mx.cpu()], Group())  # doctest: +SKIP
+    """
+    references = []
+    if options.teacher:
+        teacher, its_card = load_model(options.teacher, contexts)
+        rows = cached_embeddings(teacher, its_card, records, contexts, group, options.progress)
+        references.append(_reference(options, rows, records))
+    if options.stay_close:
+        rows = cached_embeddings(net, card, records, contexts, group, options.progress)
+        references.append(Reference(rows, "cosine", options.stay_close))
+    if not references:
+        return None
+    masked = bool(options.unlabeled) and options.label_weight > 0
+    if masked and (loss.spec.compares_samples or options.classifier == "sharded" or options.sample_rate != 1):
+        raise UsageError(
+            f"unlabeled= does not work with loss={options.loss} and this classifier: use a loss on single images with "
+            "classifier='plain', or label_weight=0."
+        )
+    distiller = Distiller(references, net.embedding_size, options.label_weight, records.num_classes if masked else None)
+    distiller.initialize(ctx=list(contexts))
+    return distiller
+
+
+def _reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet) -> Reference:
+    if options.distill != "logits":
+        return Reference(rows, options.distill, options.distill_weight)
+    labeled = records.labels < records.num_classes
+    means = means_by_label(rows[labeled], records.labels[labeled], records.num_classes)
+    return Reference(rows, "logits", options.distill_weight, means, scale_for(records.num_classes))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+from mxnet.gluon import Block, nn
+
+from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
+from gluonfr.engine.heads.plain import gathered, row_slices
+
+
+class Reference(NamedTuple):
+    """Embeddings that the trained network has to stay close to.
+
+    Attributes
+    ----------
+    rows : np.ndarray
+        float32 (images, D), one row per image of the training set.
+    kind : {'cosine', 'l2', 'relational', 'logits'}
+        What is compared.
+    weight : float
+        Factor of the loss.
+    means : np.ndarray, optional
+        float32 (classes, D), for 'logits'.
+    scale : float, default 1
+        Scale of the cosines, for 'logits'.
+
+    Examples
+    --------
+    >>> Reference(np.ones((5, 8), np.float32), "cosine", 20.0).weight
+    20.0
+    """
+
+    rows: np.ndarray
+    kind: str
+    weight: float
+    means: np.ndarray | None = None
+    scale: float = 1.0
+
+
+class Distiller(Block):
+    """Losses between embeddings and reference embeddings: ``distiller(embeddings, references) -> losses``.
+
+    A linear layer, which is trained too and not saved with the network, maps the embeddings to the size of the references where
+    it differs; relational losses need none. Relational losses compare the images of all devices of a process.
+
+    Parameters
+    ----------
+    references : sequence of Reference
+    embedding_size : int
+        Size D of the embeddings of the network in training.
+    label_weight : float, default 1
+        Factor of the losses on labels.
+    masked_from : int, optional
+        Images with this label or a larger one have no loss on labels.
+
+    Inputs:
+        - **embeddings**: list of (N_k, D).
+        - **references**: list of (N_k, D_1 + D_2 + ...), the rows of all references side by side.
+    Outputs:
+        - **losses**: list of (N_k,).
+
+    Examples
+    --------
+    >>> rows = np.eye(4, dtype=np.float32)
+    >>> distiller = Distiller([Reference(rows, "cosine", 2.0)], embedding_size=4)
+    >>> distiller.initialize()
+    >>> distiller([nd.array(rows[:2])], [distiller.batch([1, 0])])[0].asnumpy()
+    array([2., 2.], dtype=float32)
+    """
+
+    def __init__(
+        self, references: Sequence[Reference], embedding_size: int, label_weight: float = 1.0, masked_from: int | None = None
+    ) -> None:
+        super().__init__(prefix="distiller_")
+        self._references, self.label_weight, self.masked_from = list(references), label_weight, masked_from
+        self._squares = [float(np.square(reference.rows[:10_000]).sum(axis=1).mean()) for reference in references]
+        self._means: dict[tuple[int, mx.Context], Any] = {}
+        self._projections: list[Any] = []
+        with self.name_scope():
+            for reference in references:
+                size = reference.rows.shape[1]
+                needs_projection = size != embedding_size and reference.kind != "relational"
+                layer = nn.Dense(size, use_bias=False, in_units=embedding_size) if needs_projection else None
+                self._projections.append(layer)
+                if layer is not None:
+                    self.register_child(layer)
+
+    def batch(self, items: Any) -> Any:
+        """Return the rows of all references for some images, side by side: (N, D_1 + D_2 + ...)."""
+        return nd.array(np.concatenate([reference.rows[items] for reference in self._references], axis=1))
+
+    def forward(self, embeddings: Any, references: Any) -> Any:
+        """Return the losses of all devices."""
+        totals: list[Any] = [0.0] * len(embeddings)
+        begin = 0
+        for number, reference in enumerate(self._references):
+            end = begin + reference.rows.shape[1]
+            rows = [part.slice_axis(axis=1, begin=begin, end=end) for part in references]
+            losses = self._losses(number, embeddings, rows)
+            totals = [total + reference.weight * loss for total, loss in zip(totals, losses)]
+            begin = end
+        return totals
+
+    def _losses(self, number: int, embeddings: Any, rows: Any) -> Any:
+        reference, projection = self._references[number], self._projections[number]
+        if reference.kind == "relational":
+            first = embeddings[0].context
+            losses = relational_loss(*gathered(first, embeddings, rows))
+            return [losses[own].as_in_context(part.context) for own, part in zip(row_slices(embeddings), embeddings)]
+        students = embeddings if projection is None else [projection(part) for part in embeddings]
+        if reference.kind == "cosine":
+            return [cosine_loss(*pair) for pair in zip(students, rows)]
+        if reference.kind == "l2":
+            return [l2_loss(*pair, self._squares[number]) for pair in zip(students, rows)]
+        return [
+            logit_loss(student, row, self._means_on(number, student.context), reference.scale)
+            for student, row in zip(students, rows)
+        ]
+
+    def _means_on(self, number: int, context: mx.Context) -> Any:
+        key = (number, context)
+        if key not in self._means:
+            self._means[key] = nd.array(self._references[number].means, ctx=context)
+        return self._means[key]

@@ -1,0 +1,122 @@
+"""Embeddings of the images of a training set, computed once and cached on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+from mxnet.gluon import HybridBlock
+
+from gluonfr.core import Card, DataError, atomic_file, file_sha256
+from gluonfr.core.mxnet_internals import parameters_by_path
+from gluonfr.data.dataset.views import PartlyLabeled, RealignedSet, SelectedPeople
+from gluonfr.deploy import embed
+from gluonfr.deploy.inference import InferenceNetwork
+from gluonfr.engine.finetuning.class_means import Crops
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+    from gluonfr.data import TrainingSet
+    from gluonfr.engine.distributed.group import Group
+
+logger = logging.getLogger(__name__)
+
+
+def cached_embeddings(
+    net: Any, card: Card, dataset: TrainingSet, contexts: Sequence[mx.Context], group: Group, progress: bool = True
+) -> np.ndarray:
+    """Return the embedding of every image of a training set, the mean over the image and its mirror image.
+
+    The network's card decides the crops. The embeddings of all images of a record file are computed once and read from
+    `cache_folder()` afterwards, as long as neither the network nor the records change.
+
+    Parameters
+    ----------
+    net : Block
+        As `load_model` returns it.
+    card : Card
+    dataset : TrainingSet
+        As the records hold it, not re-aligned.
+    contexts : list of Context
+    group : Group
+        Processes that share the work.
+    progress : bool, default True
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    float32 (len(dataset), D)
+        Not normalized.
+
+    Examples
+    --------
+    >>> cached_embeddings(net, card, dataset, [mx.cpu()], Group()).shape  # doctest: +SKIP
+    (5967, 128)
+    """
+    if isinstance(dataset, SelectedPeople):
+        return cached_embeddings(net, card, dataset.base, contexts, group, progress)[dataset.items]
+    if isinstance(dataset, PartlyLabeled):
+        parts = (dataset.labeled, dataset.unlabeled)
+        return np.concatenate([cached_embeddings(net, card, part, contexts, group, progress) for part in parts])
+    path = os.path.join(cache_folder(), f"{_key(net, card, dataset)}.npy")
+    is_cached = os.path.exists(path)
+    if not all(group.gather_values(is_cached)):
+        rows = _compute(net, card, dataset, contexts, group, progress)
+        if not is_cached:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with atomic_file(path, "wb") as file:
+                np.save(file, rows)
+    rows = np.load(path, mmap_mode="r")
+    if rows.ndim != 2 or len(rows) != len(dataset):
+        raise DataError(f"{path} does not hold the embeddings of {len(dataset)} images; remove it.")
+    return rows
+
+
+def cache_folder() -> str:
+    """Return the folder of cached embeddings, `gluonfr/embeddings` in `XDG_CACHE_HOME` or `~/.cache`.
+
+    Examples
+    --------
+    >>> cache_folder().endswith("gluonfr/embeddings")
+    True
+    """
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(root, "gluonfr", "embeddings")
+
+
+def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, progress: bool) -> np.ndarray:
+    if isinstance(net, HybridBlock):
+        net = InferenceNetwork(net, card.image_size)
+    if tuple(dataset.image_size) != tuple(card.image_size):
+        dataset = RealignedSet(dataset, card.image_size, card.template)
+    edges = [len(dataset) * rank // group.size for rank in range(group.size + 1)]
+    own = range(edges[group.rank], edges[group.rank + 1])
+    logger.info("embeddings of %d images by %s", len(dataset), card.network or "the teacher")
+    text = "embeddings" if progress and group.rank == 0 else None
+    rows = embed(net, Crops(dataset, own), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
+    if group.size == 1:
+        return rows
+    from mxnet import nd
+
+    return group.gather(nd.array(rows), "references").asnumpy()
+
+
+def _key(net: Any, card: Card, dataset: Any) -> str:
+    """Return a name that changes with the parameters of the network, its crops, and the record files."""
+    digest = hashlib.sha256()
+    parameters = parameters_by_path(net)
+    for name, parameter in sorted(parameters.items()):
+        digest.update(name.encode())
+        digest.update(parameter.list_data()[0].asnumpy().tobytes())
+    if not parameters:
+        digest.update(file_sha256(net.path).encode())
+    paths = [member.records.path for member in getattr(dataset, "members", [dataset])]
+    files = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
+    facts = [card.network, card.template, list(card.image_size), card.color, card.mean, card.std, files, len(dataset)]
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()[:32]

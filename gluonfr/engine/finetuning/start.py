@@ -1,0 +1,70 @@
+"""The network that training starts from, and the crops that it expects."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Sequence
+
+from gluonfr.core import Card, UsageError
+from gluonfr.data.dataset.views import RealignedSet
+from gluonfr.model_zoo import get_model
+from gluonfr.weights.load import load_pretrained
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+    from gluonfr.data import TrainingSet
+    from gluonfr.engine.options import TrainOptions
+
+logger = logging.getLogger(__name__)
+
+
+def load_start(options: TrainOptions, contexts: Sequence[mx.Context]) -> tuple[Any, Card] | None:
+    """Load the pretrained network of a run: `(net, card)`, or None without one.
+
+    Arguments of the network that are given replace those of the card, such as `dropout`.
+
+    Raises
+    ------
+    UsageError
+        The network is not named, or expects an input that training does not produce.
+    WeightsError
+        The weights do not exist or do not fit the network.
+
+    Examples
+    --------
+    >>> load_start(TrainOptions(dataset="emore"), [mx.cpu()])  # doctest: +SKIP
+    """
+    if not options.pretrained:
+        return None
+    source = options.network if options.pretrained is True else options.pretrained
+    if source is None:
+        raise UsageError("pretrained=True needs the name of the network; set network= or name the weights in pretrained=.")
+    net, card = load_pretrained(source, options.network, ctx=list(contexts))
+    if card.color != "RGB" or card.mean != 0 or card.std != 255:
+        raise UsageError(f"pretrained={source!r}: training gives networks RGB pixels / 255, and its card states other inputs.")
+    arguments = {**card.arguments, **options.network_args}
+    if arguments != card.arguments:
+        net = get_model(card.network, pretrained=source, ctx=list(contexts), **arguments)
+    return net, replace(card, arguments=arguments, embedding_size=net.embedding_size)
+
+
+def fit_crops(dataset: TrainingSet, card: Card) -> TrainingSet:
+    """Return a training set with the crops that a network expects, re-aligned as they are read if the records differ.
+
+    Examples
+    --------
+    >>> fit_crops(dataset, Card(image_size=(150, 150), template="dlib")).image_size  # doctest: +SKIP
+    (150, 150)
+    """
+    if tuple(dataset.image_size) == tuple(card.image_size):
+        return dataset
+    logger.info(
+        "crops of %s: %dx%d pixels, re-aligned to %dx%d pixels of the template %r of the pretrained network",
+        dataset.name,
+        *dataset.image_size,
+        *card.image_size,
+        card.template,
+    )
+    return RealignedSet(dataset, card.image_size, card.template)
