@@ -96,6 +96,13 @@ def use_running_statistics(block: mx.gluon.nn.BatchNorm) -> None:
     """Make a BatchNorm use its running statistics in training too, without updating them.
 
     The constructor has an argument for it, but here the network is already built. Hybridize it again afterwards.
+
+    Examples
+    --------
+    >>> layer = mx.gluon.nn.BatchNorm(in_channels=4)
+    >>> use_running_statistics(layer)
+    >>> "use_global_stats=True" in repr(layer)
+    True
     """
     block._kwargs["use_global_stats"] = True
 
