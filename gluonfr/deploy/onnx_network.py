@@ -265,7 +265,7 @@ def open_session(path: str, threads: int | None = None) -> Any:
     'data'
     """
     if not has_onnxruntime():
-        raise UsageError(f'{path} needs the package onnxruntime: run `pip install ".[onnx]"` in the checkout.')
+        raise UsageError(f'{path} needs the package onnxruntime: run `pip install "gluonfr[onnx]"`.')
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise UsageError(f"threads must be an integer of at least 1, got {threads!r}.")
     import onnxruntime

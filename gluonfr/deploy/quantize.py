@@ -129,7 +129,7 @@ def as_int8(model: Any, images: np.ndarray) -> Any:
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise UsageError('dtype int8 needs the package onnxruntime: run `pip install ".[onnx]"` in the checkout.') from error
+        raise UsageError('dtype int8 needs the package onnxruntime: run `pip install "gluonfr[onnx]"`.') from error
     import onnx
 
     properties = {entry.key: entry.value for entry in model.metadata_props}

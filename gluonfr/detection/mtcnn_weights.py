@@ -155,7 +155,7 @@ def package_file(name: str) -> str:
 
 
 def _how_to_install() -> str:
-    install = 'run `pip install ".[align]"` in the checkout'
+    install = 'run `pip install "gluonfr[align]"`'
     if sys.version_info < (3, 10):
         # The package declares Python 3.10 for its code; its files of weights can be read by any version.
         install = "run `pip install --ignore-requires-python --no-deps mtcnn==1.0.0` and `pip install lz4`"

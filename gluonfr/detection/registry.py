@@ -39,7 +39,7 @@ def get_detector(
         'mtcnn' or 'retinaface'. 'NAME=FOLDER' gives the folder of the weights too, such as 'retinaface=weights/mnet025'.
     weights : path, optional
         Folder of the files of weights. 'mtcnn' reads the files of the installed package `mtcnn` by default
-        (`pip install ".[align]"` in the checkout); 'retinaface' requires a folder.
+        (`pip install "gluonfr[align]"`); 'retinaface' requires a folder.
     ctx : mx.Context, default CPU
     **options
         See :class:`gluonfr.detection.mtcnn.MTCNN` and :class:`gluonfr.detection.retinaface.RetinaFace`.

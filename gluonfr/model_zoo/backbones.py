@@ -91,7 +91,7 @@ def _gluoncv() -> tuple[list[str], Callable[..., HybridBlock]]:
             warnings.simplefilter("ignore")
             from gluoncv.model_zoo import get_model, get_model_list
     except ImportError as error:
-        raise UsageError(f"GluonCV is not installed ({error}): run `pip install '.[gluoncv]'` in the checkout.") from error
+        raise UsageError(f'GluonCV is not installed ({error}): run `pip install "gluonfr[gluoncv]"`.') from error
 
     def make(name: str, **kwargs: Any) -> HybridBlock:
         try:

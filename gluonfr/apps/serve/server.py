@@ -110,9 +110,7 @@ def serve_gallery(
         from gluonfr.apps.serve.connection import Connection
         from gluonfr.apps.serve.guard import Guard
     except ImportError as error:
-        raise UsageError(
-            f'serving requires FastAPI and uvicorn ({error}); run `pip install ".[serve]"` in the checkout.'
-        ) from error
+        raise UsageError(f'serving requires FastAPI and uvicorn ({error}); run `pip install "gluonfr[serve]"`.') from error
     state = ServerState(gallery, embedder, aligned, min_face)
     config = uvicorn.Config(
         Guard(make_app(state), host, token),

@@ -60,4 +60,4 @@ def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
     except ImportError as error:
-        raise UsageError('format onnx needs the package onnx: run `pip install ".[onnx]"` in the checkout.') from error
+        raise UsageError('format onnx needs the package onnx: run `pip install "gluonfr[onnx]"`.') from error

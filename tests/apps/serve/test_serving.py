@@ -353,7 +353,7 @@ def test_missing_fastapi_is_reported_with_the_command(tmp_path, models):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2
-    assert 'pip install ".[serve]"' in done.stderr
+    assert 'pip install "gluonfr[serve]"' in done.stderr
 
 
 def test_missing_detector_weights_create_no_gallery(models, tmp_path, capsys, not_served):

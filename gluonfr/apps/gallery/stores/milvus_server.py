@@ -230,7 +230,7 @@ def _pymilvus() -> ModuleType:
         import pymilvus
     except ImportError as error:
         raise UsageError(
-            'a gallery on a Milvus server requires the package pymilvus; run `pip install ".[milvus]"` in the checkout.'
+            'a gallery on a Milvus server requires the package pymilvus; run `pip install "gluonfr[milvus]"`.'
         ) from error
     # It logs tracebacks of errors that are reported here in one sentence.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
