@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Sequence
 
 import mxnet as mx
@@ -19,8 +20,13 @@ from gluonfr.engine.lr_schedule import make_schedule
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.precision import LossScale
 from gluonfr.engine.step import TrainStep, recipe_multipliers
-from gluonfr.loss import FRLoss, get_loss
+from gluonfr.loss import FRLoss, MarginLoss, get_loss
 from gluonfr.model_zoo import get_model
+
+# Published margin losses with these scales are trained on at least this many people.
+_LARGE_SCALE, _FEW_PEOPLE = 64, 1000
+
+logger = logging.getLogger(__name__)
 
 
 def build_network_and_loss(
@@ -57,6 +63,7 @@ def build_network_and_loss(
         loss = _loss(options, dataset, net.embedding_size)
     except TypeError as error:
         raise UsageError(f"an argument of the network or the loss has the wrong type ({error}); correct it.") from error
+    _warn_of_large_scale(loss, dataset)
     if pretrained is None:
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
     _prepare_blocks(net, options)
@@ -79,6 +86,17 @@ def _prepare_blocks(net: HybridBlock, options: TrainOptions) -> None:
         freeze(net, options.freeze)
     if options.batch_norm == "frozen":
         freeze_statistics(net)
+
+
+def _warn_of_large_scale(loss: FRLoss, dataset: TrainingSet) -> None:
+    """Log a warning when the scale of a margin loss suits far more classes: such a training often does not start."""
+    people, scale = dataset.num_people, getattr(loss, "s", 0)
+    if isinstance(loss, MarginLoss) and scale >= _LARGE_SCALE and people < _FEW_PEOPLE:
+        logger.warning(
+            "%s with s=%g suits many thousands of identities, and the set has %d: if the loss does not fall, use "
+            "loss='cos' with loss_args s=24, m=0.3",
+            *(type(loss).__name__, scale, people),
+        )
 
 
 def _check_image_size(net: HybridBlock, network: str, dataset: TrainingSet, contexts: Sequence[mx.Context]) -> None:

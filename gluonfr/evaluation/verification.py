@@ -11,7 +11,7 @@ import numpy as np
 
 from gluonfr.core import UsageError
 from gluonfr.data import FRValDataset
-from gluonfr.data.dataset.lookup import get_verification_set
+from gluonfr.data.dataset.lookup import get_verification_set, warn_of_uneven_folds
 from gluonfr.data.pairs.table import PairTable, read_pair_table, table_path
 from gluonfr.deploy import embed_pairs
 from gluonfr.evaluation.pair_embeddings import ScoredPairs, read_pair_embeddings, write_pair_embeddings
@@ -134,6 +134,7 @@ def _open_source(
 ) -> PairSource:
     if name.endswith(_EMBEDDINGS):
         scored = read_pair_embeddings(name, pair_list)
+        warn_of_uneven_folds(scored.issame.tolist(), name)
         return PairSource(shown, read_pair_table(table, scored.issame.tolist()) if table else scored.table, scored=scored)
     if name.endswith(_PAIRS):
         folder, file = os.path.split(os.path.abspath(os.path.expanduser(name)))

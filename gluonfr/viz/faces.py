@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from gluonfr.align.image_checks import require_rgb
 from gluonfr.core import display_path
+from gluonfr.data.lettering import font_and_text
 
 _KNOWN_COLOR, _UNKNOWN_COLOR = (20, 160, 60), (200, 60, 30)
 _MAX_CAPTION = 40
@@ -53,9 +53,9 @@ def draw_faces(image: Any, boxes: Sequence[Any], captions: Sequence[str], known:
         color = _KNOWN_COLOR if is_known else _UNKNOWN_COLOR
         x0, y0, x1, y1 = (float(value) for value in box)
         draw.rectangle((x0, y0, x1, y1), outline=color, width=line)
-        font = _font(int(min(max(12, (x1 - x0) / 6), 48)))
         text = display_path(caption)
         text = text if len(text) <= _MAX_CAPTION else text[: _MAX_CAPTION - 1] + "…"
+        font, text = font_and_text(text, int(min(max(12, (x1 - x0) / 6), 48)))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         # Below the box, or inside it at the lower border of the photo, and always between the photo's sides.
         x = max(0, min(x0, picture.width - (right - left) - 2 * line))
@@ -63,11 +63,3 @@ def draw_faces(image: Any, boxes: Sequence[Any], captions: Sequence[str], known:
         draw.rectangle((x, y, x + right - left + 2 * line, y + bottom - top + 2 * line), fill=color)
         draw.text((x + line - left, y + line - top), text, fill="white", font=font)
     return np.asarray(picture)
-
-
-def _font(size: int) -> Any:
-    import matplotlib
-    from PIL import ImageFont
-
-    # Matplotlib includes this font, which covers Latin, Greek, Cyrillic and more; OpenCV draws ASCII only.
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)

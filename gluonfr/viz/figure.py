@@ -15,7 +15,7 @@ from gluonfr.core import UsageError, atomic_file
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES = ("-", "--", "-.", ":")
 GREY = "#6E6E6E"
-DPI = 100
+DPI = 150
 
 
 def new_figure(

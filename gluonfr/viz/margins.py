@@ -81,7 +81,7 @@ def plot_margins(
 
     filled = [(text.format(other), curves) for text, curves in zip(_TITLES, panels) if curves]
     longest = max(len(curves) for _, curves in filled)
-    figure, axes = new_figure(1, len(filled), width=max(7.0, 4.2 * len(filled)), height=4.2 + 0.2 * longest, sharey=True)
+    figure, axes = new_figure(1, len(filled), width=max(7.0, 4.2 * len(filled)), height=4.2 + 0.2 * longest)
     for panel, (text, curves) in zip(axes.flat, filled):
         _draw_panel(panel, text, degrees, curves)
     axes[0, 0].set_ylabel("target logit / s")

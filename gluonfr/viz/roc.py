@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 
@@ -18,7 +17,8 @@ def plot_roc(
 ) -> Figure:
     """Plot TAR against FAR of one or several verification sets; the FAR axis is logarithmic.
 
-    The axis begins at the lowest FAR that the largest set can show: one of its impostor pairs. Dashed vertical lines mark
+    It begins at the lowest FAR that the largest set can show: one of its impostor pairs. TAR is drawn from 0 to 1, with the
+    curve of a random guess. Dashed vertical lines mark
     the FAR targets of the results. The legend states AUC and accuracy.
 
     Parameters
@@ -55,11 +55,9 @@ def plot_roc(
 
     figure, ((axes,),) = new_figure(height=4.2 + 0.2 * len(results))
     left = min(1 / max(result.impostors for result in results.values()), 0.1)
-    lowest = 1.0
     for index, (name, result) in enumerate(results.items()):
         corners = result.roc.corners()
         axes.plot(corners.far, corners.tar, linewidth=1.8, label=_label(name, result), **line_style(index))
-        lowest = min(lowest, corners.tar[corners.far <= left].max())
     axes.plot(*_chance(left), color=GREY, linewidth=1, linestyle=(0, (1, 2)), label="chance")
     for target in {at.target for result in results.values() for at in result.tar_at_far}:
         if left <= target < 1:
@@ -67,7 +65,7 @@ def plot_roc(
 
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
-    axes.set_ylim(max(0.0, math.floor(10 * lowest - 0.5) / 10), 1.005)
+    axes.set_ylim(0, 1.01)
     # Plain numbers, the same as in the metrics' names; powers would also need Matplotlib's formula parser.
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Callable, Iterable, Union
+from typing import Any, Callable, Iterable, Sequence, Union
+
+import numpy as np
 
 from gluonfr.core import DEFAULT_ROOT, DataError
 from gluonfr.data.dataset.base import TrainingSet
@@ -144,7 +146,29 @@ def get_verification_set(name: str, root: str = DEFAULT_ROOT, training_set: Name
         raise DataError(
             f"{pairs.path}: {len(pairs)} pairs are too few for the {_FOLDS} folds of the protocol; use a larger set."
         )
+    warn_of_uneven_folds(pairs.issame, pairs.path)
     return pairs
+
+
+def warn_of_uneven_folds(issame: Sequence[bool], where: str) -> None:
+    """Log a warning when folds of the 10-fold protocol hold pairs of one kind only, which makes the accuracy meaningless.
+
+    Examples
+    --------
+    >>> warn_of_uneven_folds([True, False] * 10, "lfw.bin")
+    """
+    labels = np.asarray(issame, dtype=bool)
+    folds = [fold for fold in np.array_split(labels, _FOLDS) if len(fold)]
+    uneven = sum(fold.all() or not fold.any() for fold in folds)
+    # A set with one kind of pairs has no accuracy to mislead, and is reported elsewhere.
+    if uneven and labels.any() and not labels.all():
+        logger.warning(
+            "%s: %d of %d folds hold pairs of one kind only, so that the 10-fold accuracy is too low; mix genuine and impostor "
+            "pairs in their order, and trust the AUC until then",
+            where,
+            uneven,
+            len(folds),
+        )
 
 
 def get_verification_sets(names: Iterable[str], root: str, training_set: Names | None = None) -> dict[str, FRValDataset]:

@@ -24,6 +24,21 @@ from gluonfr.weights.network_identity import network_name
 REPORT, CHANGES = "report.json", "changes.csv"
 CHANGES_HEADER = ["image", "action", "label", "name", "to", "why"]
 _SHOWN = 60
+_TITLES = {
+    "wrong_labels": (
+        'Wrong labels, in threes: the image ("?": in doubt), a typical image of its label, one of the label it is similar to\n'
+        "Numbers: cosine similarity of the image to that label."
+    ),
+    "two_labels": (
+        "People under two labels. Left three images: one label; right three: the other\n"
+        "Numbers: cosine similarity of the two labels."
+    ),
+    "duplicates": "Copies, in pairs\nNumbers: agreement of the pixels, 1 for the same image.",
+    "overlap": (
+        "People of the test set that are in the set. Left three images: test set; right three: set\n"
+        "Numbers: cosine similarity of the two."
+    ),
+}
 # Images of each person on a contact sheet.
 _IMAGES = 3
 
@@ -60,7 +75,9 @@ def write_report(findings: Findings, embedder: Embedder, out: str) -> None:
         for name, (header, rows, tiles, columns) in tables.items():
             write_table(os.path.join(folder, name + ".csv"), header, rows)
             if rows:
-                _write_sheet(os.path.join(folder, name + ".png"), findings, embedder, tiles, len(rows), columns)
+                _write_sheet(
+                    os.path.join(folder, name + ".png"), _TITLES[name], findings, embedder, tiles, (len(rows), columns)
+                )
         write_table(os.path.join(folder, CHANGES), CHANGES_HEADER, _change_rows(findings))
         write_table(os.path.join(folder, "left_out.csv"), ["set", "image", "reason"], left_out_rows(findings))
         states = {"state": digest(findings.embedded.set.state())}
@@ -212,8 +229,13 @@ def _few(embedded: EmbeddedSet, people: Identities, person: int, caption: str) -
     return tiles + [(embedded, None, "")] * (_IMAGES - len(tiles))
 
 
-def _write_sheet(path: str, findings: Findings, embedder: Embedder, tiles: Tiles, count: int, columns: int) -> None:
+def _write_sheet(
+    path: str, title: str, findings: Findings, embedder: Embedder, tiles: Tiles, count_and_tiles: tuple[int, int]
+) -> None:
     """Write a contact sheet of the findings of a kind, or of a selection from the most to the least certain."""
+    count, group = count_and_tiles
+    if count > _SHOWN:
+        title += f" {_SHOWN} of {count:,} are shown."
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int))
     crops, captions = [], []
     seen: dict[tuple[int, int | None], np.ndarray] = {}
@@ -225,6 +247,6 @@ def _write_sheet(path: str, findings: Findings, embedder: Embedder, tiles: Tiles
                 seen[where] = blank if image is None else embedded.set.crop(int(embedded.rows[image]), embedder)
             crops.append(seen[where])
             captions.append(caption)
-    picture = contact_sheet(crops, captions, columns=columns * max(1, 12 // columns))
+    picture = contact_sheet(crops, captions, columns=group * max(1, 9 // group), title=title, group=group)
     with open(path, "wb") as file:
         file.write(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
