@@ -36,6 +36,9 @@ RECIPE: dict[str, Any] = {
     "augment": "flip",
 }
 
+# Size of the rendered training set.
+_PEOPLE, _IMAGES_PER_PERSON = 400, 18
+
 
 @dataclass
 class DemoResult:
@@ -91,13 +94,15 @@ def run_demo(out: str, seed: int = 0, steps: int | None = None, progress: bool =
     recipe = dict(RECIPE, seed=seed, val_every=1, checkpoint_every=0)
     if steps is not None:
         recipe["steps"] = steps
+        # In epochs; at most a fifth of the steps.
+        recipe["warmup"] = min(RECIPE["warmup"], 0.2 * steps * RECIPE["batch_size"] / (_PEOPLE * _IMAGES_PER_PERSON))
     data = os.path.join(out, "data")
     options = TrainOptions(dataset="synthetic", root=data, val=["val_data"], out=run_folder, progress=progress, **recipe)
     if os.path.isdir(run_folder) and not os.path.exists(os.path.join(run_folder, "options.json")):
         raise UsageError(f"{display_path(run_folder)} is not the run of a demo; choose an empty or new folder.")
     shutil.rmtree(run_folder, ignore_errors=True)
     start = time.perf_counter()
-    synthetic.make_dataset(os.path.join(data, "synthetic"), seed=seed, progress=progress)
+    synthetic.make_dataset(os.path.join(data, "synthetic"), _PEOPLE, _IMAGES_PER_PERSON, seed=seed, progress=progress)
     rendering = time.perf_counter() - start
     pairs = FRValDataset("synthetic/val_data", root=data)
     baseline = validate(RawPixels(), pairs, progress=False)

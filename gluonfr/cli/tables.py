@@ -9,6 +9,7 @@ import textwrap
 from typing import Any, Iterable, Mapping, Sequence
 
 from gluonfr.core import display_path
+from gluonfr.core.wording import counted
 
 _NONE = "-"
 _NUMBER = re.compile(r"[-+]?[0-9.]|-?$")
@@ -114,7 +115,7 @@ def _print_intervals(evaluation: Any) -> None:
     shown = [f"{name} {low:.4f} to {high:.4f}" for name, (low, high) in intervals.values.items() if low < high]
     inferred = "" if evaluation.people_known else ", inferred from shared images"
     print_text(
-        f"{100 * intervals.confidence:g} % confidence intervals over {intervals.people:,} people{inferred}: "
+        f"{100 * intervals.confidence:g} % confidence intervals over {counted(intervals.people, 'person')}{inferred}: "
         f"{', '.join(shown) or 'none, because there are too few errors'}."
     )
 
@@ -122,8 +123,8 @@ def _print_intervals(evaluation: Any) -> None:
 def print_identification(result: Any) -> None:
     """Print the CMC curve and the open-set rates of one gallery."""
     print(
-        f"{result.gallery_images:,} images of {result.gallery_people:,} people in the gallery; {result.mated:,} probes of "
-        f"enrolled people, {result.strangers:,} probes of unknown people"
+        f"{counted(result.gallery_images, 'image')} of {counted(result.gallery_people, 'person')} in the gallery; "
+        f"{result.mated:,} probes of enrolled people, {result.strangers:,} probes of unknown people"
     )
     print_table(
         [[f"rank {rank}", number(rate, 4)] for rank, rate in zip(result.ranks, result.cmc)], ["CMC", "identification rate"]
@@ -146,8 +147,8 @@ def print_megaface(name: str, results: Sequence[Any]) -> None:
     """Print MegaFace results, one row per number of distractors."""
     first = results[0]
     print(
-        f"\n{name}: {first.probes:,} probes of {first.people:,} people, {first.pairs:,} pairs; {first.replaced:,} noisy probes "
-        f"replaced, {results[-1].pushed_away:,} noisy distractors moved away"
+        f"\n{name}: {first.probes:,} probes of {counted(first.people, 'person')}, {first.pairs:,} pairs; "
+        f"{first.replaced:,} noisy probes replaced, {results[-1].pushed_away:,} noisy distractors moved away"
     )
     rows = [
         [f"{row.distractors:,}", *(number(rate, 5) for rate in row.cmc), *(number(at.tar, 5) for at in row.tar_at_far)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from gluonfr.core import UsageError
 from gluonfr.core.top_k import MEMORY, top_k
+from gluonfr.core.wording import counted
 from gluonfr.metrics.checks import id_array, positive_integers, rates
 from gluonfr.metrics.mate_ranks import mate_ranks
 from gluonfr.metrics.operating_points import is_resolvable, max_errors
@@ -110,7 +111,7 @@ class IdentificationResult(MetricResult):
         return pairs + [(f"dir@fpir={at.target:g}", at.dir) for at in self.dir_at_fpir]
 
     def _summary(self) -> str:
-        gallery = f"{self.gallery_images:,} images of {self.gallery_people:,} people in the gallery"
+        gallery = f"{counted(self.gallery_images, 'image')} of {counted(self.gallery_people, 'person')} in the gallery"
         return f"{gallery}, {self.probes:,} probes ({self.mated:,} mated)"
 
 

@@ -14,6 +14,7 @@ from gluonfr.cli.arguments import (
     make_embedder,
     write_json,
 )
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -72,13 +73,13 @@ def _write_report(arguments: Namespace, faces: Any, against: Any) -> dict[str, A
     embedder = make_embedder(arguments, detector=arguments.detector)
     found = clean_set(embedder, faces, arguments.out, against, arguments.keep, progress=True)
     values = found.to_dict()
-    print(f"{network_name(embedder.card)}; {values['images']:,} images of {values['people']:,} people")
+    print(f"{network_name(embedder.card)}; {counted(values['images'], 'image')} of {counted(values['people'], 'person')}")
     for sentence in found.explain():
         print(f"- {sentence}")
-    changes = f"changes.csv removes {values['removed']:,} images and relabels {values['relabeled']:,}"
+    changes = f"changes.csv removes {counted(values['removed'], 'image')} and relabels {values['relabeled']:,}"
     print(f"{display_path(arguments.out)}: {changes}")
     if values["left_out"]:
-        print(f"{sum(map(len, values['left_out'].values())):,} images left out: see left_out.csv")
+        print(f"{counted(sum(map(len, values['left_out'].values())), 'image')} left out: see left_out.csv")
     write_json(arguments, {"network": network_name(embedder.card), **values})
     return values["left_out"]
 
@@ -88,5 +89,5 @@ def _apply(arguments: Namespace, faces: Any) -> None:
     from gluonfr.core import display_path
 
     kept, removed, relabeled = apply_changes(faces, arguments.out, arguments.apply)
-    counts = f"{kept:,} images, {relabeled:,} of them relabeled; {removed:,} removed"
+    counts = f"{counted(kept, 'image')}, {relabeled:,} of them relabeled; {removed:,} removed"
     print(f"{display_path(arguments.apply)}: {counts}; its changes.csv lists the changes")

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from gluonfr.cli.arguments import add_faces, add_gallery, aligned, make_face_embedder, write_json
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def run(arguments: Namespace) -> int:
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the faces found are saved, rerun the command to resume") from None
-    print(f"{network_name(embedder.card)}; {done.faces:,} faces on {done.photos:,} photos")
+    print(f"{network_name(embedder.card)}; {counted(done.faces, 'face')} on {counted(done.photos, 'photo')}")
     _print_clusters(arguments, done)
     write_json(arguments, {"network": network_name(embedder.card), **done.to_dict()})
     return 1 if done.left_out else 0
@@ -61,17 +62,17 @@ def _print_clusters(arguments: Namespace, done: Any) -> None:
 
     print(done.clusters.explain())
     if done.threshold is not None:
-        print(f"{len(done.named):,} people of {display_path(arguments.gallery)} are among them; {done.threshold}")
+        print(f"{counted(len(done.named), 'person')} of {display_path(arguments.gallery)} are among them; {done.threshold}")
     counts = f"{len(done.people):,} people with a name or several photos, {done.once:,} on a single photo"
     print(f"{display_path(arguments.out)}: {counts}")
     if done.evaluation is not None:
         result = done.evaluation
         print(
-            f"B-cubed over {result.faces:,} faces of {result.people:,} people: precision {result.precision:.4f}, "
-            f"recall {result.recall:.4f}, F {result.f:.4f}"
+            f"B-cubed over {counted(result.faces, 'face')} of {counted(result.people, 'person')}: "
+            f"precision {result.precision:.4f}, recall {result.recall:.4f}, F {result.f:.4f}"
         )
     if done.repeated:
         shown = ", ".join(display_path(file) for file in list(done.repeated)[:5])
         print(f"warning: {len(done.repeated):,} photos show the same person several times, such as a collage: {shown}")
     if done.left_out:
-        print(f"{len(done.left_out):,} photos left out: see left_out.csv")
+        print(f"{counted(len(done.left_out), 'photo')} left out: see left_out.csv")

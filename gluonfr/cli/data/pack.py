@@ -3,6 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from gluonfr.cli.arguments import add_detector, add_min_face, add_template, image_size
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,7 +34,8 @@ def run(arguments: Namespace) -> int:
         packed = pack(options.pop("photos"), options.pop("out"), **options)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished photos are saved, rerun the command to resume") from None
-    print(f"{packed.images} crops of {packed.identities} people in {packed.seconds:.1f} s: {display_path(packed.folder)}")
+    counts = f"{counted(packed.images, 'crop')} of {counted(packed.identities, 'person')}"
+    print(f"{counts} in {packed.seconds:.1f} s: {display_path(packed.folder)}")
     if packed.done_before:
         print(f"{packed.done_before} photos were packed by an earlier run")
     if packed.ambiguous:

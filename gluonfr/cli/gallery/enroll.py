@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from gluonfr.cli.arguments import add_faces, add_gallery, aligned, open_gallery_and_embedder, write_json
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,8 +35,9 @@ def run(arguments: Namespace) -> int:
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the people enrolled are saved, rerun the command to resume") from None
         people, photos = gallery.count()
-        print(f"{done.photos} photos of {done.people} people enrolled in {done.seconds:.1f} s by {network_name(gallery.card)}")
-        print(f"{display_path(gallery.where)}: {people:,} people, {photos:,} photos")
+        enrolled = f"{counted(done.photos, 'photo')} of {counted(done.people, 'person')}"
+        print(f"{enrolled} enrolled in {done.seconds:.1f} s by {network_name(gallery.card)}")
+        print(f"{display_path(gallery.where)}: {counted(people, 'person')}, {counted(photos, 'photo')}")
         print(gallery.threshold())
     if done.moved:
         print(f"{done.moved} photos were moved to another person, because the folder has changed")

@@ -6,6 +6,7 @@ from typing import Any
 
 from gluonfr.cli.arguments import add_faces, add_gallery, aligned, make_face_embedder, write_json
 from gluonfr.cli.tables import print_table
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,7 +48,8 @@ def run(arguments: Namespace) -> int:
         threshold = gallery.threshold(arguments.fpir, arguments.threshold)
         embedder = make_face_embedder(arguments, gallery)
         people, photos = gallery.count()
-        print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {display_path(gallery.where)}")
+        size = f"{counted(people, 'person')}, {counted(photos, 'photo')}"
+        print(f"{network_name(gallery.card)}; {size} in {display_path(gallery.where)}")
         print(threshold)
         identified = identify_files(
             *(gallery, embedder, arguments.images, threshold, arguments.top),

@@ -5,6 +5,7 @@ from typing import Any
 
 from gluonfr.cli.arguments import add_gallery, add_json, write_json
 from gluonfr.cli.tables import print_table
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,9 +41,9 @@ def run(arguments: Namespace) -> int:
             print_table(rows, ["id", "source"])
         elif arguments.export:
             people, photos = export_gallery(gallery, arguments.export)
-            print(f"{photos:,} photos of {people:,} people: {display_path(arguments.export)}")
+            print(f"{counted(photos, 'photo')} of {counted(people, 'person')}: {display_path(arguments.export)}")
         elif arguments.source:
-            print(f"{import_gallery(gallery, arguments.source):,} photos enrolled: {display_path(gallery.where)}")
+            print(f"{counted(import_gallery(gallery, arguments.source), 'photo')} enrolled: {display_path(gallery.where)}")
         elif not _change(gallery, arguments):
             _list(gallery)
         write_json(arguments, [dict(vars(person)) for person in gallery.people()])
@@ -78,7 +79,7 @@ def _change(gallery: Any, arguments: Namespace) -> bool:
 
 
 def _print_change(change: Any, what: str) -> None:
-    print(f"{what}, {change.photos:,} photos")
+    print(f"{what}, {counted(change.photos, 'photo')}")
     if change.left:
         print(change.left)
 
@@ -89,4 +90,4 @@ def _list(gallery: Any) -> None:
     people, photos = gallery.count()
     if people:
         print_table([[person.name, person.photos] for person in gallery.people()], ["person", "photos"])
-    print(f"{people:,} people, {photos:,} photos; embeddings of {network_name(gallery.card)}")
+    print(f"{counted(people, 'person')}, {counted(photos, 'photo')}; embeddings of {network_name(gallery.card)}")

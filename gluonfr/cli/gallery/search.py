@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from gluonfr.cli.arguments import add_faces, aligned, make_face_embedder, write_json
 from gluonfr.cli.gallery.identify import add_video_times
 from gluonfr.cli.tables import print_table
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def run(arguments: Namespace) -> int:
         start=arguments.start,
         end=arguments.end,
     )
-    print(f"{network_name(embedder.card)}; {found.faces:,} faces searched")
+    print(f"{network_name(embedder.card)}; {counted(found.faces, 'face')} searched")
     if found.taken():
         print(found.taken())
     print(found.explain())

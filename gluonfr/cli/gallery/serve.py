@@ -13,6 +13,7 @@ from gluonfr.cli.arguments import (
     aligned,
     open_gallery_and_embedder,
 )
+from gluonfr.core.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,7 +46,8 @@ def run(arguments: Namespace) -> int:
         arguments.detector = get_detector(arguments.detector)
         gallery, embedder = open_gallery_and_embedder(arguments, stack)
         people, photos = gallery.count()
-        print(f"{network_name(gallery.card)}; {people:,} people, {photos:,} photos in {display_path(gallery.where)}")
+        size = f"{counted(people, 'person')}, {counted(photos, 'photo')}"
+        print(f"{network_name(gallery.card)}; {size} in {display_path(gallery.where)}")
 
         def ready(address: str) -> None:
             print(f"{address} is ready; press Ctrl-C to stop", flush=True)

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluonfr.core import UsageError, atomic_folder, check_integer, cores, disk_errors, generator
+from gluonfr.core.wording import counted
 from gluonfr.data.pairs.bin_file import write_pairs
 from gluonfr.data.pairs.table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.records.writer import RecordWriter
@@ -102,7 +103,9 @@ def make_dataset(
             images_of[number] = images
             bar.update(count)
         _write_verification_set(os.path.join(written, "val_data.bin"), pairs, issame, images_of)
-    counts_text = f"{identities} people with {images_per_identity} images each, {val_pairs} pairs of {val_identities} others"
+    counts_text = (
+        f"{identities} people with {counted(images_per_identity, 'image')} each, {val_pairs} pairs of {val_identities} others"
+    )
     logger.info("%s: %s", folder, counts_text)
 
 

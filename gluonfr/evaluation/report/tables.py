@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Sequence
 
+from gluonfr.core.wording import counted
 from gluonfr.evaluation.report.formatting import (
     NONE,
     count_of,
@@ -104,7 +105,7 @@ def intervals_note(evaluation: PairEvaluation) -> str:
         return "No confidence intervals, because the people on the images are unknown and cannot be inferred."
     source = "as the set names them" if evaluation.people_known else "inferred from the images that pairs share"
     return (
-        f"{100 * intervals.confidence:g} % confidence intervals over {intervals.people:,} people, {source}; "
+        f"{100 * intervals.confidence:g} % confidence intervals over {counted(intervals.people, 'person')}, {source}; "
         f"{intervals.replicates:,} bootstrap samples."
     )
 
