@@ -63,7 +63,7 @@ def build_network_and_loss(
         loss = _loss(options, dataset, net.embedding_size)
     except TypeError as error:
         raise UsageError(f"an argument of the network or the loss has the wrong type ({error}); correct it.") from error
-    _warn_of_large_scale(loss, dataset)
+    warn_of_large_scale(loss, dataset)
     if pretrained is None:
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
     _prepare_blocks(net, options)
@@ -88,8 +88,13 @@ def _prepare_blocks(net: HybridBlock, options: TrainOptions) -> None:
         freeze_statistics(net)
 
 
-def _warn_of_large_scale(loss: FRLoss, dataset: TrainingSet) -> None:
-    """Log a warning when the scale of a margin loss suits far more classes: such a training often does not start."""
+def warn_of_large_scale(loss: FRLoss, dataset: TrainingSet) -> None:
+    """Log a warning when the scale of a margin loss suits far more classes: such a training often does not start.
+
+    Examples
+    --------
+    >>> warn_of_large_scale(get_loss("cosface", classes=200, s=24), dataset)  # doctest: +SKIP
+    """
     people, scale = dataset.num_people, getattr(loss, "s", 0)
     if isinstance(loss, MarginLoss) and scale >= _LARGE_SCALE and people < _FEW_PEOPLE:
         logger.warning(

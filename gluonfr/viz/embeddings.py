@@ -121,9 +121,7 @@ def plot_embeddings(
     _label_axes(axes, horizontal, vertical, ticks=method != "tsne")
     everyone = len(np.unique(labels))
     of = f" of {everyone:,}" if everyone > len(chosen) else ""
-    axes.set_title(
-        title or f"Embeddings: {count:,} images of {len(chosen):,}{of} {'person' if len(chosen) == 1 and not of else 'people'}"
-    )
+    axes.set_title(title or f"Embeddings: {count:,} images of {len(chosen):,}{of} {'people' if everyone > 1 else 'person'}")
     if in_legend:
         heading = "label" if names is None and labels.dtype.kind != "U" else None
         figure.legend(loc="outside right upper", fontsize=9, frameon=False, title=heading, markerscale=(46 / area) ** 0.5)

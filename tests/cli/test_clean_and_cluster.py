@@ -308,7 +308,7 @@ def test_a_folder_of_photos_is_cleaned(photos, model, tmp_path):
     shutil.copyfile(folder / "wall.png", tmp_path / "in" / "p3" / "wall.png")
     status, printed, errors = run("clean", tmp_path / "in", "--out", tmp_path / "r", "--apply", tmp_path / "new", *model)
     assert status == 1, errors
-    assert "1 images left out" in printed
+    assert "1 image left out" in printed
     assert [(row["set"], row["image"]) for row in table(tmp_path / "r" / "left_out.csv")] == [("set", "p3/wall.png")]
     other = ["--apply", tmp_path / "other", "--min-face", 40]
     assert "or of other options" in refused("clean", tmp_path / "in", "--out", tmp_path / "r", *other)

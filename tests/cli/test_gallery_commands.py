@@ -97,7 +97,7 @@ def test_blurred_faces_are_enrolled_only_on_request(world, tmp_path):
     rows = (tmp_path / "g.left_out.csv").read_text()
     assert 'a.jpg,blurred,"sharpness 0.0' in rows
     status, printed, _ = run("enroll", tmp_path / "people", "--gallery", tmp_path / "g.db", "--keep-poor", *model)
-    assert "1 photos of 1 people enrolled" in printed
+    assert "1 photo of 1 person enrolled" in printed
 
 
 def test_people_on_photos_are_identified(world, gallery):
@@ -276,10 +276,10 @@ def test_single_photos_are_listed_moved_and_removed(gallery, tmp_path):
     common = ["--gallery", path]
     listed = run("people", *common, "--photos", "张伟")[1]
     source = next(word for word in listed.split() if word.startswith("张伟"))
-    assert "moved from 张伟 to -x, 1 photos" in run("people", *common, "--move-photo", "张伟", source, "-x")[1]
+    assert "moved from 张伟 to -x, 1 photo" in run("people", *common, "--move-photo", "张伟", source, "-x")[1]
     assert "-x is now Eve" in run("people", *common, "--rename", "-x", "Eve")[1]
     moved = run("people", *common, "--photos", "Eve")[1].split()[-1]
-    assert "removed from Eve, 1 photos" in run("people", *common, "--remove-photo", "Eve", moved)[1]
+    assert "removed from Eve, 1 photo" in run("people", *common, "--remove-photo", "Eve", moved)[1]
     assert "has no photo" in refused("people", *common, "--remove-photo", "张伟", source)
     assert "'--eve' is not enrolled" in refused("people", *common, "--remove", "--eve")
 

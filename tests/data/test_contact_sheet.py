@@ -1,7 +1,11 @@
+import os
+
+import matplotlib
 import numpy as np
 import pytest
 
 from gluonfr.core import GluonFRError
+from gluonfr.data import lettering
 from gluonfr.data.contact_sheet import contact_sheet
 
 
@@ -78,3 +82,39 @@ def test_default_columns_make_a_sheet_a_little_wider_than_high():
 def test_invalid_arguments_are_rejected(images, options, words):
     with pytest.raises(GluonFRError, match=words):
         contact_sheet(images, **options)
+
+
+def test_groups_are_apart_and_a_title_is_above():
+    images = [plain(100)] * 8
+    bare, sheet = (contact_sheet(images, columns=4, tile=30, **more) for more in ({}, {"title": "Pairs\nof one", "group": 2}))
+    rows = len(sheet) - len(bare)
+    assert rows > 2 * 11
+    assert (sheet[:rows] != 255).any()
+    painted = (sheet[rows + 4] == 100).all(axis=1)
+    begins = np.flatnonzero(np.diff(painted.astype(int)) == 1) + 1
+    # Within a group 4 pixels lie between two images of 30, between groups more.
+    assert np.diff(begins).tolist() == [34, np.diff(begins)[1], 34]
+    assert np.diff(begins)[1] >= 34 + 16
+
+
+@pytest.mark.parametrize("name", ["Łukasz Żółć", "Ιωάννης", "Анна"])
+def test_captions_keep_letters_of_other_scripts(name):
+    written, question = (contact_sheet([plain(0)], [text], tile=200) for text in (name, "?" * len(name)))
+    assert (written != question).any()
+
+
+def test_letters_without_a_font_become_question_marks_not_boxes(monkeypatch):
+    monkeypatch.setattr(lettering, "_system_fonts", list)
+    assert lettering.font_and_text("Ann 张伟", 12)[1] == "Ann ??"
+
+
+def test_a_font_of_the_system_is_used_for_letters_that_the_included_one_lacks(monkeypatch):
+    # The included fonts exchange their roles: this one has only mathematical letters.
+    folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
+    small, large = (os.path.join(folder, name) for name in ("cmsy10.ttf", "DejaVuSans.ttf"))
+    monkeypatch.setattr(lettering, "_included_font", lambda: small)
+    monkeypatch.setattr(lettering, "_system_fonts", lambda: [large])
+    lettering._font_with.cache_clear()
+    font, text = lettering.font_and_text("Анна", 12)
+    lettering._font_with.cache_clear()
+    assert (font.path, text) == (large, "Анна")

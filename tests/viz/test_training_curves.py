@@ -73,7 +73,7 @@ def test_a_log_file_gives_the_figure_of_its_rows(tmp_path):
     plot_training_curves(history, tmp_path / "same.png")
     assert (tmp_path / "curves.png").read_bytes() == (tmp_path / "same.png").read_bytes()
     width, height = figure.get_size_inches() * figure.dpi
-    assert cv2.imread(str(tmp_path / "curves.png")).shape == (round(height), round(width), 3)
+    assert cv2.imread(str(tmp_path / "curves.png")).shape == (int(height), int(width), 3)
     log.write_text("\n".join(json.dumps(row) for row in history))
     assert panel(plot_training_curves(str(log)), "loss").lines[0].get_xdata()[-1] == 1000
 

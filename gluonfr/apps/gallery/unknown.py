@@ -10,6 +10,7 @@ import numpy as np
 
 from gluonfr.apps.gallery.stores.base import Match
 from gluonfr.core import Card, UsageError
+from gluonfr.core.wording import counted
 from gluonfr.metrics.false_accept import FalseAcceptCurve, far_from_fpir
 
 # Lower false positive rates cannot be distinguished from 0.
@@ -73,7 +74,7 @@ class Threshold:
         if math.isnan(self.fpir):
             return text + "how often unknown people get a name cannot be estimated"
         named = _rounded(1000 * self.fpir)
-        return f"{text}of 1,000 faces of unknown people, about {named} get the name of one of {self.people:,} people"
+        return f"{text}of 1,000 faces of unknown people, about {named} get the name of one of {counted(self.people, 'person')}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, for JSON; None for what is not finite."""

@@ -27,7 +27,7 @@ from gluonfr.data import (
     synthetic,
     write_pairs,
 )
-from gluonfr.data.dataset.lookup import get_training_set
+from gluonfr.data.dataset.lookup import get_training_set, get_verification_set
 
 LOADERS = {"one process": {}, "two forked workers": {"num_workers": 2}, "threads": {"num_workers": 2, "thread_pool": True}}
 
@@ -500,3 +500,13 @@ def flat(item):
     """Return the arrays and numbers of an item of any set."""
     first, second = item
     return [np.asarray(value.asnumpy()) for value in (first if isinstance(first, tuple) else [first])] + [np.asarray(second)]
+
+
+@pytest.mark.parametrize(
+    ("issame", "uneven"), [([1] * 50 + [0] * 50, 10), ([1, 0] * 50, 0), ([1] * 5 + [1, 0] * 45 + [0] * 5, 0)]
+)
+def test_folds_with_one_kind_of_pairs_are_reported(tmp_path, issame, uneven, caplog):
+    content = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    write_pairs(tmp_path / "ordered.bin", [content] * 200, issame)
+    get_verification_set("ordered", str(tmp_path))
+    assert f"{uneven} of 10 folds hold pairs of one kind only" in caplog.text if uneven else not caplog.text
