@@ -1,4 +1,4 @@
-"""Readers of files from unknown sources: JSON, CSV, integers and archives of arrays, with bounds on what they may ask for."""
+"""Readers of files from unknown sources: JSON, CSV, arrays and archives of arrays, with bounds on what they may ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zipfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import IO, Any, Iterable, Iterator
 
 import numpy as np
@@ -96,8 +96,8 @@ def read_json(path: PathLike, what: str = "JSON") -> Any:
     return parse_json(text, display_path(path), what)
 
 
-def csv_rows(lines: IO[str] | Iterable[str], where: str) -> Iterator[list[str]]:
-    """Iterate over the rows of a CSV file of unknown origin.
+def csv_rows(lines: Iterable[str], where: str, **options: Any) -> Iterator[tuple[int, list[str]]]:
+    """Iterate over the rows of a CSV file of unknown origin, with the number of the line where each ends.
 
     Parameters
     ----------
@@ -105,6 +105,8 @@ def csv_rows(lines: IO[str] | Iterable[str], where: str) -> Iterator[list[str]]:
         Opened with ``newline=""``.
     where : str
         File that holds the lines, for the message.
+    **options
+        Of `csv.reader`, such as `delimiter`.
 
     Raises
     ------
@@ -114,50 +116,21 @@ def csv_rows(lines: IO[str] | Iterable[str], where: str) -> Iterator[list[str]]:
     Examples
     --------
     >>> list(csv_rows(["name,label", "Ann,1"], "people.csv"))
-    [['name', 'label'], ['Ann', '1']]
+    [(1, ['name', 'label']), (2, ['Ann', '1'])]
     """
+    reader = csv.reader(lines, **options)
     try:
-        yield from csv.reader(lines)
+        for row in reader:
+            yield reader.line_num, row
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{where} is not a valid CSV file ({_reason(error)}); correct it.") from error
+        raise DataError(f"{where}: line {reader.line_num} is not valid CSV ({_reason(error)}); correct it.") from error
 
 
-def parse_integer(text: str, where: str, minimum: int = 0, maximum: int = 2**63 - 1) -> int:
-    """Parse an integer in decimal digits.
-
-    Parameters
-    ----------
-    text : str
-        Digits, with an optional minus sign.
-    where : str
-        File or field that holds the text, for the message.
-    minimum, maximum : int, default 0 and 2**63 - 1
-        Bounds, which are allowed themselves.
-
-    Raises
-    ------
-    DataError
-        The text is not an integer or out of bounds.
-
-    Examples
-    --------
-    >>> parse_integer("112", "train.lst, line 3")
-    112
-    """
-    text = text.strip()
-    if re.fullmatch(r"-?[0-9]{1,%d}" % MAX_DIGITS, text) and minimum <= int(text) <= maximum:
-        return int(text)
-    shown = text if len(text) <= 40 else text[:37] + "..."
-    raise DataError(f"{where}: expected an integer from {minimum} to {maximum}, got {shown!r}; correct it.")
-
-
-@contextmanager
-def open_npz(path: PathLike, needs: str) -> Iterator[np.lib.npyio.NpzFile]:
-    """Open an `.npz` file of unknown origin, without unpickling anything.
+def read_npz(path: PathLike, needs: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file of unknown origin by name, without unpickling anything.
 
     Before an array is read, all entries are checked: their number, their unpacked size, that they do not overlap, and that
-    every header asks for as many bytes as the entry has. Reading an array inside the block can still raise errors of NumPy and
-    `zipfile`, such as a wrong checksum; `read_npz` converts these too.
+    every header asks for as many bytes as the entry has.
 
     Parameters
     ----------
@@ -165,45 +138,8 @@ def open_npz(path: PathLike, needs: str) -> Iterator[np.lib.npyio.NpzFile]:
         Path of the file.
     needs : str
         What the file should hold, for the message.
-
-    Yields
-    ------
-    numpy.lib.npyio.NpzFile
-
-    Raises
-    ------
-    DataError
-        The file is missing, damaged, not an `.npz` file, contains pickled objects or asks for too much memory.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "faces.npz"
-    >>> np.savez(path, embeddings=np.zeros((2, 4), np.float32))
-    >>> with open_npz(path, "embeddings (N, D)") as stored:
-    ...     stored.files
-    ['embeddings']
-    """
-    path = require_file(path, "file of embeddings")
-    with ExitStack() as stack:
-        with _npz_errors(path, needs):
-            with zipfile.ZipFile(path) as archive:
-                check_archive(archive, os.path.getsize(path))
-                for entry in archive.infolist():
-                    if entry.filename.endswith(".npy"):
-                        _check_array_header(archive, entry)
-            stored = stack.enter_context(np.load(path, allow_pickle=False))
-        yield stored
-
-
-def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` file of unknown origin by name; see `open_npz`.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Path of the file.
-    needs : str
-        What the file should hold, for the message.
+    names : iterable of str, optional
+        Arrays to read, which must be in the file. Default: all.
 
     Raises
     ------
@@ -217,8 +153,45 @@ def read_npz(path: PathLike, needs: str) -> dict[str, np.ndarray]:
     >>> read_npz(path, "embeddings (N, D)")["embeddings"].shape
     (2, 4)
     """
-    with open_npz(path, needs) as stored, _npz_errors(absolute_path(path), needs):
-        return {name: stored[name] for name in stored.files}
+    path = require_file(path, "archive of arrays (.npz)")
+    with _array_errors(path, needs):
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, os.path.getsize(path))
+            for entry in archive.infolist():
+                if entry.filename.endswith(".npy"):
+                    with archive.open(entry) as file:
+                        _check_array(file, entry.file_size, f"the array {entry.filename!r}")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in (stored.files if names is None else names)}
+
+
+def open_npy(path: PathLike, needs: str) -> np.ndarray:
+    """Open a `.npy` file of unknown origin without unpickling anything; its numbers stay on the disk until they are used.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Path of the file.
+    needs : str
+        What the file should hold, for the message.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, not a `.npy` file, contains pickled objects, or has another size than its header declares.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "weight.npy"
+    >>> np.save(path, np.ones((2, 3)))
+    >>> open_npy(path, "weights").shape
+    (2, 3)
+    """
+    path = require_file(path, "NumPy array")
+    with _array_errors(path, needs):
+        with open(path, "rb") as file:
+            _check_array(file, os.path.getsize(path), "the array")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def check_archive(archive: zipfile.ZipFile, size: int) -> None:
@@ -256,31 +229,31 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
 
 
 @contextmanager
-def _npz_errors(path: str, needs: str) -> Iterator[None]:
+def _array_errors(path: str, needs: str) -> Iterator[None]:
     try:
         yield
     # A damaged file can fail in many ways in NumPy and zipfile, with MemoryError among others.
     except Exception as error:
-        raise DataError(f"{path} cannot be read as .npz without pickles ({_reason(error)}); it needs {needs}.") from error
+        kind = os.path.splitext(path)[1] or ".npz"
+        raise DataError(f"{path} cannot be read as {kind} without pickles ({_reason(error)}); it needs {needs}.") from error
 
 
-def _check_array_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Raise `ValueError` when the header of an array asks for another number of bytes than its entry has."""
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        header = file.tell()
+def _check_array(file: IO[bytes], size: int, name: str) -> None:
+    """Raise `ValueError` when the header of an array asks for another number of bytes than there are."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    header = file.tell()
     count = 1
     for length in shape:
         if not isinstance(length, int) or length < 0:
-            raise ValueError(f"its array {entry.filename!r} has the shape {shape}")
+            raise ValueError(f"{name} has the shape {shape}")
         count *= length
     if dtype.hasobject:
-        raise ValueError(f"its array {entry.filename!r} contains pickled objects")
-    expected, found = count * dtype.itemsize, entry.file_size - header
+        raise ValueError(f"{name} contains pickled objects")
+    expected, found = count * dtype.itemsize, size - header
     if expected != found:
-        raise ValueError(f"its array {entry.filename!r} has {found} bytes, expected {expected}")
+        raise ValueError(f"{name} has {found} bytes, expected {expected}")
 
 
 def _depth(text: str) -> int:

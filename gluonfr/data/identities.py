@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from typing import Any, Iterable
 
 import numpy as np
 
 from gluonfr.core import DataError, UsageError
+from gluonfr.core.reading import csv_rows
 from gluonfr.core.tables import write_table
 
 FILE_NAME = "identities.csv"
@@ -97,10 +97,10 @@ def read_identities(folder: str) -> dict[int, str] | None:
     path = os.path.join(folder, FILE_NAME)
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = list(csv.reader(file))
+            rows = [row for _, row in csv_rows(file, path)]
     except FileNotFoundError:
         return None
-    except (OSError, csv.Error) as error:
+    except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}); correct or delete it.") from error
     if not rows or rows[0][:2] != _HEADER[:2]:
         raise DataError(f"{path}: the first line is not {','.join(_HEADER)}; correct or delete it.")

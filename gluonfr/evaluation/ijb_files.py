@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import warnings
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Sequence
 import numpy as np
 
 from gluonfr.core import DataError, require_file
+from gluonfr.core.reading import csv_rows
 
 _SETS = ("ijbb", "ijbc")
 
@@ -189,10 +189,7 @@ def _count_lines_of_three(path: str) -> int:
 def _read_subjects(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Return template ids and subject ids, the first two columns of a CSV that has one row per image of a template."""
     with open(require_file(path, "list"), encoding="utf-8", errors="surrogateescape", newline="") as file:
-        try:
-            rows = [row for row in csv.reader(file) if row]
-        except csv.Error as error:
-            raise DataError(f"{path}: cannot be read as CSV ({error}). Download the list again.") from error
+        rows = [row for _, row in csv_rows(file, path) if row]
     if rows and not all(cell.strip().isdecimal() for cell in rows[0][:2]):
         rows = rows[1:]
     if not rows or min(map(len, rows)) < 2:

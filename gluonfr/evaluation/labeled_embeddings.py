@@ -140,7 +140,9 @@ def _folders(path: str, files: np.ndarray) -> np.ndarray:
     folders = np.array([os.path.basename(os.path.dirname(file)) for file in files.ravel().tolist()], dtype=np.str_)
     loose = np.flatnonzero(folders == "")
     if len(loose):
-        raise DataError(f"{path}: {files[loose[0]]} is in no person's folder. Embed a folder with one folder per person.")
+        raise DataError(
+            f"{path}: {files.ravel()[loose[0]]} is in no person's folder. Embed a folder with one folder per person."
+        )
     return folders
 
 

@@ -9,6 +9,7 @@ import os
 from typing import Any, NamedTuple
 
 from gluonfr.core import DataError, display_path, require_file
+from gluonfr.core.reading import csv_rows
 
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -90,11 +91,8 @@ def _read_rows(path: str) -> list[tuple[int, list[str]]]:
     options: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": delimiter == " "}
     if delimiter in "\t ":
         options["quoting"] = csv.QUOTE_NONE  # in LFW's format a name may contain a quotation mark
-    reader = csv.reader(io.StringIO(text, newline=""), **options)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{display_path(path)}: line {reader.line_num} is not CSV ({error}). Correct it.") from error
+    found = csv_rows(io.StringIO(text, newline=""), display_path(path), **options)
+    rows = [(line, [cell.strip() for cell in row]) for line, row in found]
     if delimiter == " ":
         rows = [(line, [cell for cell in cells if cell]) for line, cells in rows]
     return [(line, cells) for line, cells in rows if any(cells)]

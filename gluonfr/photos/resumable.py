@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gluonfr.core import DataError, UsageError, atomic_file, disk_errors, display_path
-from gluonfr.core.reading import open_npz, read_json
+from gluonfr.core.reading import parse_json, read_json, read_npz
 from gluonfr.photos.folder_lock import lock_folder
 
 _VERSION = 1
@@ -82,12 +81,21 @@ class Blocks:
     def read(self, key: str, *names: str) -> list[np.ndarray]:
         """Return some arrays of a block, in the order of their names."""
         try:
-            with open_npz(self._path(key), "arrays of a block") as stored:
-                return [stored[name] for name in names]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{display_path(self._path(key))} is damaged ({error}). Delete it; the next run computes it again."
-            ) from error
+            return list(read_npz(self._path(key), "arrays of a block", names).values())
+        except DataError as error:
+            raise self._damaged(key, error) from error
+
+    def read_reasons(self, key: str, name: str) -> dict[int, str]:
+        """Return why inputs of a block were left out, by number, from a JSON object of a block."""
+        (text,) = self.read(key, name)
+        try:
+            return {int(number): str(reason) for number, reason in parse_json(str(text), name).items()}
+        except (ValueError, AttributeError) as error:
+            raise self._damaged(key, error) from error
+
+    def _damaged(self, key: str, problem: object) -> DataError:
+        path = display_path(self._path(key))
+        return DataError(f"{path} is damaged ({problem}). Delete it; the next run computes it again.")
 
     def stacked(self, keys: Iterable[str], name: str, file: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Concatenate one array of all blocks, memory-mapped to a file of the folder."""
@@ -98,6 +106,9 @@ class Blocks:
             rows = np.memmap(path, dtype, "w+", shape=shape)
             for key in keys:
                 (part,) = self.read(key, name)
+                fits = part.shape == (len(rows[start : start + len(part)]), *shape[1:]) if part.ndim else False
+                if not fits or not np.can_cast(part.dtype, rows.dtype, "same_kind"):
+                    raise self._damaged(key, f"{name} is {part.dtype} {part.shape}")
                 rows[start : start + len(part)] = part
                 start += len(part)
             return rows

@@ -10,6 +10,7 @@ from typing import Any
 import mxnet as mx
 
 from gluonfr.core import PathLike, WeightsError, require_file
+from gluonfr.core.reading import parse_json
 from gluonfr.weights.symbol_operators import check_operator
 
 _MOST_BYTES, _MOST_NODES = 64 << 20, 20_000
@@ -127,8 +128,8 @@ def _read_graph(path: str) -> dict[str, Any]:
     try:
         if os.path.getsize(path) > _MOST_BYTES:
             raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
-        with open(path, encoding="utf-8") as file:
-            graph = json.load(file)
+        with open(path, "rb") as file:
+            graph = parse_json(file.read(), "its text")
         nodes, heads = graph["nodes"], graph["heads"]
         if not isinstance(nodes, list) or not isinstance(heads, list) or len(nodes) > _MOST_NODES:
             raise ValueError(f"its nodes are not a list of at most {_MOST_NODES:,}")
@@ -136,7 +137,7 @@ def _read_graph(path: str) -> dict[str, Any]:
             _check_node(node, number)
         if not heads or not all(_is_reference(head, len(nodes)) for head in heads):
             raise ValueError("it has no valid output")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise WeightsError(f"{path}: is not a valid symbol of MXNet ({reason}); fetch it again.") from error
     return graph

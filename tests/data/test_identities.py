@@ -15,7 +15,7 @@ from gluonfr.data.identities import person_names, read_identities, write_identit
         (b"name,images\n", "first line"),
         (b"", "first line"),
         (b"label,name,images\n" + b"9" * 5000 + b",a,1\n", "line 2"),
-        (b'label,name,images\n0,"' + b"x" * 200_000, "cannot be read"),
+        (b'label,name,images\n0,"' + b"x" * 200_000, "not valid CSV"),
     ],
 )
 def test_an_invalid_identities_file_is_named(tmp_path, text, words):

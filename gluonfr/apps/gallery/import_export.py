@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from typing import Any
 
 import numpy as np
 
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.gallery.names import person_name
 from gluonfr.apps.gallery.stores.base import Entry
-from gluonfr.core import Card, DataError, UsageError, atomic_file, disk_errors, display_path, require_file
-from gluonfr.core.reading import open_npz, parse_json
+from gluonfr.core import Card, DataError, UsageError, atomic_file, disk_errors, display_path
+from gluonfr.core.reading import parse_json, read_npz
 from gluonfr.weights.network_identity import require_same_network
 
 _PEOPLE_PER_TRANSACTION = 1000
@@ -119,13 +117,12 @@ def import_gallery(gallery: Gallery, path: str) -> int:
 
 def _read(path: str) -> tuple[Card, np.ndarray, list[str], list[bytes] | None, list[str]]:
     """Return card, embeddings, names, digests (None where the file has none) and sources."""
-    path = require_file(path, "file of embeddings")
+    stored = read_npz(path, "people")
     try:
-        with open_npz(path, "people") as stored:
-            card = Card.from_dict(parse_json(str(stored["card"]), "its card"), path)
-            embeddings = np.asarray(stored["embeddings"], np.float32)
-            names, digests, sources = _people(stored)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+        card = Card.from_dict(parse_json(str(stored["card"]), "its card"), path)
+        embeddings = np.asarray(stored["embeddings"], np.float32)
+        names, digests, sources = _people(stored)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise DataError(
             f"{display_path(path)} does not contain people ({error}); give a file of `gluonfr people` or `gluonfr embed`."
         ) from error
@@ -134,13 +131,13 @@ def _read(path: str) -> tuple[Card, np.ndarray, list[str], list[bytes] | None, l
     return card, embeddings, names, digests, sources
 
 
-def _people(stored: Any) -> tuple[list[str], list[bytes] | None, list[str]]:
-    if "labels" not in stored.files:
+def _people(stored: dict[str, np.ndarray]) -> tuple[list[str], list[bytes] | None, list[str]]:
+    if "labels" not in stored:
         files = [str(file) for file in stored["files"].tolist()]
         return [file.replace("\\", "/").split("/")[-2] for file in files], None, files
     names = [str(name) for name in stored["labels"].tolist()]
-    sources = parse_json(stored["sources"].tobytes(), "sources") if "sources" in stored.files else [""] * len(names)
+    sources = parse_json(stored["sources"].tobytes(), "sources") if "sources" in stored else [""] * len(names)
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise ValueError("its sources are not a list of texts")
-    digests = [digest.tobytes() for digest in stored["digests"]] if "digests" in stored.files else None
+    digests = [digest.tobytes() for digest in stored["digests"]] if "digests" in stored else None
     return names, digests, sources

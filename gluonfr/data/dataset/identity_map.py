@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import csv
 import logging
 from typing import Mapping
 
 from gluonfr.core import DataError, require_file
+from gluonfr.core.reading import csv_rows
 from gluonfr.data.identities import parse_label
 
 logger = logging.getLogger(__name__)
@@ -46,15 +46,15 @@ def read_identity_map(path: str, num_classes: Mapping[str, int]) -> dict[str, di
     others = 0
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = csv.reader(file)
-            if next(rows, None) != _HEADER:
+            rows = csv_rows(file, path)
+            if next(rows, (0, []))[1] != _HEADER:
                 raise DataError(f"{path}: the first line is not {','.join(_HEADER)}; correct it.")
-            for row in rows:
+            for line, row in rows:
                 if row and row[0] not in found:
                     others += 1
                 elif row:
-                    _add_row(row, found[row[0]], num_classes[row[0]], f"{path}: line {rows.line_num}")
-    except (OSError, csv.Error) as error:
+                    _add_row(row, found[row[0]], num_classes[row[0]], f"{path}: line {line}")
+    except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}); correct it.") from error
     if others:
         logger.info("%s: ignored %d rows of other sets than %s", path, others, ", ".join(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from gluonfr.core import DataError, require_file
+from gluonfr.core.reading import csv_rows
 from gluonfr.core.tables import write_table
 
 PEOPLE = ("identity0", "identity1")
@@ -183,11 +183,8 @@ def _is_lfw_format(text: str) -> bool:
 
 
 def _csv_rows(path: str, text: str) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num} is not valid CSV ({error}); correct it.") from error
+    found = ((line, [cell.strip() for cell in row]) for line, row in csv_rows(io.StringIO(text, newline=""), path))
+    rows = [(line, cells) for line, cells in found if any(cells)]
     if not rows:
         raise DataError(f"{path}: has no rows; write the names of the columns and one row per pair.")
     return rows

@@ -10,7 +10,8 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from gluonfr.core import sync_folder
+from gluonfr.core import DataError, sync_folder
+from gluonfr.core.reading import open_npy, parse_json, read_npz
 
 META = "meta.json"
 # The checksum of meta.json itself. Checkpoints of older versions have no such file.
@@ -18,6 +19,8 @@ _META_CHECKSUM = "meta.crc32"
 _FORMAT = 2
 _NAME = re.compile(r"step_(\d{8,})$")
 _BLOCK = 1 << 20
+# The types of MXNet's arrays.
+_TYPES = ("float16", "float32", "float64", "int8", "int32", "int64", "uint8")
 
 
 def folder_name(step: int) -> str:
@@ -86,15 +89,26 @@ def write_arrays(path: str, name: str, content: Any) -> tuple[str, list[int]]:
 def read_arrays(path: str, name: str) -> Any:
     """Return the arrays called `name` in the checkpoint at `path`: a dict, or one array that stays on the disk.
 
+    Raises
+    ------
+    DataError
+        The file is missing, damaged or holds anything but numbers.
+
     Examples
     --------
     >>> read_arrays("runs/a/checkpoints/step_00000100", "parameters")  # doctest: +SKIP
     """
     single = os.path.join(path, name + ".npy")
     if os.path.exists(single):
-        return np.load(single, mmap_mode="r", allow_pickle=False)
-    with np.load(os.path.join(path, name + ".npz"), allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
+        return _numbers(open_npy(single, "numbers"), single)
+    archive = os.path.join(path, name + ".npz")
+    return {key: _numbers(array, f"{archive}: {key}") for key, array in read_npz(archive, "arrays of a checkpoint").items()}
+
+
+def _numbers(array: np.ndarray, where: str) -> np.ndarray:
+    if array.dtype.name not in _TYPES:
+        raise DataError(f"{where} has values of type {array.dtype} instead of numbers; remove the checkpoint.")
+    return array
 
 
 def write_meta(path: str, meta: Mapping[str, Any]) -> None:
@@ -138,10 +152,7 @@ def read_meta(path: str) -> dict[str, Any]:
         with open(stored, "rb") as file:
             if file.read() != b"%08x\n" % zlib.crc32(content):
                 raise ValueError(f"{META} differs from what was written")
-    try:
-        meta = json.loads(content)
-    except RecursionError as error:
-        raise ValueError(f"{META} is nested too deeply") from error
+    meta = parse_json(content, META)
     if not isinstance(meta, dict):
         raise ValueError(f"{META} is not an object")
     if not has_checksum and "format" in meta:

@@ -106,7 +106,10 @@ def restore_snapshot(path: str, meta: Mapping[str, Any], step: TrainStep, averag
     for trainer, shard in zip(step.own_trainers, step.head.shards):
         _restore_classes(path, trainer, shard, step.head.classes, meta["updates"])
     if average is not None:
-        average.restore(read_arrays(path, "average"))
+        stored = read_arrays(path, "average")
+        for name, array in average.state(lambda _, array: array).items():
+            _stored(path, stored, name, array.shape)
+        average.restore(stored)
     if step.loss_scale is not None:
         step.loss_scale.restore(meta["loss_scale"])
     step.step_number, step.updates = meta["step"], meta["updates"]
@@ -156,9 +159,19 @@ def _restore_statistics(path: str, meta: Mapping[str, Any], step: TrainStep) -> 
     for name, parameter in _shared(step):
         if parameter.grad_req == "null":
             for device, array in enumerate(parameter.list_data()):
-                values = [part[f"{name}|{k}"] for part in stored for k in ([device] if same else range(meta["devices"]))]
+                devices_of = [device] if same else range(meta["devices"])
+                values = [_stored(path, part, f"{name}|{k}", array.shape) for part in stored for k in devices_of]
                 value = values[0] if same else np.mean(values, axis=0, dtype=np.float64).astype(values[0].dtype)
                 array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
+
+
+def _stored(path: str, arrays: Mapping[str, np.ndarray], name: str, shape: Sequence[int]) -> np.ndarray:
+    array = arrays.get(name)
+    if array is None or array.shape != tuple(shape):
+        raise DataError(
+            f"{path} is of another network: {name} is missing or has another shape; start in another folder (out=)."
+        )
+    return array
 
 
 def _restore_optimizer(path: str, trainer: gluon.Trainer, stored: Mapping[str, np.ndarray], updates: int) -> None:
@@ -184,15 +197,14 @@ def _restore_classes(path: str, trainer: gluon.Trainer, shard: ClassShard, class
 def _read_rows(path: str, name: str, shard: ClassShard, shape: Sequence[int], classes: int) -> np.ndarray:
     """Return a shard's rows of an array from the stored parts, which may begin and end at other classes."""
     parts, width = _stored_parts(path, name), shape[0] // shard.classes
+    if any(part.shape[1:] != tuple(shape[1:]) or not part.ndim for _, part in parts):
+        raise DataError(f"{path} is of another embedding size; start in another folder (out=).")
     ends = [first * width + len(part) for first, part in parts]
     if not parts or ends != [first * width for first, _ in parts[1:]] + [classes * width]:
         raise DataError(f"{path} is of another number of classes than {classes}; start in another folder (out=).")
     begin, end = shard.first * width, shard.first * width + shape[0]
     pieces = [part[max(0, begin - first * width) : max(0, end - first * width)] for first, part in parts]
-    rows = np.concatenate([piece for piece in pieces if len(piece)])
-    if rows.shape != tuple(shape):
-        raise DataError(f"{path} is of another embedding size; start in another folder (out=).")
-    return rows
+    return np.concatenate([piece for piece in pieces if len(piece)])
 
 
 def _stored_parts(path: str, name: str) -> list[tuple[int, np.ndarray]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from gluonfr.apps.curation.cleaning.face_sets import FaceSet, RecordSet
 from gluonfr.apps.curation.cleaning.findings import RELABEL, REMOVE
 from gluonfr.apps.curation.cleaning.report import CHANGES, CHANGES_HEADER, REPORT
 from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path, new_folder, require_new_folder
-from gluonfr.core.reading import read_json
+from gluonfr.core.reading import csv_rows, read_json
 from gluonfr.data.operations.source import write_set
 from gluonfr.deploy import Embedder
 from gluonfr.photos.resumable import digest, network_settings
@@ -135,8 +134,8 @@ def _read_changes(faces: FaceSet, report: str) -> dict[str, tuple[str, int | Non
     path, state = os.path.join(report, CHANGES), _values(report)["state"]
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, ValueError, csv.Error) as error:
+            rows = [row for _, row in csv_rows(file, display_path(path))]
+    except (OSError, ValueError) as error:
         raise _damaged_report(report, error) from error
     if state != digest(faces.state()):
         raise DataError(

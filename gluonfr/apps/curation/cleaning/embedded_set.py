@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from gluonfr.apps.curation.cleaning.face_sets import FaceSet
 from gluonfr.core import DataError, GluonFRError, display_path
-from gluonfr.core.reading import parse_json
 from gluonfr.deploy import Embedder
 from gluonfr.photos.resumable import Blocks, digest, network_settings
 
@@ -96,13 +95,12 @@ def embed_set(embedder: Embedder, faces: FaceSet, work: str, progress: str | Non
             if keys[-1] not in blocks:
                 blocks.write(keys[-1], **_embed_block(embedder, faces, part))
             bar.update(len(part))
-    found = [blocks.read(key, "rows", "left_out") for key in keys]
-    rows = np.concatenate([numbers for numbers, _ in found])
+    rows = np.concatenate([blocks.read(key, "rows")[0] for key in keys])
     if not len(rows):
         raise DataError(f"{display_path(faces.path)}: no image can be used; give another set.")
     embeddings = blocks.stacked(keys, "embeddings", "embeddings.f32", (len(rows), embedder.embedding_size), np.float32)
     prints = blocks.stacked(keys, "prints", "prints.f16", (len(rows), _SIDE * _SIDE), np.float16)
-    left_out = {str(faces.keys[int(i)]): why for _, reasons in found for i, why in parse_json(str(reasons), "reasons").items()}
+    left_out = {str(faces.keys[i]): why for key in keys for i, why in blocks.read_reasons(key, "left_out").items()}
     return EmbeddedSet(faces, rows, faces.labels[rows], embeddings, prints, left_out)
 
 

@@ -10,7 +10,6 @@ from typing import Any, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core.reading import parse_json
 from gluonfr.data import images
 from gluonfr.deploy import Embedder
 from gluonfr.detection.selection import choose_face
@@ -160,10 +159,10 @@ def _collect(blocks: Blocks, keys: list[str], files: list[str], size: int) -> Fa
     parts, starts = [], [0]
     left_out: dict[str, str] = {}
     for number, key in enumerate(keys):
-        photo, boxes, main, reasons = blocks.read(key, "photo", "boxes", "main", "left_out")
+        photo, boxes, main = blocks.read(key, "photo", "boxes", "main")
         parts.append((photo + number * _BLOCK, boxes, main))
-        reasons = parse_json(str(reasons), "reasons")
-        left_out.update((files[number * _BLOCK + int(place)], reason) for place, reason in reasons.items())
+        reasons = blocks.read_reasons(key, "left_out")
+        left_out.update((files[number * _BLOCK + place], reason) for place, reason in reasons.items())
         starts.append(starts[-1] + len(photo))
     photo, boxes, main = (np.concatenate(arrays) for arrays in zip(*parts))
     embeddings = blocks.stacked(keys, "embeddings", "embeddings.f32", (len(photo), size), np.float32)
