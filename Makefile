@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: test test-system test-full test-faults test-cpus test-cu112 test-pythons coverage lint demo horovod clean
+.PHONY: release test test-system test-full test-faults test-cpus test-cu112 test-pythons coverage lint demo horovod clean
 
 $(VENV)/ready: setup.py tools/make_venv.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
@@ -73,6 +73,10 @@ demo: $(VENV)/ready
 # Several processes and machines: compiles Horovod for this MXNet, which takes some minutes.
 horovod: $(VENV)/ready
 	$(BIN)/python tools/build_horovod.py
+
+# Builds the source archive and the wheel, checks them, installs the wheel in a clean environment and tries it there.
+release: $(VENV)/ready
+	$(BIN)/python tools/make_release.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*

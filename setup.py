@@ -7,11 +7,14 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/version.py").read_text(encoding="utf-8")).group(1)
 README = HERE / "README.md"
 
+URL = "https://h-seed-2ba4d2fe.example/gluonfr"
+
 # MXNet 1.9.1 is not named here: its CPU and CUDA packages ship the same `mxnet` folder, so each is an extra.
+# No marker is true on Python 3.13, so that pip refuses it at once instead of building an old NumPy first.
 NUMPY = [
     'numpy>=1.21,<1.24; python_version < "3.12"',
-    'numpy>=1.26,<2; python_version >= "3.12"',
-    'setuptools; python_version >= "3.12"',
+    'numpy>=1.26,<2; python_version == "3.12"',
+    'setuptools; python_version == "3.12"',
 ]
 # protobuf 3.20.3 is pure Python and slow; opencv-python, which gluoncv asks for, ships the same folder as the headless wheel.
 ONNX = ["onnx", "onnxruntime", "protobuf>=4,<7"]
@@ -61,6 +64,28 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    author="The gluonfr developers",
+    url=URL,
+    project_urls={
+        "Documentation": f"{URL}/docs",
+        "Source": URL,
+        "Issues": f"{URL}/issues",
+        "Changelog": f"{URL}/blob/main/CHANGELOG.md",
+    },
+    keywords="face recognition, face verification, metric learning, ArcFace, MXNet, Gluon",
+    classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA :: 11",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(8, 13)),
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
     package_data={"gluonfr": ["py.typed"], "gluonfr.evaluation.report": ["html/*"], "gluonfr.apps.serve": ["page/*"]},
     python_requires=">=3.8,<3.13",

@@ -1,0 +1,55 @@
+"""Versions, metadata and project files agree with each other."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import setuptools
+
+import gluonfr
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def metadata(monkeypatch):
+    """Arguments of `setup`."""
+    declared = {}
+    monkeypatch.setattr(setuptools, "setup", declared.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    return declared
+
+
+def test_the_version_is_that_of_the_changelog_and_the_citation(metadata):
+    released, date = re.search(r"^## (\d\S+) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.M).groups()
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert gluonfr.__version__ == released == metadata["version"]
+    assert f"\nversion: {released}\n" in citation
+    assert f'\ndate-released: "{date}"\n' in citation
+
+
+def test_python_3_13_meets_no_requirement_before_it_is_refused(metadata):
+    assert metadata["python_requires"] == ">=3.8,<3.13"
+    versions = [re.search(r'python_version (\S+) "(.+)"', line) for line in metadata["install_requires"] if "numpy" in line]
+    # NumPy 1 has no wheel for Python 3.13, and pip would build it first.
+    assert all(version.groups() in [("<", "3.12"), ("==", "3.12")] for version in versions)
+
+
+def test_classifiers_name_the_supported_pythons(metadata):
+    named = {line.rpartition(" ")[2] for line in metadata["classifiers"] if re.search(r":: 3\.\d+$", line)}
+    assert named == {"3.8", "3.9", "3.10", "3.11", "3.12"}
+
+
+def test_files_that_the_guides_name_exist():
+    for guide in ("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "examples/README.md"):
+        text = (ROOT / guide).read_text()
+        links = re.findall(r"\]\(([^)#:]+)\)", text)
+        paths = re.findall(r"`((?:tests|gluonfr|docs|tools|examples)/[a-z_/]+\.\w+)`", text)
+        missing = [link for link in links if not (ROOT / guide).parent.joinpath(link).exists()]
+        assert not missing + [path for path in paths if not (ROOT / path).exists()], guide
+
+
+def test_targets_that_contributing_names_are_in_the_makefile():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(rr"`make ([\w-]+)", (ROOT / "CONTRIBUTING.md").read_text())) <= targets
