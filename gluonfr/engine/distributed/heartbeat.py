@@ -14,33 +14,33 @@ from typing import Any
 
 from gluonfr.core import GluonFRError
 
-_ADDRESS, _TOKEN, _TIMEOUT, _RANK = (f"GLUONFR_WATCH_{name}" for name in ("ADDRESS", "TOKEN", "TIMEOUT", "RANK"))
+_ADDRESS, _TOKEN, _TIMEOUT, _RANK = (f"GLUONFR_HEARTBEAT_{name}" for name in ("ADDRESS", "TOKEN", "TIMEOUT", "RANK"))
 
 
 _GOOD, _STOP = b"+", b"-"
 
 
-def _interval(timeout: Any) -> Any:
+def _interval(timeout: float) -> float:
     return min(1.0, timeout / 10)
 
 
-class Watch(socketserver.ThreadingTCPServer):
-    """The side of the launcher: which ranks are connected, and when each made progress.
+class HeartbeatServer(socketserver.ThreadingTCPServer):
+    """Server of the launcher: records which ranks are connected and when each made progress.
 
     Parameters
     ----------
     ranks : int
     timeout : float
-        Seconds without a heartbeat after which a rank is lost, and without progress after which all are stuck.
+        A rank without a heartbeat for this many seconds is lost; ranks without progress for this many seconds are stuck.
     start_timeout : float
-        Seconds that they have to come up and meet.
+        Seconds in which all ranks have to start and connect to each other.
     address : str, default '127.0.0.1'
-        Of this machine, as the ranks see it.
+        Address of this machine at which the ranks can reach it.
 
     Examples
     --------
-    >>> with Watch(ranks=2, timeout=10, start_timeout=60) as watch:
-    ...     watch.stuck() is None
+    >>> with HeartbeatServer(ranks=2, timeout=10, start_timeout=60) as server:
+    ...     server.stuck() is None
     True
     """
 
@@ -57,18 +57,18 @@ class Watch(socketserver.ThreadingTCPServer):
         self._beats: dict[int, int] = {}
         self._heard: dict[int, float] = {}
         self._gone: set[int] = set()
-        # There is no progress before all ranks have met.
+        # There is no progress before all ranks are connected.
         self._moved: float | None = None
         # The answer to every heartbeat of a rank.
         self.answer = _GOOD
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of a rank, without its number, which `rank_environment` or its starter sets."""
+        """Return the environment variables of a rank, except its number, which `rank_environment` or Horovod sets."""
         return {_ADDRESS: ":".join(map(str, self.server_address[:2])), _TOKEN: self.token, _TIMEOUT: str(self.timeout)}
 
-    def note(self, rank: int, beats: Any) -> None:
-        """Record how many exchanges a rank has finished; negative numbers are watchdogs on other machines."""
+    def record_beats(self, rank: int, beats: int) -> None:
+        """Record how many exchanges a rank has finished; negative ranks are watchdogs on other machines."""
         if rank < 0:
             return
         with self._lock:
@@ -76,19 +76,19 @@ class Watch(socketserver.ThreadingTCPServer):
             if self._beats.get(rank, 0) != beats:
                 self._beats[rank], self._moved = beats, now
 
-    def joined(self, connection: Any) -> None:
+    def add_connection(self, connection: Any) -> None:
         """Record a connection."""
         with self._lock:
             self._open.add(connection)
 
-    def left(self, connection: Any, rank: int) -> None:
-        """Record that a connection ended; with its rank when the rank left in order."""
+    def remove_connection(self, connection: Any, rank: int) -> None:
+        """Record that a connection ended; `rank` is given when the rank ended in an orderly way."""
         with self._lock:
             self._open.discard(connection)
             if rank is not None and rank >= 0:
                 self._gone.add(rank)
 
-    def stuck(self) -> Any:
+    def stuck(self) -> tuple[int | None, str] | None:
         """Return (rank or None, description of the problem) when ranks make no progress, else None."""
         with self._lock:
             now = time.monotonic()
@@ -104,15 +104,15 @@ class Watch(socketserver.ThreadingTCPServer):
                 return None
             missing = [rank for rank in range(self.ranks) if rank not in self._heard]
             if missing:
-                return missing[0], f"rank {missing[0]} did not come up within {self._start_timeout:g} s"
-            return None, f"the ranks did not meet within {self._start_timeout:g} s"
+                return missing[0], f"rank {missing[0]} did not start within {self._start_timeout:g} s"
+            return None, f"the ranks did not connect to each other within {self._start_timeout:g} s"
 
     def stop_all(self) -> None:
-        """Ask every rank to stop as SIGTERM does, on whichever machine it is; those that come later, too."""
+        """Ask the ranks on all machines to stop, as SIGTERM does; ranks that connect later are asked too."""
         self.answer = _STOP
 
     def end(self) -> None:
-        """End every rank that still listens, on whichever machine it is."""
+        """End the connections, which ends the ranks on all machines."""
         self.shutdown()
         self.server_close()
         with self._lock:
@@ -134,35 +134,35 @@ class _Listener(socketserver.StreamRequestHandler):
     """One connection: `token rank`, then one number per line; each line gets an answer."""
 
     def handle(self) -> None:
-        watch: Any = self.server
+        server: Any = self.server
         rank: int | None = None
-        self.connection.settimeout(watch.timeout)
-        watch.joined(self.connection)
+        self.connection.settimeout(server.timeout)
+        server.add_connection(self.connection)
         try:
             token, number = self.rfile.readline(100).decode("ascii").split()
-            if not secrets.compare_digest(token, watch.token):
+            if not secrets.compare_digest(token, server.token):
                 return
             rank = int(number)
             for line in iter(lambda: self.rfile.readline(100), b""):
-                watch.note(rank, int(line))
-                self.connection.sendall(watch.answer)
+                server.record_beats(rank, int(line))
+                self.connection.sendall(server.answer)
         except socket.timeout:
-            # The rank has not left: it counts as silent.
+            # The rank did not end in an orderly way: it counts as silent.
             rank = None
         except (OSError, ValueError):
             pass
         finally:
-            watch.left(self.connection, rank)
+            server.remove_connection(self.connection, rank)
 
 
-class Pulse:
-    """The side of a rank: `beat` reports progress.
+class HeartbeatClient:
+    """Client of a rank: `beat` reports progress.
 
-    When the launcher is gone, or silent for the timeout, this process ends at once, whatever it is waiting for.
+    When the launcher has ended, or is silent for the timeout, this process ends at once, whatever it is waiting for.
 
     Examples
     --------
-    >>> Pulse(rank=0).beat()  # doctest: +SKIP
+    >>> HeartbeatClient(rank=0).beat()  # doctest: +SKIP
     """
 
     def __init__(self, rank: int) -> None:
@@ -175,7 +175,7 @@ class Pulse:
             self._connection.sendall(f"{os.environ[_TOKEN]} {rank}\n".encode("ascii"))
         except OSError as error:
             raise GluonFRError(
-                f"rank {rank} cannot reach the launcher at {host}:{port} ({error}); see to the network."
+                f"rank {rank} cannot reach the launcher at {host}:{port} ({error}); check the network."
             ) from error
         threading.Thread(target=self._talk, daemon=True).start()
 
@@ -200,13 +200,13 @@ class Pulse:
         except OSError:
             pass
         with contextlib.suppress(OSError):
-            # The other side may have stopped reading, and this must not wait.
+            # The reader of the output may have stopped, and this must not wait for it.
             os.set_blocking(2, False)
             os.write(2, f"this rank ends, because {why}.\n".encode())
         os._exit(1)
 
 
-_pulse = None
+_heartbeat: HeartbeatClient | None = None
 
 
 def rank_environment(rank: int) -> dict[str, str]:
@@ -220,16 +220,16 @@ def rank_environment(rank: int) -> dict[str, str]:
     return {_RANK: str(rank)}
 
 
-def pulse() -> Any:
-    """Return the `Pulse` of this rank, started on first use; None without a launcher.
+def heartbeat_client() -> HeartbeatClient | None:
+    """Return the `HeartbeatClient` of this rank, started on first use; None without a launcher.
 
     Examples
     --------
-    >>> pulse() is None
+    >>> heartbeat_client() is None
     True
     """
-    global _pulse
-    if _pulse is None and _ADDRESS in os.environ:
+    global _heartbeat
+    if _heartbeat is None and _ADDRESS in os.environ:
         rank = next(os.environ[name] for name in (_RANK, "HOROVOD_RANK") if name in os.environ)
-        _pulse = Pulse(int(rank))
-    return _pulse
+        _heartbeat = HeartbeatClient(int(rank))
+    return _heartbeat

@@ -8,7 +8,7 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.engine.distributed.buckets import plain, sum_joined
 from gluonfr.engine.distributed.group import Group
-from gluonfr.engine.distributed.heartbeat import pulse
+from gluonfr.engine.distributed.heartbeat import heartbeat_client
 from gluonfr.engine.distributed.hosts import check_own_name
 from gluonfr.engine.distributed.json_exchange import exchange_values
 
@@ -38,7 +38,7 @@ class HorovodGroup(Group):
         os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
         if int(os.environ.get("HOROVOD_CROSS_SIZE", 1)) > 1:
             check_own_name()
-        self._pulse = pulse()
+        self._heartbeat = heartbeat_client()
         self._horovod = load_horovod()
         self._horovod.init()
         self.rank, self.size = self._horovod.rank(), self._horovod.size()
@@ -85,8 +85,8 @@ class HorovodGroup(Group):
 
     def beat(self) -> None:
         """Report progress."""
-        if self._pulse is not None:
-            self._pulse.beat()
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
 
     def close(self) -> None:
         """Leave the group."""

@@ -12,10 +12,10 @@ from typing import Any, Sequence
 
 from gluonfr.core import UsageError
 from gluonfr.engine.distributed.agreement import check_devices
-from gluonfr.engine.distributed.heartbeat import Watch
+from gluonfr.engine.distributed.heartbeat import HeartbeatServer
 from gluonfr.engine.distributed.hosts import parse_hosts
-from gluonfr.engine.distributed.rank_processes import kill, wait
-from gluonfr.engine.distributed.start_methods import LEFT_ALONE, HorovodHere, HorovodRun, PsHere
+from gluonfr.engine.distributed.rank_processes import RunProcess, kill, wait
+from gluonfr.engine.distributed.start_methods import ENDED_WITH_ANOTHER, LocalHorovod, LocalPs, RemoteHorovod
 from gluonfr.engine.options import LaunchOptions
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ HANG_TIMEOUT, START_TIMEOUT = 300, 120
 _REFUSED = 2
 # Exit status of a command that was interrupted, as shells expect it.
 _INTERRUPTED = 130
-# By status; -1 for all signals.
-_CAUSES = {-1: 0, _REFUSED: 1, LEFT_ALONE: 3}
+# Order of the causes of a failure by exit status, most likely cause first; -1 represents all signals.
+_CAUSES = {-1: 0, _REFUSED: 1, ENDED_WITH_ANOTHER: 3}
 
 
 @dataclass
@@ -64,9 +64,9 @@ def launch(
 ) -> Outcome:
     """Run a command as several ranks that form a group, until the last one has ended.
 
-    A rank that dies ends the others within 5 s, on other machines within 20 s; one that hangs ends all within `hang_timeout`
-    more, and one that does not start within `start_timeout` more. No process is left behind, even when this one is killed.
-    SIGTERM, SIGINT and SIGHUP are passed to the ranks as SIGTERM, and the ranks are waited for; a second signal kills them.
+    When a rank dies, the others are ended within 5 s, on other machines within 20 s. When a rank hangs or does not start, all
+    are ended after `hang_timeout` or `start_timeout`. No process is left behind, even when this one is killed. SIGTERM, SIGINT
+    and SIGHUP are passed to the ranks as SIGTERM, and this function waits for them to end; a second signal kills them.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ def launch(
     logs : str
         Folder for the output of all ranks except 0, which prints on the terminal.
     max_restarts : int, default 0
-        How often all ranks are restarted, with the same command, after one failed.
+        How often all ranks are restarted with the same command after one failed.
     hang_timeout : float, default 300
-        Seconds without an exchange between ranks or a `Group.beat` after which they are stuck.
+        Ranks without an exchange or a `Group.beat` for this many seconds are stuck.
     start_timeout : float, default 120
-        Seconds in which the ranks have to start and meet, at least `hang_timeout`.
+        Seconds in which the ranks have to start and connect to each other; at least `hang_timeout`.
 
     Returns
     -------
@@ -106,20 +106,20 @@ def launch(
     if not 0 < hang_timeout < float("inf"):
         raise UsageError(f"hang_timeout={hang_timeout} is not a positive number of seconds.")
     if hosts and sync != "horovod":
-        raise UsageError(f"hosts= works with sync='horovod' only, got sync={sync!r}; leave one of the two out.")
-    way = HorovodRun(hosts) if hosts else {"horovod": HorovodHere, "ps": PsHere}[sync](workers)
+        raise UsageError(f"hosts= works with sync='horovod' only, got sync={sync!r}; leave out one of them.")
+    method = RemoteHorovod(hosts) if hosts else {"horovod": LocalHorovod, "ps": LocalPs}[sync](workers)
     logs = os.path.abspath(logs)
     folder = os.path.dirname(logs)
     new = not os.path.exists(folder)
     with _Signals() as signals:
         for attempt in range(max_restarts + 1):
-            outcome = _attempt(way, command, logs, (hang_timeout, max(hang_timeout, start_timeout)), signals)
+            outcome = _attempt(method, command, logs, (hang_timeout, max(hang_timeout, start_timeout)), signals)
             outcome.restarts = attempt
             if outcome.status in (0, _REFUSED) or signals.count or attempt == max_restarts:
                 break
             logger.warning("%s\nrestarting all ranks, %d of %d", outcome.message, attempt + 1, max_restarts)
     if outcome.status == _REFUSED and new and os.path.isdir(folder) and os.listdir(folder) == [os.path.basename(logs)]:
-        # A run that is refused leaves nothing.
+        # A refused run leaves no files.
         shutil.rmtree(folder)
     return outcome
 
@@ -153,62 +153,66 @@ def launch_training(arguments: Sequence[str], gpus: Sequence[int], cpus: int, ou
     return launch(command, options.workers, options.sync, hosts, logs, options.max_restarts, options.hang_timeout)
 
 
-def _attempt(way: Any, command: Sequence[str], logs: str, timeouts: tuple[float, float], signals: _Signals) -> Outcome:
-    members: list[Any] = []
-    with Watch(way.workers, *timeouts, way.address) as watch:
+def _attempt(method: Any, command: Sequence[str], logs: str, timeouts: tuple[float, float], signals: _Signals) -> Outcome:
+    processes: list[RunProcess] = []
+    with HeartbeatServer(method.workers, *timeouts, method.address) as server:
         try:
-            with way.start(members, command, watch.environment(), logs):
-                return _follow(members, watch, way, signals)
+            with method.start(processes, command, server.environment(), logs):
+                return _follow(processes, server, method, signals)
         finally:
-            watch.end()
-            wait(members, 0 if signals.count > 1 else way.grace)
-            kill(members)
+            server.end()
+            wait(processes, 0 if signals.count > 1 else method.grace)
+            kill(processes)
 
 
-def _follow(members: Any, watch: Watch, way: Any, signals: _Signals) -> Outcome:
+def _follow(processes: list[RunProcess], server: HeartbeatServer, method: Any, signals: _Signals) -> Outcome:
     """Wait for the end of a run; the caller kills the processes that are left."""
     began = time.monotonic()
     while True:
-        ended = [member for member in members if member.status is not None]
-        # Of several that failed in one moment, the one that was killed or that refused is the cause.
-        bad = sorted((member for member in ended if member.status), key=lambda member: _CAUSES.get(max(member.status, -1), 2))
+        ended = [process for process in processes if process.status is not None]
+        # When several failed at the same moment, the one that was killed or that refused its arguments is the cause.
+        bad = sorted(
+            (process for process in ended if process.status), key=lambda process: _CAUSES.get(max(process.status, -1), 2)
+        )
         if signals.count:
-            watch.stop_all()
+            server.stop_all()
             if signals.count > 1:
                 return Outcome(_INTERRUPTED, "killed by a second request to stop")
-            status = way.cause(bad[0]).status if bad else 0
+            status = method.cause(bad[0]).status if bad else 0
             if status == -signal.SIGTERM:
                 return Outcome(_INTERRUPTED, "stopped before the first step.")
             if status == _REFUSED:
                 # The exit status of a rank that was asked to stop and wrote a checkpoint.
-                if all(member.status is not None for member in members if member.works):
+                if all(process.status is not None for process in processes if process.ends_run):
                     return Outcome(_INTERRUPTED)
                 bad = []
         if bad:
-            return _failed(bad[0], members, way, time.monotonic() - began)
-        if all(member.status == 0 for member in members if member.works):
+            return _failed(bad[0], processes, method, time.monotonic() - began)
+        if all(process.status == 0 for process in processes if process.ends_run):
             return Outcome(0)
-        stuck = watch.stuck()
+        stuck = server.stuck()
         if stuck:
             rank, why = stuck
-            named = [member for member in members if member.name == f"rank {rank}"]
-            return Outcome(1, f"{why}; all ranks were ended." + "".join(_shown(member) for member in named))
+            named = [process for process in processes if process.name == f"rank {rank}"]
+            return Outcome(1, f"{why}; all ranks were ended." + "".join(_last_output(process) for process in named))
         time.sleep(0.05)
 
 
-def _failed(first: Any, members: Any, way: Any, seconds: float) -> Outcome:
-    # Time for the other ranks to report what they saw, and for rank 0 to print its own message.
-    wait([member for member in members if member.works], way.grace)
-    first = way.cause(first)
-    if first.status == _REFUSED and any(member.log is None and member.status == _REFUSED for member in (first, *members)):
+def _failed(first: RunProcess, processes: list[RunProcess], method: Any, seconds: float) -> Outcome:
+    # Give the other ranks time to report the failure, and rank 0 time to print its message.
+    wait([process for process in processes if process.ends_run], method.grace)
+    first = method.cause(first)
+    if first.status == _REFUSED and any(process.log is None and process.status == _REFUSED for process in (first, *processes)):
         return Outcome(_REFUSED)
-    message = f"{first.name} {first.fate()}, {seconds:.0f} s after the start; all ranks were ended.{_shown(first)}"
+    message = (
+        f"{first.name} {first.describe_end()}, {seconds:.0f} s after the start; all ranks were ended.{_last_output(first)}"
+    )
     return Outcome(_REFUSED if first.status == _REFUSED else 1, message)
 
 
-def _shown(member: Any) -> str:
-    lines = member.last_lines()
-    return f" The end of {member.log}:{lines}" if lines else ""
+def _last_output(process: RunProcess) -> str:
+    lines = process.last_lines()
+    return f" The end of {process.log}:{lines}" if lines else ""
 
 
 class _Signals:

@@ -10,7 +10,7 @@ from mxnet import nd
 from gluonfr.core import GluonFRError
 from gluonfr.engine.distributed.buckets import plain, sum_joined
 from gluonfr.engine.distributed.group import Group
-from gluonfr.engine.distributed.heartbeat import pulse
+from gluonfr.engine.distributed.heartbeat import heartbeat_client
 from gluonfr.engine.distributed.json_exchange import exchange_values
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PsGroup(Group):
             raise GluonFRError(
                 f"{error.args[0]} is not set: ranks on ps-lite are started by `gluonfr train --sync ps`."
             ) from error
-        self._pulse = pulse()
+        self._heartbeat = heartbeat_client()
         self._store = mx.kv.create("dist_sync")
         self._keys: set[Any] = set()
 
@@ -88,8 +88,8 @@ class PsGroup(Group):
 
     def beat(self) -> None:
         """Report progress."""
-        if self._pulse is not None:
-            self._pulse.beat()
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
 
     def close(self) -> None:
         """Leave the group."""

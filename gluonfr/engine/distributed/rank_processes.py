@@ -11,60 +11,60 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Iterable, Sequence
 
-_BOUND = os.path.join(os.path.dirname(__file__), "parent_death.py")
+_PARENT_DEATH = os.path.join(os.path.dirname(__file__), "parent_death.py")
 _LAST_LINES = 15
 
 
 @dataclass
-class Member:
+class RunProcess:
     """A process of a run, in a process group of its own.
 
     Attributes
     ----------
     name : str
         Such as 'rank 1'.
-    process : Popen or None
+    popen : Popen or None
         None for a process on another machine that has ended.
     log : str or None
         File of its output; None for the terminal.
     begin : int
-        Where the output of this start begins in the file.
-    works : bool
-        Whether the run is over when it has ended, with others of this kind.
-    told : int
-        Status of what has no process here.
+        Position in the file at which the output of this start begins.
+    ends_run : bool
+        Whether the run is over once this process, and the others with this flag, have ended.
+    reported_status : int
+        Exit status of a process without `popen`.
     relay : Thread, optional
-        Writes its log.
+        Thread that writes the log.
 
     Examples
     --------
-    >>> Member("rank 1", None).name
+    >>> RunProcess("rank 1", None).name
     'rank 1'
     """
 
     name: str
-    process: subprocess.Popen | None
+    popen: subprocess.Popen | None
     log: str | None = None
     begin: int = 0
-    works: bool = True
-    told: int = 0
+    ends_run: bool = True
+    reported_status: int = 0
     relay: threading.Thread | None = None
 
     @property
     def status(self) -> Any:
         """Exit status, negative for a signal; None while it runs."""
-        return self.told if self.process is None else self.process.poll()
+        return self.reported_status if self.popen is None else self.popen.poll()
 
-    def fate(self) -> str:
-        """Describe how it ended, as the predicate of a sentence."""
+    def describe_end(self) -> str:
+        """Describe how the process ended, as the predicate of a sentence."""
         if self.status >= 0:
             return f"ended with status {self.status}"
         return f"was killed by {signal.Signals(-self.status).name}"
 
-    def written(self) -> Any:
-        """Return the end of its output; empty where that went to the terminal."""
+    def output(self) -> str:
+        """Return the end of the output; empty where that went to the terminal."""
         if self.log is None or not os.path.exists(self.log):
             return ""
         if self.relay is not None:
@@ -74,29 +74,30 @@ class Member:
             return file.read()[-20000:].decode("utf-8", "replace")
 
     def last_lines(self) -> str:
-        """Return the last lines of its output, indented."""
-        lines = [line for line in self.written().splitlines() if line.strip()][-_LAST_LINES:]
+        """Return the last lines of the output, indented."""
+        lines = [line for line in self.output().splitlines() if line.strip()][-_LAST_LINES:]
         return "".join(f"\n  {line}" for line in lines)
 
 
 def start(
-    command: Sequence[str], environment: Any, name: str, log: str | None = None, works: bool = True, relayed: Any = None
+    command: Sequence[str], environment: Any, name: str, log: str | None = None, ends_run: bool = True, relayed: Any = None
 ) -> Any:
-    """Start a process of a run; it is killed when this process ends, for whatever reason.
+    """Start a process of a run, which is killed when this process ends.
 
     Parameters
     ----------
     command : list of str
     environment : dict
-        On top of this process's own.
-    name, log, works
-        See `Member`.
+        Variables that are added to the environment of this process.
+    name, log, ends_run
+        See `RunProcess`.
     relayed : bytes, optional
-        Regular expression of how lines begin that go to the terminal without that beginning, instead of the log.
+        Regular expression of a prefix: lines that start with it are printed on the terminal without the prefix, instead of
+        written to the log.
 
     Examples
     --------
-    >>> member = start(["sleep", "0"], {}, "rank 0")  # doctest: +SKIP
+    >>> process = start(["sleep", "0"], {}, "rank 0")  # doctest: +SKIP
     """
     file, begin, relay = None, 0, None
     if log is not None:
@@ -106,7 +107,7 @@ def start(
         begin = file.tell()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-E", "-S", _BOUND, str(os.getpid()), *command],
+            [sys.executable, "-E", "-S", _PARENT_DEATH, str(os.getpid()), *command],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=file if relayed is None else subprocess.PIPE,
@@ -119,7 +120,7 @@ def start(
     finally:
         if file is not None:
             file.close()
-    return Member(name, process, log, begin, works, relay=relay)
+    return RunProcess(name, process, log, begin, ends_run, relay=relay)
 
 
 def _relay(lines: Any, log: str, relayed: Any) -> None:
@@ -133,7 +134,7 @@ def _relay(lines: Any, log: str, relayed: Any) -> None:
                 file.write(line)
 
 
-def wait(members: Any, seconds: float) -> bool:
+def wait(processes: Iterable[RunProcess], seconds: float) -> bool:
     """Wait until all processes have ended, at most `seconds`; return whether they have.
 
     Examples
@@ -142,25 +143,26 @@ def wait(members: Any, seconds: float) -> bool:
     True
     """
     deadline = time.monotonic() + seconds
-    while any(member.status is None for member in members):
+    while any(process.status is None for process in processes):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
 
 
-def kill(members: Any) -> None:
+def kill(processes: Iterable[RunProcess]) -> None:
     """Kill all processes and their process groups, and wait for their end.
 
     Examples
     --------
     >>> kill([])
     """
-    for member in members:
+    started = [process.popen for process in processes if process.popen is not None]
+    for popen in started:
         try:
-            # Also after its leader has ended: others of the group may be there.
-            os.killpg(member.process.pid, signal.SIGKILL)
+            # The leader of the group may have ended while others of the group still run.
+            os.killpg(popen.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-    for member in members:
-        member.process.wait()
+    for popen in started:
+        popen.wait()

@@ -13,7 +13,7 @@ from mxnet.base import MXNetError
 
 from gluonfr.core import GluonFRError, describe_os_error
 from gluonfr.engine.distributed.group import Group
-from gluonfr.engine.distributed.start_methods import LEFT_ALONE, LOGS
+from gluonfr.engine.distributed.start_methods import ENDED_WITH_ANOTHER, LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def joined(name: str = "gluonfr train") -> Iterator[Any]:
         _leave(traceback.format_exc(), 1)
     except MXNetError as error:
         if "Horovod has been shut down" in str(error):
-            _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", LEFT_ALONE)
+            _leave(f"{name}: rank {group.rank} ends, because another one ended or cannot be reached.", ENDED_WITH_ANOTHER)
         _leave(traceback.format_exc(), 1)
     except BaseException:
         _leave(traceback.format_exc(), 1)

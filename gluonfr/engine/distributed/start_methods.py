@@ -1,4 +1,4 @@
-"""Ways to start the ranks of a run: here on Horovod, here on ps-lite, or on several machines through `horovodrun`."""
+"""Start methods of the ranks of a run: Horovod or ps-lite on this machine, or `horovodrun` on several machines."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from gluonfr.core import GluonFRError
 from gluonfr.core.cpu import environment_for_processes
 from gluonfr.engine.distributed.heartbeat import rank_environment
 from gluonfr.engine.distributed.hosts import address_towards, check_hosts, is_here
-from gluonfr.engine.distributed.rank_processes import Member, start
+from gluonfr.engine.distributed.rank_processes import RunProcess, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Sequence
 
-# Seconds in which Horovod connects its ranks, and after which it notices a link that is cut.
+# Seconds in which Horovod connects its ranks, and after which it notices a broken connection.
 _CONNECT = 30
 _SERVER = "import gluonfr, mxnet"
-_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_watchdog.py")
+_WATCHDOG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_watchdog.py")
 # Exit status of a rank that ends because another one did.
-LEFT_ALONE = 3
+ENDED_WITH_ANOTHER = 3
 LOGS = "GLUONFR_RANK_LOGS"
 
 
-class _Here:
-    # `start(members, command, environment, logs)` appends what it starts to `members`, for the caller to end.
+class _LocalRanks:
+    # `start(processes, command, environment, logs)` appends the started processes to `processes`; the caller ends them.
 
-    # Seconds in which the other ranks can report what they saw of a failure.
+    # Seconds that the other ranks have to report a failure.
     grace = 3
     address = "127.0.0.1"
 
-    def cause(self, member: Any) -> Any:
+    def cause(self, process: RunProcess) -> RunProcess:
         """Return the process that caused the end of the run, given one that failed."""
-        return member
+        return process
 
 
-class HorovodHere(_Here):
-    """Ranks on this machine, which find each other through a server in this process.
+class LocalHorovod(_LocalRanks):
+    """Ranks on this machine that use Horovod, with its rendezvous server in this process.
 
     Examples
     --------
-    >>> method = HorovodHere(workers=2)  # doctest: +SKIP
+    >>> method = LocalHorovod(workers=2)  # doctest: +SKIP
     """
 
     def __init__(self, workers: int) -> None:
@@ -53,8 +53,10 @@ class HorovodHere(_Here):
         self.workers = workers
 
     @contextlib.contextmanager
-    def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
-        """Start the ranks and append them to `members`; what they need is open for the time of the block."""
+    def start(
+        self, processes: list[RunProcess], command: Sequence[str], environment: dict[str, str], logs: str
+    ) -> Iterator[None]:
+        """Start the ranks and append them to `processes`; servers that they need run until the block ends."""
         from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
         from horovod.runner.http.http_server import RendezvousServer
 
@@ -74,7 +76,7 @@ class HorovodHere(_Here):
             for slot in slots:
                 own = {f"HOROVOD_{name.upper()}": str(getattr(slot, name)) for name in _SLOT}
                 own.update(rank_environment(slot.rank), HOROVOD_HOSTNAME=slot.hostname)
-                members.append(_rank(command, {**environment, **shared, **own}, slot.rank, logs))
+                processes.append(_rank(command, {**environment, **shared, **own}, slot.rank, logs))
             yield
         finally:
             server.stop()
@@ -84,12 +86,12 @@ class HorovodHere(_Here):
 _SLOT = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size")
 
 
-class PsHere(_Here):
-    """Ranks on this machine on ps-lite, with its scheduler and a server for every two ranks, up to four.
+class LocalPs(_LocalRanks):
+    """Ranks on this machine that use ps-lite, with its scheduler and one server per two ranks, at most four.
 
     Examples
     --------
-    >>> PsHere(workers=2).workers
+    >>> LocalPs(workers=2).workers
     2
     """
 
@@ -97,8 +99,10 @@ class PsHere(_Here):
         self.workers = workers
 
     @contextlib.contextmanager
-    def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
-        """Start the ranks and append them to `members`; what they need is open for the time of the block."""
+    def start(
+        self, processes: list[RunProcess], command: Sequence[str], environment: dict[str, str], logs: str
+    ) -> Iterator[None]:
+        """Start the ranks and append them to `processes`; servers that they need run until the block ends."""
         servers = min(-(-self.workers // 2), 4)
         shared = {
             **environment,
@@ -111,15 +115,15 @@ class PsHere(_Here):
         for role, number in [("scheduler", 0), *(("server", i) for i in range(servers))]:
             log = os.path.join(logs, f"{role}-{number}.log")
             own = {**shared, "DMLC_ROLE": role}
-            members.append(start([sys.executable, "-c", _SERVER], own, f"{role} {number}", log, works=False))
+            processes.append(start([sys.executable, "-c", _SERVER], own, f"{role} {number}", log, ends_run=False))
         for rank in range(self.workers):
             own = {**shared, **rank_environment(rank), "DMLC_ROLE": "worker", "DMLC_WORKER_ID": str(rank)}
-            members.append(_rank(command, own, rank, logs))
+            processes.append(_rank(command, own, rank, logs))
         yield
 
 
-class HorovodRun:
-    """Ranks on several machines, over ssh; each has to have this package at the same place.
+class RemoteHorovod:
+    """Ranks on several machines, over ssh; this package must have the same path on each of them.
 
     Parameters
     ----------
@@ -127,7 +131,7 @@ class HorovodRun:
 
     Examples
     --------
-    >>> method = HorovodRun([("a", 4), ("b", 4)])  # doctest: +SKIP
+    >>> method = RemoteHorovod([("a", 4), ("b", 4)])  # doctest: +SKIP
     """
 
     # horovodrun kills its ranks after five seconds.
@@ -142,8 +146,10 @@ class HorovodRun:
         self.address = address_towards(there[0] if there else hosts[0][0])
 
     @contextlib.contextmanager
-    def start(self, members: Any, command: Sequence[str], environment: Any, logs: str) -> Iterator[Any]:
-        """Start the ranks and append them to `members`; what they need is open for the time of the block."""
+    def start(
+        self, processes: list[RunProcess], command: Sequence[str], environment: dict[str, str], logs: str
+    ) -> Iterator[None]:
+        """Start the ranks and append them to `processes`; servers that they need run until the block ends."""
         hosts = ",".join(f"{name}:{count}" for name, count in self._hosts)
         run = [
             sys.executable,
@@ -156,32 +162,32 @@ class HorovodRun:
             "-H",
             hosts,
         ]
-        keep = [sys.executable, "-E", "-S", _KEEPER]
+        keep = [sys.executable, "-E", "-S", _WATCHDOG]
         own = {
             **environment,
             LOGS: os.path.abspath(logs),
             "HOROVOD_GLOO_TIMEOUT_SECONDS": os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", str(_CONNECT)),
-            # Here as there: what is in this process's environment goes along.
+            # horovodrun passes the environment of this process to all machines.
             **environment_for_processes(max(count for _, count in self._hosts)),
         }
         log = os.path.join(logs, "horovodrun.log")
-        # It marks every line with its rank; all but rank 0 write to files of their own.
-        members.append(start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[0\]<std(out|err)>:"))
+        # horovodrun marks every line with its rank; all ranks but rank 0 write to their own files.
+        processes.append(start([*run, *keep, *command], own, "horovodrun", log, relayed=rb"\[0\]<std(out|err)>:"))
         yield
 
-    def cause(self, member: Any) -> Any:
+    def cause(self, process: RunProcess) -> RunProcess:
         """Return the rank that `horovodrun` reports as the first to fail; `horovodrun` itself if it reports none."""
         reported = [
-            tuple(map(int, found)) for found in re.findall(r"Process (\d+) exit with status code (\d+)", member.written())
+            tuple(map(int, found)) for found in re.findall(r"Process (\d+) exit with status code (\d+)", process.output())
         ]
         if not reported:
-            return member
-        rank, status = next((found for found in reported if found[1] != LEFT_ALONE), reported[0])
-        log = os.path.join(os.path.dirname(member.log), f"{rank}.log") if rank else None
-        return Member(f"rank {rank}", None, log, told=128 - status if status > 128 else status)
+            return process
+        rank, status = next((found for found in reported if found[1] != ENDED_WITH_ANOTHER), reported[0])
+        log = os.path.join(os.path.dirname(str(process.log)), f"{rank}.log") if rank else None
+        return RunProcess(f"rank {rank}", None, log, reported_status=128 - status if status > 128 else status)
 
 
-def _rank(command: Sequence[str], environment: Any, rank: int, logs: str) -> Any:
+def _rank(command: Sequence[str], environment: dict[str, str], rank: int, logs: str) -> RunProcess:
     return start(command, environment, f"rank {rank}", os.path.join(logs, f"{rank}.log") if rank else None)
 
 
@@ -190,12 +196,12 @@ def _need_horovod() -> None:
         import horovod.runner  # noqa: F401
     except ImportError as error:
         raise GluonFRError(
-            "Horovod is not installed; `gluonfr doctor` prints the commands that build it; or use sync='ps', which does not "
-            "need it."
+            "Horovod is not installed: run the commands that `gluonfr doctor` prints to build it, or use sync='ps', which "
+            "does not need it."
         ) from error
 
 
-def _free_port() -> Any:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

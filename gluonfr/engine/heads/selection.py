@@ -22,9 +22,8 @@ logger = logging.getLogger(__name__)
 # Number of classes from which a classifier is divided over several devices. With 128 numbers per class, its weights, gradients
 # and momentum take 77 MB per device, and exchanging them takes longer than exchanging those of the network.
 MANY = 50_000
-# Number of matrices of the size of the logits that a step allocates, divided and plain; measured on CPUs by
-# `benchmarks/classifier.py`.
-DIVIDED, PLAIN = 5, 5
+# Number of arrays of the size of the logits that a step allocates; measured on CPUs by `benchmarks/classifier.py`.
+_LOGIT_ARRAYS = 5
 
 
 def choose_head(
@@ -64,7 +63,7 @@ def choose_head(
         head = make_head(loss, classes, embedding_size, group)
         if head.classifier is not None:
             rows = loss.outputs or classes
-            need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices, PLAIN)
+            need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices)
             logger.info("classifier: plain (%s), %s", why, need)
         return head
     if not group.shards:
@@ -88,7 +87,6 @@ def choose_head(
             embedding_size,
             options,
             options.batch_size,
-            DIVIDED,
         ),
     )
     return head
@@ -142,23 +140,23 @@ def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: G
 
 
 def classifier_bytes(
-    rows: Any, used: int, size: int, batch: float, matrices: float = DIVIDED, states: int = 1, normed: bool = True
-) -> Any:
-    """Return the memory per device of `rows` classifier rows of which a step uses `used`.
+    rows: float, used: float, size: int, batch: float, states: int = 1, normed: bool = True
+) -> tuple[float, float]:
+    """Return the memory of a classifier on one device: bytes for arrays of weights, and bytes for arrays of logits.
 
-    The first number is the bytes of arrays of the size of the weights, the second those of arrays of the size of the logits.
     Measurements by `benchmarks/classifier.py` agree within a tenth, except for some tens of MB that do not depend on the
     classes.
 
     Parameters
     ----------
-    rows, used, size, batch : int
-    matrices : float, default 5
-        Arrays of the size of the logits that a step allocates.
+    rows, used : int
+        Rows of the classifier on the device, and how many of them a step uses.
+    size, batch : int
+        Sizes of the embedding and of the batch.
     states : int, default 1
-        Arrays of the optimizer.
+        Arrays per weight that the optimizer stores.
     normed : bool, default True
-        Whether rows are normalized, which needs another copy of them and of their gradient.
+        Whether rows are normalized, which needs a copy of them and of their gradient.
 
     Examples
     --------
@@ -166,15 +164,15 @@ def classifier_bytes(
     >>> weights
     2560000
     """
-    # The gradient; of a sample its rows, their gradient, and that twice in sparse form.
+    # One copy for the gradient. A sample needs four: its rows, their gradient, and two sparse copies of the gradient.
     copies = (1 if used == rows else 4) + (2 if normed else 0)
-    return 4 * size * (rows * (1 + states) + used * copies), 4 * matrices * used * batch
+    return 4 * size * (rows * (1 + states) + used * copies), 4 * _LOGIT_ARRAYS * used * batch
 
 
-def _need(loss: Any, rows: Any, used: int, size: int, options: TrainOptions, batch: float, matrices: float) -> str:
+def _need(loss: Any, rows: Any, used: int, size: int, options: TrainOptions, batch: float) -> str:
     """Describe the memory per device."""
     states = 2 if options.optimizer == "adam" else 1
-    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, matrices, states, loss.spec.weight_norm)
+    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, states, loss.spec.weight_norm)
     return (
         f"about {(weights + logits) / 1e6:.0f} MB per device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
         f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"

@@ -138,7 +138,7 @@ def repeat(group, folder):
 def main(what, folder):
     rank = os.environ.get("HOROVOD_RANK", os.environ.get("DMLC_WORKER_ID"))
     ports = [os.environ[name] for name in ("HOROVOD_GLOO_RENDEZVOUS_PORT", "DMLC_PS_ROOT_PORT") if name in os.environ]
-    ports.append(os.environ["GLUONFR_WATCH_ADDRESS"].rpartition(":")[2])
+    ports.append(os.environ["GLUONFR_HEARTBEAT_ADDRESS"].rpartition(":")[2])
     with open(os.path.join(folder, f"process-{rank}"), "a") as file:
         print(os.getpid(), *ports, file=file)
     if what == "unconnected" and rank == "1":
