@@ -52,4 +52,4 @@ def test_files_that_the_guides_name_exist():
 
 def test_targets_that_contributing_names_are_in_the_makefile():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(rr"`make ([\w-]+)", (ROOT / "CONTRIBUTING.md").read_text())) <= targets
+    assert set(re.findall(r"`make ([\w-]+)", (ROOT / "CONTRIBUTING.md").read_text())) <= targets

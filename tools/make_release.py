@@ -1,4 +1,4 @@
-"""Build the source archive and the wheel, check them, and try the wheel in a clean environment: `python tools/make_release.py`."""
+"""Build the source archive and the wheel, check them, and try the wheel in a clean environment."""
 
 import argparse
 import os
