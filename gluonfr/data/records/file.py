@@ -3,14 +3,14 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
 from gluonfr.core import DataError
 from gluonfr.data.records.cache import cache_path, fingerprint, is_cacheable, load_cache, save_cache
 from gluonfr.data.records.framing import join_frames
-from gluonfr.data.records.header import split_record
+from gluonfr.data.records.header import split_labels, split_record
 from gluonfr.data.records.index import find_records, read_index
 from gluonfr.data.records.offsets import ImageOffsets
 from gluonfr.data.records.scan import find_headers, find_labels
@@ -101,6 +101,17 @@ class RecordFile:
 
     def read(self, i: int) -> tuple[float, bytes]:
         """Read the label of image i, a float with a whole number >= 0, and its encoded image."""
+        label, content = self._read(i, split_record)
+        if self._cached is not None and self._cached[i] != label:
+            cache = os.path.basename(cache_path(self.path))
+            raise DataError(f"{self.describe(i)} has the label {label:g} but another one in {cache}; delete {cache}.")
+        return label, content
+
+    def read_labels(self, i: int) -> tuple[np.ndarray, bytes]:
+        """Read all labels of image i, float32 (n,), and its encoded image."""
+        return self._read(i, split_labels)
+
+    def _read(self, i: int, split: Callable[[bytes], tuple[Any, bytes]]) -> tuple[Any, bytes]:
         if not 0 <= i < len(self):
             raise IndexError(f"image {i} of {len(self)} in {self.path}")
         begin, end = self.span(i)
@@ -111,13 +122,9 @@ class RecordFile:
                 "delete the .idx so that it is rebuilt, and copy the .rec again if that does not help."
             )
         try:
-            label, content = split_record(record)
+            return split(record)
         except ValueError as error:
             raise DataError(f"{self.describe(i)} {error}; write the file again, or skip damaged records.") from None
-        if self._cached is not None and self._cached[i] != label:
-            cache = os.path.basename(cache_path(self.path))
-            raise DataError(f"{self.describe(i)} has the label {label:g} but another one in {cache}; delete {cache}.")
-        return label, content
 
     def describe(self, i: int) -> str:
         """Return the words that name image i in a message: file, image number and byte."""

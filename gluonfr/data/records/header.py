@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import numpy as np
+
 HEADER = struct.Struct("<IfQQ")
 
 # Labels are float32, which holds every whole number only below this limit.
@@ -67,3 +69,25 @@ def split_record(record: bytes) -> tuple[float, bytes]:
     if not (0 <= label < LABEL_LIMIT and label.is_integer()):
         raise ValueError(f"has the invalid label {label:g}, expected a whole number from 0 to {LABEL_LIMIT - 1}")
     return label, record[begin:]
+
+
+def split_labels(record: bytes) -> tuple[np.ndarray, bytes]:
+    """Split a record with several labels into these, float32 (n,), and its payload.
+
+    Raises
+    ------
+    ValueError
+        The record is too short. The message continues a sentence.
+
+    Examples
+    --------
+    >>> split_labels(HEADER.pack(1, 0.0, 7, 0) + struct.pack("<f", 3) + b"image file")
+    (array([3.], dtype=float32), b'image file')
+    """
+    if len(record) < HEADER.size:
+        raise ValueError(f"is too short for a header ({len(record)} bytes)")
+    count = HEADER.unpack_from(record)[0]
+    begin = HEADER.size + 4 * count
+    if begin > len(record):
+        raise ValueError(f"declares {count} labels but is too short for them ({len(record)} bytes)")
+    return np.frombuffer(record, "<f4", count, HEADER.size), record[begin:]
