@@ -14,6 +14,9 @@ from gluonfr.data.synthetic.geometry import Pose
 from gluonfr.data.synthetic.identity import Identity, make_identity
 
 _LIMIT = 2**64 - 1
+_SHOULDERS = np.array(
+    [(-70, 74, -16), (-24, 60, -16), (24, 60, -16), (70, 74, -16), (80, 120, -16), (-80, 120, -16)], np.float64
+)
 
 
 def render(identity: int, image: int, seed: int = 0, size: int = 112) -> np.ndarray:
@@ -69,8 +72,24 @@ def _draw(rng: np.random.Generator, person: Identity, size: int) -> np.ndarray:
     expression = conditions.expression(rng)
     pose = Pose(yaw, pitch, face.landmarks(person, expression), conditions.alignment_error(rng))
     canvas = Canvas(conditions.background(rng, size * SUPERSAMPLING), pose)
+    draw_person(canvas, person, pose, expression, rng.uniform(0, 255, 3))
+    return cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def draw_person(canvas: Canvas, person: Identity, pose: Pose, expression: face.Expression, clothes: np.ndarray) -> None:
+    """Draw head and shoulders of a person onto a canvas; `clothes` is an RGB color.
+
+    Examples
+    --------
+    >>> person, expression = make_identity(3), face.Expression()
+    >>> pose = Pose(0.0, 0.0, face.landmarks(person, expression), (0.0, 1.0, 0.0, 0.0))
+    >>> canvas = Canvas(np.zeros((64, 64, 3), np.uint8), pose)
+    >>> draw_person(canvas, person, pose, expression, np.array([0, 0, 255]))
+    >>> int(canvas.picture.max()) > 0
+    True
+    """
     hair.draw_back_hair(canvas, person)
-    _draw_clothes(rng, canvas)
+    canvas.fill(_SHOULDERS, clothes)
     face.draw_head(canvas, person, pose.widen)
     face.draw_eyes(canvas, person, expression)
     face.draw_skin_marks(canvas, person)
@@ -80,13 +99,6 @@ def _draw(rng: np.random.Generator, person: Identity, size: int) -> np.ndarray:
     face.draw_brows(canvas, person, expression)
     hair.draw_hair(canvas, person, pose.widen)
     hair.draw_glasses(canvas, person)
-    return cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def _draw_clothes(rng: np.random.Generator, canvas: Canvas) -> None:
-    color = rng.uniform(0, 255, 3)
-    shoulders = np.array([(-70, 74, -16), (-24, 60, -16), (24, 60, -16), (70, 74, -16), (80, 120, -16), (-80, 120, -16)])
-    canvas.fill(shoulders.astype(np.float64), color)
 
 
 # Images of one person are mostly requested in a row.
