@@ -36,7 +36,8 @@ def get_detector(
     Parameters
     ----------
     name : str, default 'mtcnn'
-        'mtcnn' or 'retinaface'. 'NAME=FOLDER' gives the folder of the weights too, such as 'retinaface=weights/mnet025'.
+        'mtcnn' or 'retinaface'. 'NAME=FOLDER' gives the folder of the weights too, such as 'retinaface=weights/mnet025'. The
+        folder alone stands for a detector that was trained here.
     weights : path, optional
         Folder of the files of weights. 'mtcnn' reads the files of the installed package `mtcnn` by default
         (`pip install "gluonfr[align]"`); 'retinaface' requires a folder.
