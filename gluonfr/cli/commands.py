@@ -49,6 +49,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "make a verification set of listed pairs, or of pairs drawn from a training set",
             "gluonfr pairs mine.bin --list pairs.csv --photos photos/",
         ),
+        Command(
+            "pack-detection",
+            "data.pack_detection",
+            "make a training set for detectors of annotated photos",
+            "gluonfr pack-detection WIDER_train/ sets/wider",
+        ),
         Command("fetch", "data.fetch", "make the .bin of a public benchmark", "gluonfr fetch lfw --root sets/"),
         Command(
             "synthesize",
@@ -131,6 +137,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "evaluate.compare",
             "compare the faces on two images",
             "gluonfr compare a.jpg b.jpg --model y1",
+        ),
+        Command(
+            "evaluate-detector",
+            "evaluate.evaluate_detector",
+            "measure face detectors on annotated photos",
+            "gluonfr evaluate-detector --detector mtcnn,runs/detector/best --data wider/val --out report/",
         ),
         Command(
             "picture",

@@ -14,6 +14,8 @@ from gluonfr.core import check_number
 
 # Fewer pixels of a face than this do not tell it from other things.
 SMALLEST_FACE = 20
+# Smaller faces are searched for only on request, and never below this size.
+_LEAST_FACE = 10
 # Pixels that are searched: by default, and at most where small faces are asked for.
 _SEARCHED, _MOST_SEARCHED = 1_500_000, 8_000_000
 
@@ -78,7 +80,7 @@ class FaceDetector(ABC):
         many pixels), at least 20. Half of it costs about four times the time.
     max_pixels : int, optional
         A larger photo is reduced to this number of pixels before the search. Default: 1,500,000, or with `min_size` as many
-        as faces of that size need, at most 8,000,000. Faces of fewer than 20 pixels in the reduced photo are not found.
+        as faces of that size need, at most 8,000,000. Faces of fewer than 10 pixels in the reduced photo are not found.
 
     Examples
     --------
@@ -120,7 +122,7 @@ class FaceDetector(ABC):
         image = require_rgb(image)
         least = self._min_size if min_size is None else check_number("min_size", min_size, 1, 1e6)
         small, ratio = shrink_photo(image, self._max_pixels or pixels_to_search(image.shape, least))
-        least = default_min_size(small.shape) if least is None else max(SMALLEST_FACE, least / max(ratio))
+        least = default_min_size(small.shape) if least is None else max(_LEAST_FACE, least / max(ratio))
         return scale_detections(self._search(small, least), ratio)
 
     @abstractmethod

@@ -7,6 +7,7 @@ import mxnet as mx
 
 from gluonfr.core import Registry, UsageError
 from gluonfr.detection.detector import FaceDetector
+from gluonfr.detection.saved import is_detector_folder
 
 DETECTORS = Registry("detector")
 
@@ -63,6 +64,8 @@ def get_detector(
     name = "mtcnn" if name is None else name
     if weights is None and isinstance(name, str) and "=" in name:
         name, _, weights = name.partition("=")
+    if weights is None and isinstance(name, str) and is_detector_folder(name):
+        name, weights = "retinaface", name
     maker = DETECTORS.get(name)
     try:
         return maker(weights=weights, ctx=ctx, **options)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gluonfr.data.detection.annotations import PhotoFaces, make_faces, read_annotations
+from gluonfr.data.detection.folder import DetectionFolder, read_detection_folder
 from gluonfr.data.detection.records import DetectionRecords, PackResult, describe_left_out, pack_detection
 
 __all__ = [
+    "DetectionFolder",
     "DetectionRecords",
     "PackResult",
     "PhotoFaces",
@@ -13,4 +15,5 @@ __all__ = [
     "make_faces",
     "pack_detection",
     "read_annotations",
+    "read_detection_folder",
 ]
