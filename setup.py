@@ -87,7 +87,12 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["gluonfr", "gluonfr.*"]),
-    package_data={"gluonfr": ["py.typed"], "gluonfr.evaluation.report": ["html/*"], "gluonfr.evaluation.detectors": ["html/*"], "gluonfr.apps.serve": ["page/*"]},
+    package_data={
+        "gluonfr": ["py.typed"],
+        "gluonfr.evaluation.report": ["html/*"],
+        "gluonfr.evaluation.detectors": ["html/*"],
+        "gluonfr.apps.serve": ["page/*"],
+    },
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY
     + [

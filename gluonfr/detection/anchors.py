@@ -54,9 +54,7 @@ def anchor_grid(height: int, width: int, spec: AnchorSpec = AnchorSpec()) -> np.
 
 
 @lru_cache(maxsize=64)
-def _grid(
-    height: int, width: int, strides: tuple[int, ...], sides: tuple[tuple[float, ...], ...], center: float
-) -> np.ndarray:
+def _grid(height: int, width: int, strides: tuple[int, ...], sides: tuple[tuple[float, ...], ...], center: float) -> np.ndarray:
     parts = []
     for stride, lengths in zip(strides, sides):
         x, y = (np.arange(length // stride) * stride + center for length in (width, height))
@@ -171,7 +169,11 @@ def _by_anchor(array: Any, kind: int, F: Any) -> Any:
         return array.reshape(len(array), 2, -1) if F is np else F.reshape(array, shape=(0, 2, -1))
     values = (4, 10)[kind - 1]
     if F is np:
-        return array.reshape(len(array), -1, values, array.shape[2] * array.shape[3]).swapaxes(2, 3).reshape(len(array), -1, values)
+        return (
+            array.reshape(len(array), -1, values, array.shape[2] * array.shape[3])
+            .swapaxes(2, 3)
+            .reshape(len(array), -1, values)
+        )
     # (N, anchors of a place, values, places) -> (N, anchors of a place, places, values)
     array = F.reshape(F.reshape(array, shape=(0, 0, -1)), shape=(0, -4, -1, values, 0))
     return F.reshape(F.swapaxes(array, 2, 3), shape=(0, -1, values))

@@ -63,8 +63,11 @@ class MultiBoxLoss(HybridBlock):
         is_face, is_background = kind == FACE, kind == BACKGROUND
         face_loss, background_loss = _cross_entropies(F, logits)
         hardest = self._hardest(F, background_loss, is_face, is_background)
-        shift = F.concat(F.ones_like(F.slice_axis(boxes, axis=2, begin=0, end=2)) / _CENTER_VARIANCE,
-                         F.ones_like(F.slice_axis(boxes, axis=2, begin=2, end=4)) / _SIZE_VARIANCE, dim=2)
+        shift = F.concat(
+            F.ones_like(F.slice_axis(boxes, axis=2, begin=0, end=2)) / _CENTER_VARIANCE,
+            F.ones_like(F.slice_axis(boxes, axis=2, begin=2, end=4)) / _SIZE_VARIANCE,
+            dim=2,
+        )
         box_loss = F.smooth_l1((boxes - columns(BOX)) * shift, scalar=1.0).sum(axis=2)
         mark_loss = F.smooth_l1((landmarks - columns(LANDMARKS)) / _CENTER_VARIANCE, scalar=1.0).sum(axis=2)
         marked = F.reshape(columns(HAS_LANDMARKS), shape=(0, -1))

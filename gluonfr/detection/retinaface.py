@@ -93,5 +93,5 @@ class RetinaFace(FaceDetector):
         logits, boxes, landmarks = flatten_outputs([output.asnumpy() for output in self._net(batch)])
         scores = 1 / (1 + np.exp(logits[0, 0] - logits[0, 1]))
         found = np.flatnonzero(scores >= self._threshold)
-        anchors = anchor_grid(*image.shape[:2], self._anchors)[found]
+        anchors = anchor_grid(image.shape[0], image.shape[1], self._anchors)[found]
         return Detections(decode_boxes(boxes[0, found], anchors), scores[found], decode_landmarks(landmarks[0, found], anchors))

@@ -13,6 +13,8 @@ BACKBONES = ("mobilenet0.25", "resnet50")
 STRIDES = (32, 16, 8)
 ANCHORS_PER_CELL = 2
 _EPSILON = 2e-5
+# Of ImageNet's photos in [0, 1].
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Stride and output channels of the depthwise-separable layers of MobileNet, before the factor of the width.
 _MOBILENET = (
     (1, 64),
@@ -91,9 +93,9 @@ class _ResNet50(HybridBlock):
             features = resnet50_v1().features
             self.stem = nn.HybridSequential(prefix="")
             # Convolution, BatchNorm, ReLU, pooling, and the first stage.
-            self.stem.add(*features[:5])
+            self.stem.add(*list(features)[:5])
             self.stages = nn.HybridSequential(prefix="")
-            self.stages.add(*features[5:8])
+            self.stages.add(*list(features)[5:8])
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = self.stem(x)
@@ -174,7 +176,7 @@ class RetinaFaceNetwork(HybridBlock):
             raise UsageError(f"channels={channels!r} must be a positive multiple of 4.")
         self.backbone_name, self.channels = backbone, channels
         # The published MobileNet reads values from 0 to 255; ResNets read standardized ones.
-        self._scale, self._shift = (255.0, None) if small else (None, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        self._standardized = not small
         with self.name_scope():
             self.backbone = _MobileNet(0.25) if small else _ResNet50()
             self.pyramid = _Pyramid(channels)
@@ -188,10 +190,7 @@ class RetinaFaceNetwork(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the nine arrays."""
-        if self._scale is not None:
-            x = x * self._scale
-        else:
-            x = F.image.normalize(x, *self._shift)
+        x = F.image.normalize(x, _MEAN, _STD) if self._standardized else x * 255
         outputs: list[Any] = []
         for stride, features in zip(STRIDES, self.pyramid(*self.backbone(x))):
             features = getattr(self, f"context{stride}")(features)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from gluonfr.cli.arguments import add_devices, add_json, write_json
 
@@ -36,7 +37,7 @@ def run(arguments: Namespace) -> int:
     folder = read_detection_folder(arguments.data, arguments.annotations)
     evaluations = []
     for name in arguments.detector.split(","):
-        options = {} if name.partition("=")[0] == "mtcnn" else {"threshold": _LOWEST_SCORE}
+        options: dict[str, Any] = {} if name.partition("=")[0] == "mtcnn" else {"threshold": _LOWEST_SCORE}
         detector = get_detector(name, ctx=context, min_size=arguments.min_face, **options)
         evaluations.append(evaluate_detector(detector, folder, _short(name)))
     subsets = list(evaluations[0].results)

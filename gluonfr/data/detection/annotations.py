@@ -165,7 +165,9 @@ def _read_wider(path: str, lines: list[tuple[int, str]]) -> Iterator[PhotoFaces]
 
 
 def _read_retinaface(path: str, lines: list[tuple[int, str]]) -> Iterator[PhotoFaces]:
-    photo, boxes, landmarks = "", [], []
+    photo = ""
+    boxes: list[tuple[float, ...]] = []
+    landmarks: list[np.ndarray] = []
     for number, line in lines:
         if line.startswith("#"):
             if photo:

@@ -113,9 +113,7 @@ class DetectionAugmentation:
         joined = (np.concatenate(arrays).astype(arrays[0].dtype) for arrays in list(zip(*parts))[1:])
         return image, PhotoFaces(str(number), *joined)
 
-    def _tile(
-        self, image: np.ndarray, faces: PhotoFaces, side: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, PhotoFaces]:
+    def _tile(self, image: np.ndarray, faces: PhotoFaces, side: int, rng: np.random.Generator) -> tuple[np.ndarray, PhotoFaces]:
         """Take a random square of a photo, `side` pixels wide afterwards."""
         height, width = image.shape[:2]
         low, high = np.log(self.crop)

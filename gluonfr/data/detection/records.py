@@ -164,7 +164,9 @@ def _valid_faces(annotation: PhotoFaces, width: int, height: int, left_out: dict
         marked = (np.isfinite(landmarks) & (np.abs(landmarks - size / 2) < size)).all((1, 2))
     incomplete = valid & ~marked & np.isfinite(landmarks).any((1, 2))
     for number in np.flatnonzero(incomplete):
-        left_out.setdefault("landmarks that are incomplete or outside the photo", []).append(f"{annotation.photo}: face {number}")
+        left_out.setdefault("landmarks that are incomplete or outside the photo", []).append(
+            f"{annotation.photo}: face {number}"
+        )
     marks = np.where(marked[:, None, None], landmarks, np.nan)
     return make_faces(annotation.photo, clipped[valid], marks[valid], ignored[valid])
 

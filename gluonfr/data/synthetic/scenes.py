@@ -188,9 +188,7 @@ def _is_free(box: np.ndarray, others: list[np.ndarray], size: int) -> bool:
     """Whether most of the box is in the photo, and none of the others touches it."""
     inside = np.prod(np.clip(np.minimum(box[2:], size) - np.maximum(box[:2], 0), 0, None)) / np.prod(box[2:] - box[:2])
     gap = 0.15 * (box[2:] - box[:2]).max()
-    return inside > 0.6 and all(
-        (box[:2] > other[2:] + gap).any() or (box[2:] < other[:2] - gap).any() for other in others
-    )
+    return inside > 0.6 and all((box[:2] > other[2:] + gap).any() or (box[2:] < other[:2] - gap).any() for other in others)
 
 
 def _paste(rng: np.random.Generator, image: np.ndarray, cutout: _Cutout, matrix: np.ndarray, box: np.ndarray) -> None:

@@ -176,9 +176,7 @@ def _recall_by_size(
     return rows
 
 
-def _landmark_error(
-    folder: DetectionFolder, found: list[Detections], matches: list[PhotoMatches], threshold: float
-) -> float:
+def _landmark_error(folder: DetectionFolder, found: list[Detections], matches: list[PhotoMatches], threshold: float) -> float:
     errors = []
     for faces, detections, match in zip(folder.faces, found, matches):
         hit = match.first & (match.scores >= threshold)
@@ -208,6 +206,7 @@ def _false_alarms(found: list[Detections], matches: list[PhotoMatches], threshol
     for number, (detections, match) in enumerate(zip(found, matches)):
         wrong = (match.faces < 0) & (match.scores >= threshold)
         mistakes += [
-            Mistake(number, detections.boxes[order], float(score)) for order, score in zip(match.order[wrong], match.scores[wrong])
+            Mistake(number, detections.boxes[order], float(score))
+            for order, score in zip(match.order[wrong], match.scores[wrong])
         ]
     return sorted(mistakes, key=lambda mistake: -mistake.score)
