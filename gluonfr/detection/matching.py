@@ -40,9 +40,10 @@ def match_anchors(
 ) -> np.ndarray:
     """Assign faces to anchors and return what each anchor has to predict.
 
-    An anchor learns the face that it overlaps most, if that overlap is at least `positive`. Besides, every face has at least
-    one anchor: the one that it overlaps most and that no other face overlaps more; of equal ones the first. Anchors that
-    overlap a face by less than `negative` are background; those between are ignored, like those on ignored faces.
+    An anchor learns the face that it overlaps most, if that overlap is at least `positive`. Besides, every face has one anchor
+    of its own, whatever their overlap: faces choose theirs in the order of their largest overlaps, and of equal anchors the
+    first. Anchors that overlap a face by less than `negative` are background; those between are ignored, like those on ignored
+    faces.
 
     Parameters
     ----------

@@ -115,7 +115,8 @@ _EXPECTED = "WIDER FACE's text file, RetinaFace's label.txt, a COCO JSON file or
 
 def _guess_format(path: str) -> str:
     with disk_errors(path), open(path, "rb") as file:
-        start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+        # Of UTF-16, every second byte is 0.
+        start = file.read(4096).replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     if start[:1] in (b"{", b"["):
         return "coco"
     if start[:1] == b"<":
