@@ -34,7 +34,7 @@ class AnchorSpec(NamedTuple):
     center: float = 8.0
 
 
-def anchor_grid(height: int, width: int, spec: AnchorSpec = AnchorSpec()) -> np.ndarray:
+def anchor_grid(height: int, width: int, spec: AnchorSpec | None = None) -> np.ndarray:
     """Return all anchors of an image as float32 (A, 3): x and y of the center and the side, in pixels.
 
     They are ordered by stride, then by anchor, row and column, as the outputs of the networks here.
@@ -50,6 +50,7 @@ def anchor_grid(height: int, width: int, spec: AnchorSpec = AnchorSpec()) -> np.
     >>> anchor_grid(32, 64).shape  # 1 * 2 places of two anchors, 2 * 4 and 4 * 8
     (84, 3)
     """
+    spec = spec or AnchorSpec()
     return _grid(height, width, tuple(spec.strides), tuple(map(tuple, spec.sides)), float(spec.center))
 
 

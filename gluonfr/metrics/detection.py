@@ -82,7 +82,8 @@ def match_detections(boxes: Any, scores: Any, truth: Any, overlap: float = 0.5) 
     truth : array_like, (m, 4)
         All annotated faces, also those that do not count.
     overlap : float, default 0.5
-        Smallest intersection over union of a hit. As in WIDER FACE's evaluation, sides are counted in whole pixels: x1 - x0 + 1.
+        Smallest intersection over union of a hit. As in WIDER FACE's evaluation, sides are counted in whole pixels:
+        x1 - x0 + 1.
 
     Examples
     --------

@@ -1,7 +1,17 @@
 import numpy as np
 
 from gluonfr.detection.anchors import anchor_boxes, anchor_grid, encode_boxes
-from gluonfr.detection.matching import BACKGROUND, BOX, CLASS, FACE, HAS_LANDMARKS, IGNORED, LANDMARKS, box_overlaps, match_anchors
+from gluonfr.detection.matching import (
+    BACKGROUND,
+    BOX,
+    CLASS,
+    FACE,
+    HAS_LANDMARKS,
+    IGNORED,
+    LANDMARKS,
+    box_overlaps,
+    match_anchors,
+)
 
 NO_LANDMARKS = np.full((5, 2), np.nan)
 

@@ -104,9 +104,7 @@ def test_only_faces_with_landmarks_pull_landmarks():
     outputs, targets = make_batch()
     _, gradients = run(MultiBoxLoss(), outputs, targets, 1.0)
     marked = targets[0, :, 15] > 0
-    per_anchor = np.concatenate(
-        [gradient[0].reshape(2, 10, -1).swapaxes(1, 2).reshape(-1, 10) for gradient in gradients[2::3]]
-    )
+    per_anchor = np.concatenate([gradient[0].reshape(2, 10, -1).swapaxes(1, 2).reshape(-1, 10) for gradient in gradients[2::3]])
     assert (np.abs(per_anchor).sum(1) > 0).tolist() == marked.tolist()
     assert not gradients[2][1].any()
 

@@ -51,8 +51,8 @@ def read_detection_folder(folder: PathLike, annotations: PathLike | None = None)
     Parameters
     ----------
     folder : path
-        Contains `label.txt`, `wider_face_val_bbx_gt.txt`, `annotations.json` or the folder `annotations` of XML files; the photos
-        in `images` or in the folder itself; and optionally WIDER FACE's `wider_easy_val.mat`, `wider_medium_val.mat` and
+        Contains `label.txt`, `wider_face_val_bbx_gt.txt`, `annotations.json` or the folder `annotations` of XML files; the
+        photos in `images` or in the folder itself; and optionally WIDER FACE's `wider_easy_val.mat`, `wider_medium_val.mat` and
         `wider_hard_val.mat`, or `subsets.csv` with the columns image, face, easy, medium, hard and invalid.
     annotations : path, optional
         Another file of annotations.
@@ -102,7 +102,7 @@ def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray
                     members[name][row["image"]][int(row["face"])] = row[name].strip() == "1" and row.get("invalid") != "1"
             except (KeyError, ValueError, IndexError, AttributeError):
                 raise DataError(
-                    f"{path}: line {line} must name a photo and the number of one of its annotated faces, with 0 or 1 for easy, "
+                    f"{path}: line {line} must name a photo and the number of one of its faces, with 0 or 1 for easy, "
                     "medium and hard."
                 ) from None
     return {name: [rows[photo.photo] for photo in faces] for name, rows in members.items()}

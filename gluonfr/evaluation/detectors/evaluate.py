@@ -141,7 +141,7 @@ def evaluate_detector(
         _landmark_error(folder, found, matches, threshold),
         threshold,
         float(np.median(seconds) * 1000),
-        _misses(folder, found, matches, counts, threshold),
+        _misses(folder, matches, counts, threshold),
         _false_alarms(found, matches, threshold),
     )
 
@@ -188,13 +188,12 @@ def _landmark_error(folder: DetectionFolder, found: list[Detections], matches: l
 
 def _misses(
     folder: DetectionFolder,
-    found: list[Detections],
     matches: list[PhotoMatches],
     counts: list[np.ndarray],
     threshold: float,
 ) -> list[Mistake]:
     mistakes = []
-    for number, (faces, detections, match, counting) in enumerate(zip(folder.faces, found, matches, counts)):
+    for number, (faces, match, counting) in enumerate(zip(folder.faces, matches, counts)):
         for face in np.flatnonzero(counting & ~_is_found(match, len(faces.boxes), threshold)):
             scores = match.scores[match.faces == face]
             mistakes.append(Mistake(number, faces.boxes[face], float(scores.max(initial=0))))
