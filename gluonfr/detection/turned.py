@@ -131,7 +131,8 @@ class _Turn:
         differences = np.abs((self.angles - angle + 180) % 360 - 180)
         there = _share_of_smaller(self.found.boxes, box) > _SAME_FACE
         agreeing, opposing = there & (differences <= _LARGEST_ANGLE), there & (differences >= 180 - _LARGEST_ANGLE)
-        return tuple(float(self.found.scores[mask].max(initial=0)) for mask in (agreeing, opposing))
+        votes = [float(self.found.scores[mask].max(initial=0)) for mask in (agreeing, opposing)]
+        return votes[0], votes[1]
 
 
 def _search_turns(detector: Detector, image: np.ndarray, min_face: float | None) -> tuple[Detections, int]:
