@@ -115,5 +115,5 @@ def _load(folder: str | os.PathLike | None, ctx: mx.Context) -> Any:
     shapes = [output.shape for output in outputs] if isinstance(outputs, (list, tuple)) else [outputs.shape]
     expected = [(1, channels, _MULTIPLE // stride, _MULTIPLE // stride) for stride, _ in _ANCHORS for channels in (4, 8, 20)]
     if shapes != expected:
-        raise WeightsError(f"{symbol}: is not RetinaFace with MobileNet-0.25; fetch the files of that network.")
+        raise WeightsError(f"{symbol} is not RetinaFace with MobileNet-0.25; fetch the files of that network.")
     return net
