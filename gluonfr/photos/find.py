@@ -79,7 +79,7 @@ def find_photos(paths: Iterable[str | os.PathLike]) -> list[str]:
             raise DataError(f"{display_path(path)} is missing. Pass image files, or folders that contain some.")
     if not found:
         raise DataError(
-            f"{', '.join(map(display_path, names))} contain no image file. Pass image files, or folders that contain some."
+            f"no image file in {', '.join(map(display_path, names))}. Pass image files, or folders that contain some."
         )
     return found
 

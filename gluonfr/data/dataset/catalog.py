@@ -64,7 +64,7 @@ def find_set(name: str, root: str, kind: str = "") -> str:
     '/home/ada/.mxnet/datasets/face/emore/train.rec'
     """
     if not isinstance(name, str) or not name.strip("/."):
-        raise UsageError(f"the name of a data set must be text, got {name!r}; {_available(_root_folder(root))}")
+        raise UsageError(f"the name of a data set must be a non-empty string, got {name!r}; {_available(_root_folder(root))}")
     paths = _paths(name, root)
     for path in paths[kind] if kind else [*paths["training"], *paths["verification"]]:
         if os.path.isfile(path):
