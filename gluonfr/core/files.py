@@ -185,7 +185,7 @@ def _make_temporary_file(path: str) -> str:
         os.makedirs(folder, exist_ok=True)
         descriptor, written = tempfile.mkstemp(prefix="." + name + ".", suffix=".tmp", dir=folder)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written there ({error.strerror}); choose another folder.") from error
+        raise DataError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
     os.fchmod(descriptor, _mode_of_new_files())
     os.close(descriptor)
     return written
@@ -197,7 +197,7 @@ def _make_temporary_folder(path: str) -> str:
         os.makedirs(parent, exist_ok=True)
         written = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written there ({error.strerror}); choose another folder.") from error
+        raise DataError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
     mode = _mode_of_new_files()
     os.chmod(written, mode | (mode >> 2 & 0o111))
     return written

@@ -101,7 +101,7 @@ def read_identities(folder: str) -> dict[int, str] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error}); correct or delete it.") from error
+        raise DataError(f"{path} cannot be read ({error}); correct or delete it.") from error
     if not rows or rows[0][:2] != _HEADER[:2]:
         raise DataError(f"{path}: the first line is not {','.join(_HEADER)}; correct or delete it.")
     names: dict[int, str] = {}

@@ -207,7 +207,7 @@ def _inspect_labels(found: Inspection, labels: np.ndarray) -> None:
         )
     if found.classes is not None and largest >= found.classes:
         found.warnings.append(
-            f"{declared}: declares {found.classes:,} classes, but the largest label is {largest:,}; correct or delete the file."
+            f"{declared} declares {found.classes:,} classes, but the largest label is {largest:,}; correct or delete the file."
         )
 
 

@@ -70,7 +70,7 @@ def read_arrays(path: str) -> list[np.ndarray]:
         raise WeightsError(f"{path}: refused because it contains {error}; fetch the file from its publisher again.") from error
     except Exception as error:  # a damaged file can make the interpreter or LZ4 fail in any way
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise WeightsError(f"{path}: is not a list of arrays written by joblib ({reason}); fetch it again.") from error
+        raise WeightsError(f"{path} is not a list of arrays written by joblib ({reason}); fetch it again.") from error
     return arrays
 
 

@@ -114,7 +114,7 @@ def _from_package(name: str) -> tuple[str, dict[str, np.ndarray]]:
         raise WeightsError(f"detector 'mtcnn': reading {path} requires the package lz4; run `pip install lz4`.")
     arrays, names = read_arrays(path), [ours for ours, _ in _parameters(name)]
     if len(arrays) != len(names):
-        raise WeightsError(f"{path}: contains {len(arrays)} arrays where MTCNN has {len(names)}; install mtcnn==1.0.0 again.")
+        raise WeightsError(f"{path} contains {len(arrays)} arrays where MTCNN has {len(names)}; install mtcnn==1.0.0 again.")
     return path, {parameter: _as_mxnet(name, parameter, array) for parameter, array in zip(names, arrays)}
 
 

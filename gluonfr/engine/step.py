@@ -135,7 +135,7 @@ class TrainStep:
         self.own = [p for divided in head.own_parameters for p in divided]
         if self.own and not isinstance(optimizer, str):
             raise GluonFRError(
-                "a divided classifier needs the name of an optimizer, because each device has an optimizer of its own."
+                "optimizer must be a name, such as 'sgd', for a divided classifier: each device creates its own optimizer."
             )
         if accumulate > 1:
             # Autograd cannot accumulate sparse gradients, so the head accumulates them itself.

@@ -77,7 +77,7 @@ class _Crops:
         try:
             pixels = Photo(read_file(path)).pixels()
         except PhotoError as error:
-            raise DataError(f"{path}: cannot be used ({error.reason}). Download it again.") from error
+            raise DataError(f"{path} cannot be used ({error.reason}). Download it again.") from error
         return align_face(pixels, self._landmarks[i], self._template)
 
 

@@ -86,7 +86,7 @@ def read_ijb(folder: str | os.PathLike[str]) -> IJB:
     names = [name for name in _SETS if os.path.isfile(os.path.join(meta, f"{name}_face_tid_mid.txt"))]
     if len(names) != 1:
         raise DataError(
-            f"{meta}: must contain either ijbb_face_tid_mid.txt or ijbc_face_tid_mid.txt. Give the parent folder of meta/."
+            f"{meta} must contain either ijbb_face_tid_mid.txt or ijbc_face_tid_mid.txt. Give the parent folder of meta/."
         )
     name = names[0]
 
@@ -140,7 +140,7 @@ def _read_landmarks(path: str | None, images: list[str]) -> tuple[np.ndarray | N
         return None, None
     rows = _read_rows(path, 12)
     if [row[0] for row in rows] != images:
-        raise DataError(f"{path}: does not list the images in the order of the list of templates. Download both lists again.")
+        raise DataError(f"{path} does not list the images in the order of the list of templates. Download both lists again.")
     try:
         numbers = np.array([row[1:] for row in rows], dtype=np.float32)
     except ValueError as error:
@@ -159,7 +159,7 @@ def _read_pairs(path: str | None) -> tuple[np.ndarray | None, np.ndarray | None]
         numbers = np.fromfile(path, dtype=np.int64, sep=" ")
     if not lines or len(numbers) != 3 * lines or numbers.max() == np.iinfo(np.int64).max:
         raise DataError(
-            f"{path}: is damaged; each line must have three integers: template, template, 1 or 0. Download it again."
+            f"{path} is damaged; each line must have three integers: template, template, 1 or 0. Download it again."
         )
     numbers = numbers.reshape(-1, 3)
     wrong = np.flatnonzero((numbers[:, 2] != 0) & (numbers[:, 2] != 1))

@@ -127,7 +127,7 @@ def _read_stored(path: str) -> LabeledEmbeddings:
     stored = read_npz(path, "the arrays embeddings and labels, or embeddings and files")
     if "embeddings" not in stored or not {"labels", "files"} & set(stored):
         found = ", ".join(stored) or "no arrays"
-        raise DataError(f"{path}: needs the arrays embeddings and labels, or embeddings and files; found {found}.")
+        raise DataError(f"{path} needs the arrays embeddings and labels, or embeddings and files; found {found}.")
     embeddings = stored["embeddings"]
     labels = person_names(stored["labels"], f"{path}: labels") if "labels" in stored else _folders(path, stored["files"])
     if embeddings.ndim != 2 or labels.shape != (len(embeddings),):

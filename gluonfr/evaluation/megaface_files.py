@@ -65,7 +65,7 @@ def read_feature(path: str) -> np.ndarray:
         raise DataError(f"{path}: expected {_HEADER + 4 * size:,} bytes, found {len(content):,}. Write it again.")
     feature = np.frombuffer(content, dtype="<f4", offset=_HEADER).astype(np.float32)
     if not np.isfinite(feature).all():
-        raise DataError(f"{path}: contains NaN or infinity. Write it again.")
+        raise DataError(f"{path} contains NaN or infinity. Write it again.")
     return feature
 
 
@@ -95,7 +95,7 @@ def read_features(paths: Sequence[str], progress: str | None = None) -> np.ndarr
     def read(number: int) -> None:
         feature = read_feature(paths[number])
         if len(feature) != len(first):
-            raise DataError(f"{paths[number]}: has {len(feature)} numbers, but {paths[0]} has {len(first)}. Use one network.")
+            raise DataError(f"{paths[number]} has {len(feature)} numbers, but {paths[0]} has {len(first)}. Use one network.")
         features[number] = feature
 
     bar = tqdm(total=len(paths), desc=progress, unit="file", disable=None if progress else True, leave=False)
@@ -212,7 +212,7 @@ class FeatureFolder:
             self.images = self._find()
         source = image_list or self._folder
         if not self.images:
-            raise DataError(f"{source}: contains no image whose feature file ends in {ending}. Check the ending.")
+            raise DataError(f"{source} contains no image whose feature file ends in {ending}. Check the ending.")
         ((image, count),) = Counter(self.images).most_common(1)
         if count > 1:
             raise DataError(f"{source}: {image} is listed {count} times. Remove the duplicates.")
@@ -249,5 +249,5 @@ class FeatureFolder:
         noises = read_noise_list(noise_list)
         noisy = np.array([_last_parts(image, parts) in noises or _last_parts(image, 1) in noises for image in self.images])
         if noises and not noisy.any():
-            raise DataError(f"{noise_list}: names none of the images in {self._folder}. Give the noise list of this set.")
+            raise DataError(f"{noise_list} names none of the images in {self._folder}. Give the noise list of this set.")
         return noisy

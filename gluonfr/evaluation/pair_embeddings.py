@@ -132,7 +132,7 @@ def read_pair_embeddings(path: str, pair_list: str | None = None) -> ScoredPairs
             return _score_all_pairs(arrays["embeddings"], arrays["labels"])
     except GluonFRError as error:
         raise DataError(f"{path}: {error}") from error
-    raise DataError(f"{path}: contains {', '.join(sorted(names)) or 'no arrays'}; pairs need {_LAYOUTS}.")
+    raise DataError(f"{path} contains {', '.join(sorted(names)) or 'no arrays'}; pairs need {_LAYOUTS}.")
 
 
 def _score_pairs(arrays: dict[str, np.ndarray]) -> ScoredPairs:

@@ -278,7 +278,7 @@ def pictures(
         try:
             if is_video(path):
                 video = Video(path, every, start, end)
-                with tqdm(desc=os.path.basename(path), total=round(video.length, 1), unit="s", **shown) as bar:
+                with tqdm(desc=os.path.basename(path), total=round(video.length, 1) or None, unit="s", **shown) as bar:
                     for seconds, pixels in video:
                         yield Picture(f"{path} at {seconds:.1f} s", pixels)
                         bar.update(seconds - start - bar.n)

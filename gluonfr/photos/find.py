@@ -78,7 +78,9 @@ def find_photos(paths: Iterable[str | os.PathLike]) -> list[str]:
         else:
             raise DataError(f"{display_path(path)} is missing. Pass image files, or folders that contain some.")
     if not found:
-        raise DataError(f"{', '.join(map(display_path, names))}: no image file there. Pass image files, or folders with some.")
+        raise DataError(
+            f"no image file in {', '.join(map(display_path, names))}. Pass image files, or folders that contain some."
+        )
     return found
 
 
@@ -111,7 +113,7 @@ def find_people(folder: str) -> PeopleFolder:
     try:
         entries = _sorted_entries(folder)
     except OSError as error:
-        raise DataError(f"{display_path(folder)}: cannot be read ({error.strerror}). Pass a folder of people.") from error
+        raise DataError(f"{display_path(folder)} cannot be read ({error.strerror}). Pass a folder of people.") from error
     for entry in entries:
         if not entry.is_dir():
             left_out.append((entry.name, "no person", "not in a person's folder"))

@@ -92,7 +92,7 @@ def draw_pairs(path: str, out: str | os.PathLike, count: int, seed: int = 0) -> 
         fold = drawing.draw(drawing.people, count // 2)
         if fold is None:
             raise DataError(
-                f"{source.records.path}: has too few different pairs of one person, or of two people, for {count} pairs. "
+                f"{source.records.path} has too few different pairs of one person, or of two people, for {count} pairs. "
                 "Ask for fewer."
             )
         folds = [fold]

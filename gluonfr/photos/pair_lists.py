@@ -69,11 +69,11 @@ def read_pair_list(path: str | os.PathLike, folder: str | os.PathLike) -> list[L
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     rows = _read_rows(path)
     if not rows:
-        raise DataError(f"{display_path(path)}: contains no pairs. Write first,second,issame on each line.")
+        raise DataError(f"{display_path(path)} contains no pairs. Write first,second,issame on each line.")
     lfw = _is_lfw_header(rows[0][1]) or any(_lfw_pair(line, cells, folder) for line, cells in rows[:2])
     pairs = _read_lfw(path, rows, folder) if lfw else _read_csv(path, rows, folder)
     if not pairs:
-        raise DataError(f"{display_path(path)}: contains no pairs. Write first,second,issame on each line.")
+        raise DataError(f"{display_path(path)} contains no pairs. Write first,second,issame on each line.")
     return pairs
 
 
@@ -85,7 +85,7 @@ def _read_rows(path: str) -> list[tuple[int, list[str]]]:
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16") if wide else content.decode("utf-8-sig", "surrogateescape")
     except UnicodeDecodeError as error:
-        raise DataError(f"{display_path(path)}: is neither UTF-8 nor UTF-16 ({error}). Save it as UTF-8.") from error
+        raise DataError(f"{display_path(path)} is neither UTF-8 nor UTF-16 ({error}). Save it as UTF-8.") from error
     start = "\n".join(line for line in text.splitlines() if line.strip()).split("\n")[:2]
     delimiter = next((mark for mark in "\t,;" if any(mark in line for line in start)), " ")
     options: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": delimiter == " "}

@@ -109,7 +109,7 @@ def make_pairs(
     missing = [path for path in paths if not os.path.isfile(path)] if fallback else []
     if missing:
         raise DataError(
-            f"{display_path(missing[0])}: is missing, one of {len(missing)} photos of {display_path(pair_list)}. "
+            f"{display_path(missing[0])} is missing, one of {len(missing)} photos of {display_path(pair_list)}. "
             "Fetch them again."
         )
     crops = {}

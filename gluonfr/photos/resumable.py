@@ -55,14 +55,14 @@ class Blocks:
             os.makedirs(folder, exist_ok=True)
             if not os.path.exists(path):
                 if os.listdir(folder):
-                    raise UsageError(f"{display_path(folder)}: contains other files than embeddings. Use a new folder.")
+                    raise UsageError(f"{display_path(folder)} contains other files than embeddings. Use a new folder.")
                 with atomic_file(path, "w", encoding="utf-8") as file:
                     json.dump(settings, file, indent=1)
         before = _read_settings(path)
         if before != settings:
             different = ", ".join(name for name in settings if before.get(name) != settings[name])
             raise UsageError(
-                f"{display_path(folder)}: contains unfinished work with another {different or 'version'}. "
+                f"{display_path(folder)} contains unfinished work with another {different or 'version'}. "
                 "Use the same options to resume it, or delete that folder to start again."
             )
 
@@ -159,7 +159,7 @@ def working_in(folder: str, keep: bool = False) -> Iterator[str]:
         os.makedirs(folder, exist_ok=True)
     with lock_folder(folder):
         if not keep and not created and not _is_work(folder):
-            raise UsageError(f"{display_path(folder)}: contains other files than unfinished work. Move it away.")
+            raise UsageError(f"{display_path(folder)} contains other files than unfinished work. Move it away.")
         try:
             yield folder
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ import numpy as np
 from gluonfr.core import UsageError
 from gluonfr.photos.reading import PhotoError
 
+# Seconds: a start beyond the first is searched for, and reading begins by the second before it.
+_FAR, _MARGIN = 30.0, 10.0
 # Consecutive frames that cannot be read, where the file does not declare how many frames it has.
 _MOST_FAILURES = 1000
 
@@ -72,11 +75,7 @@ class Video:
         self.path = path
         self.problem: PhotoError | None = None
         self._every, self._start, self._end = every, start, math.inf if end is None else end
-        self._capture = cv2.VideoCapture(path)
-        if not self._capture.isOpened():
-            raise PhotoError("unreadable", f"the video cannot be opened{_codec_hint(_stored_codec(path))}")
-        # Whether OpenCV applies the rotation depends on how it was built.
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        self._capture = self._open()
         rate, self._count = self._capture.get(cv2.CAP_PROP_FPS), self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self._rate = rate if 0 < rate < 1000 else 25.0
         self._count = int(self._count) if 0 < self._count < 1e9 else 0
@@ -88,12 +87,13 @@ class Video:
         return f"Video({self.path!r}, {self.duration:.1f} s)"
 
     def __iter__(self) -> Iterator[Frame]:
-        wanted, last, read, damaged = self._start, 0.0, 0, 0
+        wanted, last, read, damaged = self._start, 0.0, self._seek(), 0
         try:
             while self._grab(damaged, read):
                 damaged += self._failures
                 last, read = self._seconds(read + damaged), read + 1
                 if last >= self._end:
+                    self.problem = self._describe_damage(read, damaged)
                     return
                 if last < wanted:
                     continue  # skipped without being decoded
@@ -106,6 +106,27 @@ class Video:
             self.problem = self._find_problem(last, read, damaged)
         finally:
             self._capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self.path)
+        if not capture.isOpened():
+            raise PhotoError("unreadable", _describe_unopened(self.path))
+        # Whether OpenCV applies the rotation depends on how it was built.
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        return capture
+
+    def _seek(self) -> int:
+        """Go to a place shortly before the start, if it is far from the beginning, and return the number of that frame."""
+        if self._start < _FAR:
+            return 0
+        self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * (self._start - _MARGIN))
+        seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._capture.grab() else 0.0
+        if 0 < seconds <= self._start:
+            return round(seconds * self._rate) + 1
+        # Files without an index cannot be searched; all frames before the start are read.
+        self._capture.release()
+        self._capture = self._open()
+        return 0
 
     def _grab(self, damaged: int, read: int) -> bool:
         """Advance to the next frame that can be read; False at the end of the video."""
@@ -130,6 +151,9 @@ class Video:
             return PhotoError(
                 "unreadable", f"truncated or damaged: the last {missing:.1f} of {self.duration:.1f} seconds cannot be read"
             )
+        return self._describe_damage(read, damaged)
+
+    def _describe_damage(self, read: int, damaged: int) -> PhotoError | None:
         return PhotoError("unreadable", f"{damaged} of {read + damaged} frames are damaged") if damaged else None
 
     def _codec(self) -> str:
@@ -158,18 +182,28 @@ def _codec_hint(codec: str) -> str:
     return f" (codec {name}): convert it to H.264" if name.isprintable() and name else ": convert it to MP4 with H.264"
 
 
-def _stored_codec(path: str) -> str:
-    """Return the codec that an MP4 or MOV file declares; '' where it is not found."""
+def _describe_unopened(path: str) -> str:
+    """Say why a video cannot be opened, as far as its first and last megabyte reveal it."""
     try:
         with open(path, "rb") as file:
-            parts = [file.read(1 << 20)]
+            first = file.read(1 << 20)
             file.seek(max(0, os.path.getsize(path) - (1 << 20)))
-            parts.append(file.read())
-    except OSError:
-        return ""
-    for part in parts:
-        # The box 'stsd' has a version, a number of entries, and in each entry its size and the codec.
-        place = part.find(b"stsd")
+            last = file.read()
+    except OSError as error:
+        return error.strerror or str(error)
+    if first[4:8] == b"ftyp" and not any(b"moov" in part for part in (first, last)):
+        return "the video cannot be opened: its index is missing, because the file is truncated"
+    return f"the video cannot be opened{_codec_hint(_stored_codec(first) or _stored_codec(last))}"
+
+
+def _stored_codec(part: bytes) -> str:
+    """Return the codec that a part of an MP4, MOV, AVI or Matroska file declares; '' where it is not found."""
+    # The box 'stsd' has a version, a number of entries, and in each entry its size and the codec.
+    # In AVI files the codec follows 'vids'.
+    for mark, distance in ((b"stsd", 16), (b"vids", 4)):
+        place = part.find(mark)
         if place >= 0:
-            return part[place + 16 : place + 20].decode("latin-1")
-    return ""
+            return part[place + distance : place + distance + 4].decode("latin-1")
+    # Matroska and WebM: the element 'CodecID' (0x86), its length and a name such as V_MPEGH/ISO/HEVC.
+    found = re.search(rb"\x86[\x83-\xa0](V_[\x20-\x7e]+)", part)
+    return found.group(1).decode("ascii").rstrip("\0") if found else ""

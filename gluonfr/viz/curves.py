@@ -115,7 +115,7 @@ def read_log(path: str | os.PathLike) -> list[Any]:
         with open(path, encoding="utf-8") as file:
             lines = file.read().split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as JSON lines ({error}); give the log of a training run.") from error
+        raise DataError(f"{path} cannot be read as JSON lines ({error}); give the log of a training run.") from error
     rows = []
     # The text after the last line break is empty, or a row that was being written.
     for number, line in enumerate(lines[:-1], 1):

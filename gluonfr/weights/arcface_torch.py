@@ -234,6 +234,6 @@ def _family_of(layers: Sequence[Layer], path: str) -> tuple[str, ...]:
     if not fewest:
         return _FAMILIES[others.index(fewest)][1]
     raise WeightsError(
-        f"{path}: is not a state dict of arcface_torch's iresnet or mbf (it has a layer {fewest[0]!r}); "
+        f"{path} is not a state dict of arcface_torch's iresnet or mbf (it has a layer {fewest[0]!r}); "
         "export other networks as ONNX and use that file."
     )

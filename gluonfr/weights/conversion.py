@@ -209,7 +209,7 @@ def _ratio_of_scales(
     ratio = scale * 255 / our_scale
     if not np.allclose(offset, ratio * our_offset, rtol=1e-5, atol=1e-6):
         raise WeightsError(
-            f"{where}: multiplies pixels by {_levels(scale)} and adds {_levels(offset)}, which is not symmetric about 127.5; "
+            f"{where} multiplies pixels by {_levels(scale)} and adds {_levels(offset)}, which is not symmetric about 127.5; "
             "its first convolution pads with zeros, so the shift cannot be moved into the weights. Use the file with a "
             "card beside it, which runs its graph unchanged."
         )

@@ -116,7 +116,7 @@ def find_checkpoint(path: PathLike, epoch: int | None = None) -> tuple[str, str]
         prefix = _EPOCH.sub("", path)
         if prefix == path:
             raise WeightsError(
-                f"{path}: is not the name of an MXNet checkpoint; "
+                f"{path} is not the name of an MXNet checkpoint; "
                 "rename it to NAME-0000.params, with NAME-symbol.json beside it."
             )
         params = path if epoch is None else _find_params(prefix, epoch)
@@ -177,7 +177,7 @@ class InsightFaceCheckpoint:
             kind, colon, bare = name.partition(":")
             if not colon or kind not in ("arg", "aux"):
                 raise WeightsError(
-                    f"{self.path}: has an array {name!r}, but the names in an MXNet checkpoint begin with arg: or aux:; "
+                    f"{self.path} has an array {name!r}, but the names in an MXNet checkpoint begin with arg: or aux:; "
                     "name the network if Gluon saved the file."
                 )
             arrays[bare] = array
@@ -189,7 +189,7 @@ class InsightFaceCheckpoint:
         unknown = sorted(name for name in set(arrays) - known if not name.startswith("fc7"))
         if unknown:
             raise WeightsError(
-                f"{self.path}: has {len(unknown)} arrays that its symbol lacks, such as {unknown[0]!r}; "
+                f"{self.path} has {len(unknown)} arrays that its symbol lacks, such as {unknown[0]!r}; "
                 "give the two files of one checkpoint."
             )
         return arrays
@@ -243,6 +243,6 @@ def _find_embedding(nodes: Sequence[dict[str, Any]], heads: Sequence[int], path:
         root = nodes[root]["inputs"][0][0]
     if fold_name(nodes[root]["op"]) in ("softmax", "softmaxoutput", "makeloss", "null"):
         raise WeightsError(
-            f"{path}: has no embedding called {_EMBEDDING} and ends in {nodes[root]['op']}; give the symbol of a face network."
+            f"{path} has no embedding called {_EMBEDDING} and ends in {nodes[root]['op']}; give the symbol of a face network."
         )
     return root

@@ -129,7 +129,7 @@ def _find_source(source: Any, root: str) -> tuple[str, str]:
     if is_dlib_network(name) and not os.path.exists(path):
         return "folder", store_packaged_weights(root)
     if os.path.exists(path):
-        raise WeightsError(f"{path}: is not a known kind of weights; give {_KINDS}.")
+        raise WeightsError(f"{path} is not a known kind of weights; give {_KINDS}.")
     stored = ", ".join(f"{model!r} ({card.network or 'foreign graph'})" for model, card in list_stored_models(root).items())
     names = f"a stored model ({stored})" if stored else "the name of a stored model, of which there is none"
     raise WeightsError(f"{name!r} is neither a stored model under {root} nor a file: give {names}, or {_KINDS}.")

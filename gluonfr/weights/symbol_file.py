@@ -86,7 +86,7 @@ def load_symbol(path: PathLike) -> Any:
             raise ValueError("two of its variables have the same name")
         return mx.sym.load_json(json.dumps(_clean(graph, version)))
     except (ValueError, mx.base.MXNetError) as error:
-        raise WeightsError(f"{path}: cannot be run ({_first_line(error)}); export or fetch it again.") from error
+        raise WeightsError(f"{path} cannot be run ({_first_line(error)}); export or fetch it again.") from error
 
 
 def check_array_sizes(symbol: Any, shapes: dict[str, tuple[int, ...]], where: str) -> None:
@@ -139,7 +139,7 @@ def _read_graph(path: str) -> dict[str, Any]:
             raise ValueError("it has no valid output")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{path}: is not a valid symbol of MXNet ({reason}); fetch it again.") from error
+        raise WeightsError(f"{path} is not a valid symbol of MXNet ({reason}); fetch it again.") from error
     return graph
 
 

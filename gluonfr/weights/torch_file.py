@@ -43,7 +43,7 @@ def read_torch(path: PathLike) -> Any:
         start = file.read(len(_BEFORE_1_6))
     if start == _BEFORE_1_6:
         raise WeightsError(
-            f"{path} was saved before PyTorch 1.6, or in its format: convert it with "
+            f"{path} has the format of PyTorch before 1.6: convert it with "
             f"torch.save(torch.load({path!r}, map_location='cpu', weights_only=True), 'new.pt')."
         )
     try:

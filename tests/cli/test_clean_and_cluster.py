@@ -286,7 +286,7 @@ def test_clean_reports_invalid_input(records, report, model, tmp_path):
     with RecordWriter(tmp_path / "one") as writer:
         writer.add(np.zeros((112, 112, 3), np.uint8), 0)
     assert "has one person" in refused("clean", tmp_path / "one", *out)
-    assert "is of another set" in refused("clean", tmp_path / "one", "--out", report[0], "--apply", tmp_path / "new", *model)
+    assert "does not describe" in refused("clean", tmp_path / "one", "--out", report[0], "--apply", tmp_path / "new", *model)
     broken = shutil.copytree(report[0], tmp_path / "broken")
     (broken / "changes.csv").write_text("image,action,label,name,to,why\n99999,remove,0,0,,x\n")
     assert "line 2 has no image" in refused("clean", train, "--out", broken, "--apply", tmp_path / "new")

@@ -66,13 +66,13 @@ def test_folder_replaces_the_old_one(tmp_path):
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(GluonFRError, match="file/a.txt: cannot be written"), atomic_file(tmp_path / "file" / "a.txt"):
+    with pytest.raises(GluonFRError, match="file/a.txt cannot be written"), atomic_file(tmp_path / "file" / "a.txt"):
         pass
 
 
 def test_folder_below_a_file_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(GluonFRError, match="file/new: cannot be written there"), atomic_folder(tmp_path / "file" / "new"):
+    with pytest.raises(GluonFRError, match="file/new cannot be written"), atomic_folder(tmp_path / "file" / "new"):
         pass
 
 

@@ -190,7 +190,7 @@ def test_files_of_embeddings_are_read_back_or_refused(tmp_path):
     with pytest.raises(GluonFRError, match="nothing is missing"):
         find_photos([str(tmp_path / "nothing")])
     os.mkdir(tmp_path / "empty")
-    with pytest.raises(GluonFRError, match="no image file there"):
+    with pytest.raises(GluonFRError, match="no image file in"):
         find_photos([str(tmp_path / "empty")])
 
 

@@ -94,7 +94,7 @@ def test_a_damaged_feature_is_reported_with_its_path(tmp_path, content, words):
 def test_invalid_sets_are_reported(tmp_path):
     features = folder(tmp_path, ["A/1.jpg", "A/2.jpg"])
     write_feature(str(tmp_path / "features" / "A" / "3.jpg_y1.bin"), np.ones(5))
-    with pytest.raises(GluonFRError, match="3.jpg_y1.bin: has 5 numbers"):
+    with pytest.raises(GluonFRError, match="3.jpg_y1.bin has 5 numbers"):
         FeatureFolder(features, "_y1.bin").read()
     (tmp_path / "list").write_text("A/1.jpg\nx/A/1.jpg\n")
     with pytest.raises(GluonFRError, match="A/1.jpg is listed 2 times"):

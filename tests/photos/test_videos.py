@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -69,6 +71,55 @@ def test_declared_rotation_is_applied(tmp_path, rotation, corner):
     ((_, pixels),) = Video(path, every=10)
     assert pixels.shape[:2] == (SIZE if rotation in (90, 270) else SIZE[::-1])
     assert red_corner(pixels) == corner
+
+
+def test_far_start_is_searched_for_and_the_times_of_frames_are_kept(tmp_path):
+    path = str(tmp_path / "a.mov")
+    # 80 s, of which the second half has fewer frames per second.
+    write_mov(path, [FRAMES[i // 8] for i in range(320)], [125] * 160 + [375] * 160, SIZE)
+    found = list(Video(path, every=1.0, start=50, end=56))
+    assert 6 <= len(found) <= 7
+    for seconds, pixels in found:
+        assert 50 <= seconds < 56
+        assert number_of(pixels) == (160 + int((seconds - 20) / 0.375 + 1e-6)) // 8
+    assert not list(Video(path, start=1000))
+
+
+def test_damage_between_start_and_end_is_reported(tmp_path):
+    path, frames = str(tmp_path / "a.mov"), list(FRAMES)
+    frames[12] = bytes(len(frames[12]))
+    write_mov(path, frames, [100] * 40, SIZE)
+    for end, problem in ((2.0, True), (1.0, False)):
+        video = Video(path, every=0.5, end=end)
+        assert list(video)
+        assert (video.problem is not None) == problem
+
+
+def test_video_without_its_index_is_truncated(tmp_path):
+    # OpenCV writes the index at the end, as most cameras do.
+    path = str(tmp_path / "a.mp4")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"mp4v"), 10, SIZE)
+    for number in range(40):
+        writer.write(np.full((SIZE[1], SIZE[0], 3), 5 * number, np.uint8))
+    writer.release()
+    assert [round(seconds) for seconds, _ in Video(path)] == [0, 1, 2, 3]
+    with open(path, "r+b") as file:
+        file.truncate(os.path.getsize(path) // 2)
+    with pytest.raises(PhotoError, match="its index is missing, because the file is truncated"):
+        Video(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "codec"),
+    [
+        (b"RIFF" + bytes(4) + b"AVI LIST" + bytes(8) + b"strh" + b"8\0\0\0vidsDRAC" + bytes(100), "DRAC"),
+        (b"\x1a\x45\xdf\xa3" + bytes(60) + b"\x86\x8fV_MPEGH/ISO/HEVC" + bytes(40), "V_MPEGH/ISO/HEVC"),
+    ],
+)
+def test_codec_of_other_containers_is_named(tmp_path, content, codec):
+    (tmp_path / "a.avi").write_bytes(content)
+    with pytest.raises(PhotoError, match=f"cannot be opened .codec {codec}"):
+        Video(str(tmp_path / "a.avi"))
 
 
 def test_damaged_frame_is_reported_and_the_rest_is_read(tmp_path):

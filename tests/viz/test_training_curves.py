@@ -102,5 +102,5 @@ def test_invalid_logs_are_refused_with_their_path(tmp_path, text, words):
 
 
 def test_a_missing_log_is_named(tmp_path):
-    with pytest.raises(GluonFRError, match="absent.jsonl: cannot be read"):
+    with pytest.raises(GluonFRError, match="absent.jsonl cannot be read"):
         plot_training_curves(tmp_path / "absent.jsonl")

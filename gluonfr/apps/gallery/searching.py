@@ -152,7 +152,7 @@ def search_photos(
         search.add(name, faces)
     files, similarities, crops = search.best()
     if not files:
-        raise DataError(f"{', '.join(map(display_path, paths))}: no photo there shows a face; give other photos.")
+        raise DataError(f"{', '.join(map(display_path, paths))}: no photo shows a face; give other photos.")
     threshold = calibrate(fpir, search.faces, search.faces, card=embedder.card)
     photo_face = {"file": photo, "faces": chosen.faces, "box": [round(corner, 1) for corner in chosen.face.box]}
     return SearchResult(files, similarities, crops, search.faces, threshold, left_out, photo_face)

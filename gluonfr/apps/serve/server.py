@@ -50,8 +50,8 @@ def listen(host: str = "127.0.0.1", port: int = 8000, token: str | None = None) 
         raise UsageError(f"token: it must have at least {_SHORTEST_TOKEN} ASCII characters and no space.")
     if token is None and not _is_loopback(host):
         raise UsageError(
-            f"host: other machines can reach {host or 'every address of this machine'}, which requires a token; set one or use "
-            "127.0.0.1 to be reached from this machine only."
+            f"host: other machines can reach {host or 'every address of this machine'}, so a token is required; set one, or "
+            "use 127.0.0.1, which only this machine can reach."
         )
     if not 0 <= port <= 65535:
         raise UsageError(f"port must be a number from 0 to 65535, got {port}.")

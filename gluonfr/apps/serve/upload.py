@@ -58,7 +58,8 @@ class Upload:
             return [self.files[0][:first], self.files[0][first:]]
         if len(self.files) != 2 or first is not None or not all(self.files):
             raise RequestError(
-                400, "There must be two photos; send the second as well: two files of a form, or one body and first, its bytes."
+                400,
+                "Two photos are required; send two files in a form, or both in the body and the size of the first as first.",
             )
         return self.files
 

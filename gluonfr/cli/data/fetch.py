@@ -28,5 +28,5 @@ def run(arguments: Namespace) -> int:
         print(f"{len(made.ambiguous)} photos show a second face of similar size; the large face nearest the middle was used")
     if made.replaced:
         files = ", ".join(map(display_path, made.replaced[:5]))
-        print(f"{len(made.replaced)} photos show no face that was found; their center was used: {files}")
+        print(f"no face was found on {len(made.replaced)} photos; the center of each was used: {files}")
     return 0

@@ -21,11 +21,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="the same for the distractors, which are added in its order (default: all features found)",
     )
     parser.add_argument("--probe-noises", metavar="FILE", help="list of noisy probes, replaced by the center of their person")
-    parser.add_argument("--distractor-noises", metavar="FILE", help="list of noisy distractors, which are moved out of the way")
+    parser.add_argument(
+        "--distractor-noises", metavar="FILE", help="list of noisy distractors, which are moved away from all probes"
+    )
     parser.add_argument("--sizes", type=numbers(int), help="numbers of distractors (default: 10 to 1,000,000)")
     parser.add_argument("--ranks", type=numbers(int), default=(1, 10), help="ranks of the CMC curve")
     parser.add_argument("--far", type=numbers(float), default=(1e-6,), help="false accept rates")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the disturbance of the centers")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise that is added to the centers")
     add_json(parser)
 
 

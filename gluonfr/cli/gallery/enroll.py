@@ -13,7 +13,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("photos", help="folder with one folder of photos per person; enrolled photos are skipped")
     add_gallery(parser, "gallery, created when missing")
     parser.add_argument(
-        "--keep-poor", action="store_true", help="enroll faces that are blurred, turned away or unlike the others too"
+        "--keep-poor",
+        action="store_true",
+        help="also enroll faces that are blurred, turned away or unlike the other photos of the person",
     )
     add_faces(parser, "the photos enrolled and left out")
 

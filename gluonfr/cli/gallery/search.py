@@ -11,7 +11,9 @@ from gluonfr.core.wording import counted
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `gluonfr search`."""
-    parser.add_argument("photo", help="photo of the person; of several faces the large one nearest the middle is used")
+    parser.add_argument(
+        "photo", help="photo of the person; if it shows several faces, the large one nearest the middle is used"
+    )
     parser.add_argument("images", nargs="+", help="photos, videos, or folders of them to search")
     parser.add_argument(
         "--fpir",

@@ -64,20 +64,20 @@ def find_set(name: str, root: str, kind: str = "") -> str:
     '/home/ada/.mxnet/datasets/face/emore/train.rec'
     """
     if not isinstance(name, str) or not name.strip("/."):
-        raise UsageError(f"a data set is found by its name, got {name!r}; {_available(_root_folder(root))}")
+        raise UsageError(f"the name of a data set must be a non-empty string, got {name!r}; {_available(_root_folder(root))}")
     paths = _paths(name, root)
     for path in paths[kind] if kind else [*paths["training"], *paths["verification"]]:
         if os.path.isfile(path):
             return path
     if os.path.isabs(name) or name.startswith((".", "~")) or name.endswith((".rec", ".bin")):
-        raise DataError(f"{absolute_path(name)} is missing, or no {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
+        raise DataError(f"{absolute_path(name)} is missing or not a {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
     folder = _root_folder(root)
     others = [other for other in paths if other != kind and any(map(os.path.isfile, paths[other]))]
     if others:
         use = {"training": "FRTrainRecordDataset", "verification": "FRValDataset"}[others[0]]
         missing = paths[kind][-1 if os.path.isabs(name) else len(paths[kind]) // 2 - 1]
         raise DataError(f"{folder}: {name!r} is a {others[0]} set and has no {kind} file ({missing}); use {use}.")
-    raise DataError(f"{folder}: has no data set {name!r}; {_available(folder, name)}")
+    raise DataError(f"{folder} has no data set {name!r}; {_available(folder, name)}")
 
 
 def list_recognition_datasets(root: str = DEFAULT_ROOT) -> list[str]:

@@ -55,7 +55,7 @@ def read_identity_map(path: str, num_classes: Mapping[str, int]) -> dict[str, di
                 elif row:
                     _add_row(row, found[row[0]], num_classes[row[0]], f"{path}: line {line}")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error}); correct it.") from error
+        raise DataError(f"{path} cannot be read ({error}); correct it.") from error
     if others:
         logger.info("%s: ignored %d rows of other sets than %s", path, others, ", ".join(found))
     return found

@@ -174,7 +174,7 @@ def _classes_by_identity(path: str, members: list[FRTrainRecordDataset]) -> tupl
         missing = [label for label in np.unique(member.labels).tolist() if label not in of_label]
         if missing:
             raise DataError(
-                f"{path}: has no row for {len(missing)} labels of {member.name} that have images, {missing[0]} is the first; "
+                f"{path} has no row for {len(missing)} labels of {member.name} that have images, {missing[0]} is the first; "
                 "add a row for each."
             )
         table = np.full(member.num_classes, -1, dtype=np.int64)

@@ -102,7 +102,7 @@ def get_training_set(name: Names, root: str = DEFAULT_ROOT, identities: str | No
     """
     dataset = get_recognition_dataset(name, root=root, identities=identities)
     if not isinstance(dataset, TrainingSet):
-        raise DataError(f"{dataset.path}: is a verification set; to train, name a folder with a train.rec.")
+        raise DataError(f"{dataset.path} is a verification set; to train, name a folder with a train.rec.")
     people = dataset.num_people
     empty = dataset.num_classes - people
     if empty > people:

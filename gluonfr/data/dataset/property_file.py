@@ -43,7 +43,7 @@ def read_property(path: str) -> tuple[int, tuple[int, int]]:
         with open(path, "rb") as file:
             line = file.readline(100)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); correct or delete it.") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); correct or delete it.") from error
     found = re.fullmatch(rb"\s*(\d{1,9})\s*,\s*(\d{1,5})\s*,\s*(\d{1,5})\s*", line)
     num_classes, height, width = map(int, found.groups()) if found else (0, 0, 0)
     if min(num_classes, height, width) < 1:

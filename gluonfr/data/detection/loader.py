@@ -23,8 +23,8 @@ class DetectionLoader:
     """Batches for training a detector, decoded and augmented in threads of this process.
 
     `epoch(number, start)` iterates over `(images, targets)`: uint8 (n, 3, S, S) RGB and float32 (n, A, ...) NDArrays on the
-    CPU. The order depends on `seed` and the epoch alone, and a sample on `seed`, the epoch and its photo; threads, ranks, batch size
-    and resuming change nothing. The last batch of an epoch is left out when it is not full.
+    CPU. The order depends on `seed` and the epoch alone, and a sample on `seed`, the epoch and its photo; threads, ranks, batch
+    size and resuming change nothing. The last batch of an epoch is left out when it is not full.
 
     Parameters
     ----------

@@ -44,10 +44,10 @@ def merge(paths: Sequence[str], out: str, by_name: bool = False, skip: bool = Fa
     for source in sources:
         if by_name and source.names is None:
             folder = os.path.dirname(source.records.path)
-            raise DataError(f"{folder}: has no identities.csv with the names; write one, or merge without names.")
+            raise DataError(f"{folder} has no identities.csv with the names; write one, or merge without names.")
         if source.image_size != sources[0].image_size:
             raise DataError(
-                f"{source.records.path}: has images of {source.image_size}, {sources[0].records.path} of "
+                f"{source.records.path} has images of {source.image_size}, {sources[0].records.path} of "
                 f"{sources[0].image_size} (height, width); pack them to one size first."
             )
     _write_merged(sources, out, by_name)

@@ -47,14 +47,14 @@ def read_pairs(path: str) -> tuple[list[bytes], np.ndarray]:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error
     loaded = load_pairs_pickle(content, path)
     if not isinstance(loaded, (tuple, list)) or len(loaded) != 2 or not isinstance(loaded[0], (list, tuple)):
-        raise DataError(f"{path}: is not a pickled pair (images, issame); write it again.")
+        raise DataError(f"{path} is not a pickled pair (images, issame); write it again.")
     images, flags = loaded
     issame = _checked_issame(path, flags)
     if len(images) != 2 * len(issame) or not len(issame):
-        raise DataError(f"{path}: has {len(images)} images for {len(issame)} pairs, expected two per pair; write it again.")
+        raise DataError(f"{path} has {len(images)} images for {len(issame)} pairs, expected two per pair; write it again.")
     return [_checked_image(path, k, image) for k, image in enumerate(images)], issame
 
 

@@ -93,7 +93,7 @@ def read_pair_table(path: str, issame: Sequence[bool]) -> PairTable:
     names, rows = read_columns(path)
     if len(rows) != len(issame):
         raise DataError(
-            f"{path}: has {len(rows)} rows for {len(issame)} pairs; it belongs to another set or is outdated: write it again."
+            f"{path} has {len(rows)} rows for {len(issame)} pairs; it belongs to another set or is outdated: write it again."
         )
     columns = {name: np.array(column) for name, column in zip(names, zip(*(row for _, row in rows)))}
     if "issame" in columns:
@@ -101,7 +101,7 @@ def read_pair_table(path: str, issame: Sequence[bool]) -> PairTable:
             if _FLAGS.get(value.lower()) is not bool(same):
                 raise DataError(f"{path}: line {line} has issame {value}, but the set has {int(same)}; it is outdated.")
     if (PEOPLE[0] in columns) != (PEOPLE[1] in columns):
-        raise DataError(f"{path}: has only one of the columns {' and '.join(PEOPLE)}; add the other or remove both.")
+        raise DataError(f"{path} has only one of the columns {' and '.join(PEOPLE)}; add the other or remove both.")
     people = np.stack([columns[name] for name in PEOPLE], axis=1) if PEOPLE[0] in columns else None
     groups = {name: column for name, column in columns.items() if name not in (*PEOPLE, *_PAIR_COLUMNS)}
     reserved = sorted(set(groups) & set(_RESERVED))
@@ -186,7 +186,7 @@ def _csv_rows(path: str, text: str) -> list[tuple[int, list[str]]]:
     found = ((line, [cell.strip() for cell in row]) for line, row in csv_rows(io.StringIO(text, newline=""), path))
     rows = [(line, cells) for line, cells in found if any(cells)]
     if not rows:
-        raise DataError(f"{path}: has no rows; write the names of the columns and one row per pair.")
+        raise DataError(f"{path} has no rows; write the names of the columns and one row per pair.")
     return rows
 
 

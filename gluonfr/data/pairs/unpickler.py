@@ -196,4 +196,4 @@ def _printable(value: Any) -> str:
 
 
 def _unreadable(path: str) -> DataError:
-    return DataError(f"{path}: is truncated, or is not a pickled pair (images, issame); fetch or write it again.")
+    return DataError(f"{path} is truncated, or is not a pickled pair (images, issame); fetch or write it again.")

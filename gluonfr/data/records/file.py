@@ -69,9 +69,9 @@ class RecordFile:
             self._fingerprints = [fingerprint(name) for name in (self.path, self._index_path)]
             self._offsets, self.headers, self._cached = self._open()
         except OSError as error:
-            raise DataError(f"{error.filename or self.path}: cannot be read ({error.strerror}); check the path.") from error
+            raise DataError(f"{error.filename or self.path} cannot be read ({error.strerror}); check the path.") from error
         if not len(self):
-            raise DataError(f"{self.path}: holds no images, only {self.headers} header records; write the file again.")
+            raise DataError(f"{self.path} holds no images, only {self.headers} header records; write the file again.")
 
     def __repr__(self) -> str:
         return f"RecordFile({self.path!r}, images={len(self)}, headers={self.headers})"
@@ -104,7 +104,7 @@ class RecordFile:
         label, content = self._read(i, split_record)
         if self._cached is not None and self._cached[i] != label:
             cache = os.path.basename(cache_path(self.path))
-            raise DataError(f"{self.describe(i)} has the label {label:g} but another one in {cache}; delete {cache}.")
+            raise DataError(f"{self.describe(i)} has the label {label:g}, but {cache} records another one; delete {cache}.")
         return label, content
 
     def read_labels(self, i: int) -> tuple[np.ndarray, bytes]:
@@ -162,7 +162,7 @@ class RecordFile:
         if cached is not None:
             return cached
         if self.size == 0:
-            raise DataError(f"{self.path}: is empty; write or copy it again.")
+            raise DataError(f"{self.path} is empty; write or copy it again.")
         if os.path.exists(self._index_path):
             starts = read_index(self._index_path, self.path, self.size)
         else:

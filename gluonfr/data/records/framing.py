@@ -87,7 +87,7 @@ def truncated(path: str, size: int, start: int, end: int) -> DataError:
     train.rec: is truncated, the record at byte 80 ends at byte 120 but the file at byte 100; copy or write the file again.
     """
     return DataError(
-        f"{path}: is truncated, the record at byte {start} ends at byte {end} but the file at byte {size}; "
+        f"{path} is truncated, the record at byte {start} ends at byte {end} but the file at byte {size}; "
         "copy or write the file again."
     )
 

@@ -99,18 +99,18 @@ def read_index(index_path: str, path: str, size: int) -> np.ndarray:
     """
     starts = read_offsets(index_path)
     if starts is None:
-        raise DataError(f"{index_path}: is not a list of record numbers and offsets, one pair per line; {_REMEDY}.")
+        raise DataError(f"{index_path} is not a list of record numbers and offsets, one pair per line; {_REMEDY}.")
     if not _is_ascending(starts):
         starts.sort()
     if starts[0] != 0 or not _is_ascending(starts) or np.bitwise_or.reduce(starts) & 3:
         raise DataError(f"{index_path}: its offsets are not starts of records (from 0, each once); {_REMEDY}.")
     if int(starts[-1]) + FRAME.size > size:
         raise DataError(
-            f"{path}: has {size} bytes, but {os.path.basename(index_path)} lists a record at byte {starts[-1]}: the .rec is "
+            f"{path} has {size} bytes, but {os.path.basename(index_path)} lists a record at byte {starts[-1]}: the .rec is "
             "truncated (copy it again), or the .idx belongs to another file (delete it so that it is rebuilt)."
         )
     if _end_of_last(index_path, path, size, int(starts[-1])) != size:
-        raise DataError(f"{index_path}: has fewer rows than {path} has records; {_REMEDY}.")
+        raise DataError(f"{index_path} has fewer rows than {path} has records; {_REMEDY}.")
     return starts
 
 
@@ -178,7 +178,7 @@ def _end_of_last(index_path: str, path: str, size: int, start: int) -> int:
             magic, word = FRAME.unpack(frame)
             part = word >> 29
             if magic != MAGIC or part not in ((WHOLE, FIRST) if end == start else (MIDDLE, LAST)):
-                raise DataError(f"{index_path}: lists byte {start} of {path}, where no record starts; {_REMEDY}.")
+                raise DataError(f"{index_path} lists byte {start} of {path}, where no record starts; {_REMEDY}.")
             end += FRAME.size + padded(word & LENGTH_MASK)
     if end > size:
         raise truncated(path, size, start, end)

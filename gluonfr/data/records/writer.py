@@ -101,7 +101,7 @@ class RecordWriter:
         else:
             content, image = None, images.as_rgb(image, where)
         if image.shape[:2] != self.image_size:
-            raise UsageError(f"{where}: has the size {image.shape[:2]}, this set has {self.image_size}; resize it first.")
+            raise UsageError(f"{where} has the size {image.shape[:2]}, this set has {self.image_size}; resize it first.")
         content = images.encode(image, self.quality) if content is None else content
         self._labels.append(int(label))
         self._starts.append(self._rec.tell())

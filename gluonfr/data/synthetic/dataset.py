@@ -122,9 +122,9 @@ def _check_folder(folder: str) -> str:
     if os.path.isdir(folder):
         others = sorted(set(os.listdir(folder)) - set(_FILES))
         if others:
-            raise UsageError(f"{folder}: holds other files ({others[0]}), which would be lost; choose another folder.")
+            raise UsageError(f"{folder} holds other files ({others[0]}), which would be lost; choose another folder.")
     elif os.path.lexists(folder):
-        raise UsageError(f"{folder}: is a file, but the set needs a folder; choose another name.")
+        raise UsageError(f"{folder} is a file, but the set needs a folder; choose another name.")
     return folder
 
 

@@ -44,15 +44,17 @@ def check_devices(gpus: Sequence[int], cpus: int, ranks: Any) -> None:
     >>> check_devices((), 1, 2)
     """
     if not gpus and cpus > 1:
-        raise GluonFRError(f"cpus={cpus}: several processes use one device each; leave it out and use more workers=.")
+        raise GluonFRError(
+            f"cpus={cpus} has no effect with several processes, which use one device each; leave it out and raise workers=."
+        )
     if gpus and len(gpus) != ranks:
         raise GluonFRError(
-            f"gpus= lists {len(gpus)} GPUs for {ranks} processes on a machine, which use one each; list as many as processes."
+            f"gpus= lists {len(gpus)} GPUs for the {ranks} processes of a machine, which use one GPU each; list {ranks} GPUs."
         )
 
 
 def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any) -> None:
-    """All ranks have the same versions, options and data, and there is enough for each of them. Called once, by all ranks.
+    """Check that all ranks have equal versions, options and data, and enough data for each; all ranks call it once.
 
     Parameters
     ----------
@@ -79,12 +81,14 @@ def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any
             ours, theirs = ranks[0].get(name), other.get(name)
             if name != "host" and ours != theirs:
                 raise GluonFRError(
-                    f"rank {rank} on {other['host']} has {name} {theirs}, rank 0 on {ranks[0]['host']} has {ours}; all have to "
-                    "have the same."
+                    f"rank {rank} on {other['host']} has {name} {theirs}, rank 0 on {ranks[0]['host']} has {ours}; they must "
+                    "be equal on all ranks."
                 )
     devices = len(options.gpus) or options.cpus
     if devices > 1:
-        raise UsageError(f"{devices} devices in each of {group.size} processes, which use one each: start more processes.")
+        raise UsageError(
+            f"each of the {group.size} processes got {devices} devices but uses one; start one process per device."
+        )
     people = np.count_nonzero(np.bincount(dataset.labels))
     for count, what in ((people, "identities"), (len(dataset), "images")):
         if group.size > count:

@@ -139,4 +139,4 @@ class LossAndLogits(nd.NDArray):
             return view_as(self, nd.NDArray)
         if key == 1:
             return self._logits()
-        raise IndexError("the losses and the logits are a pair; use a slice for some of the losses")
+        raise IndexError("the result holds the losses (0) and the logits (1); use a slice to select some of the losses")

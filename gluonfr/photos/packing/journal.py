@@ -135,7 +135,7 @@ class Journal:
             if restart:
                 return 0
             raise UsageError(
-                f"{display_path(os.path.dirname(self._folder))}: contains unfinished work with other options "
+                f"{display_path(os.path.dirname(self._folder))} contains unfinished work with other options "
                 f"({_difference(first.get('settings'), settings)}). Use the same options to resume it, or overwrite=True "
                 "to start again."
             )

@@ -140,7 +140,7 @@ def _pack(
         shutil.rmtree(work, ignore_errors=True)
         if not overwrite:
             raise UsageError(
-                f"{display_path(out)}: contains a finished set. Use another folder, or overwrite=True to replace it."
+                f"{display_path(out)} contains a finished set. Use another folder, or overwrite=True to replace it."
             )
     settings = {"photos": os.path.realpath(photos), **cropper.to_dict()}
     journal = Journal(work, settings, restart=overwrite)

@@ -90,10 +90,10 @@ def not_served(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--host", "0.0.0.0"], "requires a token"),
-        (["--host", ""], "requires a token"),
-        (["--host", "::"], "requires a token"),
-        (["--host", "example.org"], "requires a token"),
+        (["--host", "0.0.0.0"], "a token is required"),
+        (["--host", ""], "a token is required"),
+        (["--host", "::"], "a token is required"),
+        (["--host", "example.org"], "a token is required"),
         (["--token", "fifteen-letters"], "at least 16"),
         (["--token", "with a space in it, long enough"], "no space"),
         (["--token", "ünlesbar-und-lang-genug"], "ASCII"),

@@ -253,7 +253,7 @@ def test_missing_sets_are_reported_with_the_available_ones(root, tmp_path):
         assert str(root) in str(caught.value)
         assert "cfp_fp, emore, emore/lfw, emore/val_data, only_pairs" in str(caught.value)
     for name in ("", None, 3, "/", ".."):
-        with pytest.raises(GluonFRError, match="found by its name"):
+        with pytest.raises(GluonFRError, match="name of a data set must be a non-empty string"):
             get_recognition_dataset(name, root=root)
     with pytest.raises(GluonFRError, match="is a verification set .*FRValDataset"):
         FRTrainRecordDataset("cfp_fp", root=root)

@@ -140,13 +140,13 @@ def test_an_invalid_identity_file_is_refused(root, tmp_path):
     ("name", "words"),
     [
         ("a,x", "no data set 'x'; available are a"),
-        ("a,", "found by its name, got ''"),
-        ("a,,b", "found by its name, got ''"),
+        ("a,", "the name of a data set must be a non-empty string, got ''"),
+        ("a,,b", "the name of a data set must be a non-empty string, got ''"),
         ("a,a", "a and a are the same set"),
         ("a,b,link", "a and link are the same set"),
         ("a,tall", "tall/train.rec has images of 20x16 and .*a/train.rec of 16x16"),
         ("a,pairs", "'pairs' is a verification set"),
-        (["a", 3], "found by its name, got 3"),
+        (["a", 3], "the name of a data set must be a non-empty string, got 3"),
         ([], "no training set was named"),
     ],
 )

@@ -196,5 +196,7 @@ def test_a_wrong_label_in_the_cache_is_found_when_the_image_is_read(folder):
     assert save_cache(file.path, file._fingerprints, file._offsets, file.headers, labels)
     file = RecordFile(str(folder / "train.rec"))
     assert file.read(4)[0] == 1
-    with pytest.raises(GluonFRError, match="image 5 .* has the label 1 but another one in train.cache; delete train.cache"):
+    with pytest.raises(
+        GluonFRError, match="image 5 .* has the label 1, but train.cache records another one; delete train.cache"
+    ):
         file.read(5)

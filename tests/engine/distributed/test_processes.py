@@ -281,7 +281,7 @@ def _sets(options):
         (3, {"the option lr": 0.2}, {}, r"rank 2 on .* has the option lr 0\.2, rank 0 on .* has 0\.1"),
         (2, {"blobs of": "9 bytes"}, {}, "rank 1 on .* has blobs of 9 bytes, rank 0 on .* has [0-9,]+ bytes, with labels"),
         (2, {"val_data of": None}, {}, "val_data of None"),
-        (2, {}, {"cpus": 2}, "2 devices in each of 2 processes"),
+        (2, {}, {"cpus": 2}, "each of the 2 processes got 2 devices"),
         (7, {}, {}, "7 processes are more than the 6 identities"),
     ],
 )

@@ -45,8 +45,8 @@ def check_report(report: PathLike, against: FaceSet | None = None, embedder: Emb
         differences.append(f"the network {network_name(embedder.card)}")
     if differences:
         raise UsageError(
-            f"{display_path(report)} is finished and was not made with {' and '.join(differences)}; choose a new folder for "
-            "the report, or leave out that argument."
+            f"{display_path(report)} holds a finished report that was not made with {' and '.join(differences)}; choose a new "
+            "folder for the report, or leave out that argument."
         )
 
 
@@ -139,8 +139,8 @@ def _read_changes(faces: FaceSet, report: str) -> dict[str, tuple[str, int | Non
         raise _damaged_report(report, error) from error
     if state != digest(faces.state()):
         raise DataError(
-            f"{display_path(report)} is of another set than {display_path(faces.path)}, or of other options, or the set has "
-            "changed since; write a new report."
+            f"{display_path(report)} does not describe {display_path(faces.path)} as it is now: the set, the options or the "
+            "images differ; write a new report."
         )
     if not rows or rows[0] != CHANGES_HEADER:
         raise DataError(f"{display_path(path)}: the first line must be {','.join(CHANGES_HEADER)}; restore it.")

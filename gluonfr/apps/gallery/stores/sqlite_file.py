@@ -116,7 +116,7 @@ def _make_folder(path: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except OSError as error:
-        raise DataError(f"{display_path(path)}: cannot be written there ({error.strerror}); choose another folder.") from error
+        raise DataError(f"{display_path(path)} cannot be written ({error.strerror}); choose another folder.") from error
 
 
 def _check_header(path: str) -> None:
