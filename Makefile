@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: release test test-system test-full test-faults test-cpus test-cu112 test-pythons coverage lint demo horovod clean
+.PHONY: release test test-system test-full test-faults fuzz test-cpus test-cu112 test-pythons coverage lint demo horovod clean
 
 $(VENV)/ready: setup.py tools/make_venv.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
@@ -62,6 +62,11 @@ test-cu112: tools/stub_libcuda.c
 # Kills a hundred training runs at random moments and compares their results with the unbroken runs, bit by bit.
 test-faults: $(VENV)/system-ready
 	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s tests/engine/test_killed_runs.py $(ARGS)
+
+# Mutated files and requests for every reader, in processes with limits of time and memory.
+FUZZ_SECONDS ?= 3600
+fuzz: $(VENV)/ready
+	$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(FUZZ_SECONDS) --seed $$(date +%s) --findings runs/fuzz $(ARGS)
 
 # Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
 test-pythons:

@@ -307,7 +307,7 @@ def _pixels(image: Any, where: str) -> tuple[np.ndarray, str, str]:
 
 def _for_backend(net: Any, card: Card, backend: str) -> Any:
     """Return the network in the form that the backend runs."""
-    from gluonfr.deploy.onnx_network import OnnxNetwork
+    from gluonfr.deploy.onnx_network import OnnxNetwork, open_session
 
     if isinstance(net, OnnxNetwork) or not isinstance(net, HybridBlock):
         return net
@@ -318,4 +318,4 @@ def _for_backend(net: Any, card: Card, backend: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "network.onnx")
         export_network(net, card, path)
-        return OnnxNetwork(path, Card(image_size=card.image_size))
+        return OnnxNetwork(path, Card(image_size=card.image_size), session=open_session(path))

@@ -19,7 +19,7 @@ from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, UsageError, WeightsError, atomic_files, check_choice, generator
 from gluonfr.deploy.onnx_export import onnx_model
-from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime
+from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime, open_session
 from gluonfr.deploy.quantize import as_float16, as_int8
 from gluonfr.deploy.trace import Trace
 
@@ -303,7 +303,7 @@ def _embeddings(net: HybridBlock, images: np.ndarray) -> np.ndarray:
 
 def _run(format: str, path: Any, images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     if format == "onnx":
-        return OnnxNetwork(path, Card(image_size=(image_size[0], image_size[1]))).run(images)
+        return OnnxNetwork(path, Card(image_size=(image_size[0], image_size[1])), session=open_session(path)).run(images)
     parameters, symbol = path
     with warnings.catch_warnings():
         # MXNet warns that it cannot infer types, which are not needed.

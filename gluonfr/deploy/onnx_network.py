@@ -80,7 +80,7 @@ def load_onnx(path: str | os.PathLike, card: Card | None = None, threads: int | 
 class OnnxNetwork(Block):
     """An ONNX model that embeds faces, for inference in place of a Gluon network; it runs on the CPU.
 
-    The file runs in this process without limits. Use `load_onnx` for files of unknown origin.
+    A file may come from anywhere: the model first runs in a process of its own, with limits of memory and time.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class OnnxNetwork(Block):
     threads : int, optional
         Number of threads, by default one per core.
     session : onnxruntime.InferenceSession, optional
-        An open session of this file.
+        An open session of this file, which is then not tried first.
 
     Attributes
     ----------
@@ -126,6 +126,8 @@ class OnnxNetwork(Block):
     def __init__(self, path: str | os.PathLike, card: Card, threads: int | None = None, session: Any = None) -> None:
         super().__init__()
         self.path = require_file(path, "network in ONNX")
+        if session is None and has_onnxruntime():
+            try_onnx(self.path, card.image_size)
         self._session = session or open_session(self.path, threads)
         self._input, self._batch = self._check_input(card)
         self._half = self._input.type == "tensor(float16)"

@@ -20,7 +20,7 @@ from gluonfr.data.pairs.table import listed_columns, read_pair_table, write_pair
 from gluonfr.photos.packing.crops import CropResult
 from gluonfr.photos.packing.journal import Journal
 from gluonfr.photos.pair_lists import read_pair_list
-from gluonfr.photos.reading import Photo
+from gluonfr.photos.reading import Photo, read_file
 from gluonfr.photos.videos import Video
 
 
@@ -136,8 +136,7 @@ def image_seeds(folder):
 
 def read_image(folder):
     path = os.path.join(folder, "image")
-    with open(path, "rb") as file:
-        content = file.read()
+    content = read_file(path)
     with contextlib.suppress(GluonFRError):
         decode(content, path)
     Photo(content).pixels()

@@ -20,11 +20,17 @@ MOST_PIXELS = 50_000_000
 # Limits of one photo: CPU time, time, and memory beyond that of the process without a photo.
 CPU_SECONDS, SECONDS = 10.0, 30.0
 _MEMORY = 2_000_000_000
+_PROGRAM = "import sys; from gluonfr.apps.serve.decoding import decode_photos; decode_photos(*map(float, sys.argv[1:]))"
 _LENGTH = struct.Struct(">Q")
 
 
 class PhotoDecoder:
     """Decodes photos in a child process, which is started when it is needed and again after it has ended.
+
+    Parameters
+    ----------
+    cpu_seconds, seconds : float, default 10 and 30
+        CPU time and time that one photo may take.
 
     Examples
     --------
@@ -32,7 +38,8 @@ class PhotoDecoder:
     ...     pixels = decoder.decode(content)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cpu_seconds: float = CPU_SECONDS, seconds: float = SECONDS) -> None:
+        self._limits = cpu_seconds, seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -84,7 +91,7 @@ class PhotoDecoder:
         if self._process is None or self._process.poll() is not None:
             # A session of its own, so that Ctrl-C reaches only the server.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from gluonfr.apps.serve.decoding import decode_photos; decode_photos()"],
+                [sys.executable, "-c", _PROGRAM, *map(str, self._limits)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -100,12 +107,17 @@ class PhotoDecoder:
                 stream.close()
         self._process = None
         if status in (-signal.SIGPROF, -signal.SIGALRM):
-            return PhotoError("too slow", f"more than {CPU_SECONDS:.0f} s")
+            return PhotoError("too slow", f"more than {self._limits[0]:g} s")
         return PhotoError("unreadable", "it cannot be decoded within the limits of the server")
 
 
-def decode_photos() -> None:
+def decode_photos(cpu_seconds: float = CPU_SECONDS, seconds: float = SECONDS) -> None:
     """Decode photos from standard input to standard output until the input ends; run in the child process.
+
+    Parameters
+    ----------
+    cpu_seconds, seconds : float, default 10 and 30
+        CPU time and time after which a signal ends the process while it decodes a photo.
 
     Examples
     --------
@@ -124,8 +136,8 @@ def decode_photos() -> None:
         except EOFError:
             return
         # The default action of both signals ends the process, also inside of a decoder.
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         result, pixels = _decode(content)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from contextlib import contextmanager
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 
 _SHORTEST_TOKEN = 16
 # Seconds for requests that are being answered when the server must stop, and then for its threads.
-_GRACEFUL_SECONDS, _THREAD_SECONDS = 8, 1.5
+_GRACEFUL_SECONDS, _THREAD_SECONDS = 7, 1.5
+# After this time the process ends whatever it does: a thread may be stuck in native code or hold a lock.
+_LONGEST_SECONDS = 9.5
 
 
 def listen(host: str = "127.0.0.1", port: int = 8000, token: str | None = None) -> socket.socket:
@@ -74,7 +76,8 @@ def serve_gallery(
 ) -> None:
     """Serve a gallery as a page and an API until SIGTERM or Ctrl-C.
 
-    Requests that are being answered then get up to 10 seconds.
+    Requests that are being answered then get up to 7 seconds. After SIGTERM the process ends within 10 seconds, whatever its
+    threads do.
 
     Parameters
     ----------
@@ -132,7 +135,9 @@ def serve_gallery(
         with _stopped_by_signals():
             if ready:
                 ready(page_address(listening))
-            uvicorn.Server(config).run(sockets=[listening])
+            server = uvicorn.Server(config)
+            server.handle_exit = _with_deadline(server.handle_exit)  # type: ignore[assignment]
+            server.run(sockets=[listening])
     finally:
         state.close(_THREAD_SECONDS)
 
@@ -166,6 +171,18 @@ def _warm_up(embedder: Embedder) -> None:
     blank = np.full((*embedder.card.image_size, 3), 128, np.uint8)
     embedder([blank], aligned=True)
     embedder([blank] * 8, aligned=True)
+
+
+def _with_deadline(handler: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
+    """Return the handler of a signal; after SIGTERM the system ends this process when the longest time has passed."""
+
+    def handle(number: int, frame: Any) -> None:
+        if number == signal.SIGTERM:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, _LONGEST_SECONDS)
+        handler(number, frame)
+
+    return handle
 
 
 @contextmanager

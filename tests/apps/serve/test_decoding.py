@@ -45,6 +45,17 @@ def test_ended_process_is_started_again(decoder):
     np.testing.assert_array_equal(decoder.decode(png(pixels)), pixels)
 
 
+@pytest.mark.parametrize("limits", [{"cpu_seconds": 0.02}, {"seconds": 0.02}])
+def test_photo_that_takes_too_long_ends_only_its_process(limits):
+    # 48 megapixels cannot be decoded in a fiftieth of a second.
+    slow = png(np.zeros((6000, 8000), np.uint8))
+    with PhotoDecoder(**limits) as decoder:
+        with pytest.raises(PhotoError, match="more than") as caught:
+            decoder.decode(slow)
+        assert caught.value.reason == "too slow"
+        assert decoder._process is None
+
+
 def test_closed_decoder_refuses_photos():
     decoder = PhotoDecoder()
     decoder.close()

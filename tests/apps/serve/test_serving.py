@@ -1,6 +1,8 @@
 """How a server starts, whom it lets in, and how it ends."""
 
 import asyncio
+import http.client
+import io
 import json
 import os
 import resource
@@ -11,10 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 from starlette.requests import Request
 
 from gluonfr.apps.gallery.gallery import Gallery
@@ -78,6 +82,51 @@ def test_running_requests_are_answered_before_the_server_stops(closed, photos):
     with Gallery(closed.gallery, create=False) as gallery:
         assert gallery.count() == (0, 0)
         assert not os.path.exists(closed.gallery + ".tmp")
+
+
+STUCK = """
+import threading
+import numpy as np
+from synthetic_people import CARD, SyntheticEmbedder
+from gluonfr.apps.gallery.gallery import Gallery
+from gluonfr.apps.serve.server import listen, serve_gallery
+
+class Stuck(SyntheticEmbedder):
+    def detect(self, pixels, min_face=None):
+        if pixels.shape != (64, 64, 3):
+            print("stuck", flush=True)
+            threading.Event().wait()
+        return super().detect(pixels)
+
+with Gallery({path!r}, CARD) as gallery, listen(port=0) as listening:
+    serve_gallery(gallery, Stuck([(40, 40, 140, 160)]), listening, "127.0.0.1", ready=lambda url: print(url, flush=True))
+    # As a gallery whose lock a stuck thread holds.
+    threading.Event().wait()
+"""
+
+
+@pytest.mark.system
+def test_server_ends_after_sigterm_though_its_threads_are_stuck(tmp_path):
+    support = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = os.pathsep.join([support, *filter(None, sys.path)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK.format(path=str(tmp_path / "g.db"))],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    with process:
+        address = urlsplit(process.stdout.readline().strip())
+        file = io.BytesIO()
+        Image.new("RGB", (340, 200)).save(file, "PNG")
+        connection = http.client.HTTPConnection(address.hostname, address.port)
+        connection.request("POST", "/api/identify", file.getvalue())
+        assert process.stdout.readline() == "stuck\n"
+        process.terminate()
+        try:
+            # Ten seconds are promised; a busy machine needs longer.
+            assert process.wait(120) == -signal.SIGALRM
+        finally:
+            process.kill()
+            connection.close()
 
 
 @pytest.fixture

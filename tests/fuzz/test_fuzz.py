@@ -1,0 +1,86 @@
+"""Mutated files and requests are read or refused in one sentence, within limits of time and memory."""
+
+import io
+import os
+import random
+import zipfile
+
+import pytest
+from fuzz_run import HERE, NAMES, Fuzzer, support_folders
+from fuzz_worker import judge, keep_input
+from mutations import mutate, mutate_folder
+
+FINDINGS = os.path.join(HERE, "findings")
+# Seconds for the mutations of one reader, of which its process needs some to start. `make fuzz` takes hours.
+SECONDS = 4
+
+
+@pytest.fixture
+def targets(monkeypatch):
+    for folder in support_folders():
+        monkeypatch.syspath_prepend(folder)
+    from fuzz_targets import TARGETS
+
+    return TARGETS
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("target", NAMES)
+def test_mutations_are_read_or_refused(target, tmp_path):
+    fuzzer = Fuzzer(target, str(tmp_path / "findings")).run(SECONDS, cases=300)
+    assert fuzzer.problems == []
+    assert sum(fuzzer.counts.values()) > 0
+
+
+@pytest.mark.system
+def test_every_reader_has_a_name(targets):
+    assert sorted(NAMES) == sorted(targets)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", sorted(os.listdir(FINDINGS)))
+def test_past_findings_are_refused_or_read(name, targets, tmp_path):
+    with zipfile.ZipFile(os.path.join(FINDINGS, name)) as archive:
+        archive.extractall(tmp_path / "case")
+    assert judge(targets[name.rsplit("-", 1)[0]].read, str(tmp_path / "case")) in (("read", ""), ("refused", ""))
+
+
+def test_mutations_differ_and_are_repeatable():
+    content = b'{"network": "mobilefacenet", "image_size": [112, 112]}'
+    results = [mutate(random.Random(seed), content) for seed in range(200)]
+    assert results == [mutate(random.Random(seed), content) for seed in range(200)]
+    assert len(set(results)) > 100
+    assert sum(result != content for result in results) > 180
+
+
+def test_folders_are_mutated_and_the_original_is_kept(tmp_path):
+    (tmp_path / "seed").mkdir()
+    (tmp_path / "seed" / "a.txt").write_text("one 1\ntwo 2\n")
+    with zipfile.ZipFile(tmp_path / "seed" / "b.npz", "w") as archive:
+        archive.writestr("x.npy", b"content")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "seed").iterdir()}
+    changed = set()
+    for seed in range(40):
+        mutate_folder(random.Random(seed), tmp_path / "seed", tmp_path / str(seed))
+        found = {path.name: path.read_bytes() for path in (tmp_path / str(seed)).iterdir()}
+        changed |= {name for name in before if found.get(name) != before[name]}
+    assert changed == set(before)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "seed").iterdir()} == before
+
+
+def test_errors_of_other_kinds_and_long_messages_are_findings(tmp_path):
+    from gluonfr.core import DataError
+
+    def fail(error):
+        def read(_):
+            raise error
+
+        return judge(read, str(tmp_path))[0]
+
+    assert judge(lambda _: None, str(tmp_path)) == ("read", "")
+    assert fail(DataError("x.rec is damaged; copy it again.")) == "refused"
+    assert fail(DataError("first\nsecond")) == fail(KeyError("x")) == fail(MemoryError()) == "finding"
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case" / "x").write_bytes(b"abc")
+    keep_input(str(tmp_path / "case"), str(tmp_path / "kept.zip"))
+    assert zipfile.ZipFile(io.BytesIO((tmp_path / "kept.zip").read_bytes())).read("x") == b"abc"
