@@ -19,7 +19,7 @@ def is_number(value: Any) -> bool:
     [True, True, False, False, False]
     """
     number: Any = value
-    # Comparisons serve integers of any size, which math.isfinite does not.
+    # Comparisons work for integers of any size; math.isfinite fails for large ones.
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and abs(number) < float("inf")
 
 

@@ -233,7 +233,7 @@ def _score_blocks(queries: np.ndarray, rows: np.ndarray, memory: int) -> Iterato
 
 
 def _products_row_by_row(queries: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> None:
-    # Reads the rows at the speed of the memory, which a product of matrices with few queries does not; for several, once.
+    # For few queries this reads the rows at the speed of the memory, which a product of matrices does not reach.
     step = len(rows) if len(queries) == 1 else max(1, _CACHED_ROWS // rows.shape[1])
     for start in range(0, len(rows), step):
         part = slice(start, start + step)

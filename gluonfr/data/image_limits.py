@@ -15,7 +15,7 @@ MAX_SCANS = 64
 
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-# JPEG markers in a byte stream: fill bytes, stuffed zeros and restart markers are none.
+# JPEG markers in a byte stream: without fill bytes, stuffed zeros and restart markers.
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE, _NO_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)

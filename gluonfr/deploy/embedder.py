@@ -236,14 +236,14 @@ class Embedder:
             return detect_faces(self._detector, pixels, min_face)
 
     def similarity(self, a: Any, b: Any, aligned: bool | None = None) -> Any:
-        """Compute the cosine between two faces, or between all of some and all of others.
+        """Compute the cosine between two faces, or between each of several faces and each of others.
 
         Parameters
         ----------
         a, b : image, embedding, or several
             Images as for `__call__`, or float arrays (D,) or (N, D) that it returned.
         aligned : bool, optional
-            As above.
+            As for `__call__`.
 
         Returns
         -------

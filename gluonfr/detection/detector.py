@@ -12,11 +12,11 @@ import numpy as np
 from gluonfr.align.image_checks import require_rgb
 from gluonfr.core import check_number
 
-# Fewer pixels of a face than this do not tell it from other things.
+# Side in pixels; smaller faces cannot be distinguished from other objects.
 SMALLEST_FACE = 20
 # Smaller faces are searched for only on request, and never below this size.
 _LEAST_FACE = 10
-# Pixels that are searched: by default, and at most where small faces are asked for.
+# Pixels of the searched photo: the default, and the maximum where small faces are requested.
 _SEARCHED, _MOST_SEARCHED = 1_500_000, 8_000_000
 
 

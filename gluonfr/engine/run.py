@@ -129,7 +129,7 @@ class Run:
                 yield self
             finally:
                 if self.group.size == 1:
-                    # Among several processes, others may have ended, and waiting for them would have no end.
+                    # Other processes may have ended already, and waiting for them would never end.
                     self.checkpoints.finish()
                 if self.is_chief:
                     self.outputs.close()

@@ -123,7 +123,7 @@ class TrainStep:
         parameters.update(head.collect_params())
         if distiller is not None:
             parameters.update(distiller.collect_params())
-        # Running statistics would race with the store's first pull, and it has nothing to do for them.
+        # Without running statistics: the first pull of the store would race with them, and they have no gradients to sum.
         self.parameters = [p for p in parameters.values() if p.grad_req != "null"]
         self.trainer = gluon.Trainer(
             self.parameters,
@@ -243,7 +243,7 @@ class TrainStep:
         """Return the losses on labels, after adding their gradients to those of the copies of the embeddings."""
         classes = None if self.distiller is None else self.distiller.masked_from
         with autograd.record():
-            # A head differentiates what it is given, which must not be a variable itself.
+            # A head differentiates its inputs, so they must be results of an operator and not variables.
             given = [1 * copy for copy in copies]
             if classes is None:
                 losses = self.head(given, targets)

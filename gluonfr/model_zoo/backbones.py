@@ -17,7 +17,7 @@ from gluonfr.model_zoo.arguments import as_image_size
 from gluonfr.model_zoo.graph import NetworkGraph
 from gluonfr.nn import FrBase, embedding_head
 
-# The smallest feature map that tells a head where on the face something is.
+# The smallest feature map from which a head can still use positions on the face.
 _SMALLEST_MAP = 7
 # Image sizes that image networks are made for; the pooling and dense layers of some fit only one of them.
 _DESIGN_SIZES = (224, 299, 331)

@@ -53,7 +53,7 @@ class _Unit(HybridBlock):
         out = self.body(x)
         if self._down:
             x = self.shortcut(x)
-            # Of s pixels (s - 1) // 2 remain here and s // 2 there: one row and column more, or the same number.
+            # Of s pixels, (s - 1) // 2 remain here and s // 2 in the shortcut, which may be one row and column more.
             out = F.pad(out, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, 0, 1, 0, 1))
             out = F.slice_like(out, x, axes=(2, 3))
         if self._shared:

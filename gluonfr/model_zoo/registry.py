@@ -19,7 +19,7 @@ _PRETRAINED_LIST = ("gluonfr.weights.model_table", "list_pretrained_models")
 # Arguments of every Gluon block.
 _OF_BLOCKS = {"prefix", "params"}
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-# Of a training rather than of the embedding network, or of the function that adapts backbones.
+# Arguments of a training instead of the embedding network, and of the function that adapts backbones.
 _NOT_STORED = {*_OF_BLOCKS, "classes", "zoo", "name", "build"}
 
 

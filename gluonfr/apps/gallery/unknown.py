@@ -175,7 +175,7 @@ def calibrate(
     # The lowest rate that the scores determine.
     lowest = _PEOPLE_ABOVE / measured if measured else math.inf
     if lowest <= fpir:
-        # The scores are against one person less than a search of an unknown face.
+        # Impostor scores compare with one person fewer than the search of an unknown face does.
         return Threshold(_exceeded_by(scores, names, fpir * (people - 1) / people), fpir, people, "gallery")
     if curve is None:
         return Threshold(math.inf, math.nan, people, "none")

@@ -17,8 +17,8 @@ from gluonfr.data.dataset.val import FRValDataset
 
 # The protocol averages over this many folds.
 _FOLDS = 10
-# More classes than this need images for a fraction of them: a flipped bit in a label or numbers of people used as labels ask
-# for gigabytes otherwise.
+# Sets with more classes than this must have images for a fraction of them. Otherwise a flipped bit in a label, or personal
+# numbers used as labels, would allocate gigabytes.
 _MAX_SPARSE_CLASSES, _MAX_EMPTY_RATIO = 100_000, 10
 
 logger = logging.getLogger(__name__)

@@ -90,7 +90,7 @@ class CheckpointManager:
 
     @property
     def written(self) -> bool:
-        """Whether this rank's part of it is on disk."""
+        """Whether this rank's part of the checkpoint is on disk."""
         return self._writer is None or not self._writer.is_alive()
 
     def publish(self) -> None:

@@ -1,4 +1,4 @@
-"""What has to be the same on all ranks, and what a group cannot do, found at the start instead of in the results."""
+"""Checks at the start of a distributed run: what must be equal on all ranks, and what a group cannot do."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from gluonfr.engine.distributed.group import Group
     from gluonfr.engine.options import TrainOptions
 
-# Machines may keep things at other places and show them in another way.
+# Options that may differ between machines.
 _OWN = {"root", "gpus", "threads", "progress"}
 
 
 def check_devices(gpus: Sequence[int], cpus: int, ranks: Any) -> None:
-    """Every rank has one device: as many GPUs as ranks on a machine, or one CPU context each.
+    """Check that every rank gets one device: as many GPUs as ranks on a machine, or one CPU context each.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ from mxnet import nd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Elements that are summed at once: enough that what a sum costs by itself does not count, few enough that the first sums
-# travel while the last gradients are computed.
+# Number of elements that are summed at once: large enough to make the overhead of an exchange small, and small enough to start
+# the first exchanges while the last gradients are computed.
 _BUCKET = 1 << 22
 
 

@@ -28,11 +28,11 @@ class Group:
     rank, size, shards = 0, 1, True
 
     def gather(self, array: Any, name: str) -> Any:
-        """Rows of all ranks' arrays, in the order of the ranks; their number may differ. `name` is the same on all."""
+        """Return the rows of all ranks in the order of the ranks; their numbers may differ, but `name` must be equal."""
         return array
 
     def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
-        """Sum over the ranks of arrays (sum(counts), ...), of which this rank gets its own `counts[rank]` rows."""
+        """Sum arrays (sum(counts), ...) over the ranks, and return the `counts[rank]` rows of this rank."""
         return array
 
     def sum_gradients(self, gradients: Any) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HorovodGroup(Group):
-    """Ranks that talk through Horovod, each with one device.
+    """Ranks that communicate through Horovod, each with one device.
 
     Two runs of the same ranks agree bit for bit as long as Horovod joins no arrays by the moment at which they come:
     HOROVOD_FUSION_THRESHOLD is 0 unless it was set. Small gradients are joined here instead, always the same ones.
@@ -34,7 +34,7 @@ class HorovodGroup(Group):
     """
 
     def __init__(self) -> None:
-        # A machine that runs several joined sums in the order in which they came does not repeat with four ranks.
+        # Horovod would join sums in the order of their arrival, which is not reproducible with four ranks.
         os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
         if int(os.environ.get("HOROVOD_CROSS_SIZE", 1)) > 1:
             check_own_name()
@@ -64,7 +64,7 @@ class HorovodGroup(Group):
         """Replace each array by the sum over the ranks."""
 
         def sum_in_place(number: int, array: Any) -> None:
-            # First come, first needed.
+            # Gradients that are ready first are exchanged first.
             self._horovod.allreduce_(array, op=self._horovod.Sum, name=f"gradients.{number}", priority=-number)
 
         sum_joined(gradients, sum_in_place)
@@ -98,7 +98,7 @@ class HorovodGroup(Group):
 
 
 def load_horovod() -> Any:
-    """`horovod.mxnet`; raises GluonFRError where it is not there.
+    """Return the module `horovod.mxnet`; raise GluonFRError where it cannot be imported.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def load_horovod() -> Any:
     try:
         import horovod.mxnet
     except Exception as error:
-        # Besides ImportError, what Horovod raises by itself where it was built without MXNet.
+        # Horovod that was built without MXNet raises other errors than ImportError.
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise GluonFRError(
             f"Horovod does not work with this MXNet ({why}); `gluonfr doctor` prints the commands that build it, and "

@@ -93,7 +93,7 @@ def address_towards(host: str) -> str:
     '127.0.0.1'
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # Sends nothing.
+        # Connecting a datagram socket chooses the address and sends nothing.
         probe.connect((socket.gethostbyname(host), 22))
         return probe.getsockname()[0]
 
@@ -125,10 +125,10 @@ def _wrong(name: str) -> Any:
         )
     if is_here(name):
         return None
-    return _not_let_in(name, address)
+    return _login_problem(name, address)
 
 
-def _not_let_in(name: str, address: str) -> str | None:
+def _login_problem(name: str, address: str) -> str | None:
     """Return the problem when ssh cannot log in without a prompt, or this Python and package are missing there."""
     needed = [sys.executable, os.path.dirname(version.__file__)]
     question = " && ".join(f"test -e {shlex.quote(path)}" for path in needed)

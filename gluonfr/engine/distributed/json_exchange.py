@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-# Bytes that go round at once: most values are small, and what is left of others follows in larger pieces.
+# Bytes of the first exchange: most values fit into it, and the rest of larger values follows in larger pieces.
 _FIRST, _NEXT = 256, 4096
 _LENGTH = 8
 

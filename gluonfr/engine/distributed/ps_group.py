@@ -16,7 +16,7 @@ from gluonfr.engine.distributed.json_exchange import exchange_values
 if TYPE_CHECKING:
     from typing import Sequence
 
-# What a float32, in which the servers sum, holds exactly.
+# The servers add in float32, which holds integers exactly up to this limit.
 _DTYPES = (np.float32, np.float16, np.uint8, np.int8)
 
 

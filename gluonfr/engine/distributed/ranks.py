@@ -111,7 +111,7 @@ def _leave(message: str, status: Any) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        # Also where the disk that is full is the one of the log.
+        # Also where printing fails because the disk of the log is full.
         os._exit(status)
 
 

@@ -79,7 +79,7 @@ class AverageLinkage:
         return connected_components(graph, directed=False)[1].astype(np.int64)
 
     def _find_nearest(self, threshold: float) -> None:
-        """Find the nearest group of the groups that do not know it and may have one above the threshold."""
+        """Find the nearest group of each group where it is unknown and may be above the threshold."""
         places = np.flatnonzero((self._nearest < 0) & (self._best > threshold))
         means = self._means[: len(self._first)]
         step = max(1, min(_ROWS, self._memory // (8 * means.shape[1])))
