@@ -165,10 +165,7 @@ class OutputOptions:
     """
 
     out: str = option("", "run folder (default: runs/DATASET-NETWORK-LOSS, with the network and the loss where given)")
-    resume: bool = option(
-        False,
-        "fail if the run folder has no checkpoint; without this option, a run resumes from a checkpoint if there is one",
-    )
+    resume: bool = option(False, "fail if the run folder has no checkpoint (by default, a run resumes if there is one)")
     val_every: Auto[float] = option(None, "epochs between validations; 0: only at the end")
     checkpoint_every: float = option(1, "epochs between checkpoints; 0: only at the end")
     checkpoint_steps: int | None = option(None, "also write a checkpoint after this many steps")
