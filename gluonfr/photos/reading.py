@@ -123,7 +123,7 @@ class Photo:
             except Image.DecompressionBombError as error:
                 raise PhotoError("too large", "more than 179 million pixels") from error
             except Image.UnidentifiedImageError as error:
-                raise PhotoError("no image", _describe_unknown(content)) from error
+                raise _unknown(content) from error
             except Exception as error:  # readers of damaged files fail in any way
                 raise PhotoError("unreadable", _describe(error)) from error
         self.format: str = "JPEG" if self._image.format == "MPO" else self._image.format or ""
@@ -190,12 +190,16 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _describe_unknown(content: bytes) -> str:
-    if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
-        return "HEIC: install pi-heif, or save it as JPEG"
-    if content[4:12] == b"ftypavif":
-        return "AVIF: update Pillow to 11.3, or save it as JPEG"
-    return "a video" if begins_like_video(content[:200]) else "unknown image format"
+def _unknown(content: bytes) -> PhotoError:
+    """Return the error for a file that no reader recognizes."""
+    heic, avif = content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS, content[4:12] == b"ftypavif"
+    if (heic and "HEIF" in _known_formats()) or (avif and "AVIF" in _known_formats()):
+        return PhotoError("unreadable", "truncated or damaged")
+    if heic:
+        return PhotoError("no image", "HEIC: install pi-heif, or save it as JPEG")
+    if avif:
+        return PhotoError("no image", "AVIF: update Pillow to 11.3, or save it as JPEG")
+    return PhotoError("no image", "a video" if begins_like_video(content[:200]) else "unknown image format")
 
 
 def _describe(error: Exception) -> str:
