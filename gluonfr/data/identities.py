@@ -8,8 +8,7 @@ from typing import Any, Iterable
 import numpy as np
 
 from gluonfr.core import DataError, UsageError
-from gluonfr.core.reading import csv_rows
-from gluonfr.core.tables import write_table
+from gluonfr.core.tables import read_table, write_table
 
 FILE_NAME = "identities.csv"
 _HEADER = ["label", "name", "images"]
@@ -96,16 +95,15 @@ def read_identities(folder: str) -> dict[int, str] | None:
     """
     path = os.path.join(folder, FILE_NAME)
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = [row for _, row in csv_rows(file, path)]
+        rows = read_table(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); correct or delete it.") from error
-    if not rows or rows[0][:2] != _HEADER[:2]:
+    if not rows or rows[0][1][:2] != _HEADER[:2]:
         raise DataError(f"{path}: the first line is not {','.join(_HEADER)}; correct or delete it.")
     names: dict[int, str] = {}
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in rows[1:]:
         label = parse_label(row[0]) if len(row) >= 2 else None
         if label is None or label in names:
             raise DataError(

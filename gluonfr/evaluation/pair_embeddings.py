@@ -201,14 +201,18 @@ class _FileIndex:
 
     def __init__(self, files: Sequence[str]) -> None:
         self._rows: dict[str, list[int]] = {}
+        # Without the ending, which LFW's lists do not contain.
+        self._stems: dict[str, list[int]] = {}
         for row, file in enumerate(files):
             parts = file.replace("\\", "/").split("/")
             for start in range(len(parts)):
-                self._rows.setdefault("/".join(parts[start:]), []).append(row)
+                end_of_path = "/".join(parts[start:])
+                self._rows.setdefault(end_of_path, []).append(row)
+                self._stems.setdefault(os.path.splitext(end_of_path)[0], []).append(row)
 
     def __call__(self, listed: str, pair_list: str) -> int:
         name = listed.lstrip("/")
-        rows = self._rows.get(name, [])
+        rows = self._rows.get(name) or self._stems.get(os.path.splitext(name)[0], [])
         if len(rows) != 1:
             what = "is not among the embedded files" if not rows else f"matches {len(rows)} of the embedded files"
             raise DataError(f"{name} in {os.fspath(pair_list)} {what}. Embed the listed files, and list them with folders.")

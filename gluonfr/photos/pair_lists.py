@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gluonfr.core import DataError, display_path, require_file
-from gluonfr.core.reading import csv_rows
+from gluonfr.core.tables import read_table
 
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _CSV_FORM = "first,second,issame with issame 1 or 0"
-_LFW_FORM = "name, n, m or name, n, other name, m, separated by tabs"
+_LFW_FORM = "name, n, m or name, n, other name, m"
 
 
 class ListedPair(NamedTuple):
@@ -67,7 +64,7 @@ def read_pair_list(path: str | os.PathLike, folder: str | os.PathLike) -> list[L
     """
     path = require_file(path, "list of pairs")
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    rows = _read_rows(path)
+    rows = read_table(path, spaces=True)
     if not rows:
         raise DataError(f"{display_path(path)} contains no pairs. Write first,second,issame on each line.")
     lfw = _is_lfw_header(rows[0][1]) or any(_lfw_pair(line, cells, folder) for line, cells in rows[:2])
@@ -75,27 +72,6 @@ def read_pair_list(path: str | os.PathLike, folder: str | os.PathLike) -> list[L
     if not pairs:
         raise DataError(f"{display_path(path)} contains no pairs. Write first,second,issame on each line.")
     return pairs
-
-
-def _read_rows(path: str) -> list[tuple[int, list[str]]]:
-    """Return the lines that are not empty as (number, cells)."""
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = content.decode("utf-16") if wide else content.decode("utf-8-sig", "surrogateescape")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{display_path(path)} is neither UTF-8 nor UTF-16 ({error}). Save it as UTF-8.") from error
-    start = "\n".join(line for line in text.splitlines() if line.strip()).split("\n")[:2]
-    delimiter = next((mark for mark in "\t,;" if any(mark in line for line in start)), " ")
-    options: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": delimiter == " "}
-    if delimiter in "\t ":
-        options["quoting"] = csv.QUOTE_NONE  # in LFW's format a name may contain a quotation mark
-    found = csv_rows(io.StringIO(text, newline=""), display_path(path), **options)
-    rows = [(line, [cell.strip() for cell in row]) for line, row in found]
-    if delimiter == " ":
-        rows = [(line, [cell for cell in cells if cell]) for line, cells in rows]
-    return [(line, cells) for line, cells in rows if any(cells)]
 
 
 def _read_csv(path: str, rows: list[tuple[int, list[str]]], folder: str) -> list[ListedPair]:

@@ -24,6 +24,13 @@ def test_an_invalid_identities_file_is_named(tmp_path, text, words):
         read_identities(tmp_path)
 
 
+@pytest.mark.parametrize(("separator", "encoding"), [(";", "utf-8-sig"), ("\t", "utf-16"), (",", "utf-8")])
+def test_identities_of_spreadsheet_programs_are_read(tmp_path, separator, encoding):
+    text = "\r\n".join(separator.join(row) for row in (["label", "name", "images"], ["7", "Zoë B", "3"], ["2", "李", "1"]))
+    (tmp_path / "identities.csv").write_bytes(text.encode(encoding))
+    assert read_identities(tmp_path) == {7: "Zoë B", 2: "李"}
+
+
 def test_identities_preserve_any_name(tmp_path):
     names = {0: "a,b", 1: 'q"q', 2: os.fsdecode(b"\xff\xfe"), 3: "line\nbreak", 4: "", 9: "张"}
     write_identities(tmp_path, [(label, name, 1) for label, name in names.items()])

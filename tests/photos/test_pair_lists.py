@@ -40,6 +40,14 @@ def test_lfw_lists_with_any_separator_and_ending(tmp_path, separator, ending):
     assert found[0].second == str(tmp_path / "Ann_Lee" / "Ann_Lee_0003.jpg")
 
 
+def test_commas_in_names_do_not_divide_a_list_with_semicolons(tmp_path):
+    found = read_pair_list(write(tmp_path, b"Lee, Ann/1.jpg;Lee, Ann/2.jpg;1\nLee, Ann/1.jpg;Bo/1.jpg;0\n"), "/photos")
+    assert [(pair.first, pair.issame) for pair in found] == [
+        ("/photos/Lee, Ann/1.jpg", True),
+        ("/photos/Lee, Ann/1.jpg", False),
+    ]
+
+
 def test_backslashes_of_windows_are_folders(tmp_path):
     (tmp_path / "Ann").mkdir()
     found = read_pair_list(write(tmp_path, b"Ann\\1.jpg,Ann\\2.jpg,1\n"), tmp_path)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from gluonfr.core import DataError, require_file
-from gluonfr.core.reading import csv_rows
-from gluonfr.core.tables import write_table
+from gluonfr.core.tables import read_table, write_table
 
 PEOPLE = ("identity0", "identity1")
 # Columns that name the pair itself.
@@ -65,7 +63,8 @@ def read_pair_table(path: str, issame: Sequence[bool]) -> PairTable:
     Parameters
     ----------
     path : str
-        A CSV file with the names of the columns in the first line and one row per pair, in the order of the set. `identity0`
+        A table (see `gluonfr.core.tables.read_table`) with the names of the columns in the first line and one row per pair, in
+        the order of the set. `identity0`
         and `identity1` are the two people, `issame` is compared with the set's own, `line`, `first` and `second` are ignored,
         and every other column is a grouping. LFW's `pairs.txt`, which names the people, is read too.
     issame : sequence of bool
@@ -141,12 +140,10 @@ def read_columns(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     >>> read_columns("lfw.pairs.csv")  # doctest: +SKIP
     (['issame', 'age'], [(2, ['1', 'young']), (3, ['0', 'old'])])
     """
-    path, text = _read_text(path)
-    if _is_lfw_format(text):
-        return list(PEOPLE), _lfw_people(path, text.split("\n"))
-    (_, names), *rows = _csv_rows(path, text)
-    if len(names) == 1 and ";" in names[0]:
-        raise DataError(f"{path}: its columns are separated by semicolons; separate them by commas.")
+    path, rows = _read_rows(path)
+    if _is_lfw_line(rows[0][1]):
+        return list(PEOPLE), _lfw_people(path, rows)
+    (_, names), *rows = rows
     if len(set(names)) < len(names) or not all(names):
         raise DataError(f"{path}: the first line must name each column once, got {','.join(names)}; correct it.")
     wrong = next((line for line, row in rows if len(row) != len(names)), None)
@@ -163,42 +160,37 @@ def listed_columns(path: str) -> tuple[list[str], dict[int, list[str]]]:
     >>> listed_columns("pairs.csv")  # doctest: +SKIP
     (['age'], {2: ['young'], 3: ['old']})
     """
-    path, text = _read_text(path)
-    if not _is_lfw_format(text) and len(_csv_rows(path, text)[0][1]) <= 3:
+    path, rows = _read_rows(path)
+    if not _is_lfw_line(rows[0][1]) and len(rows[0][1]) <= 3:
         return [], {}
     names, rows = read_columns(path)
     first = 0 if tuple(names) == PEOPLE else 3
     return names[first:], {line: row[first:] for line, row in rows}
 
 
-def _read_text(path: str) -> tuple[str, str]:
+def _read_rows(path: str) -> tuple[str, list[tuple[int, list[str]]]]:
     path = require_file(path, "table of pairs")
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        return path, file.read()
-
-
-def _is_lfw_format(text: str) -> bool:
-    # In LFW's format a name may contain a comma, but no name contains a tab.
-    return any("\t" in line for line in text.split("\n")[:2])
-
-
-def _csv_rows(path: str, text: str) -> list[tuple[int, list[str]]]:
-    found = ((line, [cell.strip() for cell in row]) for line, row in csv_rows(io.StringIO(text, newline=""), path))
-    rows = [(line, cells) for line, cells in found if any(cells)]
+    rows = read_table(path, spaces=True)
+    if rows and not _is_lfw_line(rows[0][1]):
+        # Names of columns may contain spaces.
+        rows = read_table(path)
     if not rows:
         raise DataError(f"{path} has no rows; write the names of the columns and one row per pair.")
-    return rows
+    return path, rows
 
 
-def _lfw_people(path: str, lines: list[str]) -> list[tuple[int, list[str]]]:
+def _is_lfw_line(cells: list[str]) -> bool:
+    """Return whether a line has the form of LFW's first line, or of one of its pairs."""
+    numbers = cells if len(cells) <= 2 else cells[1:] if len(cells) == 3 else cells[1::2]
+    return len(cells) <= 4 and all(cell.isdecimal() and len(cell) < 10 for cell in numbers)
+
+
+def _lfw_people(path: str, lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
     rows = []
-    for number, line in enumerate(lines, 1):
-        cells = [cell.strip() for cell in line.split("\t")]
-        if not line.strip() or (len(cells) <= 2 and all(cell.isdecimal() for cell in cells)):
+    for place, (number, cells) in enumerate(lines):
+        if place == 0 and len(cells) <= 2:
             continue
-        if len(cells) not in (3, 4):
-            raise DataError(
-                f"{path}: line {number} is not name, n, m or name, n, other name, m, separated by tabs; correct it."
-            )
+        if len(cells) < 3 or not _is_lfw_line(cells):
+            raise DataError(f"{path}: line {number} is not name, n, m or name, n, other name, m; correct it.")
         rows.append((number, [cells[0], cells[0] if len(cells) == 3 else cells[2]]))
     return rows

@@ -27,6 +27,34 @@ def test_lfws_pairs_txt_names_the_people(tmp_path):
     assert not table.groups
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_spreadsheet_programs_are_read(tmp_path, separator, end, encoding):
+    rows = [["issame", "identity0", "identity1", "age gap"], ["1", "Müller A", "Müller A", "0-5"], ["FALSE", "b", "ç", "20+"]]
+    (tmp_path / "a.csv").write_bytes((end.join(separator.join(row) for row in rows) + end).encode(encoding))
+    table = read_pair_table(str(tmp_path / "a.csv"), [True, False])
+    assert table.people.tolist() == [["Müller A", "Müller A"], ["b", "ç"]]
+    assert table.groups["age gap"].tolist() == ["0-5", "20+"]
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", ";", ","])
+@pytest.mark.parametrize("first", ["2", "1 1", ""])
+def test_lfw_lists_with_any_separator_name_the_people(tmp_path, separator, first):
+    lines = [first.replace(" ", separator)] * bool(first) + [
+        separator.join(row) for row in (["A", "1", "4"], ["A", "1", "Ben", "2"])
+    ]
+    (tmp_path / "pairs.txt").write_bytes("\r\n".join(lines).encode("utf-16"))
+    assert read_pair_table(str(tmp_path / "pairs.txt"), [True, False]).people.tolist() == [["A", "A"], ["A", "Ben"]]
+
+
+def test_people_named_by_numbers_are_no_lfw_list(tmp_path):
+    (tmp_path / "a.csv").write_text("identity0,identity1,age\n17,17,3\n17,23,7\n")
+    table = read_pair_table(str(tmp_path / "a.csv"), [True, False])
+    assert table.people.tolist() == [["17", "17"], ["17", "23"]]
+    assert table.groups["age"].tolist() == ["3", "7"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -37,8 +65,7 @@ def test_lfws_pairs_txt_names_the_people(tmp_path):
         ("a,b\n1,2\n1\n", "line 3 does not have 2 columns"),
         ("", "empty"),
         ("\n\n", "no rows"),
-        ("a\tb\tc\td\te\n", "line 1"),
-        ("issame;age\n1;2\n0;3\n", "semicolons"),
+        ("A\t1\t2\nA\t1\n", "line 2"),
         ("file\n1\n2\n", "cannot be called file"),
         ('a\n"' + "x" * 200_000 + "\n", "not valid CSV"),
     ],
