@@ -11,6 +11,7 @@ from typing import IO, Any, Iterator
 
 from gluonfr.core.errors import DataError
 from gluonfr.core.paths import PathLike, absolute_path, disk_errors
+from gluonfr.core.temporary import exchange, release, reserve_file, reserve_folder
 
 
 def sync_folder(folder: PathLike) -> None:
@@ -62,27 +63,19 @@ def atomic_files(*paths: PathLike, mode: str = "wb", **open_kwargs: Any) -> Iter
     ['train.idx', 'train.rec']
     """
     targets = [absolute_path(path) for path in paths]
-    temporary: list[str] = []
-    try:
+    with ExitStack() as reserved:
+        temporary = [reserved.enter_context(_temporary_file(path)) for path in targets]
         with ExitStack() as stack:
-            files = []
-            for path in targets:
-                temporary.append(_make_temporary_file(path))
-                # Opened by path, so that the `name` of the file is a path.
-                files.append(stack.enter_context(open(temporary[-1], mode, **open_kwargs)))
+            # Opened by path, so that the `name` of the file is a path.
+            files = [stack.enter_context(open(written, mode, **open_kwargs)) for written in temporary]
             yield files
             for file in files:
                 file.flush()
                 os.fsync(file.fileno())
-        for written, path in zip(list(temporary), targets):
+        for written, path in zip(temporary, targets):
             os.replace(written, path)
-            temporary.remove(written)
         for folder in {os.path.dirname(path) for path in targets}:
             sync_folder(folder)
-    finally:
-        for written in temporary:
-            if os.path.exists(written):
-                os.unlink(written)
 
 
 @contextmanager
@@ -131,21 +124,35 @@ def atomic_folder(path: PathLike) -> Iterator[str]:
     ['card.json']
     """
     path = absolute_path(path)
-    parent, name = os.path.split(path)
-    written = _make_temporary_folder(path)
-    try:
+    with temporary_folder(path) as written:
         yield written
         _sync_files(written)
-        if os.path.isdir(path):
-            old = tempfile.mkdtemp(prefix="." + name + ".", suffix=".old", dir=parent)
-            os.replace(path, os.path.join(old, name))
-            os.replace(written, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(written, path)
-        sync_folder(parent)
+        _replace_folder(written, path)
+        sync_folder(os.path.dirname(path))
+
+
+@contextmanager
+def temporary_folder(path: str) -> Iterator[str]:
+    """Provide a hidden folder beside `path`, which is removed after the block, or by the next process if this one is killed.
+
+    Examples
+    --------
+    >>> with temporary_folder(str(getfixture("tmp_path") / "model")) as folder:
+    ...     os.path.basename(folder)
+    '.model.0.tmp'
+    """
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        written, descriptor = reserve_folder(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
+    try:
+        mode = _mode_of_new_files()
+        os.chmod(written, mode | (mode >> 2 & 0o111))
+        yield written
     finally:
         shutil.rmtree(written, ignore_errors=True)
+        release(path, descriptor)
 
 
 @contextmanager
@@ -179,28 +186,32 @@ def file_sha256(path: PathLike) -> str:
     return digest.hexdigest()
 
 
-def _make_temporary_file(path: str) -> str:
-    folder, name = os.path.split(path)
+@contextmanager
+def _temporary_file(path: str) -> Iterator[str]:
     try:
-        os.makedirs(folder, exist_ok=True)
-        descriptor, written = tempfile.mkstemp(prefix="." + name + ".", suffix=".tmp", dir=folder)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        written, descriptor = reserve_file(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
-    os.fchmod(descriptor, _mode_of_new_files())
-    os.close(descriptor)
-    return written
-
-
-def _make_temporary_folder(path: str) -> str:
-    parent, name = os.path.split(path)
     try:
-        os.makedirs(parent, exist_ok=True)
-        written = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
-    mode = _mode_of_new_files()
-    os.chmod(written, mode | (mode >> 2 & 0o111))
-    return written
+        os.fchmod(descriptor, _mode_of_new_files())
+        yield written
+    finally:
+        if os.path.exists(written):
+            os.unlink(written)
+        release(path, descriptor)
+
+
+def _replace_folder(written: str, path: str) -> None:
+    if not os.path.isdir(path):
+        os.replace(written, path)
+    elif os.path.islink(path) or not exchange(written, path):
+        # In two steps: a process that is killed between them leaves the old folder in a hidden one.
+        parent, name = os.path.split(path)
+        old = tempfile.mkdtemp(prefix=f".{name}.", suffix=".old", dir=parent)
+        os.replace(path, os.path.join(old, name))
+        os.replace(written, path)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _mode_of_new_files() -> int:

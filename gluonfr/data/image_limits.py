@@ -15,6 +15,8 @@ MAX_SCANS = 64
 
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+# Chunks of the frames after the first one.
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # JPEG markers in a byte stream: without fill bytes, stuffed zeros and restart markers.
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -114,6 +116,35 @@ def count_jpeg_scans(content: bytes) -> int:
     if not content.startswith(_JPEG_START):
         return 0
     return sum(marker == _START_OF_SCAN for marker, _ in _jpeg_markers(content))
+
+
+def still_png(content: bytes) -> bytes | None:
+    r"""Return a PNG without its animation, or None when its chunks do not fit into the file.
+
+    OpenCV allocates what the length of a chunk declares, up to gigabytes for a file of some bytes.
+
+    Parameters
+    ----------
+    content : bytes
+        A PNG file.
+
+    Examples
+    --------
+    >>> still_png(b"\x89PNG\r\n\x1a\n" + b"\xff\xff\xff\xffIHDR") is None
+    True
+    """
+    place, parts, start = len(_PNG_START), [], 0
+    kind = b""
+    while kind != b"IEND":
+        kind, end = content[place + 4 : place + 8], place + 12 + int.from_bytes(content[place : place + 4], "big")
+        # The header is the first chunk and the only one of its kind.
+        if end > len(content) or (kind == b"IHDR") != (place == len(_PNG_START)):
+            return None
+        if kind in _ANIMATION:
+            parts.append(content[start:place])
+            start = end
+        place = end
+    return b"".join((*parts, content[start:place])) if parts else content
 
 
 def _jpeg_markers(content: bytes) -> Iterator[tuple[int, int]]:

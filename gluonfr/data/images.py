@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from gluonfr.core import DataError, UsageError
-from gluonfr.data.image_limits import exceeded_limit, image_size
+from gluonfr.data.image_limits import exceeded_limit, image_size, still_png
 
 # What names an image in a message: the words, or a function that returns them.
 Where = Union[str, Callable[[], str]]
@@ -54,9 +54,10 @@ def decode(content: bytes, where: Where) -> np.ndarray:
     excess = exceeded_limit(content, size)
     if excess:
         raise DataError(f"{_name(where)} {excess}; reduce the image or leave it out.")
-    if size is not None and not _is_truncated(content):
+    readable = still_png(content) if content.startswith(_PNG_START) else content
+    if size is not None and readable and not _is_truncated(content):
         try:
-            image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(readable, dtype=np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:
             image = None
     if image is None:

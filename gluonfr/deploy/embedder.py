@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from gluonfr.align import align_face
 from gluonfr.core import DEFAULT_MODELS, Card, DataError, GluonFRError, UsageError, check_choice
+from gluonfr.core.temporary import scratch_folder
 from gluonfr.data import images as codec
 from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy.embedding import embed
@@ -315,7 +315,7 @@ def _for_backend(net: Any, card: Card, backend: str) -> Any:
         return InferenceNetwork(net, card.image_size)
     from gluonfr.deploy.export import export_network
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         path = os.path.join(folder, "network.onnx")
         export_network(net, card, path)
         return OnnxNetwork(path, Card(image_size=card.image_size), session=open_session(path))

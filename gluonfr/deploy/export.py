@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, UsageError, WeightsError, atomic_files, check_choice, generator
+from gluonfr.core.temporary import scratch_folder
 from gluonfr.deploy.onnx_export import onnx_model
 from gluonfr.deploy.onnx_network import OnnxNetwork, has_onnxruntime, open_session
 from gluonfr.deploy.quantize import as_float16, as_int8
@@ -89,6 +89,7 @@ def export_network(
     Examples
     --------
     >>> from gluonfr.deploy import RawPixels
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     check = export_network(RawPixels(), Card(image_size=(8, 8)), folder + "/raw.onnx")
     ...     sorted(os.listdir(folder)), check.difference
@@ -156,6 +157,7 @@ def export_onnx(
     Examples
     --------
     >>> from gluonfr.deploy import RawPixels
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     card = export_onnx(RawPixels(), folder + "/raw.onnx", image_size=(8, 8))
     >>> card.image_size
@@ -170,7 +172,7 @@ def export_onnx(
         model = as_float16(model)
     elif dtype == "int8":
         model = as_int8(model, _to_unit(calibration or []))
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         written = os.path.join(folder, "network.onnx")
         with open(written, "wb") as file:
             file.write(model.SerializeToString())
@@ -196,6 +198,7 @@ def export_symbol(
     Examples
     --------
     >>> from gluonfr.deploy import RawPixels
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     card = export_symbol(RawPixels(), folder + "/raw", image_size=(8, 8))
     ...     sorted(os.listdir(folder))
@@ -207,7 +210,7 @@ def export_symbol(
     card = _exported_card(net, card, image_size, "float32")
     auxiliary = set(symbol.list_auxiliary_states())
     arrays = {f"{'aux' if name in auxiliary else 'arg'}:{name}": nd.array(value) for name, value in trace.parameters.items()}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         written = [os.path.join(folder, name) for name in ("network-0000.params", "network-symbol.json")]
         nd.save(written[0], arrays)
         symbol.save(written[1])

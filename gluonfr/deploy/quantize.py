@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import warnings
 from contextlib import redirect_stdout
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gluonfr.core import DEFAULT_ROOT, UsageError, WeightsError, generator
+from gluonfr.core.temporary import scratch_folder
 from gluonfr.data import FRValDataset, get_recognition_dataset
 
 # Smaller constants remain float32: together they are negligible, and running statistics may exceed the range of float16.
@@ -134,7 +134,7 @@ def as_int8(model: Any, images: np.ndarray) -> Any:
 
     properties = {entry.key: entry.value for entry in model.metadata_props}
     # The quantizer prints its progress.
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with scratch_folder() as folder, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         plain, folded, quantized = (os.path.join(folder, name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))
         onnx.save(model, plain)

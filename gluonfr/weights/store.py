@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
-import tempfile
 
 from gluonfr.core import DEFAULT_MODELS, PathLike, UsageError, WeightsError, atomic_folder
+from gluonfr.core.files import temporary_folder
 from gluonfr.weights.load import load_pretrained
 from gluonfr.weights.model_table import MODEL_NAME, list_stored_models
 from gluonfr.weights.saved import PARAMETERS, save_network
@@ -86,9 +85,8 @@ def remove_model(name: str, root: str = DEFAULT_MODELS) -> None:
     """
     folder = find_stored_model(name, root)
     # Moved first, so that an interruption never leaves an incomplete model under its name.
-    removed = tempfile.mkdtemp(prefix=".removed.", dir=os.path.dirname(folder))
-    os.replace(folder, os.path.join(removed, name))
-    shutil.rmtree(removed)
+    with temporary_folder(folder) as removed:
+        os.replace(folder, os.path.join(removed, name))
 
 
 def _folder(name: str, root: str) -> str:

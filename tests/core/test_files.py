@@ -91,6 +91,54 @@ def test_killed_writer_leaves_no_file_of_that_name(tmp_path):
     assert not path.exists()
 
 
+def run_killed(code, *arguments):
+    code = "import os, signal, sys\n" + textwrap.dedent(code) + "\nos.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", code, *map(str, arguments)]).returncode == -signal.SIGKILL
+
+
+def test_next_writer_removes_what_a_killed_one_left(tmp_path):
+    code = """
+        from gluonfr.core import atomic_file, atomic_folder
+        file, folder = atomic_file(sys.argv[1]), atomic_folder(sys.argv[2])
+        file.__enter__().write(b"x" * 100000)
+        open(os.path.join(folder.__enter__(), "part"), "w").close()
+    """
+    run_killed(code, tmp_path / "a.bin", tmp_path / "model")
+    assert {path.name for path in tmp_path.iterdir()} == {".a.bin.0.tmp", ".model.0.tmp"}
+    with atomic_file(tmp_path / "a.bin") as file:
+        file.write(b"new")
+    with atomic_folder(tmp_path / "model"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"a.bin", "model"}
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_files_that_are_being_written_are_left_alone(tmp_path):
+    with atomic_file(tmp_path / "a") as one, atomic_folder(tmp_path / "b") as folder:
+        with atomic_file(tmp_path / "a") as other, atomic_folder(tmp_path / "b") as other_folder:
+            other.write(b"second")
+            assert other.name != one.name
+            assert folder != other_folder
+        assert (tmp_path / "a").read_bytes() == b"second"
+        assert os.path.exists(one.name)
+        assert os.path.isdir(folder)
+        one.write(b"first")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+def test_temporary_names_of_others_are_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / ".a.0.tmp").symlink_to(tmp_path / "victim")
+    (tmp_path / ".b.0.tmp").symlink_to(tmp_path)
+    with atomic_file(tmp_path / "a") as file, atomic_folder(tmp_path / "b"):
+        file.write(b"new")
+    assert (tmp_path / "victim").read_text() == "kept"
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert (tmp_path / ".a.0.tmp").is_symlink()
+
+
 def test_generator_depends_on_its_position_only():
     assert generator(1, 2, 3, 4).random() == generator(1, 2, 3, 4).random()
     seen = {generator(*place).random() for place in [(1,), (2,), (1, 1), (1, 0, 1), (1, 0, 0, 1), (1, 1, 1), (1, 1, 1, 1)]}

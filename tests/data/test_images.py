@@ -96,3 +96,23 @@ def test_limits_are_inclusive():
     scans = count_jpeg_scans(progressive)
     assert not exceeded_limit(progressive, (40, 60), max_scans=scans)
     assert exceeded_limit(progressive, (40, 60), max_scans=scans - 1)
+
+
+def test_png_with_chunks_beyond_its_end_is_refused_before_it_is_decoded(monkeypatch):
+    content = cv2.imencode(".png", np.full((4, 6, 3), 9, np.uint8))[1].tobytes()
+    place = content.index(b"IDAT")
+    broken = content[: place - 4] + (0x7FFFFFF0).to_bytes(4, "big") + content[place:]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    for damaged in (broken, content[:-1], content[:8] + content[8:33] * 2 + content[33:]):
+        with pytest.raises(DataError, match="does not decode"):
+            decode(damaged, "x.png")
+
+
+def test_animated_png_is_read_as_its_first_frame():
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (6, 4), color) for color in ("red", "blue", "lime")]
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    content = file.getvalue()
+    assert b"acTL" in content
+    assert decode(content, "x.png").tolist() == np.array(frames[0]).tolist()
+    assert decode(content + b"more", "x.png").shape == (4, 6, 3)
