@@ -42,7 +42,17 @@ class RstMath(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:
-            obj.docstring.value = markdown_math(obj.docstring.value)
+            obj.docstring.value = _inputs_as_section(markdown_math(obj.docstring.value))
+
+
+def _inputs_as_section(text: str) -> str:
+    """Make a section of the lines "Inputs:" and "Outputs:", which Gluon's docstrings have below the parameters."""
+
+    def section(found: Any) -> str:
+        lines = found[0].splitlines()
+        return "\n".join(["Notes", "-----", *(f"\n**{line[:-1]}**\n" if line[:1].strip() else line.strip() for line in lines)])
+
+    return re.sub(r"^(?:Inputs|Outputs):\n(?:(?: +.*|Outputs:)\n?)*", section, text, flags=re.MULTILINE)
 
 
 def markdown_math(text: str) -> str:
