@@ -134,6 +134,10 @@ def print_result(result: TrainResult) -> None:
     if result.best:
         accuracies = ", ".join(f"{name} {accuracy:.5f}" for name, accuracy in result.best["accuracy"].items())
         print(f"best by the AUC of the first set: step {result.best['step']}, accuracy {accuracies}")
+        if "start_auc" in result.best:
+            print(f"AUC of the first set: {result.best['start_auc']:.5f} before training, {result.best['auc']:.5f} best")
+        if result.best["step"] == 0:
+            print("training did not improve the pretrained network: best/ is the network before training")
     if result.seconds:
         print(
             f"{result.steps} steps, {result.images} images in {result.seconds:.0f} s of training: "

@@ -23,8 +23,9 @@ class TrainResult:
     validation : dict of str to VerificationResult
         Results of the last validation.
     best : dict
-        `step` of the network with the largest area under the ROC on the first verification set, that `auc`, and its
-        `accuracy` on every set by name; empty without a set that has both kinds of pairs.
+        `step` of the network with the largest area under the ROC on the first verification set, that `auc`, its `accuracy` on
+        every set by name, and `start_auc` of a pretrained network before training; empty without a set that has both kinds of
+        pairs.
     peak_memory : float
         Peak memory of this process in GB.
     pictures : list of str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Sequence
 
+import mxnet as mx
 import numpy as np
 
 from gluonfr.core import UsageError
@@ -14,8 +15,6 @@ from gluonfr.engine.finetuning.class_means import means_by_label
 from gluonfr.engine.recipes import scale_for
 
 if TYPE_CHECKING:
-    import mxnet as mx
-
     from gluonfr.core import Card
     from gluonfr.data import TrainingSet
     from gluonfr.engine.distributed.group import Group
@@ -74,6 +73,8 @@ def build_distiller(
             "classifier='plain', or label_weight=0."
         )
     distiller = Distiller(references, net.embedding_size, options.label_weight, records.num_classes if masked else None)
+    # What was drawn up to here depends on whether the embeddings were cached.
+    mx.random.seed(options.seed)
     distiller.initialize(ctx=list(contexts))
     return distiller
 

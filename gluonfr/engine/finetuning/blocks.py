@@ -31,8 +31,7 @@ def network_blocks(net: Any) -> list[list[mx.gluon.Block]]:
         layers = list(children(layers[0]))
     blocks: list[list[mx.gluon.Block]] = []
     for layer in layers:
-        weights = [p for p in layer.collect_params().values() if p.grad_req != "null" and p.name.endswith("weight")]
-        if weights or not blocks:
+        if any(name.endswith("weight") for name in layer.collect_params()) or not blocks:
             blocks.append([])
         blocks[-1].append(layer)
     return blocks

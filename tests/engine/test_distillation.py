@@ -1,0 +1,196 @@
+"""Distillation: its losses against formulas written out, and runs with a teacher."""
+
+import logging
+import os
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd
+from test_finetuning import interrupt_after, values
+
+from gluonfr.core import UsageError
+from gluonfr.deploy import embed, load_model
+from gluonfr.engine import Run, TrainOptions, train
+from gluonfr.engine.distillation.distiller import Distiller, Reference
+from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
+from gluonfr.weights.saved import load_network
+
+# Another embedding size than the teacher's.
+PROJECTED = {"units": [1, 1], "channels": [8, 8, 16], "embedding_size": 12, "stem_stride": 2}
+KINDS = ("cosine", "l2", "relational", "logits")
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.RandomState(0)
+    return rng.randn(5, 6).astype("float32"), rng.randn(5, 6).astype("float32")
+
+
+def test_the_losses_are_their_formulas(rows):
+    student, teacher = rows
+    first, second = map(nd.array, rows)
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(student, teacher)]
+    np.testing.assert_allclose(cosine_loss(first, second).asnumpy(), 1 - np.array(cosines), rtol=1e-5)
+    np.testing.assert_allclose(
+        l2_loss(first, second, 3.0).asnumpy(), [((a - b) ** 2).sum() / 3 for a, b in zip(*rows)], rtol=1e-5
+    )
+    means = np.eye(6, dtype="float32")[:4]
+    expected = []
+    for a, b in zip(student, teacher):
+        p, q = (np.exp(8 * (means @ x) / np.linalg.norm(x)) for x in (b, a))
+        p, q = p / p.sum(), q / q.sum()
+        expected.append((p * np.log(p / q)).sum())
+    np.testing.assert_allclose(logit_loss(first, second, nd.array(means), 8.0).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_relational_loss_compares_distances_and_angles_of_all_triplets(rows):
+    def huber(x):
+        return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
+
+    def relations(x):
+        n = len(x)
+        distances = np.array([[np.linalg.norm(a - b) for b in x] for a in x])
+        distances /= distances.sum() / (n * (n - 1))
+        angles = np.zeros((n, n, n))
+        for i in range(n):
+            for j in range(n):
+                for k in range(n):
+                    u, v = x[j] - x[i], x[k] - x[i]
+                    length = np.linalg.norm(u) * np.linalg.norm(v)
+                    angles[i, j, k] = u @ v / length if length else 0
+        return distances, angles
+
+    (d0, a0), (d1, a1) = map(relations, rows)
+    expected = [
+        np.mean([huber(x) for x in d0[i] - d1[i]]) + 2 * np.mean([huber(x) for x in (a0[i] - a1[i]).ravel()]) for i in range(5)
+    ]
+    # The length of a difference has an epsilon of 1e-6 under the root.
+    np.testing.assert_allclose(relational_loss(*map(nd.array, rows)).asnumpy(), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_descend_to_the_teacher_and_devices_together_compute_what_one_does(kind, rows):
+    student, teacher = rows
+    means = np.eye(6, dtype="float32")
+    references = [Reference(teacher, kind, 2.0, means, 8.0)]
+    first, second = mx.cpu(0), mx.cpu(1)
+    distiller = Distiller(references, 6)
+    distiller.initialize(ctx=[first, second])
+    x = nd.array(student)
+    x.attach_grad()
+    losses = []
+    for _ in range(60):
+        with autograd.record():
+            (loss,) = distiller([x], [distiller.batch(np.arange(5))])
+        loss.backward()
+        losses.append(loss.asnumpy())
+        x -= 0.05 * x.grad
+    assert np.isfinite(losses).all()
+    assert losses[-1].mean() < 0.6 * losses[0].mean()
+    both = distiller(
+        [nd.array(student[:2], ctx=first), nd.array(student[2:], ctx=second)],
+        [nd.array(teacher[:2], ctx=first), nd.array(teacher[2:], ctx=second)],
+    )
+    np.testing.assert_allclose(np.concatenate([part.asnumpy() for part in both]), losses[0], rtol=1e-5)
+
+
+def test_embeddings_of_another_size_are_mapped_by_a_layer_that_is_trained(rows):
+    distiller = Distiller([Reference(rows[1], "cosine", 1.0)], 4)
+    distiller.initialize()
+    assert [p.shape for p in distiller.collect_params().values()] == [(6, 4)]
+    assert distiller([nd.ones((5, 4))], [distiller.batch(np.arange(5))])[0].shape == (5,)
+    assert not list(Distiller([Reference(rows[1], "relational", 1.0)], 4).collect_params())
+
+
+@pytest.fixture
+def options(small_options, tmp_path, monkeypatch):
+    """Options of a run with a teacher."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    teacher = os.path.join(train(**dict(small_options, epochs=6, out=str(tmp_path / "teacher"))).folder, "last")
+    network_args = dict(small_options["network_args"], dropout=0)
+    return dict(small_options, network_args=network_args, teacher=teacher, distill_weight=10.0, epochs=4)
+
+
+def similarity_of_pairs(model, dataset):
+    net, _ = load_model(model)
+    rows = embed(net, [dataset.read(i)[0] for i in range(len(dataset))])
+    return (rows @ rows.T)[np.triu_indices(len(rows), 1)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"label_weight": 0.0}, {"distill": "logits"}, {}],
+)
+def test_a_student_finds_the_same_images_similar_as_its_teacher(options, more, tmp_path):
+    result = train(**dict(options, epochs=12, **more))
+    dataset = Run(TrainOptions(**dict(options, out=str(tmp_path / "other")))).dataset
+    teacher = similarity_of_pairs(options["teacher"], dataset)
+    student = similarity_of_pairs(os.path.join(result.folder, "last"), dataset)
+    untrained = train(**dict(options, teacher=None, distill_weight=None, steps=1, lr=1e-9, out=str(tmp_path / "untrained")))
+    before = similarity_of_pairs(os.path.join(untrained.folder, "last"), dataset)
+    after, start = (np.corrcoef(teacher, rows)[0, 1] for rows in (student, before))
+    assert 1 - after < 0.7 * (1 - start)
+
+
+def test_the_teacher_embeds_every_image_once(options, caplog, tmp_path):
+    with caplog.at_level(logging.INFO):
+        Run(TrainOptions(**options))
+        assert caplog.text.count("embeddings of 42 images") == 1
+        Run(TrainOptions(**dict(options, out=str(tmp_path / "again"))))
+        assert caplog.text.count("embeddings of 42 images") == 1
+        # Another network has other embeddings.
+        start = os.path.join(os.path.dirname(options["teacher"]), "best")
+        given = {
+            name: value
+            for name, value in options.items()
+            if name not in ("network", "network_args", "teacher", "distill_weight")
+        }
+        run = Run(TrainOptions(**dict(given, pretrained=start, stay_close=1.0, out=str(tmp_path / "third"))))
+    assert len(os.listdir(tmp_path / "cache" / "gluonfr" / "embeddings")) in (1, 2)
+    rows = run._distiller.batch(np.arange(42)).asnumpy()
+    expected = embed(load_network(start)[0], [run.dataset.read(i)[0] for i in range(42)])
+    # The fused form of the network differs by rounding.
+    np.testing.assert_allclose(rows / np.linalg.norm(rows, axis=1, keepdims=True), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, small_root):
+    run = Run(TrainOptions(**dict(options, unlabeled=["blobs"])))
+    assert len(run.dataset) == 84
+    assert run.head.classifier.weight.shape[0] == 6
+    images, labels, items = next(iter(run.loader))
+    with run.opened():
+        before = run.head.classifier.weight.data().asnumpy()
+        run.step(images, nd.full(14, 6), run._distiller.batch(items))
+        after = run.head.classifier.weight.data().asnumpy()
+    # Without a label in the batch, the classifier changes by its weight decay alone.
+    np.testing.assert_allclose(after, before * (1 - 0.1 * 5e-4), rtol=1e-5)
+    with pytest.raises(UsageError, match="unlabeled= does not work with loss=BatchHardTriplet"):
+        Run(TrainOptions(**dict(options, unlabeled=["blobs"], loss="BatchHardTriplet", loss_args={}, people=7)))
+
+
+@pytest.mark.parametrize(
+    "more", [{"distill": "l2", "network_args": PROJECTED}, {"distill": "relational", "accumulate": 2, "label_weight": 0.0}]
+)
+def test_a_distillation_that_is_interrupted_resumes_bit_exact(options, tmp_path, more):
+    options = dict(options, checkpoint_every=0, checkpoint_steps=1, epochs=1, **more)
+    whole = train(**dict(options, out=str(tmp_path / "whole")))
+    broken = dict(options, out=str(tmp_path / "broken"))
+    run = Run(TrainOptions(**broken))
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_after(run, 2).train()
+    run.checkpoints.finish()
+    resumed = train(**broken)
+    assert resumed.steps == 1
+    a, b = (values(load_network(os.path.join(folder, "last"))[0]) for folder in (whole.folder, resumed.folder))
+    assert all((a[path] == b[path]).all() for path in a)
+
+
+def test_a_divided_classifier_is_distilled_like_a_plain_one(options, tmp_path):
+    nets = []
+    for more in ({}, {"classifier": "sharded", "cpus": 1}):
+        # One step from equal weights of the network; the classifiers begin at the class means.
+        given = dict(options, steps=2, init_classifier="means", out=str(tmp_path / str(len(nets))), **more)
+        nets.append(values(load_network(os.path.join(train(**given).folder, "last"))[0]))
+    for path, value in nets[0].items():
+        np.testing.assert_allclose(value, nets[1][path], rtol=1e-3, atol=1e-4, err_msg=path)
