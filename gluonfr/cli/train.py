@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from argparse import ArgumentParser, Namespace, _ActionsContainer
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ActionsContainer
 from typing import TYPE_CHECKING, Any
 
 from gluonfr.cli.arguments import keywords, names, numbers
+from gluonfr.cli.dash_values import protect_values
 from gluonfr.cli.tables import print_results
-from gluonfr.core import TrainingInterrupted
+from gluonfr.core import TrainingInterrupted, UsageError
 from gluonfr.core.compat import prepare_mxnet
 from gluonfr.core.cpu import share_cores
+from gluonfr.engine.launch_options import LaunchOptions
 from gluonfr.engine.option_fields import is_auto, value_type
 from gluonfr.engine.options import (
     DataOptions,
     DeviceOptions,
     DistillationOptions,
     FineTuningOptions,
-    LaunchOptions,
     NetworkOptions,
     OptimizationOptions,
     OutputOptions,
@@ -65,6 +66,12 @@ _READERS = {
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `gluonfr train`."""
+    parser.add_argument(
+        "--from",
+        dest="parent",
+        metavar="RUN",
+        help="start a new run with all options of this run folder, except those that are given (default folder: RUN-2)",
+    )
     for title, options in _GROUPS.items():
         group = parser.add_argument_group(title)
         for field in dataclasses.fields(options):
@@ -85,8 +92,6 @@ def _add_option(group: _ActionsContainer, field: dataclasses.Field) -> None:
             settings["type"] = _READERS[kind]
         if field.metadata["metavar"]:
             settings["metavar"] = field.metadata["metavar"]
-    if field.name == "dataset":
-        settings["required"] = True
     text = field.metadata["help"] + (" (default: by the recipe for the data)" if is_auto(field) else "")
     group.add_argument(f"--{field.name.replace('_', '-')}", help=text, **settings)
 
@@ -94,8 +99,9 @@ def _add_option(group: _ActionsContainer, field: dataclasses.Field) -> None:
 def run(arguments: Namespace) -> int:
     """Run `gluonfr train`."""
     launch_options = LaunchOptions(**_values(arguments, LaunchOptions))
-    if not arguments.gpus:
-        share_cores(max(arguments.cpus, launch_options.workers))
+    options = _train_options(arguments)
+    if not options.gpus:
+        share_cores(max(options.cpus, launch_options.workers))
     # The parser works without MXNet, and so imports nothing that would have prepared it.
     prepare_mxnet()
     from gluonfr.engine.distributed.launcher import launch_training
@@ -103,15 +109,16 @@ def run(arguments: Namespace) -> int:
     from gluonfr.engine.run import train
 
     if launch_options.distributed and not is_rank():
-        out = TrainOptions(**_values(arguments, TrainOptions)).out
-        outcome = launch_training(arguments.typed, arguments.gpus, arguments.cpus, out, launch_options)
+        # All ranks write to the folder that is chosen here.
+        typed = [*arguments.typed, "--out", options.out]
+        outcome = launch_training(typed, options.gpus, options.cpus, options.out, launch_options)
         if outcome.message:
             print(f"gluonfr train: {outcome.message}", file=sys.stderr)
         return outcome.status
-    arguments.gpus = own_gpus(arguments.gpus)
+    options.gpus = own_gpus(options.gpus)
     with joined() as group:
         try:
-            result = train(TrainOptions(**_values(arguments, TrainOptions)), group)
+            result = train(options, group)
         except TrainingInterrupted as stop:
             if is_rank():
                 # The launcher expects the status of an error.
@@ -120,6 +127,23 @@ def run(arguments: Namespace) -> int:
         if group.rank == 0:
             print_result(result)
     return 0
+
+
+def _train_options(arguments: Namespace) -> TrainOptions:
+    """Return the options of the run: those that are given and, with `--from`, the others of that run."""
+    if arguments.parent is None:
+        if not arguments.dataset:
+            raise UsageError("dataset= is required; name a training set below the root.")
+        return TrainOptions(**_values(arguments, TrainOptions))
+    from gluonfr.engine.tracking.derived_options import options_from_run
+
+    parser = ArgumentParser(argument_default=SUPPRESS)
+    add_arguments(parser)
+    for action in parser._actions:
+        action.default = SUPPRESS
+    given = vars(parser.parse_args(protect_values(arguments.typed[1:], parser)))
+    names = {field.name for field in dataclasses.fields(TrainOptions) if field.metadata["cli"]}
+    return options_from_run(arguments.parent, **{name: value for name, value in given.items() if name in names})
 
 
 def _values(arguments: Namespace, options: type) -> dict[str, Any]:

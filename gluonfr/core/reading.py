@@ -96,6 +96,21 @@ def read_json(path: PathLike, what: str = "JSON") -> Any:
     return parse_json(text, display_path(path), what)
 
 
+def read_if_valid(path: str) -> dict[str, Any]:
+    """Return the object in a JSON file, or an empty one where the file is missing or damaged.
+
+    Examples
+    --------
+    >>> read_if_valid("missing/card.json")
+    {}
+    """
+    try:
+        values = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def csv_rows(lines: Iterable[str], where: str, **options: Any) -> Iterator[tuple[int, list[str]]]:
     """Iterate over the rows of a CSV file of unknown origin, with the number of the line where each ends.
 

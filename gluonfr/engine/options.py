@@ -17,10 +17,11 @@ from gluonfr.engine.option_fields import check_types, option
 if TYPE_CHECKING:
     from gluonfr.engine.option_fields import Auto
 
+# Name of the file of a run folder with its options.
+OPTIONS = "options.json"
 CLASSIFIERS = ("auto", "plain", "sharded")
 DTYPES = ("float32", "bfloat16", "float16")
 SCHEDULES = ("cosine", "step", "poly", "constant")
-SYNCS = ("horovod", "ps")
 
 # Values of the options of fine-tuning and distillation in a run that uses neither.
 PLAIN_TRAINING: dict[str, Any] = {
@@ -41,6 +42,8 @@ _FREE_ON_RESUME = frozenset(
         "out",
         "root",
         "resume",
+        "mlflow",
+        "parent",
         "progress",
         "threads",
         "val",
@@ -172,6 +175,10 @@ class OutputOptions:
     checkpoint_minutes: float | None = option(None, "also write a checkpoint after this many minutes")
     keep_checkpoints: int = option(2, "number of checkpoints to keep, the latest ones")
     log_every: int = option(20, "steps between log lines; losses are read from the devices only then")
+    mlflow: str | None = option(
+        None, "also record the run with MLflow: a server such as http://localhost:5000, or file:FOLDER", metavar="URI"
+    )
+    parent: str | None = option(None, "run from which the options were taken", cli=False)
     progress: bool = option(True, "show a progress bar on a terminal", cli=False)
 
 
@@ -303,33 +310,6 @@ class TrainOptions(
             # They decide when running statistics enter the average.
             fixed.update({name: values[name] for name in ("log_every", "val_every")}, val=bool(self.val))
         return fixed
-
-
-@dataclass
-class LaunchOptions:
-    """The processes and machines of a distributed run. The help text of every field is its documentation.
-
-    Examples
-    --------
-    >>> LaunchOptions(workers=4).distributed
-    True
-    """
-
-    workers: int = option(1, "processes on this machine, one device each")
-    hosts: str | None = option(
-        None, "machines and their numbers of processes, such as a:4,b:4, reached by ssh; instead of workers"
-    )
-    sync: str = option("horovod", "library that exchanges the gradients", choices=SYNCS)
-    max_restarts: int = option(0, "how often all processes are restarted after one failed")
-    hang_timeout: float = option(300, "seconds without progress after which all processes are ended", metavar="S")
-
-    def __post_init__(self) -> None:
-        check_types(self)
-
-    @property
-    def distributed(self) -> bool:
-        """Whether a launcher has to start the processes."""
-        return self.workers != 1 or bool(self.hosts)
 
 
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from contextlib import contextmanager, nullcontext
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -28,8 +28,10 @@ from gluonfr.engine.meter import Meter
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.precision import use_dtype
 from gluonfr.engine.run_folder import RunFolder, check_same_options
-from gluonfr.engine.run_outputs import RunOutputs
+from gluonfr.engine.run_outputs import RunOutputs, log_start
 from gluonfr.engine.stop_signals import StopSignals
+from gluonfr.engine.tracking.observer import TrainingObserver
+from gluonfr.engine.tracking.provenance import data_files
 from gluonfr.engine.train_result import TrainResult, peak_memory
 from gluonfr.engine.validation import Validator
 from gluonfr.engine.weight_average import WeightAverage
@@ -48,6 +50,8 @@ class Run:
     options : TrainOptions
     group : Group, optional
         Processes that train together; all build the same run. Rank 0 writes and logs.
+    observers : sequence of TrainingObserver, optional
+        Called by rank 0 with everything that is logged.
 
     Attributes
     ----------
@@ -67,8 +71,9 @@ class Run:
     >>> Run(TrainOptions(dataset="emore", out="runs/emore")).train()  # doctest: +SKIP
     """
 
-    def __init__(self, options: TrainOptions, group: Group | None = None) -> None:
+    def __init__(self, options: TrainOptions, group: Group | None = None, observers: Sequence[TrainingObserver] = ()) -> None:
         self.group, self.contexts = group or Group(), devices(options.gpus, options.cpus)
+        self._observers = observers
         self._inputs = inputs = open_inputs(options, self.contexts)
         self.options, self.dataset, self.sets = inputs.options, inputs.dataset, inputs.sets
         options = self.options
@@ -123,16 +128,21 @@ class Run:
             self._restore()
             if self.is_chief:
                 # Written last, so that a run that is refused changes nothing.
-                self.folder.write_options(self.options)
-                self.outputs = RunOutputs(self.options, self._inputs.card, self.step.step_number)
+                first = self.step.step_number
+                self.folder.write_description(self.options, self.contexts, data_files(self.options, self.sets), first)
+                self.outputs = RunOutputs(self.options, self._inputs.card, first, self.total_steps, self._observers)
+            error: BaseException | None = None
             try:
                 yield self
+            except BaseException as raised:
+                error = raised
+                raise
             finally:
                 if self.group.size == 1:
                     # Other processes may have ended already, and waiting for them would never end.
                     self.checkpoints.finish()
                 if self.is_chief:
-                    self.outputs.close()
+                    self.outputs.close(error)
 
     def _restore(self) -> None:
         if self._found:
@@ -161,7 +171,7 @@ class Run:
             return self._train()
 
     def _train(self) -> TrainResult:
-        self._log_start()
+        log_start(self.options, self.dataset, type(self.head.loss).__name__, self.total_steps, self.contexts, self.group.size)
         meter = Meter(self.contexts, self.group)
         self._saved_at, cache_ready = time.monotonic(), False
         if self.options.pretrained and self.sets and self.step.step_number == 0:
@@ -183,21 +193,6 @@ class Run:
         if self.validation is None and self.sets:
             self.validation = self._validate()
         return self._finish(meter)
-
-    def _log_start(self) -> None:
-        options = self.options
-        logger.info(
-            "%s on %s: %d images of %d identities, %s, %d steps of %d images on %s%s",
-            options.network,
-            options.dataset,
-            len(self.dataset),
-            self.dataset.num_classes,
-            type(self.head.loss).__name__,
-            self.total_steps,
-            options.batch_size,
-            ", ".join(map(str, self.contexts)),
-            "" if self.group.size == 1 else f" of each of {self.group.size} processes",
-        )
 
     def _progress_bar(self) -> tqdm:
         disable = None if self.options.progress and self.is_chief else True
@@ -289,7 +284,7 @@ class Run:
         number = self.step.step_number
         results, is_best = self.validator.validate(number)
         if self.is_chief:
-            self.outputs.add_validation(number, number / self.steps_per_epoch, results)
+            self.outputs.add_validation(number, number / self.steps_per_epoch, results, self.validator.norms)
         if is_best:
             # All ranks take part, because they share their running statistics.
             with self.validator.as_saved():
@@ -303,7 +298,7 @@ class Run:
             if self.is_chief:
                 self.outputs.save_network("last", self.net, self.step.step_number, validation)
         if self.is_chief:
-            pictures = self.outputs.finish(validation)
+            pictures = self.outputs.finish(validation, self.validator.pairs)
         steps, best = self.step.step_number - self.first_step, self.validator.best
         return TrainResult(self.options.out, steps, meter.images, meter.seconds, validation, best, peak_memory(), pictures)
 
@@ -316,7 +311,12 @@ class _Decision(NamedTuple):
     publish: bool
 
 
-def train(options: TrainOptions | None = None, group: Group | None = None, **kwargs: Any) -> TrainResult:
+def train(
+    options: TrainOptions | None = None,
+    group: Group | None = None,
+    observers: Sequence[TrainingObserver] = (),
+    **kwargs: Any,
+) -> TrainResult:
     """Train a network, or resume the run in the same folder.
 
     Parameters
@@ -325,6 +325,8 @@ def train(options: TrainOptions | None = None, group: Group | None = None, **kwa
         All options; alternatively pass its fields as keyword arguments.
     group : Group, optional
         Processes that train together.
+    observers : sequence of TrainingObserver, optional
+        Called with everything that is logged.
     **kwargs
         Fields of `TrainOptions`.
 
@@ -344,4 +346,4 @@ def train(options: TrainOptions | None = None, group: Group | None = None, **kwa
     >>> from gluonfr.engine import train
     >>> train(dataset="emore", out="runs/emore", val=["lfw"], gpus=[0, 1])  # doctest: +SKIP
     """
-    return Run(options or TrainOptions(**kwargs), group).train()
+    return Run(options or TrainOptions(**kwargs), group, observers).train()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from gluonfr.core import DataError, UsageError, atomic_file
-from gluonfr.core.reading import read_json
-from gluonfr.engine.options import TrainOptions, first_difference
+from gluonfr.core.reading import read_if_valid, read_json
+from gluonfr.engine.options import OPTIONS, TrainOptions, first_difference
+from gluonfr.engine.tracking.provenance import PROVENANCE, write_provenance
 from gluonfr.viz.curves import LOG
-
-_OPTIONS = "options.json"
 
 
 class RunFolder:
@@ -73,7 +72,7 @@ class RunFolder:
         """Raise UsageError if the folder has the log of a run with other options; a run without a checkpoint starts again."""
         if not os.path.exists(os.path.join(self.path, LOG)):
             return
-        path = os.path.join(self.path, _OPTIONS)
+        path = os.path.join(self.path, OPTIONS)
         try:
             before = TrainOptions.from_dict(read_json(path), path).fixed_on_resume()
         except (OSError, ValueError) as error:
@@ -84,9 +83,11 @@ class RunFolder:
         if difference:
             raise UsageError(f"out={self.path} holds a run with {difference}; choose another folder.")
 
-    def write_options(self, options: TrainOptions) -> None:
-        """Record the options of the run in the folder."""
-        with atomic_file(os.path.join(self.path, _OPTIONS), "w", encoding="utf-8") as file:
+    def write_description(self, options: TrainOptions, contexts: Sequence[Any], files: Sequence[str], first_step: int) -> None:
+        """Record in the folder what defines the run: its options, and the provenance of its result."""
+        before = read_if_valid(os.path.join(self.path, PROVENANCE)) if first_step else None
+        write_provenance(self.path, contexts, files, first_step, before)
+        with atomic_file(os.path.join(self.path, OPTIONS), "w", encoding="utf-8") as file:
             json.dump(options.to_dict(), file, indent=1)
 
 

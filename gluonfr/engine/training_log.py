@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable
+from typing import Any
 
 from gluonfr.core import atomic_file
 from gluonfr.viz import read_log
@@ -10,7 +10,7 @@ from gluonfr.viz.curves import LOG
 
 
 class TrainingLog:
-    """The log of a run: one JSON object per line in `log.jsonl`, and TensorBoard scalars where tensorboard is installed.
+    """The log of a run: one JSON object per line in `log.jsonl`.
 
     Parameters
     ----------
@@ -41,46 +41,17 @@ class TrainingLog:
         with atomic_file(self.path, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in self.rows)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
-        self._write_scalars = _scalar_writer(folder)
 
     def __repr__(self) -> str:
         return f"TrainingLog({self.path!r}, {len(self.rows)} rows)"
 
     def add(self, step: int, **values: Any) -> None:
-        """Append a row; the numbers among `values` are TensorBoard scalars too."""
+        """Append a row."""
         row = {"step": step, **values}
         self.rows.append(row)
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        if self._write_scalars is not None:
-            self._write_scalars(step, {name: value for name, value in values.items() if isinstance(value, (int, float))})
 
     def close(self) -> None:
-        """Close the files; no rows can be added afterwards."""
+        """Close the file; no rows can be added afterwards."""
         self._file.close()
-        if self._write_scalars is not None:
-            self._write_scalars(None, {})
-            self._write_scalars = None
-
-
-def _scalar_writer(folder: str) -> Callable[[int | None, dict[str, float]], None] | None:
-    """Return a function that writes the scalars of a step, and closes the file for step None."""
-    try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except (ImportError, TypeError):
-        # A protobuf of another version raises TypeError.
-        return None
-    import time
-
-    writer = EventFileWriter(os.path.join(folder, "tensorboard"))
-
-    def write(step: int | None, scalars: dict[str, float]) -> None:
-        if step is None:
-            writer.close()
-            return
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
-        writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
-
-    return write

@@ -6,17 +6,21 @@ from contextlib import AbstractContextManager
 from typing import Any, Mapping, Sequence
 
 import mxnet as mx
+import numpy as np
 from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, GluonFRError, TrainingStopped
 from gluonfr.data import FRValDataset
-from gluonfr.deploy import embed_pairs
+from gluonfr.data.crops import crop_for_network
+from gluonfr.deploy import embed, embed_pairs
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.overflow import describe_overflow
 from gluonfr.engine.weight_average import WeightAverage, shared_statistics
 from gluonfr.metrics import FaceVerification, VerificationResult, operating_point
 
+# Number of images of which the norms of the embeddings are recorded.
+_NORMS = 64
 FAR_TARGETS = (1e-1, 1e-2, 1e-3)
 
 
@@ -72,14 +76,21 @@ def validate(
     if isinstance(sets, FRValDataset):
         named = {"pairs": sets}
         return validate(net, named, contexts, batch_size, flip, far_target, image_size, progress, group, template)["pairs"]
-    results = {}
+    settings = {"contexts": contexts, "batch_size": batch_size, "flip": flip, "image_size": image_size, "template": template}
+    metrics = _measure(net, sets, progress, far_target, group=group, **settings)
+    return {name: metric.result() for name, metric in metrics.items()}
+
+
+def _measure(
+    net: HybridBlock, sets: Mapping[str, FRValDataset], progress: bool, far_target: Any = FAR_TARGETS, **settings: Any
+) -> dict[str, FaceVerification]:
+    """Return the metric of each set; `settings` are those of `embed_pairs`."""
+    metrics = {}
     for name, dataset in sets.items():
-        label = name if progress else None
-        first, second = embed_pairs(net, dataset, contexts, batch_size, flip, label, image_size, template, group)
-        metric = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
-        metric.update(dataset.issame, first, second)
-        results[name] = metric.result()
-    return results
+        first, second = embed_pairs(net, dataset, progress=name if progress else None, **settings)
+        metrics[name] = FaceVerification(far_target=list(far_target) if isinstance(far_target, (tuple, list)) else far_target)
+        metrics[name].update(dataset.issame, first, second)
+    return metrics
 
 
 def card_thresholds(results: Mapping[str, VerificationResult]) -> list[dict[str, Any]]:
@@ -131,6 +142,10 @@ class Validator:
     best : dict
         `step`, `auc` and `accuracy` (by name of the set) of the best network, and `start_auc` of a pretrained one before
         training; empty at first.
+    norms : (n,) float32
+        Lengths of the embeddings of some images of the first set in the last validation, before they are normalized.
+    pairs : dict of str to array
+        `SET/distances` (N,) float32 and `SET/issame` (N,) bool of the last validation.
 
     Examples
     --------
@@ -152,6 +167,8 @@ class Validator:
         self._average, self._group = average, group or Group()
         self._progress = progress and self._group.rank == 0
         self.best: dict[str, Any] = {}
+        self.norms = np.zeros(0, np.float32)
+        self.pairs: dict[str, np.ndarray] = {}
 
     def __repr__(self) -> str:
         return f"Validator({', '.join(self._sets)})"
@@ -171,22 +188,33 @@ class Validator:
                     "fit the weights: train for more steps, with more images per device (batch_size=) or a lower lr=."
                 ) from error
 
+    def _measure_norms(self) -> np.ndarray:
+        dataset = next(iter(self._sets.values()))
+        size, template = self._card.image_size, self._card.template
+        images = [
+            crop_for_network(dataset.image(number), size, template, f"image {number} of the first verification set")
+            for number in dataset.distinct()[0][:_NORMS]
+        ]
+        embeddings = embed(self._net, images, self._contexts, batch_size=_NORMS, flip=False, normalize=False)
+        return np.linalg.norm(embeddings, axis=1)
+
     def validate(self, step: int) -> tuple[dict[str, VerificationResult], bool]:
         """Return the results of the network of a step by set, and whether it is the best so far."""
         with self.as_saved():
             try:
-                results = validate(
-                    self._net,
-                    self._sets,
-                    self._contexts,
-                    image_size=self._card.image_size,
-                    progress=self._progress,
-                    group=self._group,
-                    template=self._card.template,
+                settings = {"image_size": self._card.image_size, "template": self._card.template}
+                metrics = _measure(
+                    self._net, self._sets, self._progress, contexts=self._contexts, group=self._group, **settings
                 )
+                results = {name: metric.result() for name, metric in metrics.items()}
+                self.norms = self._measure_norms()
             except GluonFRError as error:
                 self._raise_overflow(step, error)
                 raise
+        self.pairs = {}
+        for name, metric in metrics.items():
+            self.pairs[f"{name}/distances"] = metric.distances.astype(np.float32)
+            self.pairs[f"{name}/issame"] = metric.issame
         first = next(iter(results.values()))
         # The area under the ROC varies less than the accuracy, which depends on ten thresholds. NaN is never better.
         is_best = first.auc > self.best.get("auc", -1)

@@ -113,6 +113,16 @@ class FaceVerification(mx.metric.EvalMetric):
         self.num_inst += len(issame)
         self._result = None
 
+    @property
+    def distances(self) -> np.ndarray:
+        """Distances (N,) of the pairs since the last reset."""
+        return np.concatenate(self._distances) if self._distances else np.zeros(0)
+
+    @property
+    def issame(self) -> np.ndarray:
+        """Whether each pair (N,) shows one person, bool."""
+        return np.concatenate(self._issame) if self._issame else np.zeros(0, bool)
+
     def result(self) -> VerificationResult:
         """Return the :class:`VerificationResult` of all pairs so far; there must be at least as many pairs as folds."""
         if self._result is None:

@@ -16,7 +16,7 @@ from gluonfr.engine.distributed.heartbeat import HeartbeatServer
 from gluonfr.engine.distributed.hosts import parse_hosts
 from gluonfr.engine.distributed.rank_processes import RunProcess, kill, wait
 from gluonfr.engine.distributed.start_methods import ENDED_WITH_ANOTHER, LocalHorovod, LocalPs, RemoteHorovod
-from gluonfr.engine.options import LaunchOptions
+from gluonfr.engine.launch_options import LaunchOptions
 
 logger = logging.getLogger(__name__)
 

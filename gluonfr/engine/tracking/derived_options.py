@@ -1,0 +1,81 @@
+"""Options of a new run that are taken from another run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Any
+
+from gluonfr.core import DataError, UsageError, absolute_path, display_path
+from gluonfr.core.reading import read_if_valid, read_json
+from gluonfr.engine.options import OPTIONS, PLAIN_TRAINING, TrainOptions
+
+
+def options_from_run(folder: str, **changes: Any) -> TrainOptions:
+    """Return the options of a run with some changes, for a new run in a folder of its own.
+
+    Parameters
+    ----------
+    folder : str
+        A run folder, also of an older version; it is recorded as the parent of the new run.
+    **changes
+        Fields of `TrainOptions` with other values. Without `out`, the new folder is `FOLDER-2`, or the next free number; an
+        unfinished run with the same options is continued.
+
+    Returns
+    -------
+    TrainOptions
+
+    Raises
+    ------
+    UsageError
+        The folder holds no run, or a value is invalid.
+    DataError
+        The options of the run cannot be read.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "first")
+    ...     os.mkdir(path)
+    ...     with open(os.path.join(path, "options.json"), "w") as file:
+    ...         json.dump(TrainOptions(dataset="emore", out=path, loss="cos").to_dict(), file)
+    ...     options = options_from_run(path, lr=0.05)
+    >>> options.loss, options.lr, os.path.basename(options.out)
+    ('cos', 0.05, 'first-2')
+    """
+    folder = absolute_path(folder)
+    path = os.path.join(folder, OPTIONS)
+    if not os.path.isfile(path):
+        raise UsageError(f"{display_path(folder)} holds no run: it has no {OPTIONS}; give a folder that training wrote.")
+    recorded = read_json(path)
+    if isinstance(recorded, dict):
+        # Without these options a run of an older version trained as they say; its missing limit of the gradient was none.
+        recorded = {**PLAIN_TRAINING, **recorded, "clip_norm": recorded.get("clip_norm") or 0.0}
+    before = TrainOptions.from_dict(recorded, display_path(path)).to_dict()
+    options = TrainOptions(**{**before, **changes, "out": changes.get("out") or folder, "parent": folder, "resume": False})
+    if not changes.get("out"):
+        options.out = _own_folder(folder, options)
+    return options
+
+
+def _own_folder(folder: str, options: TrainOptions) -> str:
+    """Return the first of `FOLDER-2`, `FOLDER-3` and so on that is free, or holds this run unfinished.
+
+    The number at the end of a folder is replaced.
+    """
+    match = re.fullmatch(r"(.*)-(\d{1,6})", folder)
+    stem, number = (match[1], int(match[2])) if match else (folder, 1)
+    while True:
+        number += 1
+        path = f"{stem}-{number}"
+        if not os.path.exists(path):
+            return path
+        existing = read_if_valid(os.path.join(path, OPTIONS))
+        if existing.get("parent") != folder or os.path.exists(os.path.join(path, "last")):
+            continue
+        with contextlib.suppress(DataError):
+            if TrainOptions.from_dict(existing).fixed_on_resume() == options.fixed_on_resume():
+                return path

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Mapping
+
+import numpy as np
+
+from gluonfr.engine.options import TrainOptions
+from gluonfr.metrics import VerificationResult
+
+
+class TrainingObserver:
+    """What is called while a run trains; a subclass overrides the methods that it needs.
+
+    Pass observers to `train(observers=[...])`. They are called in the process of rank 0, between two steps, so a slow method
+    slows the training. An exception ends the run; raise `gluonfr.core.TrainingInterrupted` to stop it without an error.
+
+    Examples
+    --------
+    >>> class Losses(TrainingObserver):
+    ...     def __init__(self):
+    ...         self.rows = []
+    ...     def logged(self, step, values):
+    ...         self.rows.append((step, values["loss"]))
+    >>> observer = Losses()
+    >>> observer.logged(20, {"loss": 3.5, "lr": 0.1})
+    >>> observer.rows
+    [(20, 3.5)]
+    """
+
+    def started(self, options: TrainOptions, first_step: int, total_steps: int) -> None:
+        """Handle the start, or that the run resumes.
+
+        Parameters
+        ----------
+        options : TrainOptions
+            All options; `options.out` is the run folder, which exists.
+        first_step, total_steps : int
+            Steps made before this process started, and of the whole run.
+        """
+
+    def logged(self, step: int, values: Mapping[str, float]) -> None:
+        """Handle a reading of the training: `epoch`, `loss`, `lr` and `images_per_second` since the reading before."""
+
+    def validated(self, step: int, results: Mapping[str, VerificationResult], norms: np.ndarray) -> None:
+        """Handle a validation.
+
+        Parameters
+        ----------
+        step : int
+        results : dict of str to VerificationResult
+            By name of the verification set.
+        norms : (N,) float32
+            Lengths of the embeddings of some images of the first set, before they are normalized.
+        """
+
+    def ended(self, state: str, reason: str, pictures: Mapping[str, str]) -> None:
+        """Handle the end, also after an error; nothing is called afterwards.
+
+        Parameters
+        ----------
+        state : {'finished', 'stopped', 'failed'}
+            'stopped': the run was asked to stop, and can be resumed.
+        reason : str
+            Message of the error, empty for a run that finished.
+        pictures : dict of str to str
+            Paths of the figures by name.
+        """
