@@ -56,7 +56,8 @@ class RunOutputs:
         self.log = TrainingLog(options.out, first_step)
         self.pictures: dict[str, str] = {}
         self._observers = observers_of(options, first_step, observers)
-        for observer in self._observers:
+        # The status file comes last: a tracker that cannot start leaves no run that seems to be running.
+        for observer in reversed(self._observers):
             observer.started(options, first_step, total_steps)
 
     def __repr__(self) -> str:

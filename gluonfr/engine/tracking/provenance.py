@@ -14,7 +14,6 @@ from typing import Any, Iterable, Mapping, Sequence
 import mxnet as mx
 import numpy as np
 
-import gluonfr
 from gluonfr.core import atomic_file
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.tracking.status import FORMAT, now
@@ -75,7 +74,7 @@ def program() -> dict[str, Any]:
     features = mx.runtime.Features()
     return {
         "gluonfr": __version__,
-        "git": git_commit(os.path.dirname(os.path.abspath(gluonfr.__file__))),
+        "git": git_commit(os.path.dirname(os.path.abspath(__file__))),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "mxnet": mx.__version__,
@@ -121,7 +120,7 @@ def describe_file(path: str) -> dict[str, Any]:
     ...         _ = file.write("2,112,112")
     ...     found = describe_file(path)
     >>> found["size"], found["sha256"][:8]
-    (9, 'e3cd6b71')
+    (9, '1e98c255')
     """
     found: dict[str, Any] = {"path": path, "size": os.path.getsize(path)}
     if path.endswith(_HASHED):
