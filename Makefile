@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: release test test-system test-full test-faults fuzz test-cpus test-cu112 test-pythons coverage lint demo horovod clean
+.PHONY: release test test-system test-full test-faults fuzz test-cpus test-cu112 test-pythons coverage lint demo docs horovod clean
 
 $(VENV)/ready: setup.py tools/make_venv.py
 	$(PYTHON) tools/make_venv.py $(VENV) cpu,test$(if $(EXTRAS),$(comma)$(EXTRAS))
@@ -71,6 +71,11 @@ fuzz: $(VENV)/ready
 # Installs the package in a fresh environment for every Python found, and runs a sample of the tests in each.
 test-pythons:
 	$(PYTHON) tools/test_pythons.py
+
+# The documentation site in build/site, with a check of all links; needs Python 3.10 or later.
+docs: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cpu,docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 demo: $(VENV)/ready
 	$(BIN)/gluonfr demo --out runs/demo

@@ -51,6 +51,8 @@ CU112 = [
 GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 # The newest of both for each Python; tried: 0.124 with Python 3.8, 0.165 with 3.11 and 3.12.
 SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
+# The documentation site, with Python 3.10 and later.
+DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings-python>=1.16", "latex2mathml>=3.77"]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than is useful.
@@ -119,7 +121,8 @@ setup(
         "serve": SERVE,
         "test": TEST,
         "test-system": TEST_SYSTEM,
-        "docs": ["nbconvert", *NOTEBOOK],
+        "docs": DOCS,
+        "notebook": ["notebook", *NOTEBOOK],
     },
     entry_points={"console_scripts": ["gluonfr = gluonfr.cli:main"]},
 )

@@ -116,6 +116,7 @@ def _index() -> str:
 
 def _losses(files: Any, config: Any) -> dict[str, str]:
     import matplotlib.pyplot as plt
+
     from gluonfr.loss import MarginLoss, get_loss, list_losses
     from gluonfr.loss.registry import LOSSES
     from gluonfr.viz import plot_margins

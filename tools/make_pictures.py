@@ -60,18 +60,14 @@ def served(folder: Path, model: str):
 
 
 def screenshots(folder: Path, address: str) -> None:
-    """Write page.png, page-dark.png and page-phone.png: the page with the group photo."""
+    """Write page.png and page-phone.png: the page with the group photo."""
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    for name, width, height, more in (
-        ("page", 1280, 1000, []),
-        ("page-dark", 1280, 1000, ["--force-dark-mode", "--enable-features=WebContentsForceDark:inversion_method/none"]),
-        ("page-phone", 390, 1200, []),
-    ):
+    for name, width, height in (("page", 1280, 1000), ("page-phone", 390, 1200)):
         options = ChromeOptions()
-        for word in ("--headless=new", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/{name}", *more):
+        for word in ("--headless=new", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/{name}"):
             options.add_argument(word)
         browser = Chrome(options)
         try:
@@ -79,7 +75,9 @@ def screenshots(folder: Path, address: str) -> None:
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             browser.get(address)
             browser.find_element(By.ID, "photo").send_keys(str(folder / "group.jpg"))
-            WebDriverWait(browser, 120).until(lambda page: len(page.find_elements(By.CSS_SELECTOR, "#faces > li")) == len(GROUP))
+            WebDriverWait(browser, 120).until(
+                lambda page: len(page.find_elements(By.CSS_SELECTOR, "#faces > li")) == len(GROUP)
+            )
             browser.execute_script(
                 "const t = document.querySelector('#threshold'); t.value = arguments[0];"
                 "t.dispatchEvent(new Event('input', {bubbles: true})); t.dispatchEvent(new Event('change', {bubbles: true}));"
@@ -117,7 +115,7 @@ def main() -> None:
             screenshots(folder, address)
         found = {path.stem: cv2.imread(str(path)) for path in folder.glob("*.png")}
     IMAGES.mkdir(exist_ok=True)
-    for stem, file in (("page", "serve.png"), ("page-dark", "serve-dark.png"), ("page-phone", "serve-phone.png")):
+    for stem, file in (("page", "serve.png"), ("page-phone", "serve-phone.png")):
         cv2.imwrite(str(IMAGES / file), found[stem], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     cv2.imwrite(str(IMAGES / "named.jpg"), found["named"], [cv2.IMWRITE_JPEG_QUALITY, 85])
     picture = overview([found["named"], cv2.imread(arguments.roc), found["page"]])
