@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Sequence
 
 
-def split(array: Any, contexts: Sequence[mx.Context]) -> Any:
+def split(array: mx.nd.NDArray, contexts: Sequence[mx.Context]) -> list[mx.nd.NDArray]:
     """Split an array (N, ...) into one part per context; sizes differ by at most the remainder.
 
     Examples
@@ -155,7 +155,9 @@ class TrainStep:
             for parameter, array in zip(self.parameters, plain):
                 parameter.set_data(array)
 
-    def __call__(self, images: Any, labels: Any, references: Any = None) -> Any:
+    def __call__(
+        self, images: mx.nd.NDArray, labels: mx.nd.NDArray, references: mx.nd.NDArray | None = None
+    ) -> list[mx.nd.NDArray]:
         """Take a step on the images and labels of this process.
 
         Parameters
@@ -194,7 +196,7 @@ class TrainStep:
         self.step_number += 1
         return losses
 
-    def _passes(self, images: Any, labels: Any, references: Any) -> Any:
+    def _passes(self, images: mx.nd.NDArray, labels: mx.nd.NDArray, references: mx.nd.NDArray | None) -> list[mx.nd.NDArray]:
         take_pass = self._pass if self.distiller is None and not self.is_frozen else self._pass_on_copies
         if self.accumulate == 1:
             return take_pass(images, labels, references)
@@ -212,7 +214,7 @@ class TrainStep:
         """Whether the network is not trained in the current step."""
         return self.step_number < self.frozen_steps
 
-    def _pass(self, images: Any, labels: Any, references: Any) -> Any:
+    def _pass(self, images: mx.nd.NDArray, labels: mx.nd.NDArray, references: mx.nd.NDArray | None) -> list[mx.nd.NDArray]:
         parts = [to_unit(part) for part in split(images, self.contexts)]
         targets = split(labels, self.contexts)
         with autograd.record():
@@ -220,7 +222,9 @@ class TrainStep:
         self.head.backward(losses, 1.0 if self.loss_scale is None else self.loss_scale.value)
         return losses
 
-    def _pass_on_copies(self, images: Any, labels: Any, references: Any) -> Any:
+    def _pass_on_copies(
+        self, images: mx.nd.NDArray, labels: mx.nd.NDArray, references: mx.nd.NDArray | None
+    ) -> list[mx.nd.NDArray]:
         """Take a pass that differentiates head, distiller and network apart; the first two add to the embeddings' gradients."""
         scale = 1.0 if self.loss_scale is None else self.loss_scale.value
         parts = [to_unit(part) for part in split(images, self.contexts)]
@@ -317,11 +321,11 @@ def _trainer_alone(parameters: Any, optimizer: str, optimizer_params: Any) -> An
     return gluon.Trainer(parameters, optimizer, dict(optimizer_params or {}), kvstore=None)
 
 
-def _square_sum(gradients: Any) -> Any:
+def _square_sum(gradients: Sequence[mx.nd.NDArray]) -> Any:
     return float(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().asscalar())
 
 
-def _clip(gradients: Any, largest: float) -> None:
+def _clip(gradients: Sequence[mx.nd.NDArray], largest: float) -> None:
     """Scale the gradients in place so that their norm is at most `largest`, without waiting for the device."""
     norm = nd.sqrt(nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum())
     factor = nd.minimum(largest / (norm + 1e-12), 1.0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
+
+import mxnet as mx
 
 from gluonfr.core import DEFAULT_MODELS, Registry, UsageError
 from gluonfr.model_zoo.arguments import check_argument
@@ -60,7 +62,11 @@ def register_network(block: type[FrBase], name: str, *aliases: str) -> Callable[
 
 
 def get_model(
-    name: str, pretrained: str | bool | None = None, ctx: Any = None, root: str = DEFAULT_MODELS, **kwargs: Any
+    name: str,
+    pretrained: str | bool | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+    root: str = DEFAULT_MODELS,
+    **kwargs: Any,
 ) -> FrBase:
     """Build a network by its name.
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
@@ -35,7 +36,9 @@ _WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_m
 _NORM_ROLES = {"running_mean": "mean", "running_var": "var", "weight": "gamma", "bias": "beta"}
 
 
-def load_torch(path: PathLike, network: str | None = None, ctx: Any = None) -> tuple[HybridBlock, Card]:
+def load_torch(
+    path: PathLike, network: str | None = None, ctx: mx.Context | Sequence[mx.Context] | None = None
+) -> tuple[HybridBlock, Card]:
     """Load a PyTorch state dict of arcface_torch (iresnet or mbf) into a network of the model zoo, without PyTorch.
 
     Both expect RGB scaled to [-1, 1], as our networks do inside. The network is recognized by the order, kinds and shapes of

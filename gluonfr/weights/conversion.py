@@ -237,7 +237,7 @@ def _scale_and_offset(layers: Iterable[Layer], arrays: dict[str, np.ndarray], wh
     return scale, offset
 
 
-def set_parameters(net: Any, values: dict[str, np.ndarray], ctx: Any = None) -> None:
+def set_parameters(net: Any, values: dict[str, np.ndarray], ctx: mx.Context | Sequence[mx.Context] | None = None) -> None:
     """Set parameters of a network by their names; parameters without a value are not changed.
 
     Parameters

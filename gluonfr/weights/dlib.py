@@ -6,8 +6,9 @@ import importlib.util
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Sequence
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import Block, HybridBlock, nn
 
@@ -98,7 +99,9 @@ def _fold_input(values: dict[str, np.ndarray], convolution: Any, mean: np.ndarra
     values[convolution.weight.name] = (weight * (127.5 / 256)).astype(np.float32)
 
 
-def load_dlib(path: str, network: str | None = None, ctx: Any = None) -> tuple[HybridBlock, Card]:
+def load_dlib(
+    path: str, network: str | None = None, ctx: mx.Context | Sequence[mx.Context] | None = None
+) -> tuple[HybridBlock, Card]:
     """Load dlib's file: `(net, card)`.
 
     Examples

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
@@ -26,7 +27,7 @@ _EMBEDDING = "fc1"
 
 
 def load_insightface(
-    path: PathLike, network: str | None = None, epoch: int | None = None, ctx: Any = None
+    path: PathLike, network: str | None = None, epoch: int | None = None, ctx: mx.Context | Sequence[mx.Context] | None = None
 ) -> tuple[HybridBlock, Card]:
     """Load an InsightFace checkpoint (the MXNet format) into a network of the model zoo.
 

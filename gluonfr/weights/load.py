@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Sequence
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
@@ -28,7 +29,9 @@ _KINDS = (
 )
 
 
-def load_weights(net: Any, source: PathLike, ctx: Any = None, root: str = DEFAULT_MODELS) -> None:
+def load_weights(
+    net: Any, source: PathLike, ctx: mx.Context | Sequence[mx.Context] | None = None, root: str = DEFAULT_MODELS
+) -> None:
     """Set the parameters of a network from a file; if anything does not fit, none is changed.
 
     A classifier in the network is not changed, and one in the file is ignored.
@@ -71,7 +74,10 @@ def load_weights(net: Any, source: PathLike, ctx: Any = None, root: str = DEFAUL
 
 
 def load_pretrained(
-    source: PathLike, network: str | None = None, ctx: Any = None, root: str = DEFAULT_MODELS
+    source: PathLike,
+    network: str | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+    root: str = DEFAULT_MODELS,
 ) -> tuple[HybridBlock, Card]:
     """Load a network with its weights from any source of `load_weights`: `(net, card)`; the network is recognized.
 
@@ -146,7 +152,7 @@ def _read_folder(net: Any, folder: str, name: str) -> dict[str, np.ndarray]:
     return read_saved_values(net, path, name, card.image_size)
 
 
-def _load_gluon(path: str, network: str | None, ctx: Any) -> tuple[HybridBlock, Card]:
+def _load_gluon(path: str, network: str | None, ctx: mx.Context | Sequence[mx.Context] | None) -> tuple[HybridBlock, Card]:
     if not network:
         raise WeightsError(f"{path} does not record its network; give the name of the network too.")
     net = get_model(network)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -13,7 +13,9 @@ from gluonfr.weights.params_file import read_params
 from gluonfr.weights.symbol_file import check_array_sizes
 
 
-def build_symbol_block(symbol: Any, params_path: PathLike, image_size: tuple[int, int], ctx: Any = None) -> SymbolBlock:
+def build_symbol_block(
+    symbol: Any, params_path: PathLike, image_size: tuple[int, int], ctx: mx.Context | Sequence[mx.Context] | None = None
+) -> SymbolBlock:
     """Build a block that runs a symbol with the parameters of a file.
 
     Parameters

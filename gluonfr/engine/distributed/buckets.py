@@ -9,13 +9,16 @@ from mxnet import nd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Callable, Iterable, Sequence
+
+    import mxnet as mx
 
 # Number of elements that are summed at once: large enough to make the overhead of an exchange small, and small enough to start
 # the first exchanges while the last gradients are computed.
 _BUCKET = 1 << 22
 
 
-def plain(array: Any) -> Any:
+def plain(array: mx.nd.NDArray) -> mx.nd.NDArray:
     """Return a copy in row-major layout.
 
     oneDNN stores the arrays of convolutions in layouts that only MXNet's operators understand.
@@ -28,7 +31,7 @@ def plain(array: Any) -> Any:
     return nd.reshape(dense(array), shape=array.shape)
 
 
-def dense(array: Any) -> Any:
+def dense(array: mx.nd.NDArray) -> mx.nd.NDArray:
     """Return the array; raise TypeError if it is sparse, which Horovod would silently turn into NaN.
 
     Examples
@@ -41,7 +44,7 @@ def dense(array: Any) -> Any:
     return array
 
 
-def sum_joined(gradients: Any, sum_in_place: Any) -> None:
+def sum_joined(gradients: Sequence[mx.nd.NDArray], sum_in_place: Callable[[int, mx.nd.NDArray], None]) -> None:
     """Replace gradients by sums, without waiting for the device.
 
     Parameters
@@ -67,7 +70,7 @@ def sum_joined(gradients: Any, sum_in_place: Any) -> None:
             joined[begin:end].reshape(gradient.shape).copyto(gradient)
 
 
-def _buckets(gradients: Any) -> Iterator[Any]:
+def _buckets(gradients: Iterable[mx.nd.NDArray]) -> Iterator[list[mx.nd.NDArray]]:
     """Yield lists of gradients of one type that are summed together, in order."""
     bucket: list[Any] = []
     elements = 0

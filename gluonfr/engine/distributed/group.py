@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Sequence
 
+    import mxnet as mx
+
 
 class Group:
     """The processes that train together, and how they exchange data; this class is a single process.
@@ -27,21 +29,21 @@ class Group:
 
     rank, size, shards = 0, 1, True
 
-    def gather(self, array: Any, name: str) -> Any:
+    def gather(self, array: mx.nd.NDArray, name: str) -> mx.nd.NDArray:
         """Return the rows of all ranks in the order of the ranks; their numbers may differ, but `name` must be equal."""
         return array
 
-    def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
+    def own_rows(self, array: mx.nd.NDArray, counts: Sequence[int], name: str) -> mx.nd.NDArray:
         """Sum arrays (sum(counts), ...) over the ranks, and return the `counts[rank]` rows of this rank."""
         return array
 
-    def sum_gradients(self, gradients: Any) -> None:
+    def sum_gradients(self, gradients: Sequence[mx.nd.NDArray]) -> None:
         """Replace each array by the sum over the ranks, without waiting for the device."""
 
-    def broadcast(self, arrays: Any) -> None:
+    def broadcast(self, arrays: Sequence[mx.nd.NDArray]) -> None:
         """Replace each array by that of rank 0."""
 
-    def gather_values(self, value: Any) -> Any:
+    def gather_values(self, value: Any) -> list[Any]:
         """Return the values of all ranks: numbers, strings, or lists and dicts of those, as in JSON."""
         return [value]
 

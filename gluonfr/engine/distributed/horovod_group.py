@@ -15,6 +15,8 @@ from gluonfr.engine.distributed.json_exchange import exchange_values
 if TYPE_CHECKING:
     from typing import Sequence
 
+    import mxnet as mx
+
 
 class HorovodGroup(Group):
     """Ranks that communicate through Horovod, each with one device.
@@ -43,13 +45,13 @@ class HorovodGroup(Group):
         self._horovod.init()
         self.rank, self.size = self._horovod.rank(), self._horovod.size()
 
-    def gather(self, array: Any, name: str) -> Any:
+    def gather(self, array: mx.nd.NDArray, name: str) -> mx.nd.NDArray:
         """Join the rows of all ranks."""
         gathered = self._horovod.allgather(plain(array), name=name)
         self.beat()
         return gathered
 
-    def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
+    def own_rows(self, array: mx.nd.NDArray, counts: Sequence[int], name: str) -> mx.nd.NDArray:
         """Sum over the ranks, and return the rows of this rank."""
         array = plain(array)
         if counts == _as_horovod_splits(sum(counts), self.size):
@@ -60,7 +62,7 @@ class HorovodGroup(Group):
         self.beat()
         return own
 
-    def sum_gradients(self, gradients: Any) -> None:
+    def sum_gradients(self, gradients: Sequence[mx.nd.NDArray]) -> None:
         """Replace each array by the sum over the ranks."""
 
         def sum_in_place(number: int, array: Any) -> None:
@@ -70,7 +72,7 @@ class HorovodGroup(Group):
         sum_joined(gradients, sum_in_place)
         self.beat()
 
-    def broadcast(self, arrays: Any) -> None:
+    def broadcast(self, arrays: Sequence[mx.nd.NDArray]) -> None:
         """Replace each array by that of rank 0."""
         for i, array in enumerate(arrays):
             value = plain(array)
@@ -79,7 +81,7 @@ class HorovodGroup(Group):
         nd.waitall()
         self.beat()
 
-    def gather_values(self, value: Any) -> Any:
+    def gather_values(self, value: Any) -> list[Any]:
         """Return the values of all ranks."""
         return exchange_values(value, self._exchange)
 

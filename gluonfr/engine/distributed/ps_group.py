@@ -51,7 +51,7 @@ class PsGroup(Group):
         self._store = mx.kv.create("dist_sync")
         self._keys: set[Any] = set()
 
-    def gather(self, array: Any, name: str) -> Any:
+    def gather(self, array: mx.nd.NDArray, name: str) -> mx.nd.NDArray:
         """Join the rows of all ranks."""
         if array.dtype not in _DTYPES:
             raise TypeError(f"{name}: ps-lite sums in float32, which does not hold every {np.dtype(array.dtype).name}")
@@ -63,18 +63,18 @@ class PsGroup(Group):
         self._sum(f"{name}.{'x'.join(map(str, rows.shape))}", rows)
         return rows.astype(array.dtype)
 
-    def own_rows(self, array: Any, counts: Sequence[int], name: str) -> Any:
+    def own_rows(self, array: mx.nd.NDArray, counts: Sequence[int], name: str) -> mx.nd.NDArray:
         """Sum over the ranks, and return the rows of this rank."""
         total = plain(array)
         self._sum(f"{name}.{'x'.join(map(str, array.shape))}", total)
         begin = sum(counts[: self.rank])
         return total[begin : begin + counts[self.rank]]
 
-    def sum_gradients(self, gradients: Any) -> None:
+    def sum_gradients(self, gradients: Sequence[mx.nd.NDArray]) -> None:
         """Replace each array by the sum over the ranks."""
         sum_joined(gradients, lambda number, array: self._sum(f"gradients.{number}.{array.size}", array, -number))
 
-    def broadcast(self, arrays: Any) -> None:
+    def broadcast(self, arrays: Sequence[mx.nd.NDArray]) -> None:
         """Replace each array by that of rank 0."""
         for i, array in enumerate(arrays):
             value = nd.zeros_like(array) if self.rank else plain(array)
@@ -82,7 +82,7 @@ class PsGroup(Group):
             array[:] = value
         nd.waitall()
 
-    def gather_values(self, value: Any) -> Any:
+    def gather_values(self, value: Any) -> list[Any]:
         """Return the values of all ranks."""
         return exchange_values(value, self._exchange)
 
@@ -102,7 +102,7 @@ class PsGroup(Group):
         self._sum(f"values.{len(row)}", total)
         return total.asnumpy().astype(np.uint8)
 
-    def _sum(self, name: str, array: Any, priority: int = 0) -> None:
+    def _sum(self, name: str, array: mx.nd.NDArray, priority: int = 0) -> None:
         if name not in self._keys:
             self._keys.add(name)
             self._store.init(name, nd.zeros(array.shape, dtype=array.dtype))

@@ -11,10 +11,15 @@ from gluonfr.engine.heads.tuples import form_pairs, form_triplets
 from gluonfr.nn import NormDense
 
 if TYPE_CHECKING:
+    from typing import Sequence
+
     import mxnet as mx
+    from mxnet.gluon import Parameter
+
+    from gluonfr.loss.base.loss import FRLoss
 
 
-def make_head(loss: Any, classes: int, embedding_size: int, group: Group | None = None) -> PlainHead:
+def make_head(loss: FRLoss, classes: int, embedding_size: int, group: Group | None = None) -> PlainHead:
     """Return the head that a loss needs.
 
     It is a `GatheringHead` where the loss of a sample depends on other samples of the batch, else a `PlainHead`.
@@ -78,7 +83,7 @@ class PlainHead(Block):
 
     own_parameters = shards = ()
 
-    def __init__(self, loss: Any, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
+    def __init__(self, loss: FRLoss, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._group = group or Group()
         with self.name_scope():
@@ -89,20 +94,20 @@ class PlainHead(Block):
             self.loss = loss
         self._last: tuple[list[Any], list[Any]] = [], []
 
-    def forward(self, embeddings: Any, labels: Any) -> Any:
+    def forward(self, embeddings: Sequence[mx.nd.NDArray], labels: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Return the losses of all devices."""
         embeddings = self._take(embeddings, labels)
         return [self._compute(embedding, label) for embedding, label in zip(embeddings, labels)]
 
     @property
-    def classifier_weights(self) -> Any:
+    def classifier_weights(self) -> list[Parameter]:
         """Parameters whose weight decay is multiplied by the factor for classifiers."""
         return [] if self.classifier is None else [self.classifier.weight]
 
-    def begin(self, labels: Any, step_number: int) -> None:
+    def begin(self, labels: np.ndarray, step_number: int) -> None:
         """Prepare a training step; this head needs no preparation."""
 
-    def backward(self, losses: Any, scale: float = 1.0) -> None:
+    def backward(self, losses: Sequence[mx.nd.NDArray], scale: float = 1.0) -> None:
         """Compute the gradients of the losses of the last pass, times `scale`."""
         autograd.backward(losses, None if scale == 1 else [nd.full(loss.shape, scale, loss.context) for loss in losses])
 
@@ -129,7 +134,7 @@ class PlainHead(Block):
                 kept.extend(new)
         return embeddings
 
-    def _compute(self, embedding: Any, label: Any) -> Any:
+    def _compute(self, embedding: mx.nd.NDArray, label: mx.nd.NDArray) -> mx.nd.NDArray:
         if self.classifier is None:
             return self.loss(embedding, label)
         return self.loss(self.classifier(embedding), label, *((embedding,) if self.loss.spec.needs_embedding else ()))
@@ -156,12 +161,12 @@ class GatheringHead(PlainHead):
     [(4,)]
     """
 
-    def __init__(self, loss: Any, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
+    def __init__(self, loss: FRLoss, classes: int, embedding_size: int, group: Group | None = None, **kwargs: Any) -> None:
         super().__init__(loss, classes, embedding_size, group, **kwargs)
         form_rows: dict[str, Callable[..., Any]] = {"pairs": self._pairs, "triplets": self._triplets}
         self._rows = form_rows.get(loss.spec.input_kind, self._whole_batch)
 
-    def forward(self, embeddings: Any, labels: Any) -> Any:
+    def forward(self, embeddings: Sequence[mx.nd.NDArray], labels: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Return the losses of all devices."""
         embeddings = self._take(embeddings, labels)
         rows = row_slices(embeddings)
@@ -185,7 +190,7 @@ class GatheringHead(PlainHead):
         return _weigh(self.loss(_repeat(embeddings[own], weights), _pick(embeddings, others), issame), weights)
 
 
-def row_slices(arrays: Any) -> list[slice]:
+def row_slices(arrays: Sequence[mx.nd.NDArray]) -> list[slice]:
     """Return the rows of each array in the concatenation of all.
 
     Examples

@@ -92,7 +92,7 @@ class ShardedHead(Block):
         # State of the samples: whether their gradients are assigned, and whether the step that they were drawn for has ended.
         self._given = self._ended = False
 
-    def _shard(self, begin: int, end: int, embedding_size: int, sampled: int | None) -> Any:
+    def _shard(self, begin: int, end: int, embedding_size: int, sampled: int | None) -> ClassShard:
         # The name identifies the classes in any process.
         return ClassShard(self.loss, begin, end - begin, embedding_size, sampled, self.correct, prefix=f"classes{begin}_")
 
@@ -133,7 +133,7 @@ class ShardedHead(Block):
         """Classes that the step uses: one int64 array per shard of this process; None where all are used."""
         return [sample and shard.first + sample.ids for shard, sample in zip(self.shards, self._samples)]
 
-    def begin(self, labels: Any, step_number: int) -> None:
+    def begin(self, labels: np.ndarray, step_number: int) -> None:
         """Draw the classes of a training step; `labels`, int64 (N,), are those of all ranks and passes of the step."""
         # Release the memory of the previous samples first.
         self._samples, self._given, self._ended = [None] * len(self.shards), False, False
@@ -142,7 +142,7 @@ class ShardedHead(Block):
     def _placed(self) -> Any:
         return enumerate(self.shards, self.group.rank * len(self.contexts))
 
-    def _sample(self, shard: Any, place: int, labels: Any, step_number: int) -> Any:
+    def _sample(self, shard: ClassShard, place: int, labels: np.ndarray, step_number: int) -> Any:
         if shard.sampled is None:
             return None
         here = labels[(labels >= shard.first) & (labels < shard.first + shard.classes)] - shard.first
@@ -153,7 +153,7 @@ class ShardedHead(Block):
             more.append(nd.array(sample_offset(shard.classes, ids, positives), rows[0].context))
         return _Sample(ids, rows, more)
 
-    def forward(self, embeddings: Any, labels: Any) -> Any:
+    def forward(self, embeddings: Sequence[mx.nd.NDArray], labels: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Return the losses of the devices of this process."""
         training = autograd.is_recording()
         with autograd.pause():
@@ -161,14 +161,14 @@ class ShardedHead(Block):
                 check_label(self.loss, label, label.shape[0], self.classes)
             (local,) = gathered(self.contexts[0], embeddings)
             batch = self.group.gather(local, "embeddings")
-            labels, counts = gather_labels(self.group, labels)
+            all_labels, counts = gather_labels(self.group, labels)
             copies = [batch.copyto(context) for context in self.contexts]
         for copy in copies:
             copy.attach_grad()
-        inputs = [self._inputs(*given, labels) for given in zip(self.shards, copies, self._samples)]
+        inputs = [self._inputs(*given, all_labels) for given in zip(self.shards, copies, self._samples)]
         if self.loss.spec.needs_target:
             with autograd.pause():
-                self._add_targets(inputs, labels)
+                self._add_targets(inputs, all_labels)
         parts = [shard(*given) for shard, given in zip(self.shards, inputs)]
         extras = self._extras(embeddings)
         with autograd.pause():
@@ -186,7 +186,7 @@ class ShardedHead(Block):
             self._passed = embeddings, rows, counts, copies, parts, gradients, extras
         return [loss * self.factor for loss in losses] if self.factor != 1 else losses
 
-    def _inputs(self, shard: Any, embedding: Any, sample: _Sample | None, labels: Any) -> Any:
+    def _inputs(self, shard: ClassShard, embedding: Any, sample: _Sample | None, labels: Any) -> Any:
         """Return the inputs of a shard: the batch, and the positions of its labels among the classes that it uses."""
         context = embedding.context
         if shard.sampled is not None and (sample is None or self._is_over(shard)):
@@ -199,7 +199,7 @@ class ShardedHead(Block):
         given = [embedding, nd.array(label, context, "int32"), nd.array(own, context, "float32")]
         return given if sample is None else [*given, *sample.rows, *sample.more]
 
-    def _is_over(self, shard: Any) -> bool:
+    def _is_over(self, shard: ClassShard) -> bool:
         """Return whether the step of the sample has ended: a trainer that used the gradients marks them as used."""
         return self._ended or (self._given and not has_fresh_gradient(shard.weight.list_data()[0]))
 
@@ -235,7 +235,7 @@ class ShardedHead(Block):
         shares = [nd.exp(lse[place] - total).as_in_context(part[0].context) for (place, _), part in zip(self._placed(), parts)]
         return total - terms[:, 1].sum(axis=0), shares
 
-    def backward(self, losses: Any, scale: float = 1.0) -> None:
+    def backward(self, losses: Sequence[mx.nd.NDArray], scale: float = 1.0) -> None:
         """Compute the gradients of the losses of the last pass, times `scale`, for the classes and the network."""
         embeddings, rows, counts, copies, parts, gradients, extras = self._passed
         self._passed, scale = None, scale * self.factor
@@ -286,7 +286,7 @@ class _Sample(NamedTuple):
         return places
 
 
-def gather_labels(group: Group, labels: Any) -> tuple[np.ndarray, list[int]]:
+def gather_labels(group: Group, labels: Sequence[mx.nd.NDArray]) -> tuple[np.ndarray, list[int]]:
     """Return the labels of the batches of all ranks, int64 (N,), and their number per rank.
 
     `labels` is a list with one entry per device. In a group without shards, only the labels of this rank are returned.
