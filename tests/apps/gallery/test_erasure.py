@@ -94,4 +94,4 @@ def test_people_command_reports_bytes_that_are_left(path, capsys, no_waiting):
     assert "Another process is reading" in capsys.readouterr().out
     reader.close()
     assert main(["people", "--gallery", path]) == 0
-    assert "1 people, 3 photos" in capsys.readouterr().out
+    assert "1 person, 3 photos" in capsys.readouterr().out

@@ -156,7 +156,7 @@ def test_people_are_renamed_merged_and_removed(client):
         ("POST", "/api/people", photo(0), {"name": "x" * 201}, 400, "201 characters"),
         ("POST", "/api/people", photo(0), {"name": "Ann", "box": "1,2,3"}, 400, "four numbers"),
         ("POST", "/api/people", photo(0), {"name": "Ann", "box": "0,0,9,9"}, 422, "none in that box"),
-        ("POST", "/api/compare", photo(0), {}, 400, "two photos"),
+        ("POST", "/api/compare", photo(0), {}, 400, "Two photos are required"),
         ("GET", "/api/people/photos", b"", {"name": "Nobody"}, 400, "is not enrolled"),
         ("GET", "/api/none", b"", {}, 404, "nothing at this address"),
     ],

@@ -224,7 +224,7 @@ def test_a_truncated_file_is_refused(plain, indexed, lost):
     os.truncate(plain, os.path.getsize(plain) - lost)
     if not indexed:
         os.unlink(plain[:-3] + "idx")
-    with pytest.raises(GluonFRError, match=r"train\.rec: .*truncated.*copy"):
+    with pytest.raises(GluonFRError, match=r"train\.rec .*truncated.*copy"):
         RecordFile(plain)
 
 
