@@ -4,7 +4,14 @@ import platform
 from typing import Any
 
 from gluonfr.apps.doctor.horovod import examine_horovod
-from gluonfr.apps.doctor.machine import examine_cpu, examine_cuda, examine_driver, examine_gpus, examine_mxnet
+from gluonfr.apps.doctor.machine import (
+    examine_cpu,
+    examine_cuda,
+    examine_driver,
+    examine_gpus,
+    examine_mxnet,
+    examine_operators,
+)
 from gluonfr.apps.doctor.packages import examine_extras, examine_packages
 from gluonfr.version import __version__
 
@@ -19,7 +26,8 @@ def examine() -> dict[str, Any]:
     dict
         `problems`: sentences, each with its cure, empty when gluonfr works. `hints`: sentences about parts that are not needed.
         `gluonfr`, `python`, `system`: text. `mxnet`, `cuda`, `driver`, `gpus`, `cpu`, `packages`, `extras`: see
-        `machine` and `packages`. `horovod`: `works`, `why` not, and the `commands` that build it; None without MXNet.
+        `machine` and `packages`. `operators`: whether the native CPU operators are used, and why; `horovod`: `works`, `why`
+        not, and the `commands` that build it; both are None without MXNet.
 
     Examples
     --------
@@ -38,7 +46,9 @@ def examine() -> dict[str, Any]:
         "packages": examine_packages(),
         "extras": examine_extras(),
     }
-    found["horovod"] = examine_horovod() if found["mxnet"]["why"] is None else None
+    works = found["mxnet"]["why"] is None
+    found["operators"] = examine_operators() if works else None
+    found["horovod"] = examine_horovod() if works else None
     return {"problems": _problems(found), "hints": _hints(found), **found}
 
 

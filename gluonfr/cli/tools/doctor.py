@@ -59,6 +59,9 @@ def _cpu(found: dict[str, Any]) -> Iterator[str]:
     settings = ", ".join(f"{name}={value}" for name, value in cpu["settings"].items() if value is not None)
     yield f"CPU: {cpu['cores']} cores, {cpu['threads']} OpenMP threads{f' ({settings})' if settings else ''}"
     yield from (f"  {path}" for path in cpu["openmp"])
+    operators = found["operators"]
+    if operators:
+        yield f"native operators: {'used' if operators['used'] else 'not used'} ({operators['reason']})"
 
 
 def _horovod(horovod: dict[str, Any] | None) -> Iterator[str]:
