@@ -147,7 +147,15 @@ def embed_pairs(
     counts = np.diff(edges)
     # MXNet has no arrays without rows, so a process without work embeds one image, which is dropped below.
     own = first[edges[group.rank] : edges[group.rank + 1]] or first[:1]
-    embeddings = embed(net, _PairImages(dataset, own, image_size, template), after_batch=group.beat, **options)
+    failure, embeddings = None, np.empty(0)
+    try:
+        embeddings = embed(net, _PairImages(dataset, own, image_size, template), after_batch=group.beat, **options)
+    except Exception as error:
+        failure = error
+    # All processes fail together, because those that go on would wait for the others.
+    failures = group.gather_values(str(failure) if failure else "")
+    if any(failures):
+        raise WeightsError(next(filter(None, failures))) from failure
     embeddings = group.gather(nd.array(embeddings), "embeddings").asnumpy()
     embeddings = embeddings[np.repeat(counts > 0, np.maximum(counts, 1))]
     return embeddings[place[0::2]], embeddings[place[1::2]]

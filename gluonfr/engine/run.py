@@ -250,10 +250,10 @@ class Run:
         try:
             if validating:
                 self.validation = self._validate()
-        except Exception:
-            # A failed validation must not cost the work since the last checkpoint. Other ranks may not have failed, and
-            # saving waits for all.
-            if self.group.size == 1:
+        except Exception as error:
+            # A failed validation must not cost the work since the last checkpoint. It fails on all ranks together; after any
+            # other failure saving would wait for ranks that have not failed.
+            if self.group.size == 1 or isinstance(error, TrainingStopped):
                 self._save()
                 self.checkpoints.finish()
             raise

@@ -177,16 +177,17 @@ class Validator:
         """Return a context in which the network has the weights and statistics that are validated and saved."""
         return shared_statistics(self._net, self._group) if self._average is None else self._average.applied()
 
-    def _raise_overflow(self, step: int, error: GluonFRError) -> None:
-        """Raise TrainingStopped with the layer that overflows, if there is one."""
+    def _explain_failure(self, step: int, error: GluonFRError) -> TrainingStopped:
+        """Return the error of a failed validation, with the layer that overflows, if there is one."""
         context = self._contexts[0]
         for images in (nd.zeros, nd.ones, nd.random.uniform):
             reason = describe_overflow(self._net, images(shape=(2, 3, *self._card.image_size), ctx=context))
             if reason:
-                raise TrainingStopped(
+                return TrainingStopped(
                     f"the validation after step {step} failed: {reason}. The running statistics of a few small batches do not "
                     "fit the weights: train for more steps, with more images per device (batch_size=) or a lower lr=."
-                ) from error
+                )
+        return TrainingStopped(f"the validation after step {step} failed: {error}")
 
     def _measure_norms(self) -> np.ndarray:
         dataset = next(iter(self._sets.values()))
@@ -199,7 +200,13 @@ class Validator:
         return np.linalg.norm(embeddings, axis=1)
 
     def validate(self, step: int) -> tuple[dict[str, VerificationResult], bool]:
-        """Return the results of the network of a step by set, and whether it is the best so far."""
+        """Return the results of the network of a step by set, and whether it is the best so far.
+
+        Raises
+        ------
+        TrainingStopped
+            The embeddings are not finite, or an image cannot be read; on all ranks together.
+        """
         with self.as_saved():
             try:
                 settings = {"image_size": self._card.image_size, "template": self._card.template}
@@ -209,8 +216,7 @@ class Validator:
                 results = {name: metric.result() for name, metric in metrics.items()}
                 self.norms = self._measure_norms()
             except GluonFRError as error:
-                self._raise_overflow(step, error)
-                raise
+                raise self._explain_failure(step, error) from error
         self.pairs = {}
         for name, metric in metrics.items():
             self.pairs[f"{name}/distances"] = metric.distances.astype(np.float32)

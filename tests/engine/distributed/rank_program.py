@@ -14,6 +14,8 @@ import numpy as np
 from mxnet import nd
 
 from gluonfr.core import GluonFRError
+from gluonfr.deploy import embedding
+from gluonfr.engine import Run, TrainOptions
 from gluonfr.engine.distributed import buckets
 from gluonfr.engine.distributed.ranks import joined
 
@@ -135,6 +137,19 @@ def repeat(group, folder):
     np.savez(os.path.join(folder, f"{group.rank}.npz"), weights=weights, losses=losses)
 
 
+def validation(group, folder):
+    """A run whose validation fails on the last rank."""
+    with open(os.path.join(folder, "options.json")) as file:
+        run = Run(TrainOptions(**json.load(file)), group)
+
+    def fail(*_, **__):
+        raise GluonFRError("one rank cannot embed its images.")
+
+    if group.rank == group.size - 1:
+        embedding.embed = fail
+    run.train()
+
+
 def main(what, folder):
     rank = os.environ.get("HOROVOD_RANK", os.environ.get("DMLC_WORKER_ID"))
     ports = [os.environ[name] for name in ("HOROVOD_GLOO_RENDEZVOUS_PORT", "DMLC_PS_ROOT_PORT") if name in os.environ]
@@ -144,7 +159,7 @@ def main(what, folder):
     if what == "unconnected" and rank == "1":
         os.environ.update(HOROVOD_GLOO_RENDEZVOUS_PORT="1", DMLC_PS_ROOT_PORT="1")
     with joined() as group:
-        if what in ("exchange", "until_asked", "repeat"):
+        if what in ("exchange", "until_asked", "repeat", "validation"):
             globals()[what](group, folder)
         elif what == "kill, then wait":
             if os.path.exists(os.path.join(folder, "ready-0")):

@@ -7,12 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+import rank_program
 
 from gluonfr.core import GluonFRError
 from gluonfr.engine import Run, TrainOptions
 from gluonfr.engine.checkpoints.format import read_arrays
 from gluonfr.engine.checkpoints.snapshot import take_snapshot
 from gluonfr.engine.distributed.horovod_group import load_horovod
+from gluonfr.engine.distributed.launcher import launch
 from gluonfr.viz import read_log
 
 pytestmark = pytest.mark.system
@@ -100,3 +102,15 @@ def test_a_run_resumes_with_other_ranks_and_its_classes_divided_again(small_opti
         assert np.abs(stored).max() > 0
     for name, array in read_arrays(folder, "optimizer").items():
         assert (arrays["optimizer"][name] == array).all()
+
+
+@pytest.mark.parametrize("sync", ["horovod", "ps"])
+def test_a_validation_that_fails_on_one_rank_stops_all_after_a_checkpoint(small_options, tmp_path, sync, capfd):
+    needs(sync)
+    options = dict(small_options, out=str(tmp_path / "run"), batch_size=12, steps=3)
+    (tmp_path / "options.json").write_text(json.dumps(options))
+    command = [sys.executable, rank_program.__file__, "validation", str(tmp_path)]
+    outcome = launch(command, 2, sync, logs=str(tmp_path / "ranks"), hang_timeout=60)
+    assert outcome.status == 2
+    assert "the validation after step 3 failed: one rank cannot embed its images" in capfd.readouterr().err + outcome.message
+    assert os.listdir(tmp_path / "run" / "checkpoints") == ["step_00000003"]
