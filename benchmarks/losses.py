@@ -40,6 +40,9 @@ COMMON = {
     "augment": "strong",
     "wd": 5e-4,
     "warmup": 1,
+    "schedule": "cosine",
+    "final_lr": 0,
+    "average": 0,
 }
 
 # Settings for a few hundred people and a few thousand steps; the defaults of the losses are for millions of images.

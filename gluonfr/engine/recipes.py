@@ -198,7 +198,7 @@ def _published(network: str, epochs: int, first: float, second: float) -> dict[s
 
 
 def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) -> dict[str, Any]:
-    epochs = _epochs(images, 30_000)
+    epochs = _epochs(images, 12_000)
     return {
         **_small(people, images, card.image_size),
         "network": card.network,

@@ -32,9 +32,12 @@ class DistillationOptions:
         "what the network learns from the teacher: cosine or l2 (the embedding), relational (distances and angles within a "
         "batch), or logits (similarities to the mean embedding of each person)",
         choices=DISTILLATIONS,
+        metavar="KIND",
     )
     distill_weight: Auto[float] = option(None, "weight of the distillation loss")
     label_weight: Auto[float] = option(None, "weight of the loss on labels; 0 trains without labels")
     unlabeled: Sequence[str] = option(
-        (), "further training sets under the root, such as more,web; only the teacher's embeddings of their images are used"
+        (),
+        "further training sets under the root, such as more,web; only the teacher's embeddings of their images are used",
+        metavar="SETS",
     )

@@ -33,12 +33,16 @@ class FineTuningOptions:
         None,
         "first weights of the classifier: random, or means, the mean embedding of each person",
         choices=INITIAL_CLASSIFIERS,
+        metavar="KIND",
     )
     lr_decay_by_depth: Auto[float] = option(
         None, "factor of the learning rate from each block of the network to the block before it, such as 0.8; 1: the same rate"
     )
     batch_norm: Auto[str] = option(
-        None, "running statistics of BatchNorm: train (updated), or frozen (those of the start are used)", choices=BATCH_NORMS
+        None,
+        "running statistics of BatchNorm: train (updated), or frozen (those of the start are used)",
+        choices=BATCH_NORMS,
+        metavar="KIND",
     )
     stay_close: Auto[float] = option(
         None, "weight of the penalty 1 - cosine between the embeddings and those of the pretrained network; 0: off"

@@ -32,6 +32,7 @@ def train(options, out, *more, environment=None):
     network = ",".join(f"{key}={value!r}" for key, value in dict(options["network_args"], dropout=0).items())
     arguments = ["--dataset", "blobs", "--val", "val_data", "--root", options["root"], "--out", out, "--lr", "0.05"]
     arguments += ["--network", options["network"], "--network-args", network, "--loss", "cos", "--loss-args", "s=12,m=0.1"]
+    arguments += ["--augment", "flip", "--average", "0", "--clip-norm", "0", "--warmup", "0", "--final-lr", "0"]
     arguments += ["--batch-size", "12", "--steps", "7", "--log-every", "1", "--threads", "1", *more]
     done = subprocess.run(
         [sys.executable, "-m", "gluonfr", "train", *arguments],
