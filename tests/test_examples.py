@@ -14,6 +14,7 @@ from mxnet import nd
 
 from gluonfr.cli import main
 from gluonfr.data import synthetic
+from gluonfr.detection.saved import load_detector
 from gluonfr.weights.saved import load_network
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "face_recognition"
@@ -143,3 +144,14 @@ def test_examples_stay_short():
         assert len(path.read_text(encoding="utf-8").splitlines()) < 70, path
     assert len((EXAMPLES / "common.py").read_text(encoding="utf-8").splitlines()) < 130
     assert len((EXAMPLES.parent / "mnist" / "embeddings.py").read_text(encoding="utf-8").splitlines()) < 270
+
+
+def test_train_retinaface_saves_a_detector(tmp_path):
+    options = ["--scenes", 8, "--size", 64, "--batch-size", 4, "--epochs", 1, "--cpus", 2, "--out", tmp_path / "detector"]
+    with pytest.MonkeyPatch.context() as patch:
+        # Rendering a hundred scenes takes longer than training.
+        patch.setattr("gluonfr.data.synthetic.scenes.tqdm", lambda numbers, *_, **__: list(numbers)[:8])
+        printed = run("../detection/train_retinaface.py", *options)
+    assert "step 2/2 loss" in printed
+    assert "epoch 1: average precision all" in printed
+    assert load_detector(tmp_path / "detector")[1].trained_on == "8 rendered scenes"

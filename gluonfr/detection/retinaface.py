@@ -17,6 +17,8 @@ _MULTIPLE = 32
 # The longest side at which the largest anchor still finds a face that fills the image.
 _LONGEST = 1024
 _MOST = 1000
+# exp() of a larger difference overflows float32.
+_LARGEST_LOGIT = 80
 
 
 class RetinaFace(FaceDetector):
@@ -91,7 +93,7 @@ class RetinaFace(FaceDetector):
         """Faces in an image of which the sides are multiples of 32, at every anchor with a sufficient score."""
         batch = mx.nd.array(to_batch([image]), ctx=self._ctx) / 255
         logits, boxes, landmarks = flatten_outputs([output.asnumpy() for output in self._net(batch)])
-        scores = 1 / (1 + np.exp(logits[0, 0] - logits[0, 1]))
+        scores = 1 / (1 + np.exp(np.minimum(logits[0, 0] - logits[0, 1], _LARGEST_LOGIT)))
         found = np.flatnonzero(scores >= self._threshold)
         anchors = anchor_grid(image.shape[0], image.shape[1], self._anchors)[found]
         return Detections(decode_boxes(boxes[0, found], anchors), scores[found], decode_landmarks(landmarks[0, found], anchors))
