@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "pairs",
             "data.pairs",
             "make a verification set of listed pairs, or of pairs drawn from a training set",
-            "gluonfr pairs mine.bin --list pairs.csv --photos photos/",
+            "gluonfr pairs mine.bin --list pairs.csv --folder photos/",
         ),
         Command(
             "pack-detection",
