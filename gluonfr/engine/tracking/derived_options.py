@@ -20,8 +20,8 @@ def options_from_run(folder: str, **changes: Any) -> TrainOptions:
     folder : str
         A run folder, also of an older version; it is recorded as the parent of the new run.
     **changes
-        Fields of `TrainOptions` with other values; another loss or network starts without the arguments of the former. Without `out`, the new folder is `FOLDER-2`, or the next free number; an
-        unfinished run with the same options is continued.
+        Fields of `TrainOptions` with other values; another loss or network starts without the arguments of the former. Without
+        `out`, the new folder is `FOLDER-2`, or the next free number; an unfinished run with the same options is continued.
 
     Returns
     -------
