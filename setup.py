@@ -6,8 +6,14 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/version.py").read_text(encoding="utf-8")).group(1)
 README = HERE / "README.md"
-
 URL = "https://h-seed-2ba4d2fe.example/gluonfr"
+
+
+def long_description() -> str:
+    """Return the README with absolute links, for pages that are not beside its files."""
+    text = README.read_text(encoding="utf-8") if README.exists() else ""
+    return re.sub(r"\]\((?!https?:|#)", f"]({URL}/raw/main/", text)
+
 
 # MXNet 1.9.1 is not named here: its CPU and CUDA packages ship the same `mxnet` folder, so each is an extra.
 # No marker is true on Python 3.13, so that pip refuses it at once instead of building an old NumPy first.
@@ -65,7 +71,7 @@ setup(
     name="gluonfr",
     version=VERSION,
     description="Face recognition with Apache MXNet/Gluon",
-    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description=long_description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     author="The gluonfr developers",
@@ -96,6 +102,7 @@ setup(
         "gluonfr.evaluation.report": ["html/*"],
         "gluonfr.evaluation.detectors": ["html/*"],
         "gluonfr.apps.serve": ["page/*"],
+        "gluonfr.apps.runs": ["html/*"],
     },
     python_requires=">=3.8,<3.13",
     install_requires=NUMPY

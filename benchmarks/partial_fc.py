@@ -61,7 +61,6 @@ def main():
                 average=0,
                 val_every=2,
                 checkpoint_minutes=3,
-                augment="flip",
                 seed=seed,
             )
             result = train(options).validation["val_data"]

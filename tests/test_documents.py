@@ -37,7 +37,7 @@ NOT_RUN = {
     "--dataset emore": "trains for hours; start.md trains",
     "gluonfr train --dataset mine": "trains for 20 epochs; start.md trains",
     "gluonfr clean emore": "needs hundreds of people; tested in tests/cli",
-    "--photos FOLDER": "has placeholders",
+    "--folder FOLDER": "has placeholders",
     "CROPS OUT": "has placeholders",
     "PHOTOS ~": "has placeholders",
     "photo ids": "has placeholders",

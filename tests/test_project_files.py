@@ -41,6 +41,13 @@ def test_classifiers_name_the_supported_pythons(metadata):
     assert named == {"3.8", "3.9", "3.10", "3.11", "3.12"}
 
 
+def test_links_of_the_package_page_are_absolute(metadata):
+    links = re.findall(r"\]\(([^)\s]+)", metadata["long_description"])
+    assert links
+    assert not [link for link in links if not re.match(r"https?://|#", link)]
+    assert not re.search(r"""(?:src|href)=["'](?!https?://|#)""", metadata["long_description"])
+
+
 def test_files_that_the_guides_name_exist():
     for guide in ("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "examples/README.md"):
         text = (ROOT / guide).read_text()

@@ -46,7 +46,7 @@ RECIPES = {
     "CurricularFace": {"s": 30, "m": 0.2},
     "GitLoss": {"lamda_c": 0.1},
     "L2Softmax": {"alpha": 30},
-    "LGMLoss": {"alpha": 0.3, "lamda": 0.1},
+    "LGMLoss": {"alpha": 0.3, "lamda": 0.1, "lr_mult": 1},
     "LSoftmax": {"m": 3, "lambda_max": 100},
     "MPSLoss": {"m": 0.15},
     "MagFace": {"s": 30, "l_a": 1, "u_a": 50, "l_m": 0.05, "u_m": 0.25, "lambda_g": 5},
@@ -54,7 +54,7 @@ RECIPES = {
     "NormFace": {"s": 30},
     "PairwiseCircle": {"gamma": 16, "m": 0.6},
     "RangeLoss": {"alpha": 0.003, "margin": 0.35},
-    "RingLoss": {"lamda": 0.1},
+    "RingLoss": {"lamda": 1.0},
     "SVXSoftmax": {"s": 30, "m": 0.15, "t": 1.1},
     "SubCenterArc": {"s": 30, "m": 0.15, "K": 2},
     "TripletLoss": {"margin": 0.4},
@@ -66,7 +66,9 @@ FIRST = dict.fromkeys(
 )
 FIRST.update(
     dict.fromkeys(["AdaCos", "AdaFace", "ArcLoss", "COCOLoss", "CircleLoss", "CombinedMargin", "CosLoss"], "SoftmaxLoss"),
-    **dict.fromkeys(["CurricularFace", "L2Softmax", "MagFace", "NormFace", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"),
+    **dict.fromkeys(
+        ["CurricularFace", "L2Softmax", "MagFace", "NormFace", "RingLoss", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"
+    ),
 )
 # Losses dominated by the hardest pairs, which collapse at a high learning rate.
 GENTLE = ("BatchHardTriplet", "ContrastiveLoss", "MPSLoss", "MultiBatchLoss", "PairwiseCircle", "RangeLoss")

@@ -40,6 +40,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "train a network on records and validate it",
             "gluonfr train --dataset emore --val lfw,agedb_30 --network mobilefacenet --loss arc --gpus 0,1",
         ),
+        Command(
+            "runs",
+            "runs",
+            "list, compare and watch training runs",
+            "gluonfr runs runs/ --where loss=arc --sort lfw",
+        ),
     ),
     "data": (
         Command("pack", "data.pack", "make a training set of a folder of photos", "gluonfr pack photos/ sets/mine --workers 2"),
@@ -47,7 +53,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "pairs",
             "data.pairs",
             "make a verification set of listed pairs, or of pairs drawn from a training set",
-            "gluonfr pairs mine.bin --list pairs.csv --photos photos/",
+            "gluonfr pairs mine.bin --list pairs.csv --folder photos/",
         ),
         Command(
             "pack-detection",

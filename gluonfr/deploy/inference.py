@@ -9,6 +9,7 @@ import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import HybridBlock, SymbolBlock
 
+from gluonfr.core import WeightsError
 from gluonfr.deploy.graph_fusion import fuse_graph
 from gluonfr.deploy.trace import Trace
 
@@ -99,4 +100,17 @@ class InferenceNetwork:
                 # Fusing fails for some graphs; their operators run one by one, more slowly.
                 logger.info("the network's layers cannot be fused: %s", str(error).splitlines()[0])
                 block.hybridize(static_alloc=True, static_shape=True)
+                self._try(block, example)
         return block
+
+    def _try(self, block: SymbolBlock, example: mx.nd.NDArray) -> None:
+        try:
+            block(example).wait_to_read()
+        except mx.base.MXNetError as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            reason = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "")
+            height, width = self._size
+            raise WeightsError(
+                f"the network cannot process images of {height}x{width} ({reason.strip()[:200]}); correct the image_size of "
+                "its card."
+            ) from error

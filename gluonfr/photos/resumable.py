@@ -7,12 +7,21 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-from gluonfr.core import DataError, UsageError, atomic_file, disk_errors, display_path
+from gluonfr.core import (
+    DataError,
+    PathLike,
+    UsageError,
+    absolute_path,
+    atomic_file,
+    disk_errors,
+    display_path,
+    require_new_folder,
+)
 from gluonfr.core.reading import parse_json, read_json, read_npz
 from gluonfr.photos.folder_lock import lock_folder
 
@@ -169,6 +178,31 @@ def working_in(folder: str, keep: bool = False) -> Iterator[str]:
             raise
         if not keep:
             shutil.rmtree(folder)
+
+
+def remove_finished_work(out: str) -> None:
+    """Remove the folder of unfinished work of an output that is complete: its process was killed at the very end.
+
+    Examples
+    --------
+    >>> remove_finished_work("no/such/folder")
+    """
+    folder = work_folder(out)
+    if os.path.isdir(out) and os.listdir(out) and os.path.isdir(folder) and _is_work(folder):
+        with suppress(UsageError), lock_folder(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_new_output(path: PathLike) -> str:
+    """Return what `require_new_folder` returns; remove the unfinished work of an output that is complete.
+
+    Examples
+    --------
+    >>> require_new_output("/no/such/folder")
+    '/no/such/folder'
+    """
+    remove_finished_work(absolute_path(path))
+    return require_new_folder(path)
 
 
 def _is_work(folder: str) -> bool:

@@ -13,12 +13,14 @@ from gluonfr.viz.faces import draw_faces
 from gluonfr.viz.histogram import plot_score_histogram
 from gluonfr.viz.margins import plot_margins
 from gluonfr.viz.roc import plot_roc
+from gluonfr.viz.run_curves import plot_run_curves
 
 __all__ = [
     "draw_faces",
     "plot_embeddings",
     "plot_margins",
     "plot_roc",
+    "plot_run_curves",
     "plot_score_histogram",
     "plot_training_curves",
     "read_log",

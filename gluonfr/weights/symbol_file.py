@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from typing import Any
 
 import mxnet as mx
 
 from gluonfr.core import PathLike, WeightsError, require_file
 from gluonfr.core.reading import parse_json
-from gluonfr.weights.symbol_operators import check_operator
+from gluonfr.weights.symbol_layers import fold_name
+from gluonfr.weights.symbol_operators import NORMS, check_operator
 
 _MOST_BYTES, _MOST_NODES = 64 << 20, 20_000
 # Numbers in any array between two layers, for one image.
@@ -81,6 +83,7 @@ def load_symbol(path: PathLike) -> Any:
             outputs.append(_check_run_node(node, number, outputs, version))
         for head in graph["heads"]:
             _check_output(head, outputs, nodes)
+        _check_parameters(nodes)
         names = [node["name"] for node in nodes if node["op"] == "null"]
         if len(set(names)) < len(names):
             raise ValueError("two of its variables have the same name")
@@ -114,6 +117,8 @@ def check_array_sizes(symbol: Any, shapes: dict[str, tuple[int, ...]], where: st
     for name, shape in zip(internals.list_outputs(), found):
         if not shape or 0 in shape:
             raise WeightsError(f"{where}: the shape of {name} is not determined; fetch it again.")
+        if shape != shapes.get(name, shape):
+            raise WeightsError(f"{where}: {name} has the shape {shapes[name]} instead of {shape}; fetch it again.")
         if math.prod(shape) > _MOST_NUMBERS:
             raise WeightsError(f"{where}: {name} has the shape {shape}, which is too large for one image; fetch it again.")
 
@@ -186,6 +191,19 @@ def _check_run_node(node: dict[str, Any], number: int, outputs: list[int], versi
             raise ValueError(f"node {number} is a variable with inputs")
         return 1
     return check_operator(node["op"], node["name"], settings, len(node["inputs"]), version)
+
+
+def _check_parameters(nodes: list[dict[str, Any]]) -> None:
+    """Check that parameters of normalizations and PReLU are variables of their own.
+
+    MXNet assigns their shapes without comparing them with what they have, and would read beyond an array of another layer.
+    """
+    uses = Counter(reference[0] for node in nodes for reference in node["inputs"])
+    for number, node in enumerate(nodes):
+        if fold_name(node["op"]) in (*NORMS, "leakyrelu"):
+            for place, *_ in node["inputs"][1:]:
+                if nodes[place]["op"] != "null" or uses[place] > 1:
+                    raise ValueError(f"node {number} has a parameter that is not a variable of its own")
 
 
 def _check_output(head: list[int], outputs: list[int], nodes: list[dict[str, Any]]) -> None:

@@ -63,7 +63,7 @@ _RANGES = {
     "h_w": (0, 4096),
 }
 _FLOATS = ("scalar", "eps", "momentum", "p", "slope", "a_min", "a_max", "alpha", "beta", "constant_value", "value")
-_NORMS = ("batchnorm", "cudnnbatchnorm", "layernorm", "groupnorm", "instancenorm")
+NORMS = ("batchnorm", "cudnnbatchnorm", "layernorm", "groupnorm", "instancenorm")
 
 
 def check_operator(operator: str, name: str, settings: dict[str, str], inputs: int, version: int) -> int:
@@ -104,7 +104,7 @@ def check_operator(operator: str, name: str, settings: dict[str, str], inputs: i
         raise ValueError(f"layer {name} ({operator}) has {inputs} inputs instead of {' or '.join(map(str, expected))}")
     if folded in ("slicechannel", "split"):
         return int(settings.get("num_outputs", "1"))
-    return 3 if folded in _NORMS and _is(settings, "output_mean_var") else 1
+    return 3 if folded in NORMS and _is(settings, "output_mean_var") else 1
 
 
 def _check_setting(name: str, setting: str, value: str, folded: str) -> None:

@@ -101,7 +101,7 @@ def test_the_status_is_1_when_something_is_left_out(photos, tmp_path, capsys):
     assert "1 left out (1 no image)" in capsys.readouterr().out
     list_ = tmp_path / "list.csv"
     list_.write_text("person 0 张/0.jpg,person 0 张/1.jpg,1\nperson 0 张/x.jpg,person 0 张/1.jpg,1\n", encoding="utf-8")
-    assert run("pairs", tmp_path / "x.bin", "--list", list_, "--photos", photos, "--aligned", "--workers", 0) == 1
+    assert run("pairs", tmp_path / "x.bin", "--list", list_, "--folder", photos, "--aligned", "--workers", 0) == 1
     assert "1 pairs left out (1 no image)" in capsys.readouterr().out
     raw = bytearray((tmp_path / "a" / "train.rec").read_bytes())
     place = raw.find(crop(2))

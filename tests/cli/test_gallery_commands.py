@@ -274,11 +274,11 @@ def test_enroll_uses_the_network_of_the_gallery(world, gallery, tmp_path, monkey
 def test_single_photos_are_listed_moved_and_removed(gallery, tmp_path):
     path = shutil.copyfile(gallery, tmp_path / "g.db")
     common = ["--gallery", path]
-    listed = run("people", *common, "--photos", "张伟")[1]
+    listed = run("people", *common, "--show", "张伟")[1]
     source = next(word for word in listed.split() if word.startswith("张伟"))
     assert "moved from 张伟 to -x, 1 photo" in run("people", *common, "--move-photo", "张伟", source, "-x")[1]
     assert "-x is now Eve" in run("people", *common, "--rename", "-x", "Eve")[1]
-    moved = run("people", *common, "--photos", "Eve")[1].split()[-1]
+    moved = run("people", *common, "--show", "Eve")[1].split()[-1]
     assert "removed from Eve, 1 photo" in run("people", *common, "--remove-photo", "Eve", moved)[1]
     assert "has no photo" in refused("people", *common, "--remove-photo", "张伟", source)
     assert "'--eve' is not enrolled" in refused("people", *common, "--remove", "--eve")

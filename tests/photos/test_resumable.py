@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from gluonfr.core import GluonFRError
-from gluonfr.photos.resumable import Blocks, work_folder, working_in
+from gluonfr.core import GluonFRError, UsageError
+from gluonfr.photos.resumable import Blocks, require_new_output, work_folder, working_in
 
 
 def test_blocks_are_read_again_by_another_run(tmp_path):
@@ -70,3 +70,16 @@ def test_files_of_other_programs_are_not_removed(tmp_path):
     with pytest.raises(GluonFRError, match="other files than unfinished work"), working_in(folder):
         pass
     assert os.listdir(folder) == ["mine.txt"]
+
+
+def test_work_of_a_finished_output_is_removed(tmp_path):
+    out = tmp_path / "sorted"
+    with working_in(work_folder(str(out)), keep=True) as work:
+        Blocks(work, {}).write("0", rows=np.arange(3))
+    assert require_new_output(out) == str(out)
+    assert os.path.isdir(work)
+    out.mkdir()
+    (out / "result.csv").write_text("done")
+    with pytest.raises(UsageError, match="exists already"):
+        require_new_output(out)
+    assert not os.path.exists(work)

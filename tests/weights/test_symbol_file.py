@@ -98,6 +98,26 @@ def test_wrong_symbols_are_refused_with_the_reason(tmp_path, graph, message):
         load_symbol(write(tmp_path, graph))
 
 
+def test_parameters_of_normalizations_must_be_variables_of_their_own(tmp_path, graph):
+    places = {node["name"]: number for number, node in enumerate(graph["nodes"])}
+    for source in ("conv", "data", "norm_moving_mean"):
+        changed = json.loads(json.dumps(graph))
+        # MXNet would read the array of another layer as a running variance, beyond its end.
+        node(changed, "norm")["inputs"][4] = [places[source], 0, 0]
+        with pytest.raises(WeightsError, match="a parameter that is not a variable of its own"):
+            load_symbol(write(tmp_path, changed))
+
+
+def test_parameters_of_another_length_are_refused(tmp_path, graph):
+    symbol = load_symbol(write(tmp_path, graph))
+    names = ("norm_gamma", "norm_beta", "norm_moving_mean", "norm_moving_var")
+    shapes = {"data": (1, 3, 10, 10), "conv_weight": (4, 3, 3, 3), "conv_bias": (4,), **dict.fromkeys(names, (4,))}
+    check_array_sizes(symbol, shapes, "x")
+    for name in names:
+        with pytest.raises(WeightsError, match="instead of|do not fit"):
+            check_array_sizes(symbol, {**shapes, name: (3,)}, "x")
+
+
 def test_attributes_that_initialize_parameters_are_removed(tmp_path, graph):
     node(graph, "conv_weight")["attrs"] = {"__init__": '["load", {"param": "/etc/passwd"}]', "__shape__": "(9, 9, 9, 9)"}
     assert "conv_weight" not in load_symbol(write(tmp_path, graph)).attr_dict()

@@ -43,6 +43,7 @@ def run(arguments: Namespace) -> int:
     from gluonfr.apps.curation.cleaning.apply import check_report, is_report
     from gluonfr.apps.curation.cleaning.face_sets import open_set
     from gluonfr.core import require_new_folder
+    from gluonfr.photos.resumable import require_new_output
 
     options = (arguments.root, arguments.skip_damaged, aligned(arguments), arguments.min_face)
     faces = open_set(arguments.set, *options)
@@ -55,7 +56,7 @@ def run(arguments: Namespace) -> int:
         check_report(arguments.out, against, make_embedder(arguments) if named else None)
     else:
         # Before a network is loaded, so that a mistyped name is reported at once.
-        require_new_folder(arguments.out)
+        require_new_output(arguments.out)
         try:
             left_out = _write_report(arguments, faces, against)
         except KeyboardInterrupt:

@@ -35,11 +35,11 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr cluster`."""
     from gluonfr.apps.curation.clustering.sorted_folder import cluster_photos
     from gluonfr.apps.gallery.gallery import Gallery
-    from gluonfr.core import require_new_folder
+    from gluonfr.photos.resumable import require_new_output
     from gluonfr.weights.network_identity import network_name
 
     # Before a network is loaded, so that a mistyped name is reported at once.
-    require_new_folder(arguments.out)
+    require_new_output(arguments.out)
     with ExitStack() as stack:
         gallery = stack.enter_context(Gallery(arguments.gallery, create=False)) if arguments.gallery else None
         embedder = make_face_embedder(arguments, gallery)

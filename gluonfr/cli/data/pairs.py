@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import Any
 
 from gluonfr.cli.arguments import add_detector, add_root, add_template, image_size
@@ -10,7 +10,7 @@ from gluonfr.core import UsageError
 
 # Options that only one of the two sources uses, with their defaults.
 _LISTED: dict[str, Any] = {
-    "photos": None,
+    "folder": None,
     "template": "arcface",
     "detector": None,
     "min_face": 0,
@@ -28,7 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     source.add_argument("--list", metavar="FILE", help="list of pairs: CSV lines first,second,issame, or LFW's pairs.txt")
     source.add_argument("--draw", metavar="SET", help=f"draw the pairs from this {TRAINING_SET}")
     listed = parser.add_argument_group("with --list")
-    listed.add_argument("--photos", metavar="FOLDER", help="folder of the listed photos (default: the folder of the list)")
+    listed.add_argument("--folder", help="folder of the listed photos (default: the folder of the list)")
+    # Its name before 2.0, which means something else in the other commands.
+    listed.add_argument("--photos", dest="folder", help=SUPPRESS)
     add_template(listed, default=None)
     add_detector(listed)
     listed.add_argument(
@@ -67,13 +69,13 @@ def _draw(arguments: Namespace, count: int, seed: int) -> int:
     return 0
 
 
-def _make_listed(arguments: Namespace, photos: str | None, **options: Any) -> int:
+def _make_listed(arguments: Namespace, folder: str | None, **options: Any) -> int:
     from gluonfr.core import display_path
     from gluonfr.photos.packing.report import reasons
     from gluonfr.photos.pair_sets import make_pairs
 
-    photos = photos or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))
-    made = make_pairs(arguments.list, photos, arguments.out, **options)
+    folder = folder or os.path.dirname(os.path.abspath(os.path.expanduser(arguments.list)))
+    made = make_pairs(arguments.list, folder, arguments.out, **options)
     print(f"{made.pairs} pairs, {made.same} of them genuine: {display_path(made.path)}")
     if made.ambiguous:
         print(f"{len(made.ambiguous)} photos show a second face of similar size, such as {display_path(made.ambiguous[0])}")

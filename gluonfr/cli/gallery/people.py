@@ -14,12 +14,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--rename", nargs=2, metavar=("NAME", "NEW"), help="rename a person")
     action.add_argument("--merge", nargs=2, metavar=("NAME", "INTO"), help="move all photos of NAME to INTO, the same person")
-    action.add_argument("--photos", metavar="NAME", help="list the photos of a person with their ids")
+    action.add_argument("--show", metavar="NAME", help="list the photos of a person with their ids")
     action.add_argument(
         "--move-photo",
         nargs=3,
         metavar=("NAME", "PHOTO", "INTO"),
-        help="move a photo of NAME to INTO; PHOTO is a source or an id of --photos, or the beginning of an id",
+        help="move a photo of NAME to INTO; PHOTO is a source or an id of --show, or the beginning of an id",
     )
     action.add_argument("--remove-photo", nargs=2, metavar=("NAME", "PHOTO"), help="remove a photo of a person")
     action.add_argument("--remove", metavar="NAME", help="remove a person and erase every byte of the name and the embeddings")
@@ -36,8 +36,8 @@ def run(arguments: Namespace) -> int:
 
     card = read_card(arguments.source) if arguments.source else None
     with Gallery(arguments.gallery, card, create=arguments.source is not None) as gallery:
-        if arguments.photos:
-            rows = [[entry.digest.hex()[:16], entry.source] for _, entry in gallery.entries(arguments.photos)]
+        if arguments.show:
+            rows = [[entry.digest.hex()[:16], entry.source] for _, entry in gallery.entries(arguments.show)]
             print_table(rows, ["id", "source"])
         elif arguments.export:
             people, photos = export_gallery(gallery, arguments.export)

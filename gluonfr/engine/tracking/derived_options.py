@@ -20,8 +20,8 @@ def options_from_run(folder: str, **changes: Any) -> TrainOptions:
     folder : str
         A run folder, also of an older version; it is recorded as the parent of the new run.
     **changes
-        Fields of `TrainOptions` with other values. Without `out`, the new folder is `FOLDER-2`, or the next free number; an
-        unfinished run with the same options is continued.
+        Fields of `TrainOptions` with other values; another loss or network starts without the arguments of the former. Without
+        `out`, the new folder is `FOLDER-2`, or the next free number; an unfinished run with the same options is continued.
 
     Returns
     -------
@@ -55,6 +55,10 @@ def options_from_run(folder: str, **changes: Any) -> TrainOptions:
         # Without these options a run of an older version trained as they say; its missing limit of the gradient was none.
         recorded = {**PLAIN_TRAINING, **recorded, "clip_norm": recorded.get("clip_norm") or 0.0}
     before = TrainOptions.from_dict(recorded, display_path(path)).to_dict()
+    for name in ("loss", "network"):
+        # Arguments of another loss or network would not fit.
+        if changes.get(name, before[name]) != before[name]:
+            before[f"{name}_args"] = {}
     options = TrainOptions(**{**before, **changes, "out": changes.get("out") or folder, "parent": folder, "resume": False})
     if not changes.get("out"):
         options.out = _own_folder(folder, options)

@@ -92,13 +92,13 @@ def draw_roc(name: str, results: Mapping[str, VerificationResult]) -> tuple[byte
     if not results:
         return None
     figure = plot_roc(results, title=f"ROC on {legend_name(name)}")
-    png = _png(figure)
+    png = to_png(figure)
     (axes,), (legend,) = figure.axes, figure.legends
     axes.set(title="", xlabel="false accept rate (FAR)", ylabel="true accept rate (TAR)")
     # Names only: the page shows the numbers in a table.
     for text, model in zip(legend.get_texts(), results):
         text.set_text(legend_name(model))
-    return png, _chart(figure, _WIDTH, _HEIGHT + 0.2 * len(results))
+    return png, to_chart(figure, _WIDTH, _HEIGHT + 0.2 * len(results))
 
 
 def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[bytes, Chart]:
@@ -117,9 +117,9 @@ def draw_scores(model: str, name: str, evaluation: PairEvaluation) -> tuple[byte
     figure = plot_score_histogram(
         evaluation.verification, threshold=threshold, title=f"{legend_name(model, 34)} on {legend_name(name, 34)}"
     )
-    png = _png(figure)
+    png = to_png(figure)
     figure.axes[0].set_title("")
-    return png, _chart(figure, _WIDTH, _HEIGHT + 0.4)
+    return png, to_chart(figure, _WIDTH, _HEIGHT + 0.4)
 
 
 def draw_training(rows: Sequence[dict[str, Any]]) -> tuple[bytes, Chart] | str:
@@ -136,7 +136,7 @@ def draw_training(rows: Sequence[dict[str, Any]]) -> tuple[bytes, Chart] | str:
         figure = plot_training_curves(rows)
     except GluonFRError as error:
         return str(error)
-    return _png(figure), _chart(figure, *figure.get_size_inches())
+    return to_png(figure), to_chart(figure, *figure.get_size_inches())
 
 
 def embed_png(caption: str, data: Any) -> dict[str, Any]:
@@ -168,11 +168,27 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG.
+
+    Examples
+    --------
+    >>> to_png(Figure())[1:4]
+    b'PNG'
+    """
     return _saved(figure, "png", dpi=_SCALE * DPI)
 
 
-def _chart(figure: Figure, width: float, height: float) -> Chart:
+def to_chart(figure: Figure, width: float, height: float) -> Chart:
+    """Return a figure as SVG of this size in inches, for light and dark pages.
+
+    Examples
+    --------
+    >>> figure = Figure()
+    >>> _ = figure.subplots()
+    >>> to_chart(figure, 4, 3).width
+    384
+    """
     figure.set_size_inches(width, height)
     for text in figure.findobj(Text):
         # Matplotlib writes no color for black text, so it could not be replaced for the dark page.

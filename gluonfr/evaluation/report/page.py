@@ -17,7 +17,7 @@ from gluonfr.metrics import VerificationResult
 from gluonfr.version import __version__
 from gluonfr.viz.figure import COLORS, LINES, printable
 
-_TEMPLATES = os.path.join(os.path.dirname(__file__), "html")
+TEMPLATES = os.path.join(os.path.dirname(__file__), "html")
 # Most pairs with images on the page, so that it still loads, and fewest per list.
 _MOST_PAIRS, _FEWEST = 144, 4
 
@@ -121,7 +121,7 @@ def render(page: Page) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     models = list(page.facts)
@@ -136,7 +136,7 @@ def render(page: Page) -> str:
         date=page.date,
         version=__version__,
         models=[
-            {"name": printable(name), "style": _style(number), "facts": _facts(facts)}
+            {"name": printable(name), "style": line_classes(number), "facts": _facts(facts)}
             for number, (name, facts) in enumerate(page.facts.items())
         ],
         sets=sets,
@@ -152,8 +152,14 @@ def _facts(facts: dict[str, str]) -> dict[str, str]:
     return {printable(name): printable(value) for name, value in facts.items()}
 
 
-def _style(number: int) -> str:
-    """Return the CSS classes of a model's line, which match `figure.line_style`."""
+def line_classes(number: int) -> str:
+    """Return the CSS classes of a model's line, which match `figure.line_style`.
+
+    Examples
+    --------
+    >>> line_classes(8)
+    'c1 d1'
+    """
     return f"c{number % len(COLORS)} d{number // len(COLORS) % len(LINES)}"
 
 
@@ -195,7 +201,7 @@ def _entry(identifier: str, shown: EntryFigures, models: list[str], cells: list[
     return {
         "id": identifier,
         "model": printable(entry.model),
-        "style": _style(models.index(entry.model)),
+        "style": line_classes(models.index(entry.model)),
         "cells": cells,
         "tiles": tables.tiles(evaluation),
         "sentence": evaluation.explain(printable(entry.set)),

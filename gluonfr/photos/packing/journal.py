@@ -164,7 +164,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _is_result(row: dict[str, Any]) -> bool:
     """Return whether a line has the entries of a result, with their types."""
-    file = row.get("file")
+    file = row.get("file", "")
     state = file is None or (isinstance(file, list) and len(file) == 2 and all(_is_count(number) for number in file))
     if not state or not all(isinstance(row.get(name), str) for name in ("name", "digest")):
         return False

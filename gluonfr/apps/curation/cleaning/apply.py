@@ -16,7 +16,7 @@ from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display
 from gluonfr.core.reading import csv_rows, read_json
 from gluonfr.data.operations.source import write_set
 from gluonfr.deploy import Embedder
-from gluonfr.photos.resumable import digest, network_settings
+from gluonfr.photos.resumable import digest, network_settings, remove_finished_work
 from gluonfr.weights.network_identity import network_name
 
 
@@ -39,6 +39,7 @@ def check_report(report: PathLike, against: FaceSet | None = None, embedder: Emb
     >>> check_report("report", open_set("lfw"))  # doctest: +SKIP
     """
     values, differences = _values(report), []
+    remove_finished_work(absolute_path(report))
     if against is not None and values.get("test_state") != digest(against.state()):
         differences.append(f"the test set {display_path(against.path)}")
     if embedder is not None and values.get("made_by") != json.loads(json.dumps(network_settings(embedder))):

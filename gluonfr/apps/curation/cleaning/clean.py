@@ -8,9 +8,9 @@ from gluonfr.apps.curation.cleaning.embedded_set import embed_set
 from gluonfr.apps.curation.cleaning.face_sets import FaceSet
 from gluonfr.apps.curation.cleaning.findings import Findings, analyze
 from gluonfr.apps.curation.cleaning.report import write_report
-from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path, require_new_folder
+from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path
 from gluonfr.deploy import Embedder
-from gluonfr.photos.resumable import work_folder, working_in
+from gluonfr.photos.resumable import require_new_output, work_folder, working_in
 
 
 def clean_set(
@@ -55,7 +55,7 @@ def clean_set(
     Findings('/data/emore', wrong_labels=120, two_labels=3, duplicates=80, overlap=0)
     """
     _check_sets(faces, against)
-    out = require_new_folder(out)
+    out = require_new_output(out)
     work = work_folder(out) if keep is None else absolute_path(keep)
     with working_in(work, keep is not None):
         embedded = embed_set(embedder, faces, os.path.join(work, "set"), "embed" if progress else None)

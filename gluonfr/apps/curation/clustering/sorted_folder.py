@@ -19,13 +19,13 @@ from gluonfr.apps.curation.clustering.grouping import (
     people_of_folders,
 )
 from gluonfr.apps.curation.clustering.photo_writer import ONCE, PEOPLE, PhotoWriter, group_name
-from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path, new_folder, require_new_folder
+from gluonfr.core import DataError, PathLike, UsageError, absolute_path, display_path, new_folder
 from gluonfr.core.tables import write_table
 from gluonfr.deploy import Embedder
 from gluonfr.metrics import ClusteringResult, bcubed
 from gluonfr.photos.faces import MIN_FACE
 from gluonfr.photos.find import find_photos
-from gluonfr.photos.resumable import work_folder, working_in
+from gluonfr.photos.resumable import require_new_output, work_folder, working_in
 
 TABLE, LEFT_OUT = "clusters.csv", "left_out.csv"
 
@@ -139,7 +139,7 @@ def cluster_photos(
     >>> cluster_photos(embedder, "photos", "sorted")  # doctest: +SKIP
     ClusteredPhotos(faces=168, photos=168, people=24, once=0, left_out=0)
     """
-    photos, out = absolute_path(photos), require_new_folder(out)
+    photos, out = absolute_path(photos), require_new_output(out)
     _check_folders(photos, out)
     files = [os.path.relpath(path, photos) for path in find_photos([photos])]
     truth = people_of_folders(files) if evaluate else None

@@ -1,0 +1,144 @@
+"""`gluonfr runs`: list, compare and watch training runs."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import ArgumentParser, Namespace
+
+from gluonfr.cli.arguments import add_json, write_json
+from gluonfr.cli.tables import print_table
+from gluonfr.core import UsageError, display_path
+
+_ACTIONS = ("compare", "watch")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `gluonfr runs`."""
+    parser.usage = (
+        "gluonfr runs [FOLDER] [options]\n       gluonfr runs compare RUN RUN ... [--out FOLDER]\n       gluonfr runs watch RUN"
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="FOLDER", help="folder that contains the runs (default: runs), or compare, watch"
+    )
+    listing = parser.add_argument_group("list")
+    listing.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="only runs with this value")
+    listing.add_argument(
+        "--sort", metavar="NAME", help="column, option or verification set; -NAME reverses (default: by name, as a tree)"
+    )
+    listing.add_argument("--csv", metavar="FILE", help="write the table to this file; - is the standard output")
+    add_json(listing, "the runs or the comparison")
+    compare = parser.add_argument_group("compare")
+    compare.add_argument("--out", metavar="FOLDER", help="also write compare.html, compare.png and compare.json")
+    compare.add_argument("--title", help="title of the page (default: the names of the runs)")
+
+
+def run(arguments: Namespace) -> int:
+    """Run `gluonfr runs`."""
+    words = arguments.words
+    action, folders = (words[0], words[1:]) if words and words[0] in _ACTIONS else ("list", words)
+    if action == "compare":
+        return _compare(arguments, folders)
+    if len(folders) > 1 or (action == "watch" and not folders):
+        raise UsageError("give one folder; to compare several runs, write `gluonfr runs compare` before them.")
+    return _watch(folders[0]) if action == "watch" else _list(arguments, folders[0] if folders else "runs")
+
+
+def _list(arguments: Namespace, folder: str) -> int:
+    from gluonfr.apps.runs import listing
+    from gluonfr.apps.runs.records import find_runs
+
+    runs = listing.filter_runs(find_runs(folder), arguments.where)
+    tree = [(0, run) for run in listing.sort_runs(runs, arguments.sort)] if arguments.sort else listing.arrange_tree(runs)
+    names = listing.columns(runs)
+    rows = [listing.row(run, names) for _, run in tree]
+    write_json(arguments, [listing.to_dict(run) for _, run in tree])
+    if arguments.csv:
+        _write_csv(arguments.csv, names, rows)
+    if arguments.csv == "-" or arguments.json == "-":
+        return 0
+    if not runs:
+        print(f"no runs in {display_path(folder)}" + (" with these values" if arguments.where else ""))
+        return 0
+    shown = [_cells(row, "  " * depth) for (depth, _), row in zip(tree, rows)]
+    print_table(shown, names)
+    for _, run in tree:
+        for text in (run.reason if run.state in ("failed", "stopped", "killed") else "", run.note):
+            if text:
+                print(display_path(f"{run.name}: {text}"))
+    return 0
+
+
+def _cells(row: dict[str, object], indent: str) -> list[str]:
+    from gluonfr.apps.runs.text import duration
+
+    cells = []
+    for name, value in row.items():
+        if value is None:
+            cells.append("-")
+        elif name == "run":
+            cells.append(f"{indent}{value}")
+        elif name == "started":
+            cells.append(str(value)[:16].replace("T", " "))
+        elif name == "time":
+            cells.append(duration(float(str(value))))
+        elif name.endswith((" best", " last")):
+            cells.append(f"{float(str(value)):.5f}")
+        else:
+            cells.append(f"{value:g}" if isinstance(value, float) else str(value))
+    return cells
+
+
+def _write_csv(path: str, names: list[str], rows: list[dict[str, object]]) -> None:
+    from gluonfr.core import atomic_file
+
+    if path == "-":
+        csv.writer(sys.stdout).writerows([names, *(row.values() for row in rows)])
+        return
+    with atomic_file(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([names, *(row.values() for row in rows)])
+
+
+def _compare(arguments: Namespace, folders: list[str]) -> int:
+    from gluonfr.apps.runs.comparison import compare_runs
+    from gluonfr.apps.runs.text import percent, show
+
+    comparison = compare_runs(folders)
+    names = [run.name for run in comparison.runs]
+    for title, values in (("option", comparison.options), ("data", comparison.data), ("program", comparison.programs)):
+        if values:
+            print_table([[name, *map(show, row)] for name, row in values.items()], [title, *names])
+            print()
+    results = [
+        [name, set_name, percent(result.accuracy), f"{percent(result.low)} to {percent(result.high)}", f"{result.auc:.5f}"]
+        for name, sets in zip(names, comparison.results)
+        for set_name, result in sets.items()
+    ]
+    if results:
+        print_table(results, ["run", "set", "accuracy", "95 % interval", "AUC"])
+    for set_name, first, second, test in comparison.tests:
+        verdict = "real" if test.is_real else "may be chance"
+        print(
+            display_path(
+                f"{set_name}: {names[first]} - {names[second]} = {100 * test.difference:+.2f} % "
+                f"({100 * test.low:+.2f} to {100 * test.high:+.2f} %), p = {test.p_value:.3f}: {verdict}"
+            )
+        )
+    write_json(arguments, comparison.to_dict())
+    if arguments.out:
+        from gluonfr.apps.runs.page import write_comparison
+
+        print(f"comparison: {display_path(write_comparison(arguments.out, comparison, arguments.title))}")
+    return 0
+
+
+def _watch(folder: str) -> int:
+    from gluonfr.apps.runs.live import watch_run
+
+    try:
+        run = watch_run(folder)
+    except KeyboardInterrupt:
+        print("the view has ended; the run continues", file=sys.stderr)
+        return 0
+    print(display_path(f"{run.name}: {run.state}" + (f" ({run.reason})" if run.reason else "")))
+    return 0 if run.state == "finished" else 1
