@@ -102,6 +102,7 @@ setup(
         "gluonfr.evaluation.report": ["html/*"],
         "gluonfr.evaluation.detectors": ["html/*"],
         "gluonfr.apps.serve": ["page/*"],
+        "gluonfr.ops": ["*.cc"],
         "gluonfr.apps.runs": ["html/*"],
     },
     python_requires=">=3.8,<3.13",

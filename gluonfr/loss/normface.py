@@ -29,9 +29,9 @@ class _ScaledCosines(ClassifierLoss):
     spec = LossSpec("cosine", weight_norm=True, feature_norm=True)
     s: float
 
-    def logits(self, F: Any, output: Any, label: Any, output_y: Any, scale: Any = None) -> tuple[Any, Any]:
-        """Return the scaled cosines."""
-        return output * self.s if scale is None else F.broadcast_mul(output, F.reshape(scale, shape=(1, 1))), None
+    def logit_scale(self, F: Any, scale: Any = None, *args: Any, **state: Any) -> Any:
+        """Return s, or the parameter."""
+        return self.s if scale is None else scale
 
 
 @LOSSES.register("NormFace", "norm-softmax", "NormFaceLoss")

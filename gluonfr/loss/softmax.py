@@ -94,11 +94,9 @@ class L2Softmax(ClassifierLoss):
         self.from_normx = check_flag("from_normx", from_normx, self)
         self.spec = dataclasses.replace(self.spec, feature_norm=self.from_normx, needs_embedding=not self.from_normx)
 
-    def logits(self, F: Any, output: Any, label: Any, output_y: Any, norm: Any = None) -> tuple[Any, Any]:
-        """Return the logits times alpha, divided by the norm of the embedding where it is given."""
-        if norm is not None:
-            output = F.broadcast_div(output, F.reshape(norm, shape=(-1, 1)))
-        return output * self.alpha, None
+    def logit_scale(self, F: Any, norm: Any = None, *args: Any, **state: Any) -> Any:
+        """Return alpha, divided by the norm of the embedding where it is given."""
+        return self.alpha if norm is None else self.alpha / norm
 
 
 L2SoftmaxLoss = L2Softmax

@@ -323,4 +323,5 @@ def test_a_loss_inside_a_hybridized_block_computes_the_same():
     arrays = [nd.array(array) for array in given(wrapped.loss).values()]
     wanted = wrapped(*arrays).asnumpy()
     wrapped.hybridize(static_alloc=True, static_shape=True)
-    np.testing.assert_allclose(wrapped(*arrays).asnumpy(), wanted, rtol=1e-5)
+    # The graph of a parent has MXNet's operators only, whose losses near 0 are differences of numbers near 64.
+    np.testing.assert_allclose(wrapped(*arrays).asnumpy(), wanted, rtol=1e-5, atol=1e-5)

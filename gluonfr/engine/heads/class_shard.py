@@ -5,17 +5,18 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 from mxnet import nd
-from mxnet.gluon import HybridBlock, Parameter
+from mxnet.gluon import Parameter
 
 from gluonfr.core import GluonFRError, generator
 from gluonfr.core.mxnet_internals import mark_gradient_fresh, register_parameter
+from gluonfr.ops import NativeBlock
 
 _WEIGHTS, _SAMPLE = (int.from_bytes(name, "big") for name in (b"weights", b"classes"))
 # Number of rows drawn together. It must not change, because the initial weights depend on it.
 _ROWS = 1 << 14
 
 
-class ClassShard(HybridBlock):
+class ClassShard(NativeBlock):
     r"""The part of a classifier for the classes `first` to `first + classes - 1`, with its part of the loss.
 
     The log-sum-exp and the target logit of all parts give the softmax loss over all classes, without any device computing all
@@ -148,7 +149,11 @@ class ClassShard(HybridBlock):
         if self._loss.spec.weight_norm:
             weight = F.L2Normalization(weight, mode="instance")
         output = F.FullyConnected(embedding, weight, no_bias=True, num_hidden=classes * num_centers)
-        return self._loss.shard_terms(F, output, label, own, classes, *more, offset=offset, **state)
+        return self._loss.shard_terms(F, output, label, own, classes, *more, offset=offset, native=self.native, **state)
+
+    def can_be_native(self, *inputs: Any) -> bool:
+        """Return whether native operators can compute the terms on these arrays."""
+        return self._loss.is_native and super().can_be_native(*inputs)
 
     def targets(self, embedding: Any, label: Any, own: Any) -> Any:
         """Return the target outputs (N,) without gradient, 0 for classes of other shards; `label` counts from `first`."""

@@ -8,6 +8,7 @@ from gluonfr.core import UsageError
 from gluonfr.engine.heads.plain import make_head
 from gluonfr.engine.heads.sharded import ShardedHead
 from gluonfr.loss import ClassifierLoss
+from gluonfr.ops import available
 
 if TYPE_CHECKING:
     from typing import Sequence
@@ -22,8 +23,9 @@ logger = logging.getLogger(__name__)
 # Number of classes from which a classifier is divided over several devices. With 128 numbers per class, its weights, gradients
 # and momentum take 77 MB per device, and exchanging them takes longer than exchanging those of the network.
 MANY = 50_000
-# Number of arrays of the size of the logits that a step allocates; measured on CPUs by `benchmarks/classifier.py`.
-_LOGIT_ARRAYS = 5
+# Number of arrays of the size of the logits that a step allocates, with native operators and with MXNet's; measured on CPUs by
+# `benchmarks/classifier.py`.
+NATIVE_LOGIT_ARRAYS, LOGIT_ARRAYS = 3, 5
 
 
 def choose_head(
@@ -57,13 +59,13 @@ def choose_head(
     --------
     >>> head = choose_head(options, loss, 1000, 128, [mx.cpu()], Group())  # doctest: +SKIP
     """
-    devices = group.size * len(contexts)
+    devices, arrays = group.size * len(contexts), _logit_arrays(loss, contexts)
     kind, why = _kind(options, loss, classes, devices, group, before)
     if kind == "plain":
         head = make_head(loss, classes, embedding_size, group)
         if head.classifier is not None:
             rows = loss.outputs or classes
-            need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices)
+            need = _need(loss, rows, rows, embedding_size, options, options.batch_size / devices, arrays)
             logger.info("classifier: plain (%s), %s", why, need)
         return head
     if not group.shards:
@@ -87,6 +89,7 @@ def choose_head(
             embedding_size,
             options,
             options.batch_size,
+            arrays,
         ),
     )
     return head
@@ -139,8 +142,20 @@ def _kind(options: TrainOptions, loss: Any, classes: int, devices: int, group: G
     return "sharded", f"{classes} classes are {MANY} or more, on {devices} devices"
 
 
+def _logit_arrays(loss: Any, contexts: Sequence[mx.Context]) -> int:
+    on_cpus = all(context.device_type == "cpu" for context in contexts)
+    native = on_cpus and isinstance(loss, ClassifierLoss) and loss.is_native and available()
+    return NATIVE_LOGIT_ARRAYS if native else LOGIT_ARRAYS
+
+
 def classifier_bytes(
-    rows: float, used: float, size: int, batch: float, states: int = 1, normed: bool = True
+    rows: float,
+    used: float,
+    size: int,
+    batch: float,
+    states: int = 1,
+    normed: bool = True,
+    logit_arrays: int = LOGIT_ARRAYS,
 ) -> tuple[float, float]:
     """Return the memory of a classifier on one device: bytes for arrays of weights, and bytes for arrays of logits.
 
@@ -157,6 +172,8 @@ def classifier_bytes(
         Arrays per weight that the optimizer stores.
     normed : bool, default True
         Whether rows are normalized, which needs a copy of them and of their gradient.
+    logit_arrays : int, default 5
+        Arrays of the size of the logits that a step allocates; 3 with native operators.
 
     Examples
     --------
@@ -166,13 +183,13 @@ def classifier_bytes(
     """
     # One copy for the gradient. A sample needs four: its rows, their gradient, and two sparse copies of the gradient.
     copies = (1 if used == rows else 4) + (2 if normed else 0)
-    return 4 * size * (rows * (1 + states) + used * copies), 4 * _LOGIT_ARRAYS * used * batch
+    return 4 * size * (rows * (1 + states) + used * copies), 4 * logit_arrays * used * batch
 
 
-def _need(loss: Any, rows: Any, used: int, size: int, options: TrainOptions, batch: float) -> str:
+def _need(loss: Any, rows: Any, used: int, size: int, options: TrainOptions, batch: float, arrays: int) -> str:
     """Describe the memory per device."""
     states = 2 if options.optimizer == "adam" else 1
-    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, states, loss.spec.weight_norm)
+    weights, logits = classifier_bytes(rows, used, size, batch / options.accumulate, states, loss.spec.weight_norm, arrays)
     return (
         f"about {(weights + logits) / 1e6:.0f} MB per device: {weights / 1e6:.0f} for weights, {logits / 1e6:.0f} for a batch; "
         f"and {4 * size * rows * (1 + states) / 1e6:.0f} MB of the machine for checkpoints"

@@ -7,13 +7,13 @@ from typing import Any, Callable
 
 import numpy as np
 from mxnet import autograd, nd, symbol
-from mxnet.gluon import HybridBlock
 
 from gluonfr.core import UsageError, check_number
 from gluonfr.core.mxnet_internals import own_parameters, trainer_updates
 from gluonfr.loss.base.arguments import check_dtype
 from gluonfr.loss.base.input_checks import check_column, nan_unless_finite
 from gluonfr.loss.base.spec import LossSpec
+from gluonfr.ops import NativeBlock
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _PASSES_WITHOUT_STEP = 20
 
 
-class FRLoss(HybridBlock):
+class FRLoss(NativeBlock):
     """Base of all losses: specification, checks of inputs, precision, weights and training state.
 
     Use one of the subclasses as base of a new loss: `MarginLoss` for a margin on cosines, `ClassifierLoss` for another softmax
@@ -102,10 +102,17 @@ class FRLoss(HybridBlock):
         if self.advances and autograd.is_recording():
             self._record_pass(*inputs)
         sample_weight = None if sample_weight is None else sample_weight.astype(inputs[0].dtype, copy=False)
+        if autograd.is_recording() and inputs[0].grad is not None and self.can_be_native(*inputs):
+            # Native operators write their gradients, also to an array that accumulates them with grad_req='add'.
+            inputs = (inputs[0].reshape(inputs[0].shape), *inputs[1:])
         loss = self._weigh(super().__call__(*inputs), sample_weight)
-        # Comparisons, clips and some softmax kernels drop NaN and infinity; the loss has to show them.
-        matrices = [array for array in inputs if array.ndim == 2 and np.dtype(array.dtype).kind == "f"]
+        # Comparisons, clips and some softmax kernels drop NaN and infinity; the loss has to show them. Native ones do.
+        matrices = [array for array in inputs[self.native :] if array.ndim == 2 and np.dtype(array.dtype).kind == "f"]
         return sum((nan_unless_finite(matrix).astype(loss.dtype, copy=False) for matrix in matrices), loss)
+
+    def can_be_native(self, *inputs: Any) -> bool:
+        """Return whether native operators can compute the loss on these arrays; most losses have none."""
+        return False
 
     def check_inputs(self, *inputs: Any) -> tuple[Any, ...]:
         """Return the inputs that `hybrid_forward` receives, or raise `UsageError` when they are invalid."""

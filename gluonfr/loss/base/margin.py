@@ -59,21 +59,14 @@ class MarginLoss(ClassifierLoss):
         """Return the target's cosine (N,) after the margin."""
         raise NotImplementedError
 
-    def others(self, F: Any, cos: Any, cos_y: Any, *args: Any, **state: Any) -> Any:
-        """Return all cosines (N, C), changed by comparison with the target's (N,); most margins leave them unchanged."""
-        return cos
-
-    def scale(self, F: Any, *args: Any, **state: Any) -> Any:
+    def logit_scale(self, F: Any, *args: Any, **state: Any) -> Any:
         """Return the factor of the cosines: a number, or an array (1,) or (N,)."""
         return self.s
 
-    def logits(self, F: Any, output: Any, label: Any, output_y: Any, *args: Any, **state: Any) -> tuple[Any, Any]:
-        """Return scaled cosines (N, C) and the target's (N,)."""
-        logits, target = self.others(F, output, output_y, **state), self.target(F, output_y, **state)
-        scale = self.scale(F, **state)
-        if isinstance(scale, float):
-            return logits * scale, target * scale
-        return F.broadcast_mul(logits, F.reshape(scale, shape=(-1, 1))), F.broadcast_mul(target, scale)
+    def target_logit(self, F: Any, output_y: Any, label: Any, *args: Any, **state: Any) -> Any:
+        """Return the scaled cosine of the target (N,) after the margin."""
+        target, scale = self.target(F, output_y, **state), self.logit_scale(F, **state)
+        return target * scale if isinstance(scale, float) else F.broadcast_mul(target, scale)
 
 
 def clip_cosine(F: Any, cos: Any) -> Any:

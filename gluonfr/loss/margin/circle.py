@@ -5,6 +5,7 @@ from typing import Any
 from gluonfr.core import check_number
 from gluonfr.loss.base.margin import MarginLoss
 from gluonfr.loss.registry import LOSSES
+from gluonfr.ops import Change
 
 
 @LOSSES.register("CircleLoss", "circle")
@@ -53,6 +54,10 @@ class CircleLoss(MarginLoss):
         """Return the weighted distance of the target's cosine from 1 - m."""
         return F.relu(1 + self.m - F.stop_gradient(cos_y)) * (cos_y - (1 - self.m))
 
-    def others(self, F: Any, cos: Any, cos_y: Any) -> Any:
+    def others(self, F: Any, output: Any, output_y: Any) -> Any:
         """Return the weighted distances of all cosines from m."""
-        return F.relu(F.stop_gradient(cos) + self.m) * (cos - self.m)
+        return F.relu(F.stop_gradient(output) + self.m) * (output - self.m)
+
+    def change_of_others(self, F: Any, output_y: Any) -> Change:
+        """Return the change for the native operators."""
+        return Change("circle", self.m)

@@ -10,6 +10,7 @@ from gluonfr.loss.base.loss import set_state
 from gluonfr.loss.base.margin import MarginLoss, add_angle, arcface_target
 from gluonfr.loss.base.spec import LossSpec
 from gluonfr.loss.registry import LOSSES
+from gluonfr.ops import Change
 
 
 @LOSSES.register("CurricularFace", "curricular", "CurricularLoss", "CurricularFaceLoss")
@@ -65,10 +66,14 @@ class CurricularFace(MarginLoss):
         """Return cos(theta + m)."""
         return arcface_target(F, cos_y, self.m)
 
-    def others(self, F: Any, cos: Any, cos_y: Any, t: Any) -> Any:
+    def others(self, F: Any, output: Any, output_y: Any, t: Any) -> Any:
         """Return cosines with those of hard classes multiplied by t + cos."""
-        hard = F.broadcast_greater(cos, F.reshape(add_angle(F, cos_y, self.m), shape=(-1, 1)))
-        return F.where(hard, cos * F.broadcast_add(cos, F.reshape(t, shape=(1, 1))), cos)
+        hard = F.broadcast_greater(output, F.reshape(add_angle(F, output_y, self.m), shape=(-1, 1)))
+        return F.where(hard, output * F.broadcast_add(output, F.reshape(t, shape=(1, 1))), output)
+
+    def change_of_others(self, F: Any, output_y: Any, t: Any) -> Change:
+        """Return the change for the native operators."""
+        return Change("curricular", t, add_angle(F, output_y, self.m))
 
     def target_statistics(self, output_y: Any, others: Any, embedding: Any) -> tuple[Any, ...]:
         """Return the target's cosines (N,)."""

@@ -145,7 +145,7 @@ class ASoftmax(_AnnealedMargin):
         """Return the blended target."""
         return self.blend(F, cos_y, steps)
 
-    def scale(self, F: Any, steps: Any, norm: Any = None) -> Any:
+    def logit_scale(self, F: Any, steps: Any, norm: Any = None) -> Any:
         """Return s, or the norm of the embedding."""
         return self.s if norm is None else norm
 
@@ -204,11 +204,17 @@ class LSoftmax(_AnnealedMargin):
         """Return the blended target, without the norms."""
         return self.blend(F, cos_y, steps)
 
-    def logits(self, F: Any, output: Any, label: Any, output_y: Any, steps: Any, norms: Any, norm: Any) -> tuple[Any, Any]:
-        """Return inner products (N, C) and the target's (N,)."""
-        target = self.target(F, output_y, steps) * norm * F.take(norms, label)
-        logits = F.broadcast_mul(F.broadcast_mul(output, F.reshape(norms, shape=(1, -1))), F.reshape(norm, shape=(-1, 1)))
-        return logits, target
+    def logit_scale(self, F: Any, norm: Any, *args: Any, **state: Any) -> Any:
+        """Return the norm of the embedding."""
+        return norm
+
+    def class_norms(self, F: Any, norms: Any, *args: Any, **state: Any) -> Any:
+        """Return the norms of the weights (C,)."""
+        return norms
+
+    def target_logit(self, F: Any, output_y: Any, label: Any, steps: Any, norms: Any, norm: Any) -> Any:
+        """Return the inner product of the target (N,) after the margin."""
+        return self.target(F, output_y, steps) * norm * F.take(norms, label)
 
 
 SphereFaceLoss = ASoftmax

@@ -7,6 +7,7 @@ from gluonfr.core import UsageError, check_choice, check_number
 from gluonfr.loss.base.margin import MarginLoss, add_angle, combined_target
 from gluonfr.loss.base.spec import LossSpec
 from gluonfr.loss.registry import LOSSES
+from gluonfr.ops import Change
 
 
 @LOSSES.register("SVXSoftmax", "svx", "sv-softmax", "sv-arc", "sv-am", "sv-x-softmax", "SVXSoftmaxLoss")
@@ -84,12 +85,18 @@ class SVXSoftmax(MarginLoss):
         """Return cos(m1 theta + m2) - m3."""
         return combined_target(F, cos_y, self.m1, self.m2, self.m3)
 
-    def others(self, F: Any, cos: Any, cos_y: Any) -> Any:
+    def others(self, F: Any, output: Any, output_y: Any) -> Any:
         """Return cosines with those above the target's replaced by t cos + t - 1."""
+        support = F.broadcast_greater(output, F.reshape(self._bound(F, output_y), shape=(-1, 1)))
+        return F.where(support, output * self.t + (self.t - 1), output)
+
+    def change_of_others(self, F: Any, output_y: Any) -> Change:
+        """Return the change for the native operators."""
+        return Change("support_vector", self.t, self._bound(F, output_y))
+
+    def _bound(self, F: Any, cos_y: Any) -> Any:
         # Beyond pi the comparison uses cos(theta + m2), as in the paper; only the target itself is continued.
-        bound = add_angle(F, cos_y, self.m2) - self.m3 if self.m1 == 1 else self.target(F, cos_y)
-        support = F.broadcast_greater(cos, F.reshape(bound, shape=(-1, 1)))
-        return F.where(support, cos * self.t + (self.t - 1), cos)
+        return add_angle(F, cos_y, self.m2) - self.m3 if self.m1 == 1 else self.target(F, cos_y)
 
 
 SVXSoftmaxLoss = SVXSoftmax
