@@ -1,6 +1,6 @@
 """All uses of MXNet 1.9.1's private API: one small function per use.
 
-Nothing else in the package touches names of MXNet that start with an underscore. When another version of MXNet has to be
+Nothing else in the package, beside `mxnet_graphs.py`, touches names of MXNet that start with an underscore. When another version of MXNet has to be
 supported, this is the file to change.
 """
 
@@ -9,15 +9,12 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Callable, TypeVar
 
 import mxnet as mx
 import numpy as np
-from mxnet.base import _LIB, NDArrayHandle, OpHandle, c_str, check_call
+from mxnet.base import _LIB, NDArrayHandle, check_call
 from mxnet.gluon import Block, HybridBlock, Parameter, Trainer
-from mxnet.ndarray.register import _make_ndarray_function
-from mxnet.symbol.register import _make_symbol_function
 
 ArrayType = TypeVar("ArrayType", bound=mx.nd.NDArray)
 
@@ -165,66 +162,6 @@ def has_fresh_gradient(array: mx.nd.NDArray) -> bool:
     False
     """
     return bool(array._fresh_grad)
-
-
-# --- Graphs of hybridized blocks ---
-
-
-def clear_graph(block: HybridBlock) -> None:
-    """Discard the graph of a hybridized block, so that the next call traces `hybrid_forward` again.
-
-    The public `hybridize` does that for the children as well and needs all options again.
-
-    Examples
-    --------
-    >>> clear_graph(mx.gluon.nn.Dense(2))
-    """
-    block._clear_cached_op()
-
-
-@contextmanager
-def retraced_graph(block: HybridBlock) -> Iterator[None]:
-    """Trace `hybrid_forward` again for the time of a ``with`` block, on the same inputs; a block without a graph stays so.
-
-    `export` writes the graph that the block has, and there is no public way to give it another one.
-
-    Examples
-    --------
-    >>> with retraced_graph(mx.gluon.nn.Dense(2)):
-    ...     pass
-    """
-    traced = block._cached_graph
-    if traced:
-        block._cached_graph = ()
-        block._get_graph(*traced[0])
-    try:
-        yield
-    finally:
-        block._cached_graph = traced
-
-
-# --- Operators of a library ---
-
-
-def load_operators(path: str, *names: str) -> None:
-    """Load a library of operators, and make those `names` functions of `mx.nd` and `mx.sym`.
-
-    The public `mx.library.load` makes the functions of all operators again, which takes half a second and undoes the casts
-    that `amp.init` has put into them.
-
-    Examples
-    --------
-    >>> load_operators("/no/such/library.so")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    mxnet.base.MXNetError: ...
-    """
-    check_call(_LIB.MXLoadLib(c_str(path), ctypes.c_uint(0)))
-    for name in names:
-        handle = OpHandle()
-        check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
-        setattr(mx.nd, name, _make_ndarray_function(handle, name, name))
-        setattr(mx.sym, name, _make_symbol_function(handle, name, name))
 
 
 # --- Trainer ---

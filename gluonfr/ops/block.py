@@ -6,7 +6,7 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core.mxnet_internals import clear_graph, retraced_graph
+from gluonfr.core.mxnet_graphs import clear_graph, retraced_graph
 from gluonfr.ops.library import available
 
 

@@ -31,7 +31,13 @@ _SECONDS = 600
 
 
 class BuildError(Exception):
-    """The operators cannot be compiled here; the message is the reason."""
+    """The operators cannot be compiled here; the message is the reason.
+
+    Examples
+    --------
+    >>> str(BuildError("no C++ compiler was found"))
+    'no C++ compiler was found'
+    """
 
 
 def build_library() -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import mxnet as mx
 
-from gluonfr.core.mxnet_internals import load_operators
+from gluonfr.core.mxnet_graphs import load_operators
 from gluonfr.core.paths import display_path
 from gluonfr.ops.build import BuildError, build_library
 
