@@ -1,7 +1,7 @@
 """All uses of MXNet 1.9.1's private API: one small function per use.
 
-Nothing else in the package, beside `mxnet_graphs.py`, touches names of MXNet that start with an underscore. When another version of MXNet has to be
-supported, this is the file to change.
+Nothing else in the package, beside `mxnet_graphs.py`, touches names of MXNet that start with an underscore. When another
+version of MXNet has to be supported, these are the files to change.
 """
 
 from __future__ import annotations
