@@ -156,7 +156,7 @@ def learned(root, devices, **options):
     out = os.path.join(root, "-".join(["run", *map(str, options.values())]))
     more = {**RECIPE, "steps": STEPS, "val": ["val_data"], "val_every": 0, "checkpoint_every": 0, "progress": False}
     result = train(dataset="faces", root=root, out=out, **more, **where, **options)
-    # Chance is 0.5; this training reached 0.87 to 0.93 on CPUs.
+    # Chance is 0.5; this training reached 0.93 on a CPU, and 0.94 with the classifier divided over two contexts.
     auc = result.validation["val_data"].auc
     return auc > 0.75, f"AUC {auc:.3f}, {result.images / result.seconds:.0f} images/s"
 
