@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mxnet import gluon, nd
 
-from gluonfr.core import GluonFRError
+from gluonfr.core import DataError, GluonFRError
 from gluonfr.engine import Group, PlainHead, ShardedHead, TrainStep
 from gluonfr.engine.checkpoints import writer
 from gluonfr.engine.checkpoints.format import read_arrays, steps_in, write_arrays
@@ -200,3 +200,43 @@ def test_a_failed_write_leaves_no_checkpoint(tmp_path):
         checkpoints.finish()
     assert steps_in(str(tmp_path)) == [1]
     assert os.listdir(tmp_path) == ["step_00000001"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("parameters", lambda array: array.astype(str)),
+        ("parameters", lambda array: array[..., None]),
+        ("statistics0", lambda array: array[:0]),
+        ("optimizer", lambda array: np.array(array.tolist(), dtype=complex)),
+        ("classes0_weight", lambda array: array[0]),
+        ("classes0_weight", lambda array: array.astype(bool)),
+        ("classes0_weight", lambda array: array[:, :-1]),
+        ("classes0_weight.state0", lambda array: np.float32(1)),
+    ],
+)
+def test_arrays_of_another_kind_are_refused_although_their_checksums_are_right(tmp_path, name, change):
+    step = make_step()
+    losses(step, range(2))
+    save(tmp_path, step)
+    path, meta = CheckpointManager(str(tmp_path)).latest()
+    stored = read_arrays(path, name)
+    forged = {key: change(array) for key, array in stored.items()} if isinstance(stored, dict) else change(np.array(stored))
+    if isinstance(forged, dict):
+        np.savez(os.path.join(path, name + ".npz"), **forged)
+    else:
+        np.save(os.path.join(path, name + ".npy"), forged)
+    with pytest.raises(DataError, match=r"another|instead of numbers|missing"):
+        restore_snapshot(path, meta, make_step())
+
+
+@pytest.mark.parametrize("name", ["parameters.npz", "classes0_weight.npy"])
+def test_damaged_arrays_are_named(tmp_path, name):
+    step = make_step()
+    losses(step, range(2))
+    save(tmp_path, step)
+    path, meta = CheckpointManager(str(tmp_path)).latest()
+    with open(os.path.join(path, name), "r+b") as file:
+        file.write(b"\0" * 20)
+    with pytest.raises(DataError, match=f"{name} cannot be read"):
+        restore_snapshot(path, meta, make_step())

@@ -12,7 +12,7 @@ from mutations import mutate, mutate_folder
 
 FINDINGS = os.path.join(HERE, "findings")
 # Seconds for the mutations of one reader, of which its process needs some to start. `make fuzz` takes hours.
-SECONDS = 4
+SECONDS = 3
 
 
 @pytest.fixture
