@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import Any
 
 from gluonfr.apps.doctor.packages import version_of
@@ -95,24 +94,22 @@ def examine_gpus() -> list[dict[str, Any]]:
     ]
 
 
-def examine_operators() -> dict[str, Any] | None:
-    """Return whether the native CPU operators are `used`, the `reason`, and the `path` of their library; None without them.
+def examine_operators() -> dict[str, Any]:
+    """Return whether the native CPU operators are `used`, the `reason`, and the `path` of their library or None.
 
     They are compiled when they are used for the first time, which takes some seconds.
 
     Examples
     --------
-    >>> operators = examine_operators()
-    >>> operators is None or isinstance(operators["used"], bool)
-    True
+    >>> sorted(examine_operators())
+    ['path', 'reason', 'used']
     """
     try:
-        status = import_module("gluonfr.ops").status()
-    except ModuleNotFoundError:
-        return None
-    except Exception as error:  # whatever keeps a compiler or the library from working is what this should show
+        from gluonfr.ops import status
+
+        return status()._asdict()
+    except Exception as error:  # whatever keeps the compiler or the library from working is what this should show
         return {"used": False, "reason": str(error).strip().partition("\n")[0], "path": None}
-    return {"used": status.used, "reason": status.reason, "path": status.path}
 
 
 def examine_cpu() -> dict[str, Any]:
