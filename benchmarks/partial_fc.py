@@ -57,7 +57,6 @@ def main():
                 warmup=0.5,
                 clip_norm=10,
                 final_lr=0,
-                augment="flip",
                 average=0,
                 val_every=2,
                 checkpoint_minutes=3,
