@@ -171,7 +171,7 @@ class PeoplePairs:
         if count < _MIN_PAIRS:
             raise DataError(
                 f"{self.path}: {dataset.num_people} people with {len(labels)} images give too few pairs to validate on; name a "
-                "verification set (val=)."
+                "verification set (val=), or train without one (hold_out=0)."
             )
         chosen = [rows[np.sort(rng.choice(len(rows), count, replace=False))] for rows in (same, others)]
         self._images = np.stack(chosen, axis=1)[rng.permutation(count)].reshape(-1, 2)
@@ -227,7 +227,7 @@ def hold_out(dataset: TrainingSet, share: float, seed: int = 0) -> tuple[Selecte
     if len(people) < 4:
         raise UsageError(
             f"{dataset.records.path}: none of its {len(people)} people can be held out for validation; name a verification set "
-            "(val=)."
+            "(val=), or train without one (hold_out=0)."
         )
     count = min(max(2, round(share * len(people))), len(people) - 2)
     chosen = generator(seed, _HOLD_OUT_PURPOSE, 0).choice(len(people), count, replace=False)
