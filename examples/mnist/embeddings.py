@@ -54,7 +54,7 @@ RECIPES = {
     "NormFace": {"s": 30},
     "PairwiseCircle": {"gamma": 16, "m": 0.6},
     "RangeLoss": {"alpha": 0.003, "margin": 0.35},
-    "RingLoss": {"lamda": 1.0},
+    "RingLoss": {"lamda": 0.3},
     "SVXSoftmax": {"s": 30, "m": 0.15, "t": 1.1},
     "SubCenterArc": {"s": 30, "m": 0.15, "K": 2},
     "TripletLoss": {"margin": 0.4},
@@ -67,7 +67,7 @@ FIRST = dict.fromkeys(
 FIRST.update(
     dict.fromkeys(["AdaCos", "AdaFace", "ArcLoss", "COCOLoss", "CircleLoss", "CombinedMargin", "CosLoss"], "SoftmaxLoss"),
     **dict.fromkeys(
-        ["CurricularFace", "L2Softmax", "MagFace", "NormFace", "RingLoss", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"
+        ["CurricularFace", "L2Softmax", "MagFace", "NormFace", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"
     ),
 )
 # Losses dominated by the hardest pairs, which collapse at a high learning rate.
