@@ -38,7 +38,7 @@ def get_detector(
     ----------
     name : str, default 'mtcnn'
         'mtcnn' or 'retinaface'. 'NAME=FOLDER' gives the folder of the weights too, such as 'retinaface=weights/mnet025'. The
-        folder alone stands for a detector that was trained here.
+        folder alone selects the detector that was saved there.
     weights : path, optional
         Folder of the files of weights. 'mtcnn' reads the files of the installed package `mtcnn` by default
         (`pip install "gluonfr[align]"`); 'retinaface' requires a folder.

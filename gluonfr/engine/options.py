@@ -188,7 +188,7 @@ class TrainOptions(
 ):
     """All options of a training run: those of the groups, checked together.
 
-    Options that are None are chosen by the recipe for the data, see `gluonfr.engine.recipes`.
+    The recipe for the data replaces options without a value, see `gluonfr.engine.recipes`.
 
     Relative paths of `root` and `out` are made absolute.
 

@@ -98,7 +98,7 @@ class PartlyLabeled(TrainingSet):
     Parameters
     ----------
     labeled, unlabeled : TrainingSet
-        Of the same image size. All images of the second have the label `num_classes`, which is none of the classes.
+        Of the same image size. All images of the second have the label `num_classes`, one above the last class.
 
     Examples
     --------

@@ -23,7 +23,7 @@ REC, IDX = "faces.rec", "faces.idx"
 # An object of the label: class, box, five landmarks (-1 where missing); then whether it is ignored, as "difficult" in VOC.
 _OBJECT = 16
 _HEADER_VALUES = 2
-# Faces of fewer pixels in both directions cannot be told from anything.
+# A face of fewer pixels per side shows nothing.
 _SMALLEST = 1.0
 
 
