@@ -13,6 +13,7 @@ from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.run import TrainResult, train
 from gluonfr.engine.validation import validate
 from gluonfr.metrics import VerificationResult
+from gluonfr.viz import plot_roc
 
 # A small network that is trained for six epochs in two or three minutes on two cores.
 RECIPE: dict[str, Any] = {
@@ -108,4 +109,7 @@ def run_demo(out: str, seed: int = 0, steps: int | None = None, progress: bool =
     rendering = time.perf_counter() - start
     pairs = FRValDataset("synthetic/val_data", root=data)
     baseline = validate(RawPixels(), pairs, progress=False)
-    return DemoResult(baseline, train(options), rendering)
+    trained = train(options)
+    # With the baseline, which a run does not know.
+    plot_roc({"trained network": trained.validation["val_data"], "raw pixels": baseline}, os.path.join(run_folder, "roc.png"))
+    return DemoResult(baseline, trained, rendering)
