@@ -73,7 +73,8 @@ def markdown_math(text: str) -> str:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages."""
-    pages = {"reference/index.md": _index(), **_losses(files, config), **_networks(), **_packages()}
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    pages = {"changelog.md": changelog, "reference/index.md": _index(), **_losses(files, config), **_networks(), **_packages()}
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -90,9 +91,14 @@ def on_config(config: Any) -> Any:
         {"Python": [{title: f"reference/python/{name}.md"} for name, title in PACKAGES.items()]},
         {"Architecture": "architecture.md"},
     ]
-    for section in config.nav:
-        if "Reference" in section:
-            section["Reference"] = reference
+    sections = {title: pages for section in config.nav for title, pages in section.items()}
+    sections["Reference"] += reference
+    # Pages that mkdocs.yml does not place: on other toolkits, and further how-tos.
+    placed = set(re.findall(r"[\w/.-]+\.md", str(config.nav)))
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        if path.name not in placed:
+            sections["From other toolkits" if path.name.startswith("from_") else "How-to"].append(path.name)
+    config.nav = [section for section in config.nav if list(section.values()) != [[]]]
     return config
 
 
