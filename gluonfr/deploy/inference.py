@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import warnings
 from typing import Any
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 # Images per forward pass. More images exceed the caches and are slower. Remaining images are run one by one, because memory
 # planning for another batch size costs more than several images.
 _BATCH = 8
+# Numbers in an array between two layers.
+_MOST_NUMBERS = 1 << 27
 
 
 class InferenceNetwork:
@@ -84,6 +87,7 @@ class InferenceNetwork:
 
     def _compile(self, fused: tuple[Any, dict[str, Any]], context: mx.Context, size: int) -> SymbolBlock:
         symbol, parameters = fused
+        self._check_size(symbol, {name: value.shape for name, value in parameters.items()}, size)
         with warnings.catch_warnings():
             # MXNet warns that it cannot infer types, which are not needed.
             warnings.simplefilter("ignore")
@@ -114,3 +118,14 @@ class InferenceNetwork:
                 f"the network cannot process images of {height}x{width} ({reason.strip()[:200]}); correct the image_size of "
                 "its card."
             ) from error
+
+    def _check_size(self, symbol: Any, shapes: dict[str, tuple[int, ...]], size: int) -> None:
+        """Raise WeightsError if images of the card's size would need absurdly large arrays."""
+        height, width = self._size
+        try:
+            found = symbol.get_internals().infer_shape_partial(data=(size, 3, height, width), **shapes)[1]
+        except mx.base.MXNetError:
+            # Running it fails with the reason.
+            found = []
+        if max(map(math.prod, found), default=0) > _MOST_NUMBERS:
+            raise WeightsError(f"images of {height}x{width} are too large for the network; correct the image_size of its card.")

@@ -9,6 +9,7 @@ import pytest
 from mxnet import autograd, nd
 from mxnet.gluon import HybridBlock, nn
 
+from gluonfr.core import WeightsError
 from gluonfr.deploy import InferenceNetwork
 from gluonfr.deploy.graph_fusion import fuse_graph
 from gluonfr.deploy.trace import Trace
@@ -241,3 +242,17 @@ def test_calls_from_threads_are_serialized_on_gpus_too():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(inference, [image] * 200))
     assert len(entered) == 200
+
+
+def test_image_sizes_that_do_not_fit_the_network_are_refused():
+    net = get_model("lresnet10e_ir", units=[1], channels=[4, 8], embedding_size=4)
+    net.initialize()
+    net(nd.zeros((1, 3, 112, 112)))
+    with pytest.raises(WeightsError, match="cannot process images of 96x96"):
+        InferenceNetwork(net, (96, 96))(nd.zeros((1, 3, 96, 96)))
+    # A network for any size, of which an array would have 12 GB.
+    any_size = nn.HybridSequential()
+    any_size.add(nn.Conv2D(64, 3, in_channels=3), nn.GlobalAvgPool2D(), nn.Flatten())
+    any_size.initialize()
+    with pytest.raises(WeightsError, match="images of 4096x4096 are too large"):
+        InferenceNetwork(any_size, (4096, 4096))(nd.zeros((1, 3, 1, 1)))

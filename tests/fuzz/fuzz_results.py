@@ -12,6 +12,7 @@ from mxnet import gluon, nd
 from target import Target
 
 from gluonfr.core import Card, GluonFRError
+from gluonfr.core.reading import read_if_valid
 from gluonfr.engine import ShardedHead, TrainStep
 from gluonfr.engine.checkpoints.format import checksum
 from gluonfr.engine.checkpoints.manager import CheckpointManager
@@ -20,6 +21,8 @@ from gluonfr.engine.checkpoints.snapshot import restore_snapshot, take_snapshot
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.precision import LossScale
 from gluonfr.engine.run_folder import RunFolder, check_same_options
+from gluonfr.engine.tracking.derived_options import options_from_run
+from gluonfr.engine.tracking.status import StatusFile
 from gluonfr.engine.weight_average import WeightAverage
 from gluonfr.evaluation.embedding_files import read_embeddings
 from gluonfr.evaluation.ijb import read_ijb_embeddings
@@ -29,35 +32,33 @@ from gluonfr.evaluation.megaface_files import read_feature, read_image_list, rea
 from gluonfr.evaluation.pair_embeddings import read_pair_embeddings
 from gluonfr.loss import get_loss
 from gluonfr.photos.resumable import Blocks, working_in
-from gluonfr.viz.curves import read_log
+from gluonfr.viz import plot_training_curves
 
 OPTIONS = {"dataset": "emore", "out": "run", "network": "mobilefacenet", "loss": "ArcLoss", "lr": 0.1}
 
 
 def run_seeds(folder):
     root = folder_of(folder, "run")
-    RunFolder(root).write_options(TrainOptions(**OPTIONS))
+    write(root, "options.json", content=json.dumps(TrainOptions(**OPTIONS).to_dict()))
+    write(root, "status.json", content='{"format": 1, "started": "now", "seconds": 3.5, "last": {"step": 2}, "best": {}}')
     write(root, "log.jsonl", content='{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.25, "accuracy": {"lfw": 0.5}}\n')
 
 
 def read_run(folder):
-    first = None
-    for read in (
+    readers = (
         lambda: RunFolder(folder).check_start(TrainOptions(**OPTIONS)),
-        lambda: read_log(os.path.join(folder, "log.jsonl")),
-    ):
+        lambda: options_from_run(folder, lr=0.05),
+        lambda: StatusFile(folder, read_if_valid(os.path.join(folder, "status.json"))),
+        lambda: plot_training_curves(os.path.join(folder, "log.jsonl")),
+    )
+    problems = []
+    for read in readers:
         try:
             read()
         except GluonFRError as error:
-            first = first or error
-    try:
-        from gluonfr.viz import plot_training_curves
-    except ImportError:
-        plot_training_curves = None
-    if plot_training_curves and first is None:
-        plot_training_curves(os.path.join(folder, "log.jsonl"))
-    if first:
-        raise first
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def training_step():

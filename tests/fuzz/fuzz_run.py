@@ -22,7 +22,7 @@ from fuzz_worker import STATE, keep_input
 # Targets of `fuzz_targets`, which loads MXNet.
 NAMES = ["records", "record_file", "pairs", "pair_lists", "images", "videos", "journal", "model_folder", "symbol", "params"]
 NAMES += ["onnx", "torch", "dlib", "joblib", "run_folder", "checkpoints", "embeddings", "megaface", "ijb", "blocks", "gallery"]
-NAMES += ["people_import", "requests"]
+NAMES += ["people_import", "requests", "annotations", "detection_set", "detector"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 # CPU time of a case, and its time on a machine that may be busy, in seconds.
 MOST_CPU, MOST_TIME = 20.0, 300.0

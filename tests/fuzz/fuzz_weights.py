@@ -52,10 +52,10 @@ def read_folder(folder):
 def correct_folder(folder):
     """Write the SHA-256 of the parameters into the card, as a stranger would."""
     card, parameters = (os.path.join(folder, name) for name in ("card.json", "network.params"))
-    _set_sha256(card, parameters)
+    set_sha256(card, parameters)
 
 
-def _set_sha256(card, file):
+def set_sha256(card, file):
     try:
         with open(card) as opened:
             values = json.load(opened)
@@ -88,7 +88,7 @@ def read_symbol(folder):
 
 
 def correct_symbol(folder):
-    _set_sha256(os.path.join(folder, "x.card.json"), os.path.join(folder, "x-0000.params"))
+    set_sha256(os.path.join(folder, "x.card.json"), os.path.join(folder, "x-0000.params"))
 
 
 def params_seeds(folder):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from typing import NamedTuple
 
 import numpy as np
 
 from gluonfr.core import DataError, PathLike, absolute_path, disk_errors
+from gluonfr.core.reading import csv_rows
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, read_annotations
 
@@ -96,7 +96,10 @@ def _read_subsets(folder: str, faces: list[PhotoFaces]) -> dict[str, list[np.nda
 def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray]]:
     members = {name: {photo.photo: np.zeros(len(photo.boxes), bool) for photo in faces} for name in SUBSETS}
     with disk_errors(path), open(path, encoding="utf-8-sig", newline="") as file:
-        for line, row in enumerate(csv.DictReader(file), 2):
+        rows = csv_rows(file, path)
+        header = next(rows, (0, []))[1]
+        for line, cells in rows:
+            row = dict(zip(header, cells))
             try:
                 for name in SUBSETS:
                     members[name][row["image"]][int(row["face"])] = row[name].strip() == "1" and row.get("invalid") != "1"

@@ -9,7 +9,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from gluonfr.core import atomic_file
+from gluonfr.core import atomic_file, is_number
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.tracking.observer import TrainingObserver
 from gluonfr.engine.train_result import peak_memory
@@ -54,7 +54,7 @@ class StatusFile(TrainingObserver):
         self._values: dict[str, Any] = {
             "format": FORMAT,
             "started": before.get("started") or now(),
-            "seconds": before.get("seconds") or 0.0,
+            "seconds": before["seconds"] if is_number(before.get("seconds")) else 0.0,
             "last": before.get("last") or {},
             "best": before.get("best") or {},
         }
