@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from gluonfr.align.templates import LANDMARKS, TEMPLATES, Template, get_template, similarity_transform
 from gluonfr.align.warp import align_face, align_faces, realign
 
@@ -15,3 +18,10 @@ __all__ = [
     "realign",
     "similarity_transform",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Detectors were in this package before 2.0.
+    if name in ("get_detector", "choose_face"):
+        return getattr(importlib.import_module("gluonfr.detection"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -136,7 +136,9 @@ def add_model(parser: _ActionsContainer, several: bool = False) -> None:
 def add_detector(parser: _ActionsContainer) -> None:
     """Add `--detector`."""
     parser.add_argument(
-        "--detector", help="face detector: mtcnn, or retinaface=FOLDER with the folder of its weights (default: mtcnn)"
+        "--detector",
+        help="face detector: mtcnn, retinaface=FOLDER with the folder of its weights, or a trained one by its folder or its "
+        "name in ~/.mxnet/models/face (default: mtcnn)",
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import mxnet as mx
 
-from gluonfr.core import Registry, UsageError
+from gluonfr.core import DEFAULT_MODELS, Registry, UsageError
 from gluonfr.detection.detector import FaceDetector
 from gluonfr.detection.saved import is_detector_folder
 
@@ -38,7 +38,7 @@ def get_detector(
     ----------
     name : str, default 'mtcnn'
         'mtcnn' or 'retinaface'. 'NAME=FOLDER' gives the folder of the weights too, such as 'retinaface=weights/mnet025'. The
-        folder alone selects the detector that was saved there.
+        folder alone, or its name in `~/.mxnet/models/face`, selects the detector that was saved there.
     weights : path, optional
         Folder of the files of weights. 'mtcnn' reads the files of the installed package `mtcnn` by default
         (`pip install "gluonfr[align]"`); 'retinaface' requires a folder.
@@ -64,8 +64,10 @@ def get_detector(
     name = "mtcnn" if name is None else name
     if weights is None and isinstance(name, str) and "=" in name:
         name, _, weights = name.partition("=")
-    if weights is None and isinstance(name, str) and is_detector_folder(name):
-        name, weights = "retinaface", name
+    if weights is None and isinstance(name, str) and name not in DETECTORS.names():
+        stored = os.path.join(os.path.expanduser(DEFAULT_MODELS), name)
+        weights = next(filter(is_detector_folder, (name, stored)), None)
+        name = name if weights is None else "retinaface"
     maker = DETECTORS.get(name)
     try:
         return maker(weights=weights, ctx=ctx, **options)

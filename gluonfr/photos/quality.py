@@ -13,7 +13,7 @@ from gluonfr.photos.reading import PhotoError
 # Measured on 56 head-and-shoulder photos (2026-11-29): sharp faces had 0.12 to 0.51, the same faces reduced to 10 pixels and
 # enlarged again 0.02 to 0.10, those reduced to 14 pixels 0.04 to 0.13.
 MIN_SHARPNESS = 0.11
-# Of 1,615 faces on photos of celebrities (2026-11-29), 4 were turned further to a side, and 2 further up or down.
+# Of 1,615 faces on photos of celebrities (2026-11-29), 8 were turned further to a side, and none further up or down.
 MAX_YAW, MAX_PITCH = 55.0, 45.0
 
 _SIDE, _MARGIN, _COARSE = 112, 16, 20

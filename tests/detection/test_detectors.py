@@ -11,6 +11,8 @@ import pytest
 from gluonfr.align import align_face, get_template, similarity_transform
 from gluonfr.core import GluonFRError
 from gluonfr.detection.registry import get_detector
+from gluonfr.detection.retinaface_network import RetinaFaceNetwork
+from gluonfr.detection.saved import DetectorCard, save_detector
 from gluonfr.detection.selection import choose_face
 
 TEMPLATE = np.array(get_template("arcface").points)
@@ -210,3 +212,19 @@ def test_people_are_found_and_their_crops_fit_the_template(faces, detector):
     assert np.linalg.norm(np.mean(offsets, 0), axis=1).max() < worst
     assert np.linalg.norm(offsets, axis=2).mean() < single
     assert np.mean(repeats) < repeated
+
+
+def test_trained_detectors_are_found_by_folder_and_by_name(tmp_path, monkeypatch):
+    net = RetinaFaceNetwork(channels=4)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    save_detector(net, str(folder), DetectorCard(channels=4))
+    monkeypatch.setattr("gluonfr.detection.registry.DEFAULT_MODELS", str(tmp_path / "models"))
+    photo = np.random.RandomState(0).randint(0, 256, (64, 64, 3), np.uint8)
+    expected = get_detector(str(folder), threshold=0.1).detect(photo)
+    for found, other in zip(get_detector("mine", threshold=0.1).detect(photo), expected):
+        assert (found == other).all()
+    with pytest.raises(GluonFRError, match="other"):
+        get_detector("other")
