@@ -138,7 +138,7 @@ class _Interpreter:
             attribute, module = self._stack.pop(), self._stack.pop()
             name = f"{module} {attribute}"
         if name not in (_WRAPPER, _NDARRAY, _DTYPE):
-            raise _ForbiddenPickleError(name.replace(" ", ".")[:80])
+            raise _ForbiddenPickleError(_brief(name))
         self._stack.append(_Global(name))
 
     def _new_object(self, _: Any) -> None:
@@ -150,9 +150,9 @@ class _Interpreter:
     def _call(self, _: Any) -> None:
         arguments, kind = self._stack.pop(), self._stack.pop()
         if kind != _DTYPE:
-            raise _ForbiddenPickleError(f"a call of {str(kind).replace(' ', '.')[:80]}")
+            raise _ForbiddenPickleError(f"a call of {_brief(kind)}")
         if arguments != ("f4", False, True):
-            raise _ForbiddenPickleError(f"numpy.dtype{arguments!r:.60}")
+            raise _ForbiddenPickleError(f"numpy.dtype{_brief(repr(arguments))}")
         self._stack.append(_Float32())
 
     def _build(self, _: Any) -> None:
@@ -193,6 +193,11 @@ _ACTIONS: dict[str, Any] = {
     "REDUCE": _Interpreter._call,
     "BUILD": _Interpreter._build,
 }
+
+
+def _brief(value: Any) -> str:
+    """Return the name of a global, or any other value, in one line."""
+    return ".".join(str(value).split())[:80]
 
 
 def _read_array(state: Any, stream: io.BytesIO) -> np.ndarray:
