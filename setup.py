@@ -59,13 +59,16 @@ GLUONCV = ["gluoncv==0.10.5.post0", "opencv-python<4.12"]
 SERVE = ["fastapi>=0.124,<1", "uvicorn>=0.33,<1"]
 # The documentation site, with Python 3.10 and later.
 DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings-python>=1.16", "latex2mathml>=3.77"]
+# The client of MLflow; the server, with which it is tested, is 100 MB more.
+MLFLOW = ["mlflow-skinny>=2,<4"]
+TRACKERS = [f'{name}; python_version >= "3.10"' for name in ("mlflow>=3,<4", "optuna", "tensorboard")]
 # What runs examples/notebooks without a browser.
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than is useful.
 NEWER = [f'{name}; python_version >= "3.10"' for name in ("selenium", *NOTEBOOK)]
 TEST = ["pytest>=7", "pytest-xdist", "pytest-cov", "ruff==0.17.6", "mypy", "codespell", "psutil", *ONNX, *ALIGN, *SERVE]
 # What needs servers, a browser, notebooks or large downloads.
-TEST_SYSTEM = [*FREE, *HEIF, *MILVUS, *MILVUS_SERVER, *NEWER]
+TEST_SYSTEM = [*FREE, *HEIF, *MILVUS, *MILVUS_SERVER, *NEWER, *TRACKERS]
 
 setup(
     name="gluonfr",
@@ -125,6 +128,7 @@ setup(
         "align": ALIGN,
         "free": FREE,
         "milvus": MILVUS,
+        "mlflow": MLFLOW,
         "heif": HEIF,
         "serve": SERVE,
         "test": TEST,

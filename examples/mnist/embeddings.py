@@ -66,9 +66,7 @@ FIRST = dict.fromkeys(
 )
 FIRST.update(
     dict.fromkeys(["AdaCos", "AdaFace", "ArcLoss", "COCOLoss", "CircleLoss", "CombinedMargin", "CosLoss"], "SoftmaxLoss"),
-    **dict.fromkeys(
-        ["CurricularFace", "L2Softmax", "MagFace", "NormFace", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"
-    ),
+    **dict.fromkeys(["CurricularFace", "L2Softmax", "MagFace", "NormFace", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"),
 )
 # Losses dominated by the hardest pairs, which collapse at a high learning rate.
 GENTLE = ("BatchHardTriplet", "ContrastiveLoss", "MPSLoss", "MultiBatchLoss", "PairwiseCircle", "RangeLoss")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gluonfr.engine.run import train as train
     from gluonfr.engine.step import TrainStep as TrainStep
     from gluonfr.engine.step import recipe_multipliers as recipe_multipliers
+    from gluonfr.engine.tracking.derived_options import options_from_run as options_from_run
+    from gluonfr.engine.tracking.observer import TrainingObserver as TrainingObserver
     from gluonfr.engine.train_result import TrainResult as TrainResult
     from gluonfr.engine.validation import validate as validate
     from gluonfr.engine.weight_average import WeightAverage as WeightAverage
@@ -37,9 +39,11 @@ _MODULES = {
     "TrainOptions": "options",
     "TrainResult": "train_result",
     "TrainStep": "step",
+    "TrainingObserver": "tracking.observer",
     "WeightAverage": "weight_average",
     "make_head": "heads.plain",
     "make_schedule": "lr_schedule",
+    "options_from_run": "tracking.derived_options",
     "recipe_multipliers": "step",
     "train": "run",
     "validate": "validation",

@@ -1,0 +1,233 @@
+"""What a run records of itself, its observers, and runs that are derived from others."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from gluonfr.apps.runs.paired import read_results
+from gluonfr.apps.runs.records import read_run
+from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
+from gluonfr.engine import TrainingObserver, TrainOptions, options_from_run, train
+from gluonfr.engine.tracking.provenance import git_commit
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "tuning" / "optuna_search.py"
+
+
+class Recorder(TrainingObserver):
+    def __init__(self, stop_at=None):
+        self.calls, self.stop_at = [], stop_at
+
+    def started(self, options, first_step, total_steps):
+        self.calls.append(("started", first_step, total_steps, os.path.isdir(options.out)))
+
+    def logged(self, step, values):
+        self.calls.append(("logged", step, sorted(values)))
+
+    def validated(self, step, results, norms):
+        self.calls.append(("validated", step, list(results), len(norms)))
+        assert (norms > 0).all()
+        if step == self.stop_at:
+            raise TrainingInterrupted(f"pruned at step {step}.")
+
+    def ended(self, state, reason, pictures):
+        self.calls.append(("ended", state, reason, sorted(pictures)))
+
+
+def status(folder):
+    with open(os.path.join(folder, "status.json")) as file:
+        return json.load(file)
+
+
+def test_a_run_calls_observers_and_records_status_provenance_and_pairs(small_options, small_root):
+    observer = Recorder()
+    result = train(observers=[observer], **dict(small_options, epochs=2, log_every=3))
+    assert observer.calls == [
+        ("started", 0, 6, True),
+        ("logged", 3, ["epoch", "images_per_second", "loss", "lr"]),
+        ("validated", 3, ["val_data"], 64),
+        ("logged", 6, ["epoch", "images_per_second", "loss", "lr"]),
+        ("validated", 6, ["val_data"], 64),
+        ("ended", "finished", "", ["curves", "roc", "scores_val_data"]),
+    ]
+    run = read_run(result.folder)
+    accuracy = result.validation["val_data"].accuracy
+    assert (run.state, run.step, run.total_steps, run.last) == ("finished", 6, 6, {"val_data": accuracy})
+    assert run.best["val_data"] == max(accuracy, run.best["val_data"])
+    assert status(result.folder)["peak_memory"] > 0.1
+    with open(os.path.join(result.folder, "provenance.json")) as file:
+        provenance = json.load(file)
+    files = {os.path.basename(each["path"]): each for each in provenance["data"]}
+    assert sorted(files) == ["property", "train.idx", "train.rec", "val_data.bin"]
+    with open(os.path.join(small_root, "blobs", "train.idx"), "rb") as file:
+        assert files["train.idx"]["sha256"] == hashlib.sha256(file.read()).hexdigest()
+    assert files["train.rec"]["size"] == os.path.getsize(os.path.join(small_root, "blobs", "train.rec"))
+    (session,) = provenance["sessions"]
+    assert session["mxnet"] == "1.9.1"
+    assert session["devices"] == ["cpu(0)"]
+    assert session["command"] == sys.argv
+    stored = read_results(result.folder)["val_data"]
+    assert (stored.accuracy, stored.auc) == pytest.approx((accuracy, result.validation["val_data"].auc), abs=1e-6)
+
+
+def test_an_observer_stops_a_run_which_resumes(small_options):
+    with pytest.raises(TrainingInterrupted, match="pruned at step 3"):
+        train(observers=[Recorder(stop_at=3)], **dict(small_options, epochs=2, checkpoint_steps=3))
+    run = read_run(small_options["out"])
+    assert (run.state, run.reason) == ("stopped", "pruned at step 3.")
+    train(**dict(small_options, epochs=2, checkpoint_steps=3))
+    assert read_run(small_options["out"]).state == "finished"
+    with open(os.path.join(small_options["out"], "provenance.json")) as file:
+        sessions = json.load(file)["sessions"]
+    assert [session["first_step"] for session in sessions] == [0, 3]
+
+
+def test_a_run_that_diverges_has_failed(small_options):
+    with pytest.raises(TrainingStopped):
+        train(**dict(small_options, epochs=3, lr=1e30, log_every=1, val=[]))
+    run = read_run(small_options["out"])
+    assert run.state == "failed"
+    assert "the loss became" in run.reason
+
+
+def write_options(folder, **options):
+    folder.mkdir()
+    (folder / "options.json").write_text(json.dumps(options))
+    return str(folder)
+
+
+def test_options_of_another_run_with_changes(tmp_path):
+    values = TrainOptions(dataset="emore", out=str(tmp_path / "a"), loss="arc", loss_args={"m": 0.4}, network="mobilefacenet")
+    path = write_options(tmp_path / "a", **values.to_dict())
+    child = options_from_run(path, lr=0.05)
+    assert (child.lr, child.loss, child.loss_args, child.parent) == (0.05, "arc", {"m": 0.4}, path)
+    assert child.out == f"{path}-2"
+    # Arguments of another loss would not fit.
+    assert options_from_run(path, loss="ring").loss_args == {}
+    write_options(tmp_path / "a-2", **child.to_dict())
+    # The same command continues the run that it began; another one gets a folder of its own.
+    assert options_from_run(path, lr=0.05).out == f"{path}-2"
+    assert options_from_run(path, lr=0.06).out == f"{path}-3"
+    (tmp_path / "a-2" / "last").mkdir()
+    assert options_from_run(path, lr=0.05).out == f"{path}-3"
+    assert options_from_run(str(tmp_path / "a-2")).out == f"{path}-3"
+    assert options_from_run(path, out=str(tmp_path / "mine")).out == str(tmp_path / "mine")
+
+
+def test_options_of_a_run_of_an_older_version(tmp_path):
+    path = write_options(
+        tmp_path / "a", dataset="emore", root="/data", network="mobilefacenet", loss="cos", lr=0.2, clip_norm=None
+    )
+    child = options_from_run(path, epochs=3)
+    assert (child.dataset, child.loss, child.lr, child.epochs) == ("emore", "cos", 0.2, 3)
+    # It had no limit, and was not fine-tuned by a recipe.
+    assert child.clip_norm == 0
+    with pytest.raises(UsageError, match="holds no run"):
+        options_from_run(str(tmp_path))
+
+
+def test_git_names_the_commit_and_changes(tmp_path):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", "-C", str(tmp_path), *identity, *words], capture_output=True, text=True, check=True)
+
+    assert git_commit(str(tmp_path)) is None
+    git("init", "-q")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-qm", "first")
+    head = git("rev-parse", "HEAD").stdout.strip()
+    assert git_commit(str(tmp_path)) == head
+    (tmp_path / "a").write_text("2")
+    assert git_commit(str(tmp_path)) == head + "+"
+
+
+@pytest.mark.system
+def test_tensorboard_reads_scalars_histograms_and_images(small_options):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = train(**dict(small_options, epochs=2, log_every=3))
+    events = EventAccumulator(os.path.join(result.folder, "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"loss", "lr", "images_per_second", "val_data/accuracy"} <= set(tags["scalars"])
+    assert events.Scalars("val_data/accuracy")[-1].value == pytest.approx(result.validation["val_data"].accuracy)
+    assert [event.step for event in events.Scalars("loss")] == [3, 6]
+    histogram = events.Histograms("embedding_norm")[-1].histogram_value
+    assert histogram.num == sum(histogram.bucket) == 64
+    assert histogram.min > 0
+    assert sorted(tags["images"]) == ["curves", "roc", "scores_val_data"]
+    image = events.Images("curves")[0]
+    assert image.encoded_image_string[:4] == b"\x89PNG"
+    assert image.width > 200
+
+
+@pytest.fixture
+def mlflow_server(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/m.db", "--artifacts-destination", str(tmp_path / "artifacts")]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
+    with open(tmp_path / "mlflow.log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "mlflow.log").read_text()
+                assert time.monotonic() < deadline
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(60)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("store", ["server", "files"])
+def test_mlflow_has_parameters_metrics_and_artifacts(store, small_options, tmp_path, request):
+    from mlflow.tracking import MlflowClient
+
+    uri = request.getfixturevalue("mlflow_server") if store == "server" else f"file:{tmp_path}/mlruns"
+    result = train(mlflow=uri, **dict(small_options, epochs=2, log_every=3))
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("gluonfr")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["loss"] == "cos"
+    assert json.loads(run.data.params["loss_args"]) == small_options["loss_args"]
+    accuracy = result.validation["val_data"].accuracy
+    assert run.data.metrics["val_data/accuracy"] == pytest.approx(accuracy)
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [3, 6]
+    artifacts = {each.path for each in client.list_artifacts(run.info.run_id)}
+    assert {"options.json", "provenance.json", "results.json", "curves.png", "roc.png"} <= artifacts
+
+
+@pytest.mark.system
+def test_a_server_that_does_not_answer_is_named(small_options):
+    with pytest.raises(UsageError, match="mlflow=http://127.0.0.1:9 cannot be used"):
+        train(mlflow="http://127.0.0.1:9", **dict(small_options, epochs=1))
+    assert not os.path.exists(os.path.join(small_options["out"], "status.json"))
+
+
+@pytest.mark.system
+def test_optuna_searches_and_prunes(small_root, tmp_path):
+    command = [sys.executable, str(EXAMPLE), "--dataset", "blobs", "--val", "val_data", "--root", small_root]
+    command += ["--out", str(tmp_path / "search"), "--trials", "6", "--epochs", "3", "--network", "mobilefacenet_re"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "best AUC" in done.stdout
+    states = [read_run(str(folder)).state for folder in sorted((tmp_path / "search").iterdir())]
+    assert len(states) == 6
+    assert set(states) <= {"finished", "stopped", "failed"}
+    assert "finished" in states
