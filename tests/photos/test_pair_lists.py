@@ -48,6 +48,19 @@ def test_commas_in_names_do_not_divide_a_list_with_semicolons(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("stored", "listed"), [("Jose\u0301", "Jos\u00e9"), ("Jos\u00e9", "Jose\u0301")])
+def test_names_in_another_form_of_unicode_are_found(tmp_path, stored, listed):
+    # macOS decomposes letters with accents in the names of files; spreadsheet programs write them composed.
+    (tmp_path / stored).mkdir()
+    for number in (1, 2):
+        (tmp_path / stored / f"{stored}_000{number}.JPG").write_bytes(b"x")
+    lists = [f"{listed}/{listed}_0001.JPG,{listed}/{listed}_0002.JPG,1\n", f"{listed}\t1\t2\n"]
+    for text in lists:
+        (found,) = read_pair_list(write(tmp_path, text.encode()), tmp_path)
+        assert found.first == str(tmp_path / stored / f"{stored}_0001.JPG")
+        assert found.second == str(tmp_path / stored / f"{stored}_0002.JPG")
+
+
 def test_backslashes_of_windows_are_folders(tmp_path):
     (tmp_path / "Ann").mkdir()
     found = read_pair_list(write(tmp_path, b"Ann\\1.jpg,Ann\\2.jpg,1\n"), tmp_path)
