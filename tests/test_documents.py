@@ -33,6 +33,8 @@ NOT_RUN = {
     "milvus://": "needs a server; tested in tests/apps/gallery",
     "gluonfr megaface": "needs the files of the benchmark; tested in tests/cli",
     "gluonfr ijb": "needs the files of the benchmark; tested in tests/cli",
+    "gluonfr runs": "needs runs; tested in tests/apps/runs",
+    "--from runs/arc": "needs a run; tested in tests/engine/test_tracking.py",
     "--dataset celeb": "trains for minutes or longer on data that is not public; results are in the page",
     "--dataset emore": "trains for hours; start.md trains",
     "gluonfr train --dataset mine": "trains for 20 epochs; start.md trains",

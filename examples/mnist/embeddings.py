@@ -54,7 +54,7 @@ RECIPES = {
     "NormFace": {"s": 30},
     "PairwiseCircle": {"gamma": 16, "m": 0.6},
     "RangeLoss": {"alpha": 0.003, "margin": 0.35},
-    "RingLoss": {"lamda": 0.3},
+    "RingLoss": {"lamda": 0.1},
     "SVXSoftmax": {"s": 30, "m": 0.15, "t": 1.1},
     "SubCenterArc": {"s": 30, "m": 0.15, "K": 2},
     "TripletLoss": {"margin": 0.4},
