@@ -85,14 +85,23 @@ def release(path: str, descriptor: int) -> None:
     False
     """
     os.close(descriptor)
+    remove_leftovers(path)
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove the temporary files and folders of `path` that no process uses.
+
+    Examples
+    --------
+    >>> remove_leftovers("/no/such/card.json")
+    """
     for number in count():
         written = _name(path, number)
-        if not os.path.lexists(written):
-            if number:
-                return
-            continue
-        with suppress(_NoLocksError, OSError):
-            remove_unused(written)
+        if os.path.lexists(written):
+            with suppress(_NoLocksError, OSError):
+                remove_unused(written)
+        elif number:
+            return
 
 
 def remove_unused(written: str) -> None:

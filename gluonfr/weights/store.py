@@ -7,6 +7,7 @@ import os
 
 from gluonfr.core import DEFAULT_MODELS, PathLike, UsageError, WeightsError, atomic_folder
 from gluonfr.core.files import temporary_folder
+from gluonfr.core.temporary import remove_leftovers
 from gluonfr.weights.load import load_pretrained
 from gluonfr.weights.model_table import MODEL_NAME, list_stored_models
 from gluonfr.weights.saved import PARAMETERS, save_network
@@ -83,6 +84,8 @@ def remove_model(name: str, root: str = DEFAULT_MODELS) -> None:
     --------
     >>> remove_model("y1")  # doctest: +SKIP
     """
+    # Of a process that was killed while it removed the model.
+    remove_leftovers(_folder(name, root))
     folder = find_stored_model(name, root)
     # Moved first, so that an interruption never leaves an incomplete model under its name.
     with temporary_folder(folder) as removed:

@@ -100,3 +100,10 @@ def test_stored_models_are_listed_with_their_facts(tmp_path, trained, monkeypatc
     assert "0.9912" in row
     with pytest.raises(WeightsError, match=r"a stored model \('mine' \(lresnet10e_ir\)\)"):
         get_model("mobilefacenet", pretrained=True, root=root)
+
+
+def test_next_removal_finishes_one_that_was_killed(tmp_path):
+    (tmp_path / ".small.0.tmp" / "small").mkdir(parents=True)
+    with pytest.raises(WeightsError, match="no stored model"):
+        remove_model("small", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
