@@ -9,7 +9,10 @@
 Prints images/s of the forward pass, and of forward, backward and update. Each candidate runs in its own process,
 and the candidates alternate.
 
-    python benchmarks/train.py [--batch-size 64] [--rounds 3]
+    python benchmarks/train.py [--batch-size 64] [--rounds 3] [--dtype bfloat16]
+
+With `--dtype bfloat16` our convolutions are computed in bfloat16, as by `gluonfr train --dtype bfloat16`, and PyTorch's forward
+pass runs under autocast.
 
 PyTorch is optional (`pip install torch==2.13.0`); without it its rows are omitted.
 """
@@ -33,7 +36,7 @@ def timed(step, batch_size, warmup, steps):
     return batch_size * steps / (time.perf_counter() - start)
 
 
-def run_gluon(form, devices, batch_size, warmup, steps):
+def run_gluon(form, devices, batch_size, warmup, steps, dtype):
     """Return images/s (forward, training) of our network on `devices` contexts with one form of PReLU."""
     import numpy as np
 
@@ -43,12 +46,14 @@ def run_gluon(form, devices, batch_size, warmup, steps):
     import mxnet as mx
 
     from gluonfr.engine import PlainHead, TrainStep
+    from gluonfr.engine.precision import use_dtype
     from gluonfr.loss import CosLoss
     from gluonfr.model_zoo import get_model
     from gluonfr.nn import prelu_form
 
     rng = np.random.RandomState(0)
     contexts = [mx.cpu(i) for i in range(devices)]
+    use_dtype(dtype, contexts)
     images = mx.nd.array(rng.randint(0, 256, (batch_size, 3, 112, 112)), dtype="uint8")
     labels = mx.nd.array(rng.randint(0, CLASSES, batch_size))
     with prelu_form(form):
@@ -73,7 +78,7 @@ def run_gluon(form, devices, batch_size, warmup, steps):
         return speed, timed(train, batch_size, warmup, steps)
 
 
-def run_torch(batch_size, warmup, steps):
+def run_torch(batch_size, warmup, steps, dtype):
     """Return images/s (forward, training) of PyTorch with channels_last."""
     import torch
     from torch.nn import functional
@@ -86,16 +91,19 @@ def run_torch(batch_size, warmup, steps):
     images = torch.randint(0, 256, (batch_size, 3, 112, 112), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (batch_size,))
     margin = functional.one_hot(labels, CLASSES) * 0.35
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16")
 
     def prepared():
         return images.float() / 255 * 2 - 1
 
     def forward():
-        with torch.no_grad():
+        with torch.no_grad(), autocast:
             net(prepared())
 
     def train():
-        cos = functional.linear(functional.normalize(net(prepared())), functional.normalize(weight))
+        with autocast:
+            embedding = net(prepared())
+        cos = functional.linear(functional.normalize(embedding.float()), functional.normalize(weight))
         loss = functional.cross_entropy(30 * (cos - margin), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -120,11 +128,12 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--only", choices=CANDIDATES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
         steps = max(2, options.steps // 3) if options.only == "PReLU operator" else options.steps
-        print(*CANDIDATES[options.only](options.batch_size, 2, steps))
+        print(*CANDIDATES[options.only](options.batch_size, 2, steps, options.dtype))
         return
     speeds = {name: [] for name in CANDIDATES}
     for _ in range(options.rounds):
@@ -136,7 +145,9 @@ def main():
             else:
                 speeds[name].append([float(number) for number in done.stdout.split()[-2:]])
     medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in speeds.items() if rows}
-    print(f"MobileFaceNet-128, batch {options.batch_size}, median of {options.rounds} alternating runs, images/s (ours / it)")
+    print(
+        f"MobileFaceNet-128, batch {options.batch_size}, {options.dtype}, median of {options.rounds} alternating runs, images/s (ours / it)"
+    )
     print(f"{'':16}{'forward':>18}{'forward+backward+update':>28}")
     for name, (forward, train) in medians.items():
         ratios = [mine / its for mine, its in zip(medians["ours"], (forward, train))]
