@@ -14,6 +14,7 @@ EXTRAS = {
     "gluoncv": ("gluoncv", "opencv-python"),
     "heif": ("pi-heif",),
     "milvus": ("pymilvus",),
+    "mlflow": ("mlflow-skinny",),
     "onnx": ("onnx", "onnxruntime"),
     "serve": ("fastapi", "uvicorn"),
 }
@@ -23,6 +24,7 @@ _PURPOSES = {
     "gluoncv": "backbones of GluonCV",
     "heif": "photos in HEIC",
     "milvus": "galleries on a Milvus server",
+    "mlflow": "a record of training runs in MLflow",
     "onnx": "export to ONNX, and networks in ONNX",
     "serve": "web page and JSON API",
 }
