@@ -145,9 +145,8 @@ def main():
             else:
                 speeds[name].append([float(number) for number in done.stdout.split()[-2:]])
     medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in speeds.items() if rows}
-    print(
-        f"MobileFaceNet-128, batch {options.batch_size}, {options.dtype}, median of {options.rounds} alternating runs, images/s (ours / it)"
-    )
+    print(f"MobileFaceNet-128, batch {options.batch_size}, {options.dtype}, median of {options.rounds} alternating runs")
+    print("images/s (ours / it)")
     print(f"{'':16}{'forward':>18}{'forward+backward+update':>28}")
     for name, (forward, train) in medians.items():
         ratios = [mine / its for mine, its in zip(medians["ours"], (forward, train))]
