@@ -213,7 +213,7 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "lr_decay_by_depth": 0.8,
         "batch_norm": "frozen",
         "stay_close": 0.0 if options.teacher else 10.0,
-        **_lengths(epochs, warmup=0.2, validations=2 * epochs),
+        **_lengths(epochs, warmup=0.2, validations=6),
     }
 
 
@@ -226,7 +226,7 @@ def _teaching(options: TrainOptions, card: Card | None) -> dict[str, Any]:
     """Return what depends on the teacher and the validation set alone."""
     values: dict[str, Any] = {"distill_weight": 20.0} if options.teacher else {}
     if card is not None:
-        values["patience"] = 4
+        values["patience"] = 3
     if not options.val and (card is not None or options.teacher or options.patience):
         values["hold_out"] = 0.1
     return values

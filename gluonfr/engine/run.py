@@ -72,8 +72,7 @@ class Run:
     """
 
     def __init__(self, options: TrainOptions, group: Group | None = None, observers: Sequence[TrainingObserver] = ()) -> None:
-        self.group, self.contexts = group or Group(), devices(options.gpus, options.cpus)
-        self._observers = observers
+        self.group, self.contexts, self._observers = group or Group(), devices(options.gpus, options.cpus), observers
         self._inputs = inputs = open_inputs(options, self.contexts)
         self.options, self.dataset, self.sets = inputs.options, inputs.dataset, inputs.sets
         options = self.options
@@ -84,8 +83,7 @@ class Run:
         use_dtype(options.dtype, self.contexts)
         self.net, loss = build_network_and_loss(options, self.dataset, self.contexts, inputs.net)
         self._distiller = build_distiller(options, self.net, inputs.card, inputs.records, loss, self.contexts, self.group)
-        with_items = self._distiller is not None
-        self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group, with_items)
+        self.loader = make_loader(options, self.dataset, len(self.contexts), loss, self.group, self._distiller is not None)
         self.steps_per_epoch = len(self.loader)
         self.total_steps = options.steps or max(1, round(options.epochs * self.steps_per_epoch))
         stored_kind = self._found[1].get("classifier") if self._found else None
@@ -210,7 +208,10 @@ class Run:
     def has_stalled(self) -> bool:
         """Whether the run ends early: no validation among the last `patience` ones was better than those before."""
         best, patience = self.validator.best, self.options.patience
-        return bool(patience and best) and self.step.step_number - best["step"] >= patience * self.val_steps
+        # No gain is expected before the warm-up has ended and the network is trained.
+        start = max(self.step.frozen_steps, int(self.options.warmup * self.steps_per_epoch))
+        since = max(best.get("step", 0), -(-start // self.val_steps) * self.val_steps)
+        return bool(patience and best) and self.step.step_number - since >= patience * self.val_steps
 
     def _after_step(self, meter: Meter, bar: tqdm, stop_requested: bool) -> None:
         """Publish the checkpoint that is on disk, log, validate, save, and stop, as far as each is due."""

@@ -48,7 +48,8 @@ class FineTuningOptions:
         None, "weight of the penalty 1 - cosine between the embeddings and those of the pretrained network; 0: off"
     )
     patience: Auto[int] = option(
-        None, "stop after this many validations without a larger AUC on the first verification set; 0: never"
+        None,
+        "stop after this many validations after the warm-up without a larger AUC on the first verification set; 0: never",
     )
     hold_out: Auto[float] = option(
         None, "fraction of the people of the training set that is held out for validation where no val is given"
