@@ -96,9 +96,10 @@ def read_embeddings(path: str) -> tuple[np.ndarray, list[str], Card]:
         card = Card.from_dict(parse_json(str(stored["card"]), "its card"), path)
     except (ValueError, KeyError) as error:
         raise DataError(f"{path}: not a file of embeddings ({error}). Write it again with `gluonfr embed`.") from error
-    if embeddings.ndim != 2 or files.shape != (len(embeddings),) or not np.isfinite(embeddings).all():
+    fits = embeddings.dtype.kind in "fiu" and embeddings.ndim == 2 and files.shape == (len(embeddings),)
+    if not fits or not np.isfinite(embeddings).all():
         raise DataError(
-            f"{path}: embeddings {embeddings.shape} are not finite or do not match files {files.shape}. "
+            f"{path}: embeddings {embeddings.dtype} {embeddings.shape} are not finite numbers or do not match files {files.shape}. "
             "Write the file again with `gluonfr embed`."
         )
     return embeddings.astype(np.float32), files.tolist(), card
