@@ -99,8 +99,8 @@ def read_embeddings(path: str) -> tuple[np.ndarray, list[str], Card]:
     fits = embeddings.dtype.kind in "fiu" and embeddings.ndim == 2 and files.shape == (len(embeddings),)
     if not fits or not np.isfinite(embeddings).all():
         raise DataError(
-            f"{path}: embeddings {embeddings.dtype} {embeddings.shape} are not finite numbers or do not match files {files.shape}. "
-            "Write the file again with `gluonfr embed`."
+            f"{path}: embeddings {embeddings.dtype} {embeddings.shape} are not finite numbers or do not match files "
+            f"{files.shape}. Write the file again with `gluonfr embed`."
         )
     return embeddings.astype(np.float32), files.tolist(), card
 

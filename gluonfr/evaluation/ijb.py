@@ -55,8 +55,8 @@ def read_ijb_embeddings(lists: IJB, path: str) -> np.ndarray:
     embeddings = read_npz(path, "the array embeddings, as `gluonfr ijb` saves it").get("embeddings", np.empty(0))
     if embeddings.dtype.kind not in "fiu" or embeddings.ndim != 2 or len(embeddings) != len(lists.images):
         raise DataError(
-            f"{path}: embeddings {embeddings.dtype} {embeddings.shape} do not match the {len(lists.images)} images of {lists.name}. "
-            "Give the embeddings of this set."
+            f"{path}: embeddings {embeddings.dtype} {embeddings.shape} do not match the {len(lists.images)} images of "
+            f"{lists.name}. Give the embeddings of this set."
         )
     return embeddings
 
