@@ -20,16 +20,16 @@ class Server:
 
     def __init__(self, gallery, models, *options):
         words = ["serve", "--gallery", str(gallery), "--models", models, "--port", "0", *options]
-        self.gallery, self.said = str(gallery), []
+        self.gallery, self.output = str(gallery), []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gluonfr", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         for line in self.process.stdout:
-            self.said.append(line)
+            self.output.append(line)
             if "is ready" in line:
                 break
         else:
-            raise AssertionError("".join(self.said))
+            raise AssertionError("".join(self.output))
         self.url = line.split()[0]
         self.host, self.port = urlsplit(self.url).hostname, urlsplit(self.url).port
 
@@ -44,16 +44,16 @@ class Server:
             connection.close()
 
     def get(self, path, **parameters):
-        status, said, _ = self.ask("GET", path, **parameters)
-        assert status == 200, said
-        return said
+        status, answer, _ = self.ask("GET", path, **parameters)
+        assert status == 200, answer
+        return answer
 
     def end(self, number=signal.SIGTERM):
         """The exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            self.said += self.process.communicate(timeout=30)[0]
+            self.output += self.process.communicate(timeout=30)[0]
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

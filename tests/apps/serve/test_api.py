@@ -29,9 +29,9 @@ def read(path):
 
 
 def identify(server, content, **parameters):
-    status, said, _ = server.ask("POST", "/api/identify", content, **parameters)
-    assert status == 200, said
-    return said
+    status, answer, _ = server.ask("POST", "/api/identify", content, **parameters)
+    assert status == 200, answer
+    return answer
 
 
 def enroll(server, content, **parameters):
@@ -79,9 +79,9 @@ def test_person_is_enrolled_identified_changed_and_erased(nobody, photos):
     assert best["similarity"] == pytest.approx(1, abs=1e-4)
     # The same face again is no new photo, and nobody else's.
     assert enroll(server, content, name=" Ann ", box=text_of(boxes[1])) == (200, {"name": "Ann", "new": 0})
-    status, said = enroll(server, content, name="Bob", box=text_of(boxes[1]))
+    status, answer = enroll(server, content, name="Bob", box=text_of(boxes[1]))
     assert status == 400
-    assert "enrolled as 'Ann'" in said["error"]
+    assert "enrolled as 'Ann'" in answer["error"]
     assert server.get("/api/people")["people"] == [{"name": "Ann", "photos": 1}, {"name": DROP, "photos": 1}]
     # A threshold of one's own, and its meaning.
     named = identify(server, content, similarity=0.9999)
@@ -133,9 +133,9 @@ def test_two_photos_are_compared(server, photos):
     (a, b, *_), (other, *_) = people[0], people[1]
 
     def compare(first, second):
-        status, said, _ = server.ask("POST", "/api/compare", read(first) + read(second), first=os.path.getsize(first))
-        assert status == 200, said
-        return said
+        status, answer, _ = server.ask("POST", "/api/compare", read(first) + read(second), first=os.path.getsize(first))
+        assert status == 200, answer
+        return answer
 
     same, different, many = compare(a, b), compare(a, other), compare(group, a)
     assert all(threshold["accepted"] for threshold in same["thresholds"])
@@ -147,9 +147,9 @@ def test_two_photos_are_compared(server, photos):
     assert not same["first"]["ambiguous"]
     size = os.path.getsize(a)
     for body, first in [(read(a), size), (read(a), size + 9), (read(a) + b"x", size), (read(a) + png(200, 200), size)]:
-        status, said, _ = server.ask("POST", "/api/compare", body, first=first)
-        assert 400 <= status < 500, said
-        assert said["error"].endswith("."), said
+        status, answer, _ = server.ask("POST", "/api/compare", body, first=first)
+        assert 400 <= status < 500, answer
+        assert answer["error"].endswith("."), answer
 
 
 BAD_PHOTOS = {
@@ -168,9 +168,9 @@ BAD_PHOTOS = {
 @pytest.mark.parametrize("path", ["/api/identify", "/api/people"])
 def test_invalid_photos_are_reported_in_one_sentence(server, photos, path, bad):
     make, expected, words = BAD_PHOTOS[bad]
-    status, said, headers = server.ask("POST", path, make(read(photos[0])), name="X")
-    assert (status, list(said)) == (expected, ["error"]), said
-    assert words in said["error"]
+    status, answer, headers = server.ask("POST", path, make(read(photos[0])), name="X")
+    assert (status, list(answer)) == (expected, ["error"]), answer
+    assert words in answer["error"]
     assert headers["Content-Type"] == "application/json"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert server.get("/api/people")["matching"] == len(server.get("/api/people")["people"])
@@ -193,7 +193,7 @@ def test_invalid_photos_are_reported_in_one_sentence(server, photos, path, bad):
         ("POST", "/api/identify", {"similarity": 2}, "cosine from -1 to 1"),
         ("POST", "/api/identify", {"similarity": "nan"}, "cosine from -1 to 1"),
         ("POST", "/api/identify", {"fpir": 0}, "at least 1e-09"),
-        ("POST", "/api/compare", {}, "two photos"),
+        ("POST", "/api/compare", {}, "Two photos are required"),
         ("POST", "/api/compare", {"first": 10**9}, "send the second"),
         ("POST", "/api/people/rename", {"name": "Nobody", "new": "X"}, "'Nobody' is not enrolled"),
         ("POST", "/api/people/merge", {"name": "Nobody", "into": "X"}, "'Nobody' is not enrolled"),
@@ -210,10 +210,10 @@ def test_invalid_photos_are_reported_in_one_sentence(server, photos, path, bad):
     ],
 )
 def test_invalid_requests_are_reported_in_one_sentence(server, photos, method, path, parameters, words):
-    status, said, _ = server.ask(method, path, read(photos[0]) if method == "POST" else None, **parameters)
-    assert 400 <= status < 500, said
-    assert words in said["error"]
-    assert said["error"].endswith(".")
+    status, answer, _ = server.ask(method, path, read(photos[0]) if method == "POST" else None, **parameters)
+    assert 400 <= status < 500, answer
+    assert words in answer["error"]
+    assert answer["error"].endswith(".")
     assert server.get("/api/gallery")["network"] == "mobilefacenet-y1"
 
 
@@ -237,8 +237,8 @@ def test_requests_of_other_sites_are_refused(server):
         {"Host": ""},
     ]
     for (method, path), headers in itertools.product([*asked, ("GET", "/openapi.json"), ("OPTIONS", "/api/people")], foreign):
-        status, said, given = server.ask(method, path, headers=headers, name="X", new="Y", into="Y", first=1)
-        assert (status, list(said)) == (403, ["error"]), (method, path, headers)
+        status, answer, given = server.ask(method, path, headers=headers, name="X", new="Y", into="Y", first=1)
+        assert (status, list(answer)) == (403, ["error"]), (method, path, headers)
         assert not [name for name in given if name.lower().startswith("access-control")]
     own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
     assert server.ask("GET", "/api/people", headers=own)[0] == 200
@@ -262,11 +262,11 @@ def status_of(connection):
 def until(server, content, wanted):
     """What is answered with the status that is wanted: the server may not have read yet what was sent before."""
     for _ in range(100):
-        status, said, headers = server.ask("POST", "/api/identify", content)
+        status, answer, headers = server.ask("POST", "/api/identify", content)
         if status == wanted:
-            return said, headers
+            return answer, headers
         time.sleep(0.05)
-    raise AssertionError((status, said))
+    raise AssertionError((status, answer))
 
 
 def test_slow_uploads_are_limited_and_release_their_slots(server, photos):
@@ -281,13 +281,13 @@ def test_slow_uploads_are_limited_and_release_their_slots(server, photos):
     time.sleep(0.2)
     assert server.ask("POST", "/api/identify", content)[0] == 200
     waiting += [upload(server, *part) for _ in range(8)]
-    said, headers = until(server, content, 429)
+    answer, headers = until(server, content, 429)
     # Another machine still gets a slot.
     elsewhere = http.client.HTTPConnection(server.host, server.port, 60, ("127.0.0.2", 0))
     elsewhere.request("POST", "/api/identify", content)
     assert elsewhere.getresponse().status == 200
     elsewhere.close()
-    assert "try again in a second" in said["error"]
+    assert "try again in a second" in answer["error"]
     assert headers["Retry-After"] == "1"
     # People are listed all the while.
     server.get("/api/people")
@@ -313,9 +313,9 @@ def test_idle_connections_of_one_machine_leave_room_for_others(server):
         for _ in range(260):
             idle.enter_context(socket.create_connection((server.host, server.port))).sendall(b"GET / HTTP/1.1\r\n")
         assert ask("127.0.0.2")[0] == 200
-        status, said = ask("127.0.0.1")
+        status, answer = ask("127.0.0.1")
         assert status == 429
-        assert "128 connections" in said["error"]
+        assert "128 connections" in answer["error"]
     end = time.monotonic() + 10
     while ask("127.0.0.1")[0] != 200:
         assert time.monotonic() < end
@@ -331,9 +331,9 @@ def test_uploads_are_limited_in_bytes(server):
             connection.sendall(block)
         assert status_of(connection) == 413
     # A client that sends all of it before it listens hears why.
-    status, said, _ = server.ask("POST", "/api/identify", bytes(20_000_001))
+    status, answer, _ = server.ask("POST", "/api/identify", bytes(20_000_001))
     assert status == 413
-    assert "larger than 20 MB" in said["error"]
+    assert "larger than 20 MB" in answer["error"]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class Page:
         self.driver.get("about:blank")
         self.driver.get_log("browser"), self.driver.get_log("performance")
         self.driver.get(url)
-        self.until(lambda: all(map(self.text, ("#state", "#people-said", "#threshold-means"))))
+        self.until(lambda: all(map(self.text, ("#state", "#people-status", "#threshold-means"))))
         return self
 
     def all(self, selector):
@@ -72,16 +72,16 @@ class Page:
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
 
-    def until(self, true, seconds=20):
+    def until(self, condition, seconds=20):
         end = time.monotonic() + seconds
-        while not (said := true()):
-            seen = {selector: self.text(selector) for selector in ("#look-said", "#look-wrong", "#people-said", "#trouble")}
+        while not (result := condition()):
+            seen = {selector: self.text(selector) for selector in ("#look-status", "#look-error", "#people-status", "#trouble")}
             assert time.monotonic() < end, seen
             time.sleep(0.05)
-        return said
+        return result
 
-    def said(self, part, words):
-        self.until(lambda: words in self.text(f"#{part}-said") + self.text(f"#{part}-wrong"))
+    def wait_for_message(self, part, words):
+        self.until(lambda: words in self.text(f"#{part}-status") + self.text(f"#{part}-error"))
 
     def names(self):
         return self.run("return [...document.querySelectorAll('#faces h3 bdi')].map(element => element.textContent)")
@@ -91,13 +91,13 @@ class Page:
 
     def look(self, path):
         self.one("#photo").send_keys(path)
-        self.said("look", "known (")
+        self.wait_for_message("look", "known (")
 
     def enroll(self, face, name):
         box = self.one(f"#enroll-{face}")
         box.clear()
         box.send_keys(name, Keys.ENTER)
-        self.said("look", "enrolled with this photo")
+        self.wait_for_message("look", "enrolled with this photo")
 
     def press(self, *keys):
         """Keys on whatever has the focus."""
@@ -142,16 +142,16 @@ def test_faces_are_enrolled_and_names_stay_text(page, nobody, photos):
     page.open(nobody.url)
     assert "Network mobilefacenet-y1; 0 people with 0 photos in g.db." in page.text("#state")
     assert "the gallery is empty" in page.text("#threshold-means")
-    assert "The gallery is empty" in page.text("#people-said")
+    assert "The gallery is empty" in page.text("#people-status")
     page.look(photos[0])
     assert page.names() == ["Unknown"] * 6
     assert len(page.all("#boxes .box")) == 6
     # Boxes lie on the faces: where the API says, on the picture as it is drawn.
     with open(photos[0], "rb") as file:
-        _, told, _ = nobody.ask("POST", "/api/identify", file.read())
+        _, answer, _ = nobody.ask("POST", "/api/identify", file.read())
     frame = page.one("#picture .frame").rect
-    for box, face in zip(page.all("#boxes .box"), told["faces"]):
-        scale = frame["width"] / told["width"]
+    for box, face in zip(page.all("#boxes .box"), answer["faces"]):
+        scale = frame["width"] / answer["width"]
         drawn = [box.rect["x"] - frame["x"], box.rect["y"] - frame["y"], box.rect["width"], box.rect["height"]]
         x0, y0, x1, y1 = face["box"]
         np.testing.assert_allclose(drawn, [scale * number for number in (x0, y0, x1 - x0, y1 - y0)], atol=1.5)
@@ -167,7 +167,7 @@ def test_faces_are_enrolled_and_names_stay_text(page, nobody, photos):
     # The same face as somebody else.
     page.one("#enroll-2").clear()
     page.one("#enroll-2").send_keys("Bob", Keys.ENTER)
-    page.said("look", f"is enrolled as '{DROP}'")
+    page.wait_for_message("look", f"is enrolled as '{DROP}'")
     assert page.run("return document.querySelectorAll('#faces img, #people-list img').length") == 0
     assert page.is_quiet()
 
@@ -177,16 +177,16 @@ def test_invalid_photos_are_reported(page, server, tmp_path):
     wrong = tmp_path / "wrong.jpg"
     wrong.write_text("no photo at all")
     page.one("#photo").send_keys(str(wrong))
-    page.said("look", "is not a photo that can be read")
+    page.wait_for_message("look", "is not a photo that can be read")
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((300, 300, 3), 128, np.uint8))
     page.one("#photo").send_keys(str(tmp_path / "wall.png"))
-    page.said("look", "shows no face")
-    assert page.text("#look-said") == ""
+    page.wait_for_message("look", "shows no face")
+    assert page.text("#look-status") == ""
     assert not page.all("#faces li")
     (tmp_path / "large.jpg").write_bytes(bytes(20_000_001))
     page.one("#photo").send_keys(str(tmp_path / "large.jpg"))
-    page.said("look", "larger than 20 MB")
-    assert page.one("#look-wrong").get_attribute("role") == "alert"
+    page.wait_for_message("look", "larger than 20 MB")
+    assert page.one("#look-error").get_attribute("role") == "alert"
     assert page.is_quiet()
 
 
@@ -223,23 +223,23 @@ def test_people_are_changed_with_the_keyboard(page, nobody, photos):
     page.until(lambda: page.focused().accessible_name == "Rename Ann")
     page.press(Keys.ENTER)
     page.press(DROP, Keys.ENTER)
-    page.until(lambda: "enrolled already" in page.text("#dialog-wrong"))
+    page.until(lambda: "enrolled already" in page.text("#dialog-error"))
     ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
     page.press(IMG, Keys.ENTER)
-    page.said("people", f"Ann is now {IMG}")
+    page.wait_for_message("people", f"Ann is now {IMG}")
     assert page.people() == [IMG, "A. Lee", DROP]
     assert page.focused().get_attribute("id") == "people-title"
     tab_to("Merge A. Lee")
     page.press(Keys.ENTER)
     page.press(IMG, Keys.ENTER)
-    page.said("people", f"1 photo of A. Lee moved to {IMG}")
+    page.wait_for_message("people", f"1 photo of A. Lee moved to {IMG}")
     tab_to(f"Delete {DROP}")
     page.press(Keys.ENTER)
     # What is erased for good is not what Enter does by itself.
     assert page.focused().text == "Cancel"
     page.press(Keys.TAB)
     page.press(Keys.ENTER)
-    page.said("people", f"{DROP} is deleted")
+    page.wait_for_message("people", f"{DROP} is deleted")
     assert nobody.get("/api/people")["people"] == [{"name": IMG, "photos": 2}]
     assert page.people() == [IMG]
     assert page.is_quiet()
@@ -260,13 +260,13 @@ def test_threshold_is_explained_and_applied(page, nobody, photos):
     slider.send_keys(Keys.END)
     assert float(slider.get_attribute("value")) > best["similarity"]
     assert page.names() == ["Unknown"]
-    assert "1 face, unknown (" in page.text("#look-said")
+    assert "1 face, unknown (" in page.text("#look-status")
     page.until(lambda: f"above similarity {float(page.text('#threshold-value')):.4f}, given" in page.text("#threshold-means"))
     slider.send_keys(Keys.HOME)
     assert page.names() == ["Ann"]
-    told = nobody.get("/api/threshold", similarity=slider.get_attribute("value"))["meaning"]
-    page.until(lambda: told[1:] in page.text("#threshold-means"))
-    assert "faces of unknown people, about" in told
+    answer = nobody.get("/api/threshold", similarity=slider.get_attribute("value"))["meaning"]
+    page.until(lambda: answer[1:] in page.text("#threshold-means"))
+    assert "faces of unknown people, about" in answer
     page.one("#threshold-back").send_keys(Keys.ENTER)
     page.until(lambda: page.text("#threshold-value") == suited)
     assert page.names() == ["Ann"]
@@ -290,7 +290,7 @@ def test_two_photos_are_compared_side_by_side(page, server, photos):
     page.one("#first").send_keys(photos[1][0][0])
     page.one("#second").send_keys(photos[0])
     page.one("#compare-form button").send_keys(Keys.ENTER)
-    page.said("compare", ": not the same person (mobilefacenet-y1).")
+    page.wait_for_message("compare", ": not the same person (mobilefacenet-y1).")
     assert len(page.all("#compare .mark")) == 2
     assert len(page.all("#compare-means li")) == 3
     assert "Of 6 faces the marked one was used; another face could be meant." in page.text(
@@ -298,7 +298,7 @@ def test_two_photos_are_compared_side_by_side(page, server, photos):
     )
     page.one("#second").send_keys(photos[1][0][1])
     page.one("#compare-form button").send_keys(Keys.ENTER)
-    page.said("compare", ": the same person (mobilefacenet-y1).")
+    page.wait_for_message("compare", ": the same person (mobilefacenet-y1).")
     assert page.is_quiet()
 
 
@@ -347,7 +347,7 @@ def test_photo_from_the_camera_is_identified(server, photos, tmp_path):
         assert page.focused().text == "Take the photo"
         time.sleep(0.5)
         page.press(Keys.ENTER)
-        page.said("look", "known (")
+        page.wait_for_message("look", "known (")
         assert len(page.names()) == 6
         assert not page.one("#camera").is_displayed()
         assert page.is_quiet()
@@ -387,6 +387,6 @@ def test_single_photos_are_removed_and_hidden_characters_are_shown(page, nobody,
     page.until(lambda: len(page.all("#people-list .photos li")) == 2)
     page.all("#people-list .photos li button")[1].send_keys(Keys.ENTER)
     page.one("#dialog-do").send_keys(Keys.ENTER)
-    page.said("people", "is removed")
+    page.wait_for_message("people", "is removed")
     assert nobody.get("/api/people")["people"] == [{"name": "Ann\u202eLee", "photos": 1}]
     assert page.is_quiet()

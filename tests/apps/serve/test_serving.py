@@ -48,9 +48,9 @@ def test_requests_without_the_token_are_refused(closed):
     for path in ("/api/gallery", "/api/people", "/openapi.json"):
         for given in wrong:
             headers = {} if given is None else {"Authorization": given}
-            status, said, answered = closed.ask("GET", path, headers=headers, token=TOKEN)
+            status, answer, answered = closed.ask("GET", path, headers=headers, token=TOKEN)
             assert status == 401
-            assert "token" in said["error"]
+            assert "token" in answer["error"]
             assert answered["WWW-Authenticate"] == "Bearer"
         assert closed.ask("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
     assert closed.ask("DELETE", "/api/people", name="x", headers={"Authorization": "Bearer wrong-token"})[0] == 401
@@ -78,7 +78,7 @@ def test_running_requests_are_answered_before_the_server_stops(closed, photos):
     for thread in asking:
         thread.join()
     assert answers == [200, 200]
-    assert "Traceback" not in "".join(closed.said)
+    assert "Traceback" not in "".join(closed.output)
     with Gallery(closed.gallery, create=False) as gallery:
         assert gallery.count() == (0, 0)
         assert not os.path.exists(closed.gallery + ".tmp")
@@ -154,9 +154,9 @@ def not_served(monkeypatch):
 )
 def test_invalid_options_are_reported_in_one_sentence(tmp_path, capsys, not_served, options, words):
     assert main(["serve", "--gallery", str(tmp_path / "g.db"), "--port", "0", *options]) == 2
-    said = capsys.readouterr().err.strip()
-    assert words in said
-    assert len(said.splitlines()) == 1
+    answer = capsys.readouterr().err.strip()
+    assert words in answer
+    assert len(answer.splitlines()) == 1
     assert not os.listdir(tmp_path)
 
 
@@ -373,9 +373,9 @@ def test_locked_files_and_full_disks_lose_nothing(start, photos, tmp_path):
     assert server.ask("POST", "/api/people", content, name="Ann")[0] == 200
     other = sqlite3.connect(server.gallery, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    status, said, _ = server.ask("POST", "/api/people/rename", name="Ann", new="Bea")
+    status, answer, _ = server.ask("POST", "/api/people/rename", name="Ann", new="Bea")
     assert status == 503
-    assert "another process is writing" in said["error"]
+    assert "another process is writing" in answer["error"]
     assert server.get("/api/people")["people"] == [{"name": "Ann", "photos": 1}]
     other.execute("ROLLBACK")
     other.close()
@@ -386,9 +386,9 @@ def test_locked_files_and_full_disks_lose_nothing(start, photos, tmp_path):
         gallery.enroll_people({f"{i}": (np.random.default_rng(i).normal(size=(9, 128)), None, None) for i in range(40)})
     for path in photos[1][1][:3]:
         with open(path, "rb") as file:
-            status, said, _ = server.ask("POST", "/api/people", file.read(), name="Cleo")
-        assert status == 503, said
-        assert "This change was not saved" in said["error"]
+            status, answer, _ = server.ask("POST", "/api/people", file.read(), name="Cleo")
+        assert status == 503, answer
+        assert "This change was not saved" in answer["error"]
     assert server.get("/api/people", containing="Cleo")["matching"] == 0
     assert server.get("/api/gallery")["people"] == 41
     assert server.end(signal.SIGINT) == 0

@@ -1,8 +1,8 @@
 // Photos from the camera.
 
-import { $, say } from "./dom.js";
+import { $, showMessage } from "./dom.js";
 
-const WRONG = {
+const CAMERA_ERRORS = {
   NotAllowedError: "The browser does not allow the camera; allow it next to the address, or choose a photo.",
   NotFoundError: "There is no camera; choose a photo.",
   NotReadableError: "Another program is using the camera; close it, or choose a photo.",
@@ -25,10 +25,10 @@ export function setUpCamera(taken) {
       await video.play();
       $("#camera").hidden = false;
       $("#camera-take").focus();
-      say("look", "");
+      showMessage("look", "");
     } catch (error) {
       stop();
-      say("look", "", WRONG[error.name] ?? "The camera cannot be used; choose a photo.");
+      showMessage("look", "", CAMERA_ERRORS[error.name] ?? "The camera cannot be used; choose a photo.");
     }
   }
 

@@ -1,7 +1,7 @@
 // The similarity of the faces on two photos.
 
 import { ask } from "./api.js";
-import { count, $, make, place, say } from "./dom.js";
+import { count, $, make, place, showMessage } from "./dom.js";
 
 const WORDS = ["first", "second"];
 
@@ -12,16 +12,16 @@ export function setUpCompare(most) {
     const [first, second] = WORDS.map((word) => $(`#${word}`).files[0]);
     clear();
     if (first.size > most() || second.size > most()) {
-      say("compare", "", `A file is larger than ${Math.round(most() / 1e6)} MB; choose a smaller photo.`);
+      showMessage("compare", "", `A file is larger than ${Math.round(most() / 1e6)} MB; choose a smaller photo.`);
       return;
     }
-    say("compare", "Comparing …");
-    const waits = () => say("compare", "The server is busy; the photos are waiting …");
+    showMessage("compare", "Comparing …");
+    const waits = () => showMessage("compare", "The server is busy; the photos are waiting …");
     try {
       const params = { first: first.size };
       show(await ask("/api/compare", { method: "POST", params, body: new Blob([first, second]), waits }));
     } catch (error) {
-      say("compare", "", error.message);
+      showMessage("compare", "", error.message);
     }
   });
 }
@@ -29,7 +29,7 @@ export function setUpCompare(most) {
 const slotOf = (word) => $(`#${word}`).closest(".slot");
 
 function clear() {
-  say("compare", "");
+  showMessage("compare", "");
   $("#compare-means").replaceChildren();
   document.querySelectorAll("#compare .mark").forEach((mark) => mark.remove());
   document.querySelectorAll("#compare figcaption").forEach((caption) => caption.replaceChildren());
@@ -47,7 +47,7 @@ function preview(word) {
 function show(answer) {
   const accepted = answer.thresholds.filter((threshold) => threshold.accepted).length;
   const same = answer.thresholds.length === 0 ? "" : accepted === answer.thresholds.length ? ": the same person" : accepted ? ": perhaps the same person" : ": not the same person";
-  say("compare", `Similarity ${answer.similarity.toFixed(4)}${same} (${answer.network}).`);
+  showMessage("compare", `Similarity ${answer.similarity.toFixed(4)}${same} (${answer.network}).`);
   $("#compare-means").replaceChildren(...answer.meaning.map((line) => make("li", { textContent: line })));
   WORDS.forEach((word) => {
     const taken = answer[word];

@@ -19,10 +19,10 @@ export const visible = (text) => text.replace(HIDDEN, escaped);
 /** Create an element with a name, isolated from the direction of the text around it. */
 export const named = (text) => make("bdi", { textContent: visible(text) });
 
-/** Show a message below a part of the page: a status (#PART-said) or an error (#PART-wrong); screen readers read it. */
-export function say(part, said, wrong = "") {
-  $(`#${part}-said`).textContent = said;
-  $(`#${part}-wrong`).textContent = wrong;
+/** Show a message below a part of the page: a status (#PART-status) or an error (#PART-error); screen readers read it. */
+export function showMessage(part, status, error = "") {
+  $(`#${part}-status`).textContent = status;
+  $(`#${part}-error`).textContent = error;
 }
 
 /** Place a box, in pixels of an image, over the frame of the image. */

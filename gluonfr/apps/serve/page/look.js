@@ -1,7 +1,7 @@
 // The people on a photo, and the forms that enroll its faces.
 
 import { ask } from "./api.js";
-import { count, $, make, named, place, say, visible } from "./dom.js";
+import { count, $, make, named, place, showMessage, visible } from "./dom.js";
 import { chosen, nameOf } from "./threshold.js";
 
 const image = $("#shown");
@@ -20,16 +20,16 @@ export async function look(file, most) {
   photo = file;
   clear();
   if (file.size > most) {
-    say("look", "", `The file is larger than ${Math.round(most / 1e6)} MB; choose a smaller photo.`);
+    showMessage("look", "", `The file is larger than ${Math.round(most / 1e6)} MB; choose a smaller photo.`);
     return;
   }
   await showImage(file);
-  if (await identify(file)) say("look", summary());
+  if (await identify(file)) showMessage("look", summary());
 }
 
 async function identify(file) {
-  say("look", "Looking for faces …");
-  const waits = () => say("look", "The server is busy; this photo is waiting …");
+  showMessage("look", "Looking for faces …");
+  const waits = () => showMessage("look", "The server is busy; this photo is waiting …");
   try {
     const answer = await ask("/api/identify", { method: "POST", params: { similarity: chosen() }, body: file, waits });
     // Another photo may have been chosen meanwhile.
@@ -38,7 +38,7 @@ async function identify(file) {
     draw();
     return true;
   } catch (error) {
-    if (file === photo) say("look", "", error.message);
+    if (file === photo) showMessage("look", "", error.message);
     return false;
   }
 }
@@ -48,7 +48,7 @@ function clear() {
   $("#picture").hidden = true;
   $("#boxes").replaceChildren();
   $("#faces").replaceChildren();
-  say("look", "");
+  showMessage("look", "");
 }
 
 async function showImage(file) {
@@ -78,7 +78,7 @@ export function rename(speak) {
     const item = $("#faces").children[index];
     label(box, item, face, name, index);
   });
-  if (speak) say("look", summary());
+  if (speak) showMessage("look", summary());
 }
 
 function draw() {
@@ -141,17 +141,17 @@ async function enroll(face, index, name, form) {
   const button = form.querySelector("button");
   const file = photo;
   button.disabled = true;
-  say("look", "Enrolling …");
+  showMessage("look", "Enrolling …");
   try {
     const params = { name, box: face.box.join(","), source: file.name.slice(0, 200) };
     const { new: added } = await ask("/api/people", { method: "POST", params, body: file });
     await enrolled();
     if (file !== photo) return;
     const again = await identify(file);
-    if (again) say("look", added ? `${visible(name)} is enrolled with this photo.` : `${visible(name)} was enrolled with this photo before.`);
+    if (again) showMessage("look", added ? `${visible(name)} is enrolled with this photo.` : `${visible(name)} was enrolled with this photo before.`);
     $("#faces").children[index]?.focus();
   } catch (error) {
-    if (file === photo) say("look", "", error.message);
+    if (file === photo) showMessage("look", "", error.message);
   } finally {
     button.disabled = false;
   }

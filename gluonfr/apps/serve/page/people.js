@@ -1,7 +1,7 @@
 // The list of people, and changes to them and their photos.
 
 import { ask } from "./api.js";
-import { count, $, make, named, say, visible } from "./dom.js";
+import { count, $, make, named, showMessage, visible } from "./dom.js";
 
 const PART = 200;
 const PAUSE = 200;
@@ -28,7 +28,7 @@ export async function list() {
   $("#people-more").hidden = answer.people.length >= answer.matching;
   const shown = answer.people.length < answer.matching ? `; ${answer.people.length} are shown` : "";
   const empty = containing ? "No name contains this." : "The gallery is empty: choose a photo and enroll its faces.";
-  say("people", answer.matching ? `${count(answer.matching, "person", "people")}${shown}.` : empty);
+  showMessage("people", answer.matching ? `${count(answer.matching, "person", "people")}${shown}.` : empty);
 }
 
 /** A button that belongs to a person or a photo. */
@@ -60,7 +60,7 @@ async function showPhotos({ name }, item) {
     const { photos } = await ask("/api/people/photos", { params: { name } });
     item.append(make("ul", { className: "photos" }, ...photos.map((photo) => photoRow(name, photo))));
   } catch (error) {
-    say("people", "", error.message);
+    showMessage("people", "", error.message);
   }
 }
 
@@ -110,7 +110,7 @@ function dialog(action, text, field, value, work) {
   $("#dialog-text").replaceChildren(...text);
   $("#dialog-field").hidden = field === null;
   $("#dialog-label").textContent = field ?? "";
-  $("#dialog-wrong").textContent = "";
+  $("#dialog-error").textContent = "";
   $("#dialog-do").textContent = action;
   const input = $("#dialog-name");
   input.value = value;
@@ -125,10 +125,10 @@ function dialog(action, text, field, value, work) {
       const words = await work(input.value);
       box.close();
       await changed();
-      say("people", words);
+      showMessage("people", words);
       $("#people-title").focus();
     } catch (error) {
-      $("#dialog-wrong").textContent = error.message;
+      $("#dialog-error").textContent = error.message;
     } finally {
       $("#dialog-do").disabled = false;
     }
@@ -144,7 +144,7 @@ async function again() {
   try {
     await list();
   } catch (error) {
-    say("people", "", error.message);
+    showMessage("people", "", error.message);
   }
 }
 
