@@ -194,7 +194,7 @@ def test_invalid_photos_are_reported_in_one_sentence(server, photos, path, bad):
         ("POST", "/api/identify", {"similarity": "nan"}, "cosine from -1 to 1"),
         ("POST", "/api/identify", {"fpir": 0}, "at least 1e-09"),
         ("POST", "/api/compare", {}, "Two photos are required"),
-        ("POST", "/api/compare", {"first": 10**9}, "send the second"),
+        ("POST", "/api/compare", {"first": 10**9}, "Two photos are required"),
         ("POST", "/api/people/rename", {"name": "Nobody", "new": "X"}, "'Nobody' is not enrolled"),
         ("POST", "/api/people/merge", {"name": "Nobody", "into": "X"}, "'Nobody' is not enrolled"),
         ("GET", "/api/people", {"limit": 10**9}, "limit"),
