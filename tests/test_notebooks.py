@@ -143,7 +143,7 @@ def test_every_figure_is_shown_without_warnings(executed):
     for name, picture in shown.items():
         height, width = picture.shape[:2]
         assert height > 180, name
-        assert 600 < width < 1200, name
+        assert 600 < width < 1800, name
         assert picture.std() > 20, name
     # The blue of the first curve, person and bars (#0072B2, here BGR).
     for name in ("curves", "roc", "histogram"):
@@ -176,14 +176,13 @@ def test_the_notebook_runs_on_another_set(tmp_path, monkeypatch):
     assert sorted(pictures(outputs)) == sorted(PICTURES)
 
 
-def test_the_notebook_is_committed_without_outputs():
+def test_the_notebook_is_committed_with_small_outputs():
     notebook = nbformat.read(NOTEBOOK, 4)
     nbformat.validate(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == [], cell.id
-            assert cell.execution_count is None, cell.id
-    assert NOTEBOOK.stat().st_size < 50_000
+    shown = {cell.id for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output}
+    assert shown == set(PICTURES)
+    assert quiet({cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"})
+    assert NOTEBOOK.stat().st_size < 500_000
 
 
 def test_the_imports_of_the_notebook_exist():
