@@ -52,7 +52,7 @@ def test_the_notebook_gives_the_committed_outputs(path, tmp_path, monkeypatch):
         wanted, wanted_pictures = committed[cell]
         assert pictures == wanted_pictures, cell
         # Names of temporary files differ.
-        text, wanted = (re.sub(r"'/[^']*'", "PATH", each) for each in (text, wanted))
+        text, wanted = (re.sub(r"'/[^']*'", "PATH", part) for part in (text, wanted))
         assert NUMBER.sub("#", text) == NUMBER.sub("#", wanted), cell
         for number, wanted_number in zip(NUMBER.findall(text), NUMBER.findall(wanted)):
             if "." not in wanted_number and text.startswith(("FRVal", "1347")):

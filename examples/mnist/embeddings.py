@@ -173,7 +173,7 @@ def trained(name, images, labels, options):
 
 def marks(head):
     """Return what the figure shows of the loss's own parameters: centers (C, 2), deviations (C, 2), radius (1,)."""
-    own = {name: each.data().asnumpy() for name, each in own_parameters(head.loss).items()}
+    own = {name: parameter.data().asnumpy() for name, parameter in own_parameters(head.loss).items()}
     nothing = np.zeros((0, 2))
     centers = own.get("mean", nothing) if "log_var" in own else own.get("centers", nothing)
     return {"centers": centers, "deviations": np.exp(own.get("log_var", nothing) / 2), "radius": own.get("R", np.zeros(0))}

@@ -38,7 +38,8 @@ def loaders():
     images, labels = images[order], labels[order].astype("int32")
     sets = [gluon.data.ArrayDataset(images[part], labels[part]) for part in (slice(0, 1500), slice(1500, None))]
     return [
-        gluon.data.DataLoader(each, BATCH, shuffle=i == 0, last_batch=["discard", "keep"][i]) for i, each in enumerate(sets)
+        gluon.data.DataLoader(dataset, BATCH, shuffle=i == 0, last_batch=["discard", "keep"][i])
+        for i, dataset in enumerate(sets)
     ]
 
 

@@ -24,7 +24,7 @@ def validate(net, contexts, loader, nfolds=10):
     metric = FaceVerification(nfolds)
     for (first, second), issame in loader:
         firsts, seconds, sames = (
-            gluon.utils.split_and_load(each, contexts, even_split=False) for each in (first, second, issame)
+            gluon.utils.split_and_load(array, contexts, even_split=False) for array in (first, second, issame)
         )
         for x, y, same in zip(firsts, seconds, sames):
             embeddings = [sklearn.preprocessing.normalize(net(images)[0].asnumpy()) for images in (x, y)]

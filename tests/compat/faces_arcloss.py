@@ -32,8 +32,8 @@ while it < steps:
         with autograd.record():
             outputs = [net(x)[1] for x in data]
             losses = [loss(yhat, y) for yhat, y in zip(outputs, labels)]
-        for each in losses:
-            autograd.backward(each)
+        for part in losses:
+            autograd.backward(part)
         trainer.step(batch_size)
         metric = mx.metric.Accuracy()
         metric.update(labels, outputs)

@@ -36,8 +36,8 @@ while it < steps:
         with autograd.record():
             results = [net(x) for x in data]
             losses = [loss(output, y, embedding) for (embedding, output), y in zip(results, labels)]
-        for each in losses:
-            autograd.backward(each)
+        for part in losses:
+            autograd.backward(part)
         trainer.step(batch_size)
         metric = mx.metric.Accuracy()
         metric.update(labels, [output for _, output in results])

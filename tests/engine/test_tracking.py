@@ -64,7 +64,7 @@ def test_a_run_calls_observers_and_records_status_provenance_and_pairs(small_opt
     assert status(result.folder)["peak_memory"] > 0.1
     with open(os.path.join(result.folder, "provenance.json")) as file:
         provenance = json.load(file)
-    files = {os.path.basename(each["path"]): each for each in provenance["data"]}
+    files = {os.path.basename(source["path"]): source for source in provenance["data"]}
     assert sorted(files) == ["property", "train.idx", "train.rec", "val_data.bin"]
     with open(os.path.join(small_root, "blobs", "train.idx"), "rb") as file:
         assert files["train.idx"]["sha256"] == hashlib.sha256(file.read()).hexdigest()
@@ -209,7 +209,7 @@ def test_mlflow_has_parameters_metrics_and_artifacts(store, small_options, tmp_p
     accuracy = result.validation["val_data"].accuracy
     assert run.data.metrics["val_data/accuracy"] == pytest.approx(accuracy)
     assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [3, 6]
-    artifacts = {each.path for each in client.list_artifacts(run.info.run_id)}
+    artifacts = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     assert {"options.json", "provenance.json", "results.json", "curves.png", "roc.png"} <= artifacts
 
 

@@ -52,7 +52,7 @@ class Loop:
             self.loss.step()
 
     def state(self, context=None):
-        return {name: each.data(context).asnumpy() for name, each in own_parameters(self.loss).items()}
+        return {name: parameter.data(context).asnumpy() for name, parameter in own_parameters(self.loss).items()}
 
 
 @pytest.mark.parametrize("devices", [1, 2])
