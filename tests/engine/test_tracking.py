@@ -223,11 +223,11 @@ def test_a_server_that_does_not_answer_is_named(small_options):
 @pytest.mark.system
 def test_optuna_searches_and_prunes(small_root, tmp_path):
     command = [sys.executable, str(EXAMPLE), "--dataset", "blobs", "--val", "val_data", "--root", small_root]
-    command += ["--out", str(tmp_path / "search"), "--trials", "6", "--epochs", "3", "--network", "mobilefacenet_re"]
+    command += ["--out", str(tmp_path / "search"), "--trials", "5", "--epochs", "2"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "best AUC" in done.stdout
     states = [read_run(str(folder)).state for folder in sorted((tmp_path / "search").iterdir())]
-    assert len(states) == 6
-    assert set(states) <= {"finished", "stopped", "failed"}
+    assert len(states) == 5
+    assert set(states) <= {"finished", "stopped"}
     assert "finished" in states

@@ -86,8 +86,8 @@ class TensorBoardObserver(TrainingObserver):
         values = values[np.isfinite(values)].astype(np.float64)
         counts, edges = np.histogram(values, bins=_BINS)
         return self._summary.HistogramProto(
-            min=values.min(initial=0.0),
-            max=values.max(initial=0.0),
+            min=values.min() if len(values) else 0.0,
+            max=values.max() if len(values) else 0.0,
             num=len(values),
             sum=values.sum(),
             sum_squares=(values**2).sum(),
