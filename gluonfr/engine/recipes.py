@@ -205,7 +205,7 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "network_args": card.arguments,
         "augment": "flip",
         "epochs": epochs,
-        "lr": 0.005,
+        "lr": 0.002,
         "clip_norm": 1.0,
         "average": 0.99,
         "freeze_epochs": 0.5,
