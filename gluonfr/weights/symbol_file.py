@@ -149,7 +149,8 @@ def _read_graph(path: str) -> dict[str, Any]:
 
 
 def _check_node(node: dict[str, Any], number: int) -> None:
-    is_valid = isinstance(node["op"], str) and isinstance(node["name"], str)
+    # MXNet writes control characters as they are, which no reader of JSON accepts.
+    is_valid = isinstance(node["op"], str) and isinstance(node["name"], str) and node["name"].isprintable()
     is_valid = is_valid and all(isinstance(node.get(key) or {}, dict) for key in _SETTINGS)
     is_valid = is_valid and isinstance(node["inputs"], list)
     if not is_valid or not all(_is_reference(reference, number) for reference in node["inputs"]):
@@ -180,7 +181,7 @@ def _check_run_node(node: dict[str, Any], number: int, outputs: list[int], versi
     settings: dict[str, str] = {}
     for key in _SETTINGS:
         for name, value in (node.get(key) or {}).items():
-            if not isinstance(value, str) or len(value) > 1000:
+            if not isinstance(value, str) or len(value) > 1000 or not (name + value).isprintable():
                 raise ValueError(f"node {number} has a malformed setting {name!r}")
             settings[name] = value
     for reference in node["inputs"]:

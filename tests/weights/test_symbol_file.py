@@ -108,6 +108,15 @@ def test_parameters_of_normalizations_must_be_variables_of_their_own(tmp_path, g
             load_symbol(write(tmp_path, changed))
 
 
+@pytest.mark.parametrize("text", ["\x1b[31m", "a\nb", "\0", "\ud800"])
+def test_names_and_settings_must_be_printable(tmp_path, graph, text):
+    for change in (lambda node: node.update(name=text), lambda node: node["attrs"].update(layout=text)):
+        changed = json.loads(json.dumps(graph))
+        change(node(changed, "conv"))
+        with pytest.raises(WeightsError, match="malformed"):
+            load_symbol(write(tmp_path, changed))
+
+
 def test_parameters_of_another_length_are_refused(tmp_path, graph):
     symbol = load_symbol(write(tmp_path, graph))
     names = ("norm_gamma", "norm_beta", "norm_moving_mean", "norm_moving_var")
