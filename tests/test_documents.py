@@ -38,6 +38,7 @@ NOT_RUN = {
     "--dataset celeb": "trains for minutes or longer on data that is not public; results are in the page",
     "--dataset emore": "trains for hours; start.md trains",
     "gluonfr train --dataset mine": "trains for 20 epochs; start.md trains",
+    "sorted/ --gallery": "is an alternative to the line before",
     "gluonfr clean emore": "needs hundreds of people; tested in tests/cli",
     "--folder FOLDER": "has placeholders",
     "CROPS OUT": "has placeholders",
