@@ -208,7 +208,7 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "lr": 0.002,
         "clip_norm": 1.0,
         "average": 0.99,
-        "freeze_epochs": 0.5,
+        "freeze_epochs": 0.25 * epochs,
         "init_classifier": "means",
         "lr_decay_by_depth": 0.8,
         "batch_norm": "frozen",
