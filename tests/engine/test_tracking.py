@@ -14,6 +14,8 @@ import pytest
 
 from gluonfr.apps.runs.paired import read_results
 from gluonfr.apps.runs.records import read_run
+from gluonfr.cli import _parser
+from gluonfr.cli.train import _train_options
 from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
 from gluonfr.engine import TrainingObserver, TrainOptions, options_from_run, train
 from gluonfr.engine.tracking.provenance import git_commit
@@ -231,3 +233,27 @@ def test_optuna_searches_and_prunes(small_root, tmp_path):
     assert len(states) == 5
     assert set(states) <= {"finished", "stopped"}
     assert "finished" in states
+
+
+def test_the_command_takes_from_another_run_what_is_not_given(tmp_path):
+    values = TrainOptions(dataset="emore", out=str(tmp_path / "a"), loss="arc", lr=0.2, drops=[1, 2], network="mobilefacenet")
+    path = write_options(tmp_path / "a", **values.to_dict())
+
+    def options(*words):
+        arguments = ["train", *words]
+        return _train_options(_parser(arguments)[0].parse_args(arguments))
+
+    # A value that equals the default of the option counts as given.
+    child = options("--from", path, "--loss-args", "m=0.3", "--seed", "0", "--val", "lfw")
+    assert (child.dataset, child.loss, child.lr, list(child.drops), child.loss_args) == (
+        "emore",
+        "arc",
+        0.2,
+        [1, 2],
+        {"m": 0.3},
+    )
+    assert list(child.val) == ["lfw"]
+    assert child.parent == path
+    assert options("--dataset", "emore").parent is None
+    with pytest.raises(UsageError, match="dataset= is required"):
+        options("--lr", "0.1")
