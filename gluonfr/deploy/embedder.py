@@ -18,8 +18,8 @@ from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy.embedding import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.deploy.model import load_model
-from gluonfr.detection import Detections, detect_faces, get_detector
-from gluonfr.photos.faces import choose_main_face, is_crop
+from gluonfr.detection import Detections, choose_face, detect_faces, get_detector
+from gluonfr.photos.faces import MIN_FACE, is_crop
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 BACKENDS = ("gluon", "onnxruntime")
@@ -218,12 +218,13 @@ class Embedder:
         pixels, where, crop_template = _pixels(image, where)
         if is_crop(self, pixels, aligned, crop_template):
             return crop_for_network(pixels, self.card.image_size, self.card.template, where), 1, None
-        try:
-            faces, index, _ = choose_main_face(self, pixels)
-        except PhotoError as error:
-            if error.reason == "no face":
-                raise DataError(f"{where} shows no face; use another photo, or pass aligned=True if it is a crop.") from error
-            raise DataError(f"{where} cannot be used: {error}; use another photo.") from error
+        faces = self.detect(pixels)
+        if not len(faces.boxes):
+            # Smaller faces take several times as long to search for.
+            faces = self.detect(pixels, MIN_FACE)
+        if not len(faces.boxes):
+            raise DataError(f"{where} shows no face; use another photo, or pass aligned=True if it is a crop.")
+        index, _ = choose_face(faces.boxes, faces.scores, pixels.shape)
         box = [round(float(value), 1) for value in faces.boxes[index]]
         return align_face(pixels, faces.landmarks[index], self.card.template), len(faces.boxes), box
 

@@ -35,6 +35,8 @@ class Face:
         Of the detector, 0 to 1.
     crop : np.ndarray, uint8 (H, W, 3)
         RGB, as the network expects it.
+    landmarks : np.ndarray, (5, 2), or None
+        In pixels of the photo; None for an aligned crop.
 
     Examples
     --------
@@ -46,6 +48,17 @@ class Face:
     box: tuple[float, float, float, float]
     score: float
     crop: np.ndarray
+    landmarks: np.ndarray | None = None
+
+    def problem(self) -> str:
+        """Return why the face is too poor for a gallery, such as 'blurred (...)'; '' if it is good or an aligned crop."""
+        if self.landmarks is None:
+            return ""
+        try:
+            check_quality(self.crop, self.landmarks)
+        except PhotoError as error:
+            return str(error)
+        return ""
 
 
 def all_faces(
@@ -86,7 +99,7 @@ def all_faces(
             except GluonFRError:
                 continue  # the landmarks are not arranged like a face
             x0, y0, x1, y1 = map(float, box)
-            faces.append(Face((x0, y0, x1, y1), float(score), _fit_crop(embedder, crop)))
+            faces.append(Face((x0, y0, x1, y1), float(score), _fit_crop(embedder, crop), landmarks))
     return sorted(faces, key=lambda face: face.box)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -133,6 +133,7 @@ def enroll_photo(
     source: str = "",
     aligned: bool | None = None,
     min_face: int = MIN_FACE,
+    warn: Callable[[str], Any] | None = None,
 ) -> int:
     """Enroll one face of one photo.
 
@@ -153,6 +154,8 @@ def enroll_photo(
         As `select_face`.
     source : str, optional
         Path or description of the photo.
+    warn : callable, optional
+        Called with a description if the face is blurred, enlarged or turned away; it is enrolled nevertheless.
 
     Returns
     -------
@@ -176,6 +179,9 @@ def enroll_photo(
     chosen = select_face(embedder, pixels, box, aligned, min_face)
     if box is None and chosen.faces > 1:
         raise PhotoError("several faces", f"{chosen.faces} of them")
+    problem = chosen.face.problem()
+    if problem and warn is not None:
+        warn(problem)
     identified_by = content if chosen.faces == 1 else chosen.face.crop.tobytes()
     embedding = embedder([chosen.face.crop], aligned=True)
     return gallery.enroll(name, embedding, [hashlib.sha256(identified_by).digest()], [source])

@@ -77,6 +77,15 @@ def form(*parts):
     return body + b"--boundary--\r\n", {"Content-Type": "multipart/form-data; boundary=boundary"}
 
 
+def test_poor_face_is_enrolled_with_a_warning(client):
+    file = io.BytesIO()
+    Image.new("RGB", (340, 200), "gray").save(file, "PNG")
+    status, done = client.ask("POST", "/api/people", file.getvalue(), name="Ann")
+    assert status == 200
+    assert done["new"] == 1
+    assert done["warning"].startswith("blurred (sharpness 0.00")
+
+
 def test_person_is_enrolled_and_identified(client):
     assert client.ask("POST", "/api/people", photo(0), name="Ann", source="a.png") == (200, {"name": "Ann", "new": 1})
     assert client.ask("POST", "/api/people", photo(0), name=" Ann ") == (200, {"name": "Ann", "new": 0})

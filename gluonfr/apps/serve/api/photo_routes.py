@@ -61,7 +61,7 @@ def add_photo_routes(app: FastAPI, state: ServerState) -> None:
             raise RequestError(422, "The photo shows no face; take another photo, nearer and from the front.")
         return responses.IdentifiedPhoto(network=network_name(state.gallery.card), **found)
 
-    @app.post("/api/people", **options)
+    @app.post("/api/people", response_model_exclude_none=True, **options)
     async def enroll(
         request: Request,
         name: Optional[str] = Query(None, description="name of a new or enrolled person; may be a field of the form"),
@@ -78,10 +78,13 @@ def add_photo_routes(app: FastAPI, state: ServerState) -> None:
         origin = upload.fields.get("source", source) or upload.file_name
         content = upload.photo()
 
-        def work(pixels: np.ndarray) -> int:
-            return enroll_photo(state.gallery, state.embedder, person, content, pixels, corners, origin[:1000], *how)
+        warnings: list[str] = []
 
-        return responses.Enrollment(name=person, new=await state.process(work, content))
+        def work(pixels: np.ndarray) -> int:
+            where = corners, origin[:1000]
+            return enroll_photo(state.gallery, state.embedder, person, content, pixels, *where, *how, warnings.append)
+
+        return responses.Enrollment(name=person, new=await state.process(work, content), warning=next(iter(warnings), None))
 
     @app.post("/api/compare", **options)
     async def compare(

@@ -196,7 +196,7 @@ class PhotosOfPerson(BaseModel):
 
 
 class Enrollment(BaseModel):
-    """The person and the number of new photos: 0 if the photo was enrolled before.
+    """The person, the number of new photos (0 if the photo was enrolled before), and a warning if the face is poor.
 
     Examples
     --------
@@ -206,6 +206,7 @@ class Enrollment(BaseModel):
 
     name: str
     new: int
+    warning: Optional[str] = None
 
 
 class Changed(BaseModel):

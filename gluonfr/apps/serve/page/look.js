@@ -144,11 +144,13 @@ async function enroll(face, index, name, form) {
   showMessage("look", "Enrolling …");
   try {
     const params = { name, box: face.box.join(","), source: file.name.slice(0, 200) };
-    const { new: added } = await ask("/api/people", { method: "POST", params, body: file });
+    const { new: added, warning } = await ask("/api/people", { method: "POST", params, body: file });
     await enrolled();
     if (file !== photo) return;
     const again = await identify(file);
-    if (again) showMessage("look", added ? `${visible(name)} is enrolled with this photo.` : `${visible(name)} was enrolled with this photo before.`);
+    const poor = warning ? ` The face is ${warning}, so it may be confused with other people; a better photo helps.` : "";
+    const words = added ? `${visible(name)} is enrolled with this photo.` : `${visible(name)} was enrolled with this photo before.`;
+    if (again) showMessage("look", words + poor);
     $("#faces").children[index]?.focus();
   } catch (error) {
     if (file === photo) showMessage("look", "", error.message);
