@@ -51,8 +51,6 @@ NOT_RUN = {
     "gluonfr evaluate-detector": "needs WIDER FACE; tested in tests/cli",
     "gluonfr pack-detection": "needs WIDER FACE; tested in tests/cli",
     "--detector runs/": "needs a trained detector; tested in tests/detection",
-    "gluonfr runs": "needs several trained runs; tested in tests/cli",
-    "--from runs/": "needs a trained run; tested in tests/cli",
     "--move-photo": "has the id of a photo; tested in tests/cli",
     "--remove-photo": "has the source of a photo; tested in tests/cli",
 }
