@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mxnet as mx
+from mxnet import autograd
 from mxnet.base import _LIB, OpHandle, c_str, check_call
 from mxnet.gluon import HybridBlock
 from mxnet.ndarray.register import _make_ndarray_function
@@ -65,3 +68,46 @@ def load_operators(path: str, *names: str) -> None:
         check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
         setattr(mx.nd, name, _make_ndarray_function(handle, name, name))
         setattr(mx.sym, name, _make_symbol_function(handle, name, name))
+
+
+_accumulates = False
+
+
+def gradients_may_accumulate() -> bool:
+    """Return whether an array of this process was marked with ``grad_req='add'`` since this module was imported.
+
+    Operators of a library write gradients and cannot add to them, and MXNet does not tell what an array wants.
+
+    Examples
+    --------
+    >>> array = mx.nd.zeros(1)
+    >>> array.attach_grad("add")
+    >>> gradients_may_accumulate()
+    True
+    """
+    return _accumulates
+
+
+def _track_grad_req() -> None:
+    """Make the two functions that mark arrays for gradients remember whether one of them accumulates."""
+    attach, mark = mx.nd.NDArray.attach_grad, autograd.mark_variables
+
+    @functools.wraps(attach)
+    def attach_grad(self: Any, grad_req: str = "write", stype: Any = None) -> None:
+        _remember(grad_req)
+        attach(self, grad_req, stype)
+
+    @functools.wraps(mark)
+    def mark_variables(variables: Any, gradients: Any, grad_reqs: Any = "write") -> None:
+        _remember(grad_reqs)
+        mark(variables, gradients, grad_reqs)
+
+    mx.nd.NDArray.attach_grad, autograd.mark_variables = attach_grad, mark_variables
+
+
+def _remember(requests: Any) -> None:
+    global _accumulates
+    _accumulates = _accumulates or "add" in ([requests] if isinstance(requests, str) else requests)
+
+
+_track_grad_req()

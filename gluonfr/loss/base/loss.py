@@ -9,6 +9,7 @@ import numpy as np
 from mxnet import autograd, nd, symbol
 
 from gluonfr.core import UsageError, check_number
+from gluonfr.core.mxnet_graphs import gradients_may_accumulate
 from gluonfr.core.mxnet_internals import own_parameters, trainer_updates
 from gluonfr.loss.base.arguments import check_dtype
 from gluonfr.loss.base.input_checks import check_column, nan_unless_finite
@@ -102,8 +103,13 @@ class FRLoss(NativeBlock):
         if self.advances and autograd.is_recording():
             self._record_pass(*inputs)
         sample_weight = None if sample_weight is None else sample_weight.astype(inputs[0].dtype, copy=False)
-        if autograd.is_recording() and inputs[0].grad is not None and self.can_be_native(*inputs):
-            # Native operators write their gradients, also to an array that accumulates them with grad_req='add'.
+        if (
+            gradients_may_accumulate()
+            and autograd.is_recording()
+            and inputs[0].grad is not None
+            and self.can_be_native(*inputs)
+        ):
+            # Native operators write their gradients, also to an array with grad_req='add'; a reshaped one passes them on.
             inputs = (inputs[0].reshape(inputs[0].shape), *inputs[1:])
         loss = self._weigh(super().__call__(*inputs), sample_weight)
         # Comparisons, clips and some softmax kernels drop NaN and infinity; the loss has to show them. Native ones do.
