@@ -214,7 +214,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "doctor",
             "tools.doctor",
-            "show the installed packages, the devices, and whether Horovod works",
+            "show problems of the installation with their cure, and versions, devices and extras",
             "gluonfr doctor",
         ),
         Command(
