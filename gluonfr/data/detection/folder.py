@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
 
-from gluonfr.core import DataError, PathLike, absolute_path, disk_errors
+from gluonfr.core import DataError, PathLike, absolute_path, disk_errors, display_path
 from gluonfr.core.reading import csv_rows
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, read_annotations
@@ -15,6 +18,17 @@ from gluonfr.data.detection.annotations import PhotoFaces, read_annotations
 SUBSETS = ("easy", "medium", "hard")
 _ANNOTATIONS = ("label.txt", "wider_face_val_bbx_gt.txt", "wider_face_train_bbx_gt.txt", "annotations.json", "annotations")
 _SUBSETS_FILE = "subsets.csv"
+_READ_MATLAB = """
+import json, sys
+import numpy as np
+from scipy.io import loadmat
+content, members = loadmat(sys.argv[1]), {}
+for event, names, lists in zip(content["event_list"], content["file_list"], content["gt_list"]):
+    for name, numbers in zip(names[0], lists[0]):
+        numbers = np.asarray(numbers[0], np.int64).reshape(-1)
+        members[f"{event[0][0]}/{name[0][0]}.jpg"] = numbers.clip(-(2**31), 2**31).tolist()
+json.dump(members, sys.stdout)
+"""
 
 
 class DetectionFolder(NamedTuple):
@@ -41,6 +55,8 @@ class DetectionFolder(NamedTuple):
     def read(self, number: int) -> np.ndarray:
         """Return photo `number`, uint8 (H, W, 3) RGB."""
         path = os.path.join(self.photos, self.faces[number].photo)
+        if "\0" in path:
+            raise DataError(f"{display_path(path)} is no name of a photo; correct the annotations.")
         with disk_errors(path), open(path, "rb") as file:
             return images.decode(file.read(), path)
 
@@ -103,7 +119,7 @@ def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray
             try:
                 for name in SUBSETS:
                     members[name][row["image"]][int(row["face"])] = row[name].strip() == "1" and row.get("invalid") != "1"
-            except (KeyError, ValueError, IndexError, AttributeError):
+            except (KeyError, ValueError, IndexError, AttributeError, OverflowError):
                 raise DataError(
                     f"{path}: line {line} must name a photo and the number of one of its faces, with 0 or 1 for easy, "
                     "medium and hard."
@@ -113,16 +129,12 @@ def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray
 
 def _read_matlab(path: str, faces: list[PhotoFaces]) -> list[np.ndarray]:
     """Read one of WIDER FACE's lists: for every photo the numbers, from 1, of the faces that count."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path)
-        members = {}
-        for event, names, lists in zip(content["event_list"], content["file_list"], content["gt_list"]):
-            for name, numbers in zip(names[0], lists[0]):
-                members[f"{event[0][0]}/{name[0][0]}.jpg"] = np.asarray(numbers[0], np.int64).reshape(-1) - 1
-    except Exception as error:
-        raise DataError(f"{path}: is not a list of WIDER FACE ({type(error).__name__}: {error}); fetch it again.") from None
+    # A damaged file may crash SciPy's reader, so it is read in a process of its own.
+    finished = subprocess.run([sys.executable, "-c", _READ_MATLAB, path], capture_output=True, text=True, errors="replace")
+    if finished.returncode:
+        reason = (finished.stderr.strip().splitlines() or ["the reader crashed"])[-1][:200]
+        raise DataError(f"{path}: is not a list of WIDER FACE ({reason}); fetch it again.")
+    members = {name: np.array(numbers, np.int64) - 1 for name, numbers in json.loads(finished.stdout).items()}
     subset = []
     for photo in faces:
         numbers = members.get(photo.photo)
