@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from gluonfr.cli.arguments import add_detector, add_root, add_template, image_size
@@ -28,9 +28,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     source.add_argument("--list", metavar="FILE", help="list of pairs: CSV lines first,second,issame, or LFW's pairs.txt")
     source.add_argument("--draw", metavar="SET", help=f"draw the pairs from this {TRAINING_SET}")
     listed = parser.add_argument_group("with --list")
-    listed.add_argument("--folder", help="folder of the listed photos (default: the folder of the list)")
-    # Its name before 2.0, which means something else in the other commands.
-    listed.add_argument("--photos", dest="folder", help=SUPPRESS)
+    # Its second name is that of earlier versions.
+    listed.add_argument(
+        "--folder", "--photos", metavar="PHOTOS", help="folder of the listed photos (default: the folder of the list)"
+    )
     add_template(listed, default=None)
     add_detector(listed)
     listed.add_argument(
