@@ -25,7 +25,12 @@ SOURCE = Path(__file__).with_name("softmax.cc")
 FLAGS = (
     *("-std=c++14", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-w"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    # libmxnet.so defines functions of the same names for another ABI. Horovod makes them global, and without this flag the
+    # library would call those.
+    "-Wl,-Bsymbolic",
 )
+# For the same reason: static variables of templates are otherwise shared by all libraries of the process.
+_GCC_FLAGS = ("-fno-gnu-unique",)
 _COMPILERS = ("g++", "c++", "clang++")
 _SECONDS = 600
 
@@ -73,7 +78,7 @@ def build_library() -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path.with_suffix(".lock")):
             if not path.exists():
-                _compile([compiler, *FLAGS, f"-I{headers / 'include'}", *map(str, sources)], path)
+                _compile([compiler, *_flags(compiler), f"-I{headers / 'include'}", *map(str, sources)], path)
     except OSError as error:
         raise BuildError(f"{display_path(path.parent)} cannot be written ({error.strerror}); set XDG_CACHE_HOME") from error
     return str(path)
@@ -99,13 +104,17 @@ def _find_compiler() -> str:
     raise BuildError(f"no C++ compiler was found ({chosen or ', '.join(_COMPILERS)})")
 
 
+def _flags(compiler: str) -> tuple[str, ...]:
+    return FLAGS + (_GCC_FLAGS if "g++" in os.path.basename(compiler) else ())
+
+
 def _key(compiler: str, sources: list[Path]) -> str:
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.read_bytes())
     # The file of a compiler changes with its version; running it would stop MXNet's engine for a moment.
     about = os.stat(compiler)
-    digest.update(repr((compiler, about.st_size, about.st_mtime_ns, FLAGS, _cpu(), mx.__version__)).encode())
+    digest.update(repr((compiler, about.st_size, about.st_mtime_ns, _flags(compiler), _cpu(), mx.__version__)).encode())
     return digest.hexdigest()[:20]
 
 

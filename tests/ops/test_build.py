@@ -175,3 +175,24 @@ def test_the_tests_of_losses_pass_without_the_operators():
     env = {**os.environ, "GLUONFR_OPS": "0"}
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_library_calls_its_own_functions_where_mxnet_is_global():
+    # As Horovod loads it: libmxnet.so has functions of the same names for another ABI, which ended the process.
+    program = """
+import ctypes, mxnet.libinfo
+import gluonfr
+from mxnet import nd, autograd
+ctypes.CDLL(mxnet.libinfo.find_lib_path()[0], ctypes.RTLD_GLOBAL)
+from gluonfr.loss import get_loss
+from gluonfr.ops import available
+cosines, labels = nd.array([[0.9, 0.1, -0.2], [0.3, 0.4, 0.1]]), nd.array([0, 1])
+cosines.attach_grad()
+for _ in range(20):
+    with autograd.record():
+        losses = get_loss("cos", classes=3, s=8, m=0.2)(cosines, labels)
+    losses.backward()
+print(available(), bool((cosines.grad.abs().sum() > 0).asscalar()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, [str(available()), "True"]), done.stderr
