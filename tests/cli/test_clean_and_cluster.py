@@ -311,7 +311,7 @@ def test_a_folder_of_photos_is_cleaned(photos, model, tmp_path):
     assert "1 image left out" in printed
     assert [(row["set"], row["image"]) for row in table(tmp_path / "r" / "left_out.csv")] == [("set", "p3/wall.png")]
     other = ["--apply", tmp_path / "other", "--min-face", 40]
-    assert "or of other options" in refused("clean", tmp_path / "in", "--out", tmp_path / "r", *other)
+    assert "the options or the images differ" in refused("clean", tmp_path / "in", "--out", tmp_path / "r", *other)
     gone = [os.path.join(place, name) for place, _, files in os.walk(tmp_path / "in") for name in files]
     gone = {os.path.relpath(path, tmp_path / "in") for path in gone if not os.path.exists(str(path).replace("/in/", "/new/"))}
     (lost,) = gone

@@ -10,7 +10,7 @@ import pytest
 from mxnet import nd
 from numpy_layers import convolve, normalize, randomize, relu
 
-from gluonfr.core import Card, GluonFRError, file_sha256
+from gluonfr.core import Card, GluonFRError, UsageError, file_sha256
 from gluonfr.deploy import load_model
 from gluonfr.model_zoo import complexity, get_model
 from gluonfr.model_zoo.dlib_resnet import _Unit
@@ -270,7 +270,7 @@ def test_missing_package_is_named_in_one_sentence(tmp_path, monkeypatch):
     assert not os.listdir(tmp_path)
 
 
-def test_a_stored_model_is_preferred_to_the_packaged_one(tmp_path, monkeypatch):
+def test_the_model_has_to_be_named_when_several_are_stored(tmp_path, monkeypatch):
     root = tmp_path / "models"
     own = get_model("lresnet10e_ir", channels=[8] * 5, embedding_size=6)
     own.initialize(mx.init.Xavier())
@@ -286,7 +286,9 @@ def test_a_stored_model_is_preferred_to_the_packaged_one(tmp_path, monkeypatch):
     from gluonfr.weights.saved import save_network
 
     save_network(own, str(root / "mine"), card)
-    assert load_model(None, root=str(root))[1].network == "lresnet10e_ir"
+    with pytest.raises(UsageError, match=f"{DLIB_NETWORK}, mine are stored"):
+        load_model(None, root=str(root))
+    assert load_model("mine", root=str(root))[1].network == "lresnet10e_ir"
 
 
 @pytest.mark.system

@@ -43,12 +43,18 @@ def test_unpacked_files_are_unchanged_and_can_be_packed(five, tmp_path):
     assert (out / "identities.csv").read_text(encoding="utf-8").splitlines()[1] == "0,Ann,3"
 
 
-@pytest.mark.parametrize("bad", ["../up", ".", "a/b", "", "ann", " x", "y\0", "n" * 256, ".hidden"])
+@pytest.mark.parametrize("bad", ["../up", ".", "a/b", "", "ann", " ", "y\0", "n" * 256, ".hidden"])
 def test_names_that_are_invalid_for_folders_are_replaced_by_labels(tmp_path, bad):
     make(tmp_path / "in", [0, 1, 1], names={0: "Ann", 1: bad})
     unpack(tmp_path / "in" / "train.rec", tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == ["000000", "000001", "identities.csv"]
     assert sorted(os.listdir(tmp_path)) == ["in", "out"]
+
+
+def test_spaces_around_names_are_not_part_of_folders(tmp_path):
+    make(tmp_path / "in", [0, 1], names={0: "Ann", 1: " x "})
+    unpack(tmp_path / "in" / "train.rec", tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == ["Ann", "identities.csv", "x"]
 
 
 def test_unpacking_preserves_gaps_between_labels(tmp_path):
