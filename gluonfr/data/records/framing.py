@@ -84,7 +84,7 @@ def truncated(path: str, size: int, start: int, end: int) -> DataError:
     Examples
     --------
     >>> print(truncated("train.rec", 100, 80, 120))
-    train.rec: is truncated, the record at byte 80 ends at byte 120 but the file at byte 100; copy or write the file again.
+    train.rec is truncated, the record at byte 80 ends at byte 120 but the file at byte 100; copy or write the file again.
     """
     return DataError(
         f"{path} is truncated, the record at byte {start} ends at byte {end} but the file at byte {size}; "
