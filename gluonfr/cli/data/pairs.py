@@ -28,10 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     source.add_argument("--list", metavar="FILE", help="list of pairs: CSV lines first,second,issame, or LFW's pairs.txt")
     source.add_argument("--draw", metavar="SET", help=f"draw the pairs from this {TRAINING_SET}")
     listed = parser.add_argument_group("with --list")
-    # Its second name is that of earlier versions.
-    listed.add_argument(
-        "--folder", "--photos", metavar="PHOTOS", help="folder of the listed photos (default: the folder of the list)"
-    )
+    listed.add_argument("--folder", metavar="PHOTOS", help="folder of the listed photos (default: the folder of the list)")
     add_template(listed, default=None)
     add_detector(listed)
     listed.add_argument(
