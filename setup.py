@@ -6,7 +6,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/version.py").read_text(encoding="utf-8")).group(1)
 README = HERE / "README.md"
-URL = "https://h-seed-2ba4d2fe.example/gluonfr"
+# To be replaced by the address of the repository before the first upload.
+URL = "https://gluonfr.example/gluonfr"
 
 
 def long_description() -> str:
