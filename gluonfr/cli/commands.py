@@ -123,7 +123,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "report",
             "evaluate.report",
             "write an HTML report of the 1:1 verification of one or more networks",
-            "gluonfr report --model y1,runs/mine --data lfw --out report/",
+            "gluonfr report --model y1,runs/mine/best --data lfw --out report/",
         ),
         Command(
             "identification",

@@ -1,6 +1,7 @@
 """Every command that writes: its arguments, what it starts from, and what it must have written in the end."""
 
 import os
+import re
 import shutil
 from typing import Callable, NamedTuple
 
@@ -49,8 +50,11 @@ def tree(out):
 
 
 def names(out):
-    """Return the names of all files: of outputs that contain times or compressed figures."""
-    return sorted(tree(out))
+    """Return the names of all files: of outputs that contain times or compressed figures.
+
+    TensorBoard writes a file per session, with its time in the name.
+    """
+    return sorted({re.sub(r"(events\.out\.tfevents).*", r"\1", name) for name in tree(out)})
 
 
 def people(out):
@@ -135,7 +139,7 @@ COMMANDS = {
     "pack_workers": WritingCommand(
         ["pack", "IN/people", "OUT/set", "--aligned", "--keep-poor", "--keep-duplicates", "--workers", "2"], done="finished"
     ),
-    "pairs_list": WritingCommand(["pairs", "OUT/x.bin", "--list", "IN/pairs.csv", "--photos", "IN/people", "--aligned"]),
+    "pairs_list": WritingCommand(["pairs", "OUT/x.bin", "--list", "IN/pairs.csv", "--folder", "IN/people", "--aligned"]),
     "pairs_draw": WritingCommand(["pairs", "OUT/x.bin", "--draw", "IN/set", "--count", "40"]),
     "synthesize": WritingCommand(["synthesize", "OUT/set", "--identities", "4", "--images", "2", "--pairs", "20"]),
     "shuffle": WritingCommand(["shuffle", "IN/set", "OUT/set"]),
