@@ -137,6 +137,7 @@ def add_detector(parser: _ActionsContainer) -> None:
     """Add `--detector`."""
     parser.add_argument(
         "--detector",
+        metavar="DETECTOR",
         help="face detector: mtcnn, retinaface=FOLDER with the folder of its weights, or a trained one by its folder or its "
         "name in ~/.mxnet/models/face (default: mtcnn)",
     )

@@ -13,7 +13,6 @@ _KINDS = {
     "classifier": "KIND",
     "data": "SET,...",
     "dataset": "SET,...",
-    "detector": "NAME",
     "dtype": "TYPE",
     "ending": "TEXT",
     "host": "ADDRESS",
