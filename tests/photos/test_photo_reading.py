@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import os
 import struct
@@ -152,10 +153,11 @@ def test_jpeg_of_150_million_pixels_is_read():
 )
 def test_unusable_photos_are_refused_with_a_reason(content, reason):
     found, detail = refusal(content)
-    assert found == reason
+    readable = b"heic" in content and importlib.util.find_spec("pi_heif") is not None
+    assert found == ("unreadable" if readable else reason)
     assert detail
     assert len(detail.splitlines()) == 1
-    if b"heic" in content:
+    if b"heic" in content and not readable:
         assert "JPEG" in detail
 
 
