@@ -75,18 +75,13 @@ def match_anchors(
         return targets
     squares = anchor_boxes(anchors).astype(np.float64)
     boxes = np.asarray(boxes, np.float64)
-    best, face = _best_face(boxes, squares)
-    overlap_ignored = best * ignored[face]
     wanted = np.flatnonzero(~ignored)
-    if ignored.any() and len(wanted):
-        # An ignored face must not take an anchor from a face that is to be found.
-        overlap_ignored = _best_face(boxes[ignored], squares)[0]
-        best, face = _best_face(boxes[wanted], squares)
-        face = wanted[face]
-    elif ignored.any():
-        best = np.zeros(len(anchors))
+    # Apart, so that an ignored face does not take an anchor from a face that is to be found.
+    best, place = _best_face(boxes[wanted], squares)
+    overlap_ignored = _best_face(boxes[ignored], squares)[0]
     targets[(best >= negative) | (overlap_ignored >= negative), CLASS] = IGNORED
-    chosen = np.where(best >= positive, face, -1)
+    chosen = np.full(len(anchors), -1)
+    chosen[best >= positive] = wanted[place[best >= positive]]
     for anchor, number in _own_anchors(boxes, wanted, squares).items():
         chosen[anchor] = number
     found = np.flatnonzero(chosen >= 0)

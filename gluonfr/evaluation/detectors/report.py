@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import io
 import json
 import os
 from typing import Any, Sequence
@@ -16,6 +15,7 @@ from gluonfr.core import PathLike, UsageError, absolute_path, atomic_files
 from gluonfr.data import images
 from gluonfr.data.detection import DetectionFolder
 from gluonfr.evaluation.detectors.evaluate import DetectorEvaluation, Mistake
+from gluonfr.evaluation.report.charts import to_png
 from gluonfr.version import __version__
 from gluonfr.viz.detection import plot_precision_recall, plot_recall_by_size
 from gluonfr.viz.figure import printable
@@ -57,7 +57,7 @@ def write_detector_report(folder: PathLike, evaluations: Sequence[DetectorEvalua
         "precision_recall.png": plot_precision_recall({evaluation.name: evaluation.results for evaluation in evaluations}),
         "recall_by_size.png": plot_recall_by_size({evaluation.name: evaluation.recall_by_size for evaluation in evaluations}),
     }
-    pictures = {name: _png(figure) for name, figure in figures.items()}
+    pictures = {name: to_png(figure) for name, figure in figures.items()}
     numbers = {"gluonfr": __version__, "photos": data.photos, "detectors": [evaluation.to_dict() for evaluation in evaluations]}
     contents = {
         **pictures,
@@ -69,12 +69,6 @@ def write_detector_report(folder: PathLike, evaluations: Sequence[DetectorEvalua
         for file, content in zip(opened, contents.values()):
             file.write(content)
     return os.path.join(folder, PAGE)
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
 
 
 def _render(evaluations: Sequence[DetectorEvaluation], data: DetectionFolder, pictures: dict[str, bytes]) -> str:
@@ -103,19 +97,19 @@ def _detector(evaluation: DetectorEvaluation, data: DetectionFolder) -> dict[str
         "landmarks": "" if np.isnan(error) else f"{error:.3f}",
         "threshold": f"{evaluation.threshold:.2f}",
         "milliseconds": f"{evaluation.milliseconds:.0f}",
-        "misses": _pictures(evaluation.misses, data, "score"),
-        "false_alarms": _pictures(evaluation.false_alarms, data, "score"),
+        "misses": _pictures(evaluation.misses, data),
+        "false_alarms": _pictures(evaluation.false_alarms, data),
         "missed": f"{len(evaluation.misses):,}",
         "false": f"{len(evaluation.false_alarms):,}",
     }
 
 
-def _pictures(mistakes: Sequence[Mistake], data: DetectionFolder, word: str) -> list[dict[str, str]]:
+def _pictures(mistakes: Sequence[Mistake], data: DetectionFolder) -> list[dict[str, str]]:
     shown = []
     for mistake in mistakes[:_SHOWN]:
         content = images.encode(_around(data.read(mistake.photo), mistake.box), 85)
         width, height = (mistake.box[2:] - mistake.box[:2]).round().astype(int).tolist()
-        caption = f"{width}x{height}, {word} {mistake.score:.2f}" if mistake.score else f"{width}x{height}"
+        caption = f"{width}x{height}, score {mistake.score:.2f}" if mistake.score else f"{width}x{height}"
         name = printable(os.path.basename(data.faces[mistake.photo].photo))
         shown.append({"uri": base64.b64encode(content).decode(), "caption": caption, "photo": name})
     return shown
