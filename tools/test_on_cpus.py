@@ -1,7 +1,8 @@
 """Run the first tier of tests as on other CPUs: `python tools/test_on_cpus.py [PYTEST ARGUMENTS]`.
 
 Every row of the table is one run: an instruction set that oneDNN may use at most, the number of OpenMP threads, and whether
-another process keeps a core busy. Exits with 1 when a row fails.
+another process keeps a core busy; the row of this machine as it is runs three times. Exits with 1 when a row fails, whose
+output is in build/cpus.
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTRUCTION_SETS = ("SSE41", "AVX2", "AVX512_CORE", "")
-ROWS = [(isa, threads, False) for isa, threads in product(INSTRUCTION_SETS, (1, 2))] + [("", 1, True)]
+ROWS = [(isa, threads, False) for isa, threads in product(INSTRUCTION_SETS, (1, 2))] + [("", 1, False)] * 2 + [("", 1, True)]
 COMMAND = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "-m", "not system and not full")
 
 
@@ -26,6 +27,10 @@ def run_tests(isa, threads, arguments):
     if isa:
         environment["DNNL_MAX_CPU_ISA"] = isa
     done = subprocess.run([sys.executable, *COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        log = ROOT / "build" / "cpus" / f"{isa or 'all'}-{threads}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(done.stdout + done.stderr)
     lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["no output"]
     return done.returncode, lines[-1].strip("= "), re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
 
