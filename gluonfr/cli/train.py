@@ -14,17 +14,9 @@ from gluonfr.core import TrainingInterrupted, UsageError
 from gluonfr.core.compat import prepare_mxnet
 from gluonfr.core.cpu import share_cores
 from gluonfr.engine.launch_options import LaunchOptions
+from gluonfr.engine.loop.options import DeviceOptions, OptimizationOptions, OutputOptions
 from gluonfr.engine.option_fields import is_auto, value_type
-from gluonfr.engine.options import (
-    DataOptions,
-    DeviceOptions,
-    DistillationOptions,
-    FineTuningOptions,
-    NetworkOptions,
-    OptimizationOptions,
-    OutputOptions,
-    TrainOptions,
-)
+from gluonfr.engine.options import DataOptions, DistillationOptions, FineTuningOptions, NetworkOptions, TrainOptions
 
 if TYPE_CHECKING:
     from gluonfr.engine.run import TrainResult

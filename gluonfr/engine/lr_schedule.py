@@ -7,7 +7,7 @@ from typing import Sequence
 from mxnet import lr_scheduler
 
 from gluonfr.core import UsageError
-from gluonfr.engine.options import SCHEDULES
+from gluonfr.engine.loop.options import SCHEDULES
 
 
 def make_schedule(

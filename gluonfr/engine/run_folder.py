@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from gluonfr.core import DataError, UsageError, atomic_file
 from gluonfr.core.reading import read_if_valid, read_json
-from gluonfr.engine.options import OPTIONS, TrainOptions, first_difference
+from gluonfr.engine.loop.options import OPTIONS, RunOptions
 from gluonfr.engine.tracking.provenance import PROVENANCE, write_provenance
 from gluonfr.viz.curves import LOG
 
@@ -68,22 +68,22 @@ class RunFolder:
             file.flush()
             yield
 
-    def check_start(self, options: TrainOptions) -> None:
+    def check_start(self, options: RunOptions) -> None:
         """Raise UsageError if the folder has the log of a run with other options; a run without a checkpoint starts again."""
         if not os.path.exists(os.path.join(self.path, LOG)):
             return
         path = os.path.join(self.path, OPTIONS)
         try:
-            before = TrainOptions.from_dict(read_json(path), path).fixed_on_resume()
+            before = type(options).from_dict(read_json(path), path).fixed_on_resume()
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"out={self.path} holds a run of which the options cannot be read ({error}); choose another folder."
             ) from error
-        difference = first_difference(before, options.fixed_on_resume())
+        difference = options.first_difference(before)
         if difference:
             raise UsageError(f"out={self.path} holds a run with {difference}; choose another folder.")
 
-    def write_description(self, options: TrainOptions, contexts: Sequence[Any], files: Sequence[str], first_step: int) -> None:
+    def write_description(self, options: RunOptions, contexts: Sequence[Any], files: Sequence[str], first_step: int) -> None:
         """Record in the folder what defines the run: its options, and the provenance of its result."""
         before = read_if_valid(os.path.join(self.path, PROVENANCE)) if first_step else None
         write_provenance(self.path, contexts, files, first_step, before)
@@ -91,7 +91,7 @@ class RunFolder:
             json.dump(options.to_dict(), file, indent=1)
 
 
-def check_same_options(path: str, meta: Mapping[str, Any], options: TrainOptions) -> None:
+def check_same_options(path: str, meta: Mapping[str, Any], options: RunOptions) -> None:
     """Raise an error unless the checkpoint at `path` was written with the same options, where they decide the result.
 
     Raises
@@ -108,7 +108,7 @@ def check_same_options(path: str, meta: Mapping[str, Any], options: TrainOptions
     before = meta.get("options", {})
     if not isinstance(before, dict):
         raise DataError(f"{path}: the options in its meta.json are not an object; remove the checkpoint.")
-    difference = first_difference(before, options.fixed_on_resume())
+    difference = options.first_difference(before)
     if difference:
         raise UsageError(
             f"{path} was written with {difference}; resume with the same options, or start a new run in another folder (out=)."

@@ -12,7 +12,6 @@ from gluonfr.core import GluonFRError
 from gluonfr.core.mxnet_internals import has_sparse_gradient, mark_gradient_fresh
 from gluonfr.deploy import to_unit
 from gluonfr.engine.distributed.group import Group
-from gluonfr.engine.heads.sharded import gather_labels
 
 if TYPE_CHECKING:
     from typing import Sequence
@@ -144,7 +143,7 @@ class TrainStep:
                     parameter.grad_req = "add"
         self.own_trainers = [_trainer_alone(divided, optimizer, optimizer_params) for divided in head.own_parameters]
         self.step_number, self.updates, self.loss_scale = 0, 0, loss_scale
-        head.loss.expect_passes(accumulate * len(self.contexts))
+        head.expect_passes(accumulate * len(self.contexts))
 
     def share(self) -> None:
         """Give all processes the parameters of rank 0; before the first step."""
@@ -181,7 +180,7 @@ class TrainStep:
                 f"{'devices' if self.accumulate == 1 else 'parts'}; use a larger batch or fewer of them."
             )
         mx.random.seed((self.seed * 1000003 + self.step_number + 7919 * self.group.rank) % (2**31 - 1))
-        all_labels, counts = gather_labels(self.group, [labels])
+        all_labels, counts = self.head.gather_labels(labels)
         self.head.begin(all_labels, self.step_number)
         losses = self._passes(images, labels, references)
         self.trainer.allreduce_grads()

@@ -5,8 +5,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from gluonfr.metrics import VerificationResult
-
 
 @dataclass
 class TrainResult:
@@ -20,12 +18,13 @@ class TrainResult:
         Steps and images of this process, without those before it resumed.
     seconds : float
         Time of training, without validation and checkpoints.
-    validation : dict of str to VerificationResult
+    validation : dict of str to VerificationResult or DetectionResult
         Results of the last validation.
     best : dict
         `step` of the network with the largest area under the ROC on the first verification set, that `auc`, its `accuracy` on
         every set by name, and `start_auc` of a pretrained network before training; empty without a set that has both kinds of
-        pairs.
+        pairs. Of a detector: `step` of the largest mean average precision over the subsets of the validation photos, that
+        `ap`, and `ap_of` every subset by name.
     peak_memory : float
         Peak memory of this process in GB.
     pictures : list of str
@@ -41,7 +40,7 @@ class TrainResult:
     steps: int
     images: int
     seconds: float
-    validation: dict[str, VerificationResult]
+    validation: dict[str, Any]
     best: dict[str, Any]
     peak_memory: float
     pictures: list[str]

@@ -173,6 +173,11 @@ class Validator:
     def __repr__(self) -> str:
         return f"Validator({', '.join(self._sets)})"
 
+    @property
+    def has_data(self) -> bool:
+        """Whether there is a verification set."""
+        return bool(self._sets)
+
     def as_saved(self) -> AbstractContextManager[None]:
         """Return a context in which the network has the weights and statistics that are validated and saved."""
         return shared_statistics(self._net, self._group) if self._average is None else self._average.applied()

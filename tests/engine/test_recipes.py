@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gluonfr.core import Card, DataError, UsageError
-from gluonfr.engine.options import PLAIN_TRAINING, TrainOptions, first_difference
+from gluonfr.engine.options import PLAIN_TRAINING, TrainOptions
 from gluonfr.engine.recipes import choose_recipe, complete_options, describe_recipe, scale_for
 
 CELEB, CASIA, MS1M = (293, 5_967), (10_572, 490_623), (85_742, 5_822_653)
@@ -121,7 +121,7 @@ def test_a_run_of_an_older_version_resumes_and_saved_options_are_read_again():
     options = complete(CELEB)
     now = options.fixed_on_resume()
     older = {name: value for name, value in now.items() if name not in (*PLAIN_TRAINING, "teacher", "freeze", "unlabeled")}
-    assert first_difference(older, now) == ""
+    assert options.first_difference(older) == ""
     assert TrainOptions.from_dict(options.to_dict()).to_dict() == options.to_dict()
     with pytest.raises(DataError, match="stay_close"):
         TrainOptions.from_dict(dict(options.to_dict(), stay_close="much"))

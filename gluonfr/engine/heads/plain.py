@@ -7,6 +7,7 @@ from mxnet import autograd, nd
 from mxnet.gluon import Block
 
 from gluonfr.engine.distributed.group import Group
+from gluonfr.engine.heads.labels import gather_labels
 from gluonfr.engine.heads.tuples import form_pairs, form_triplets
 from gluonfr.nn import NormDense
 
@@ -103,6 +104,14 @@ class PlainHead(Block):
     def classifier_weights(self) -> list[Parameter]:
         """Parameters whose weight decay is multiplied by the factor for classifiers."""
         return [] if self.classifier is None else [self.classifier.weight]
+
+    def gather_labels(self, labels: Any) -> tuple[Any, list[int]]:
+        """Return the labels of the batches of all ranks as `begin` needs them, and the number of images per rank."""
+        return gather_labels(self._group, [labels])
+
+    def expect_passes(self, passes: int) -> None:
+        """Declare how many training passes a step has, over all devices of this process."""
+        self.loss.expect_passes(passes)
 
     def begin(self, labels: np.ndarray, step_number: int) -> None:
         """Prepare a training step; this head needs no preparation."""

@@ -11,6 +11,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.core.mxnet_internals import has_fresh_gradient
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.heads.class_shard import ClassShard, sample_classes, sample_offset
+from gluonfr.engine.heads.labels import gather_labels
 from gluonfr.engine.heads.plain import gathered, row_slices
 from gluonfr.loss import ClassifierLoss
 from gluonfr.loss.base.functions import exact_log_sum_exp, row_norm
@@ -132,6 +133,14 @@ class ShardedHead(Block):
     def sampled(self) -> Any:
         """Classes that the step uses: one int64 array per shard of this process; None where all are used."""
         return [sample and shard.first + sample.ids for shard, sample in zip(self.shards, self._samples)]
+
+    def gather_labels(self, labels: Any) -> tuple[Any, list[int]]:
+        """Return the labels of the batches of all ranks as `begin` needs them, and the number of images per rank."""
+        return gather_labels(self.group, [labels])
+
+    def expect_passes(self, passes: int) -> None:
+        """Declare how many training passes a step has, over all devices of this process."""
+        self.loss.expect_passes(passes)
 
     def begin(self, labels: np.ndarray, step_number: int) -> None:
         """Draw the classes of a training step; `labels`, int64 (N,), are those of all ranks and passes of the step."""
@@ -284,32 +293,6 @@ class _Sample(NamedTuple):
                 "a label of the batch is not in the sample; call head.begin(labels, step_number) before each step."
             )
         return places
-
-
-def gather_labels(group: Group, labels: Sequence[mx.nd.NDArray]) -> tuple[np.ndarray, list[int]]:
-    """Return the labels of the batches of all ranks, int64 (N,), and their number per rank.
-
-    `labels` is a list with one entry per device. In a group without shards, only the labels of this rank are returned.
-
-    Examples
-    --------
-    >>> labels, counts = gather_labels(Group(), [nd.array([0, 1]), nd.array([2])])
-    >>> labels.tolist(), counts
-    ([0, 1, 2], [3])
-    """
-    own = np.concatenate([label.asnumpy().astype(np.int64).ravel() for label in labels])
-    if group.size == 1:
-        return own, [len(own)]
-    if not group.shards:
-        # No part of such a group needs the labels of other ranks.
-        return own, group.gather_values(len(own))
-    received = group.gather(nd.array([len(own), *own], mx.cpu(), "int32"), "labels").asnumpy().astype(np.int64)
-    counts, all_labels = [], []
-    while len(received):
-        counts.append(int(received[0]))
-        all_labels.append(received[1 : 1 + counts[-1]])
-        received = received[1 + counts[-1] :]
-    return np.concatenate(all_labels), counts
 
 
 def _samples(sample: float | int, classes: int, ends: Sequence[int]) -> Any:

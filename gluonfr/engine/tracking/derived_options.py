@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from gluonfr.core import DataError, UsageError, absolute_path, display_path
 from gluonfr.core.reading import read_if_valid, read_json
-from gluonfr.engine.options import OPTIONS, PLAIN_TRAINING, TrainOptions
+from gluonfr.engine.loop.options import OPTIONS, RunOptions
+from gluonfr.engine.options import TrainOptions
+
+_Options = TypeVar("_Options", bound=RunOptions)
 
 
 def options_from_run(folder: str, **changes: Any) -> TrainOptions:
@@ -46,6 +49,24 @@ def options_from_run(folder: str, **changes: Any) -> TrainOptions:
     >>> options.loss, options.lr, os.path.basename(options.out)
     ('cos', 0.05, 'first-2')
     """
+    return derive_options(folder, TrainOptions, **changes)
+
+
+def derive_options(folder: str, kind: type[_Options], **changes: Any) -> _Options:
+    """Return the options of a run of any kind of training with some changes; see `options_from_run`.
+
+    Parameters
+    ----------
+    folder : str
+    kind : type
+        Class of the options, such as `TrainOptions`.
+    **changes
+        Fields of `kind`.
+
+    Examples
+    --------
+    >>> derive_options("runs/mine", TrainOptions, lr=0.05)  # doctest: +SKIP
+    """
     folder = absolute_path(folder)
     path = os.path.join(folder, OPTIONS)
     if not os.path.isfile(path):
@@ -53,19 +74,19 @@ def options_from_run(folder: str, **changes: Any) -> TrainOptions:
     recorded = read_json(path)
     if isinstance(recorded, dict):
         # Without these options a run of an older version trained as they say; its missing limit of the gradient was none.
-        recorded = {**PLAIN_TRAINING, **recorded, "clip_norm": recorded.get("clip_norm") or 0.0}
-    before = TrainOptions.from_dict(recorded, display_path(path)).to_dict()
-    for name in ("loss", "network"):
+        recorded = {**kind.former_defaults(), **recorded, "clip_norm": recorded.get("clip_norm") or 0.0}
+    before = kind.from_dict(recorded, display_path(path)).to_dict()
+    for name in kind.with_arguments:
         # Arguments of another loss or network would not fit.
         if changes.get(name, before[name]) != before[name]:
             before[f"{name}_args"] = {}
-    options = TrainOptions(**{**before, **changes, "out": changes.get("out") or folder, "parent": folder, "resume": False})
+    options = kind(**{**before, **changes, "out": changes.get("out") or folder, "parent": folder, "resume": False})
     if not changes.get("out"):
         options.out = _own_folder(folder, options)
     return options
 
 
-def _own_folder(folder: str, options: TrainOptions) -> str:
+def _own_folder(folder: str, options: RunOptions) -> str:
     """Return the first of `FOLDER-2`, `FOLDER-3` and so on that is free, or holds this run unfinished.
 
     The number at the end of a folder is replaced.
@@ -81,5 +102,5 @@ def _own_folder(folder: str, options: TrainOptions) -> str:
         if existing.get("parent") != folder or os.path.exists(os.path.join(path, "last")):
             continue
         with contextlib.suppress(DataError):
-            if TrainOptions.from_dict(existing).fixed_on_resume() == options.fixed_on_resume():
+            if type(options).from_dict(existing).fixed_on_resume() == options.fixed_on_resume():
                 return path

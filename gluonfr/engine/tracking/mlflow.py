@@ -7,7 +7,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from gluonfr.core import UsageError
-from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.tracking.observer import TrainingObserver
 from gluonfr.metrics import VerificationResult
 
@@ -58,7 +58,7 @@ class MLflowObserver(TrainingObserver):
         self._client: Any = MlflowClient(tracking_uri=uri)
         self._run = ""
 
-    def started(self, options: TrainOptions, first_step: int, total_steps: int) -> None:
+    def started(self, options: RunOptions, first_step: int, total_steps: int) -> None:
         """Create the MLflow run, or continue that of a run that resumes."""
         marker = os.path.join(self._folder, _ID)
         try:

@@ -4,7 +4,7 @@ from typing import Mapping
 
 import numpy as np
 
-from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.loop.options import RunOptions
 from gluonfr.metrics import VerificationResult
 
 
@@ -27,12 +27,12 @@ class TrainingObserver:
     [(20, 3.5)]
     """
 
-    def started(self, options: TrainOptions, first_step: int, total_steps: int) -> None:
+    def started(self, options: RunOptions, first_step: int, total_steps: int) -> None:
         """Handle the start, or that the run resumes.
 
         Parameters
         ----------
-        options : TrainOptions
+        options : RunOptions
             All options; `options.out` is the run folder, which exists.
         first_step, total_steps : int
             Steps made before this process started, and of the whole run.

@@ -6,21 +6,21 @@ import os
 from typing import Sequence
 
 from gluonfr.core.reading import read_if_valid
-from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.tracking.mlflow import MLflowObserver
 from gluonfr.engine.tracking.observer import TrainingObserver
 from gluonfr.engine.tracking.status import STATUS, StatusFile
 from gluonfr.engine.tracking.tensorboard import TensorBoardObserver
 
 
-def observers_of(options: TrainOptions, first_step: int, more: Sequence[TrainingObserver] = ()) -> list[TrainingObserver]:
+def observers_of(options: RunOptions, first_step: int, more: Sequence[TrainingObserver] = ()) -> list[TrainingObserver]:
     """Return the observers of a run: status file, TensorBoard where it is installed, MLflow when asked for, and `more`.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     found = observers_of(TrainOptions(dataset="emore", out=folder), 0)
+    ...     found = observers_of(RunOptions(out=folder), 0)
     >>> type(found[0]).__name__
     'StatusFile'
     """

@@ -10,7 +10,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from gluonfr.core import atomic_file, is_number
-from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.tracking.observer import TrainingObserver
 from gluonfr.engine.train_result import peak_memory
 from gluonfr.metrics import VerificationResult
@@ -40,7 +40,7 @@ class StatusFile(TrainingObserver):
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     status = StatusFile(folder)
-    ...     status.started(TrainOptions(dataset="emore", out=folder), 0, 100)
+    ...     status.started(RunOptions(out=folder), 0, 100)
     ...     status.ended("failed", "the loss became nan", {})
     ...     with open(os.path.join(folder, STATUS)) as file:
     ...         values = json.load(file)
@@ -61,7 +61,7 @@ class StatusFile(TrainingObserver):
         self._seconds_before, self._began = float(self._values["seconds"]), time.monotonic()
         self._written = 0.0
 
-    def started(self, options: TrainOptions, first_step: int, total_steps: int) -> None:
+    def started(self, options: RunOptions, first_step: int, total_steps: int) -> None:
         """Record that the run is running, in which process and at which step."""
         self._values.update(state="running", reason="", resumed=now(), ended=None, step=first_step, total_steps=total_steps)
         self._values.update(host=socket.gethostname(), process=os.getpid())

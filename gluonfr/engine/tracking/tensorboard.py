@@ -6,7 +6,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from gluonfr.engine.options import TrainOptions
+from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.tracking.observer import TrainingObserver
 from gluonfr.metrics import VerificationResult
 
@@ -50,7 +50,7 @@ class TensorBoardObserver(TrainingObserver):
             # A protobuf of another version raises TypeError.
             return []
 
-    def started(self, options: TrainOptions, first_step: int, total_steps: int) -> None:
+    def started(self, options: RunOptions, first_step: int, total_steps: int) -> None:
         """Open an event file."""
         self._writer = self._writer_class(self._folder)
 

@@ -1,0 +1,1 @@
+"""What all kinds of training share: their options, the loop, and what they write."""
