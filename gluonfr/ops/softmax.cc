@@ -130,6 +130,12 @@ KERNEL void scaled_values(Changed change, float s, const float* x, int64_t count
 }
 
 template <typename Changed>
+KERNEL void scaled_values(Changed change, float s, const float* norms, const float* x, int64_t count, float* to) {
+#pragma omp simd
+  for (int64_t j = 0; j < count; j++) to[j] = s * norms[j] * change.value(x[j]);
+}
+
+template <typename Changed>
 KERNEL void multiply_by_slopes(Changed change, float s, const float* x, const float* p, int64_t count, float* to) {
 #pragma omp simd
   for (int64_t j = 0; j < count; j++) to[j] = p[j] * s * change.slope(x[j]);
@@ -157,11 +163,6 @@ KERNEL double multiply_by_norms(Changed change, float s, const float* norms, con
     to[j] = p[j] * s * norms[j] * change.slope(x[j]);
   }
   return sum;
-}
-
-KERNEL void multiply(const float* x, int64_t count, float* to) {
-#pragma omp simd
-  for (int64_t j = 0; j < count; j++) to[j] *= x[j];
 }
 
 KERNEL void add(const float* x, int64_t count, float* to) {
@@ -303,8 +304,11 @@ struct Inputs {
   // The logits of a block, in `z`.
   template <typename Changed>
   void logits(const Changed& change, float s, const float* x, int64_t first, int64_t count, float* z) const {
-    scaled_values(change, s, x, count, z);
-    if (norms != nullptr) multiply(norms + first, count, z);
+    if (norms == nullptr) {
+      scaled_values(change, s, x, count, z);
+    } else {
+      scaled_values(change, s, norms + first, x, count, z);
+    }
     if (offset != nullptr) add(offset + first, count, z);
   }
 };
@@ -313,7 +317,7 @@ struct Inputs {
 
 template <typename Changed>
 float log_sum_exp_of_row(const Inputs& in, const Changed& change, int64_t row, int64_t label, float* own) {
-  float room[kBlock], z[kBlock];
+  alignas(64) float room[kBlock], z[kBlock];
   const float s = in.scale_of(row);
   float largest = -kInfinity, invalid = 0.0f;
   double total = 0.0;
@@ -358,7 +362,7 @@ MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* input
 template <typename Changed>
 double backward_of_block(const Inputs& in, const Changed& change, int64_t row, int64_t first, int64_t label, float sum,
                          float gradient, float gradient_of_own, float* to_output, float* to_norms) {
-  float room[kBlock], p[kBlock], d[kBlock];
+  alignas(64) float room[kBlock], p[kBlock], d[kBlock];
   const float s = in.scale_of(row);
   const int64_t count = std::min(kBlock, in.classes - first), centers = in.options.centers;
   const float* x = in.class_outputs(row, first, count, room);
@@ -410,18 +414,19 @@ MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inpu
       for (int64_t first = 0; first < in.classes; first += kBlock) to_scale[row] += compute(row, first);
     }
   } else {
-    // By columns, because the gradients of the norms are sums over the rows.
-    const int64_t blocks = (in.classes + kBlock - 1) / kBlock;
-#pragma omp parallel
-    {
-      std::vector<double> mine(in.rows, 0.0);
-#pragma omp for schedule(static)
-      for (int64_t block = 0; block < blocks; block++) {
-        for (int64_t row = 0; row < in.rows; row++) mine[row] += compute(row, block * kBlock);
+    // Each thread has a range of the classes, because the gradients of the norms are sums over the rows. Rows are added in one
+    // order, so that the result depends on the number of threads alone.
+    const int64_t threads = omp_get_max_threads(), blocks = (in.classes + kBlock - 1) / kBlock;
+    std::vector<double> parts(threads * in.rows, 0.0);
+#pragma omp parallel for schedule(static)
+    for (int64_t part = 0; part < threads; part++) {
+      for (int64_t row = 0; row < in.rows; row++) {
+        for (int64_t block = part * blocks / threads; block < (part + 1) * blocks / threads; block++) {
+          parts[part * in.rows + row] += compute(row, block * kBlock);
+        }
       }
-#pragma omp critical
-      for (int64_t row = 0; row < in.rows; row++) to_scale[row] += mine[row];
     }
+    for (size_t i = 0; i < parts.size(); i++) to_scale[i % in.rows] += parts[i];
   }
   if (in.options.scale) {
     float* to = outputs->at(in.scale_place).data<float>();
