@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from gluonfr.core import DataError
 from gluonfr.core.reading import parse_json
-from gluonfr.viz.figure import COLORS, legend_name, line_style, new_figure, save
+from gluonfr.viz.figure import COLORS, legend_name, line_style, panel_figure, save
 
 LOG = "log.jsonl"
 _PANELS = {"loss": "loss", "lr": "learning rate", "images_per_second": "throughput (images / s)"}
@@ -63,20 +63,15 @@ def plot_training_curves(
     if not panels and not sets:
         raise DataError(f"{source} has nothing to draw; rows need step and loss, lr, images_per_second or SET/accuracy.")
 
-    count = len(panels) + bool(sets)
-    columns = min(count, 2)
-    rows = -(-count // columns)
-    figure, axes = new_figure(rows, columns, width=5.0 * columns + 0.5, height=2.9 * rows + 0.6)
-    places = iter(axes.flat)
+    figure, axes = panel_figure(len(panels) + bool(sets))
+    places = iter(axes)
     for key in panels:
         _draw_series(next(places), key, *series[key])
     if sets:
         _draw_accuracy(next(places), sets, series)
-    for unused in places:
-        unused.set_visible(False)
     first, last = min(steps[0] for steps, _ in series.values()), max(steps[-1] for steps, _ in series.values())
     room = 0.03 * (last - first) or 1
-    for panel in axes.flat:
+    for panel in axes:
         panel.set_xlim(first - room, last + room)
     epochs = series["epoch"][1][-1] if "epoch" in series else 0
     figure.supxlabel(f"step ({epochs:g} epochs)" if epochs > 1 else "step", fontsize=10)

@@ -51,6 +51,36 @@ def new_figure(
     return figure, axes
 
 
+def panel_figure(count: int, legend: int = 0) -> tuple[Figure, list[Any]]:
+    """Create a figure with panels in two columns.
+
+    Parameters
+    ----------
+    count : int
+        Number of panels, at least 1.
+    legend : int, default 0
+        Lines of a legend for the whole figure, for which there is room.
+
+    Returns
+    -------
+    figure : Figure
+    panels : list of Axes
+        `count` of them.
+
+    Examples
+    --------
+    >>> figure, panels = panel_figure(3)
+    >>> len(panels), [panel.get_visible() for panel in figure.axes]
+    (3, [True, True, True, False])
+    """
+    columns = min(count, 2)
+    rows = -(-count // columns)
+    figure, axes = new_figure(rows, columns, width=5.0 * columns + 0.5, height=2.9 * rows + 0.6 + 0.25 * legend)
+    for unused in list(axes.flat)[count:]:
+        unused.set_visible(False)
+    return figure, list(axes.flat)[:count]
+
+
 def line_style(index: int) -> dict[str, Any]:
     """Return color and dashes of a line; all combinations are used before one repeats.
 

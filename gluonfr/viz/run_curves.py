@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from gluonfr.core import DataError
-from gluonfr.viz.figure import legend_name, line_style, new_figure, save
+from gluonfr.viz.figure import legend_name, line_style, panel_figure, save
 
 _PANELS = {"loss": "loss", "lr": "learning rate"}
 _ACCURACY = "/accuracy"
@@ -50,10 +50,8 @@ def plot_run_curves(
     keys += sorted({of for _, of in lines if of.endswith(_ACCURACY)})
     if not keys:
         raise DataError("the runs have nothing to draw: their logs have no loss, learning rate or accuracy.")
-    columns = min(len(keys), 2)
-    count = -(-len(keys) // columns)
-    figure, axes = new_figure(count, columns, width=4.7 * columns, height=3.0 * count + 0.25 * len(runs))
-    for place, key in zip(axes.flat, keys):
+    figure, axes = panel_figure(len(keys), legend=len(runs))
+    for place, key in zip(axes, keys):
         is_accuracy = key.endswith(_ACCURACY)
         for number, name in enumerate(runs):
             points = lines.get((name, key), [])
@@ -66,9 +64,7 @@ def plot_run_curves(
                 )
         place.set_xlabel("step")
         place.set_ylabel(f"accuracy on {legend_name(key[: -len(_ACCURACY)])} (%)" if is_accuracy else _PANELS[key])
-    for place in list(axes.flat)[len(keys) :]:
-        place.set_visible(False)
-    handles = {label: handle for place in axes.flat for handle, label in zip(*place.get_legend_handles_labels())}
+    handles = {label: handle for place in axes for handle, label in zip(*place.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=9, frameon=False)
     if title:
         figure.suptitle(title)

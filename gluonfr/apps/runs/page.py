@@ -12,7 +12,8 @@ from gluonfr.apps.runs.paired import PairedTest
 from gluonfr.apps.runs.text import duration, percent, show
 from gluonfr.core import DataError, absolute_path, atomic_files
 from gluonfr.evaluation.report.charts import Chart, to_chart, to_png
-from gluonfr.evaluation.report.page import TEMPLATES, line_classes
+from gluonfr.evaluation.report.page import line_classes
+from gluonfr.evaluation.report.templates import page_template
 from gluonfr.version import __version__
 from gluonfr.viz.figure import printable
 from gluonfr.viz.run_curves import plot_run_curves
@@ -76,16 +77,7 @@ def render(comparison: Comparison, chart: Chart | None, title: str | None = None
     >>> "<title>arc, cos</title>" in render(Comparison(runs, {}, {}, {}, [{}, {}], [], [[], []]), None)
     True
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([_HERE, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html").render(
+    return page_template("compare.html", _HERE).render(
         title=printable(title or ", ".join(run.name for run in comparison.runs)),
         date=datetime.datetime.now().astimezone().replace(microsecond=0),
         version=__version__,

@@ -16,6 +16,7 @@ from gluonfr.data import images
 from gluonfr.data.detection import DetectionFolder
 from gluonfr.evaluation.detectors.evaluate import DetectorEvaluation, Mistake
 from gluonfr.evaluation.report.charts import to_png
+from gluonfr.evaluation.report.templates import page_template
 from gluonfr.version import __version__
 from gluonfr.viz.detection import plot_precision_recall, plot_recall_by_size
 from gluonfr.viz.figure import printable
@@ -72,12 +73,8 @@ def write_detector_report(folder: PathLike, evaluations: Sequence[DetectorEvalua
 
 
 def _render(evaluations: Sequence[DetectorEvaluation], data: DetectionFolder, pictures: dict[str, bytes]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("detectors.html").render(
+    return page_template("detectors.html", _TEMPLATES).render(
+        title="Face detectors",
         date=datetime.datetime.now().astimezone().replace(microsecond=0),
         version=__version__,
         photos=len(data.faces),

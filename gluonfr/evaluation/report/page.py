@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from dataclasses import dataclass
 from typing import Any, Sequence
 
@@ -12,12 +11,12 @@ from gluonfr.evaluation.report.charts import Chart
 from gluonfr.evaluation.report.entry import ReportEntry
 from gluonfr.evaluation.report.formatting import far_label
 from gluonfr.evaluation.report.hard_pairs import HardPair
+from gluonfr.evaluation.report.templates import page_template
 from gluonfr.evaluation.report.threshold_steps import Steps, threshold_steps
 from gluonfr.metrics import VerificationResult
 from gluonfr.version import __version__
 from gluonfr.viz.figure import COLORS, LINES, printable
 
-TEMPLATES = os.path.join(os.path.dirname(__file__), "html")
 # Most pairs with images on the page, so that it still loads, and fewest per list.
 _MOST_PAIRS, _FEWEST = 144, 4
 
@@ -118,12 +117,6 @@ def render(page: Page) -> str:
     >>> "<title>Mine</title>" in render(page)
     True
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     models = list(page.facts)
     targets = tables.far_targets([shown.entry.evaluation for shown in page.shown])
     most = max(_FEWEST, _MOST_PAIRS // (2 * len(page.shown)))
@@ -131,7 +124,7 @@ def render(page: Page) -> str:
         _set(number, name, [shown for shown in page.shown if shown.entry.set == name], chart, models, targets, most)
         for number, (name, chart) in enumerate(page.rocs.items(), 1)
     ]
-    return environment.get_template("page.html").render(
+    return page_template("page.html").render(
         title=printable(page.title),
         date=page.date,
         version=__version__,
