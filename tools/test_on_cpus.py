@@ -24,6 +24,8 @@ def run_tests(isa, threads, arguments):
     """Run the tests; return (exit status, summary line, names of the failed tests)."""
     environment = {name: value for name, value in os.environ.items() if name != "DNNL_MAX_CPU_ISA"}
     environment.update({"MXNET_OMP_MAX_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)})
+    # Two processes with two threads each: threads that wait must leave the cores to the others.
+    environment["OMP_WAIT_POLICY"] = "passive"
     if isa:
         environment["DNNL_MAX_CPU_ISA"] = isa
     done = subprocess.run([sys.executable, *COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
