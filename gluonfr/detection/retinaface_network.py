@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -196,14 +196,3 @@ class RetinaFaceNetwork(HybridBlock):
             features = getattr(self, f"context{stride}")(features)
             outputs += [getattr(self, f"{name}{stride}")(features) for name in ("logits", "boxes", "landmarks")]
         return tuple(outputs)
-
-
-def output_shapes(height: int, width: int) -> Sequence[tuple[int, int, int]]:
-    """Return channels, height and width of the nine outputs for an image of this size.
-
-    Examples
-    --------
-    >>> output_shapes(64, 32)[:2]
-    [(4, 2, 1), (8, 2, 1)]
-    """
-    return [(values * ANCHORS_PER_CELL, height // s, width // s) for s in STRIDES for values in (2, 4, 10)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gluonfr.core import DataError, PathLike, absolute_path, disk_errors, display_path
-from gluonfr.core.reading import csv_rows
+from gluonfr.core.tables import read_table
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, read_annotations
 
@@ -111,19 +111,20 @@ def _read_subsets(folder: str, faces: list[PhotoFaces]) -> dict[str, list[np.nda
 
 def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray]]:
     members = {name: {photo.photo: np.zeros(len(photo.boxes), bool) for photo in faces} for name in SUBSETS}
-    with disk_errors(path), open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv_rows(file, path)
-        header = next(rows, (0, []))[1]
-        for line, cells in rows:
-            row = dict(zip(header, cells))
-            try:
-                for name in SUBSETS:
-                    members[name][row["image"]][int(row["face"])] = row[name].strip() == "1" and row.get("invalid") != "1"
-            except (KeyError, ValueError, IndexError, AttributeError, OverflowError):
-                raise DataError(
-                    f"{path}: line {line} must name a photo and the number of one of its faces, with 0 or 1 for easy, "
-                    "medium and hard."
-                ) from None
+    with disk_errors(path):
+        table = read_table(path)
+    header = table[0][1] if table else []
+    for line, cells in table[1:]:
+        row = dict(zip(header, cells))
+        photo, face = row.get("image", ""), row.get("face", "")
+        count = len(members[SUBSETS[0]].get(photo, ()))
+        if not (face.isdecimal() and len(face) < 10 and int(face) < count and row.keys() >= set(SUBSETS)):
+            raise DataError(
+                f"{path}: line {line} must name a photo and the number of one of its faces, with 0 or 1 for easy, medium and "
+                "hard."
+            )
+        for name in SUBSETS:
+            members[name][photo][int(face)] = row[name] == "1" and row.get("invalid") != "1"
     return {name: [rows[photo.photo] for photo in faces] for name, rows in members.items()}
 
 
