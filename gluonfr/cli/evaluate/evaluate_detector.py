@@ -37,7 +37,8 @@ def run(arguments: Namespace) -> int:
     folder = read_detection_folder(arguments.data, arguments.annotations)
     evaluations = []
     for name in arguments.detector.split(","):
-        options: dict[str, Any] = {} if name.partition("=")[0] == "mtcnn" else {"threshold": _LOWEST_SCORE}
+        is_mtcnn = name.partition("=")[0] == "mtcnn"
+        options: dict[str, Any] = {"thresholds": (0.6, 0.7, _LOWEST_SCORE)} if is_mtcnn else {"threshold": _LOWEST_SCORE}
         detector = get_detector(name, ctx=context, min_size=arguments.min_face, **options)
         evaluations.append(evaluate_detector(detector, folder, _short(name)))
     subsets = list(evaluations[0].results)
