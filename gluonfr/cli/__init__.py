@@ -16,7 +16,7 @@ from typing import Any, Iterator, Sequence, TextIO
 from gluonfr.cli.commands import COMMANDS, GROUPS
 from gluonfr.cli.dash_values import protect_values
 from gluonfr.cli.parser import CommandParser
-from gluonfr.core import GluonFRError, UsageError, describe_os_error
+from gluonfr.core import GluonFRError, UsageError, describe_os_error, display_lines
 from gluonfr.core.compat import mxnet_problem
 from gluonfr.version import __version__
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message, status = _describe(error, chosen)
         if "--verbose" in arguments:
             traceback.print_exc()
-    print(f"{prefix}: {message}", file=sys.stderr)
+    print(f"{prefix}: {display_lines(message)}", file=sys.stderr)
     return status
 
 
@@ -79,11 +79,21 @@ def _describe(error: BaseException, parser: CommandParser | None) -> tuple[str, 
 @contextmanager
 def _output(options: Namespace) -> Iterator[None]:
     """Show as much of the log and of progress as `--quiet` and `--verbose` ask for."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
     logging.getLogger("gluonfr").setLevel(level)
     with redirect_stderr(_NoTerminal(sys.stderr)) if options.quiet else nullcontext():
         yield
+
+
+class _Formatter(logging.Formatter):
+    """Escapes control characters, as names in files of unknown origin may contain them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name is that of logging)
+        record.message = display_lines(record.message)
+        return super().formatMessage(record)
 
 
 class _NoTerminal:

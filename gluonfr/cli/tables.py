@@ -55,7 +55,7 @@ def print_text(text: str) -> None:
 def print_left_out(left_out: Mapping[str, str]) -> int:
     """Print the reasons for images that were left out to stderr; returns the exit status."""
     for reason in left_out.values():
-        print(f"left out: {reason}", file=sys.stderr)
+        print(f"left out: {display_path(reason)}", file=sys.stderr)
     return 1 if left_out else 0
 
 
@@ -147,7 +147,7 @@ def print_megaface(name: str, results: Sequence[Any]) -> None:
     """Print MegaFace results, one row per number of distractors."""
     first = results[0]
     print(
-        f"\n{name}: {first.probes:,} probes of {counted(first.people, 'person')}, {first.pairs:,} pairs; "
+        f"\n{display_path(name)}: {first.probes:,} probes of {counted(first.people, 'person')}, {first.pairs:,} pairs; "
         f"{first.replaced:,} noisy probes replaced, {results[-1].pushed_away:,} noisy distractors moved away"
     )
     rows = [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import contextmanager
-from typing import Iterator, Union
+from typing import BinaryIO, Iterator, Union
 
 from gluonfr.core.errors import DataError, UsageError
 
@@ -39,8 +41,45 @@ def display_path(path: PathLike) -> str:
     >>> display_path("people/Ann\nLee.jpg")
     'people/Ann\\nLee.jpg'
     """
-    text = os.fsencode(os.fspath(path)).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text)
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in os.fsdecode(path))
+
+
+def display_lines(text: str) -> str:
+    r"""Return text as valid text, with control characters other than line breaks escaped.
+
+    Examples
+    --------
+    >>> display_lines("people/\x1b[31mAnn\nLee.jpg")
+    'people/\\x1b[31mAnn\nLee.jpg'
+    """
+    return "\n".join(map(display_path, text.split("\n")))
+
+
+def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":
+        # A byte of a file name that is not UTF-8.
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def open_regular(path: PathLike) -> BinaryIO:
+    """Open a file for reading; raise `OSError` for anything but a regular file, which may never end or wait for a writer.
+
+    Examples
+    --------
+    >>> open_regular("/dev/zero")
+    Traceback (most recent call last):
+        ...
+    OSError: [Errno 22] not a regular file: '/dev/zero'
+    """
+    if "\0" in os.fsdecode(path):
+        raise OSError(errno.EINVAL, "no file has this name", os.fspath(path))
+    # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115  (returned)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return file
 
 
 def require_file(path: PathLike, what: str = "file") -> str:
@@ -68,7 +107,7 @@ def require_file(path: PathLike, what: str = "file") -> str:
     """
     path = absolute_path(path)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start = file.read(len(_POINTER))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: give the path of a {what}.") from error
@@ -98,6 +137,24 @@ def require_new_folder(path: PathLike) -> str:
         if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
             raise UsageError(f"{display_path(path)} exists already and is not empty; name a new folder.")
     return path
+
+
+@contextmanager
+def reading_errors(path: PathLike) -> Iterator[None]:
+    """Turn an OSError of the block into a `DataError` that names the path being read.
+
+    Examples
+    --------
+    >>> with reading_errors("a.jpg"):
+    ...     raise OSError(5, "Input/output error")
+    Traceback (most recent call last):
+        ...
+    gluonfr.core.errors.DataError: a.jpg cannot be read (Input/output error); check the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{display_path(path)} cannot be read ({error.strerror or error}); check the file.") from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import sys
 import zipfile
 from contextlib import contextmanager
 from typing import IO, Any, Iterable, Iterator
@@ -13,10 +14,12 @@ from typing import IO, Any, Iterable, Iterator
 import numpy as np
 
 from gluonfr.core.errors import DataError
-from gluonfr.core.paths import PathLike, absolute_path, display_path, require_file
+from gluonfr.core.paths import PathLike, absolute_path, display_path, open_regular, require_file
 
-# Largest file or text of JSON, deepest nesting, and longest integer.
-MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_DIGITS = 256 << 20, 64, 40
+# Largest text of JSON, deepest nesting, most lists and objects, of which each takes 60 to 230 bytes, and longest integer.
+MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_JSON_OBJECTS, MAX_DIGITS = 128 << 20, 64, 5_000_000, 40
+# Longest text of a table, and most lines, of which each takes about 300 bytes.
+MAX_TABLE_BYTES, MAX_TABLE_LINES = 256 << 20, 5_000_000
 # An archive may unpack to this number of bytes plus this multiple of its own size.
 _MAX_UNPACKED, _MAX_RATIO = 64 << 20, 20
 _MAX_ENTRIES = 100_000
@@ -40,7 +43,8 @@ def parse_json(text: str | bytes, where: str, what: str = "JSON") -> Any:
     Raises
     ------
     DataError
-        The text is not JSON, too long, nested too deeply, or has an integer of more than 40 digits.
+        The text is not JSON, too long, nested too deeply, has more than 5,000,000 lists and objects, or an integer of more
+        than 40 digits.
 
     Examples
     --------
@@ -56,10 +60,13 @@ def parse_json(text: str | bytes, where: str, what: str = "JSON") -> Any:
             raise ValueError(f"it has more than {MAX_JSON_BYTES} bytes")
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        if _depth(text) > MAX_JSON_DEPTH:
+        depth, objects = _depth_and_objects(text)
+        if depth > MAX_JSON_DEPTH:
             raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")
+        if objects > MAX_JSON_OBJECTS:
+            raise ValueError(f"it has {objects} lists and objects")
         return json.loads(text, parse_int=_short_integer)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{where} is not valid {what} ({_reason(error)}); restore it.") from error
 
 
@@ -87,7 +94,7 @@ def read_json(path: PathLike, what: str = "JSON") -> Any:
     """
     path = absolute_path(path)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_JSON_BYTES + 1)
     except FileNotFoundError as error:
         raise DataError(f"{display_path(path)} is missing; restore it.") from error
@@ -109,6 +116,33 @@ def read_if_valid(path: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def read_table_bytes(path: PathLike) -> bytes:
+    """Return the content of a text file of unknown origin with one line per row.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    DataError
+        It has more than 256 MB or 5,000,000 lines.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "pairs.csv"
+    >>> _ = path.write_text("first,second,issame")
+    >>> read_table_bytes(path)
+    b'first,second,issame'
+    """
+    with open_regular(path) as file:
+        content = file.read(MAX_TABLE_BYTES + 1)
+    lines = max(content.count(b"\n"), content.count(b"\r"))
+    if len(content) > MAX_TABLE_BYTES or lines > MAX_TABLE_LINES:
+        raise DataError(
+            f"{display_path(path)} has more than {MAX_TABLE_BYTES:,} bytes or {MAX_TABLE_LINES:,} lines; split or restore it."
+        )
+    return content
 
 
 def csv_rows(lines: Iterable[str], where: str, **options: Any) -> Iterator[tuple[int, list[str]]]:
@@ -176,8 +210,13 @@ def read_npz(path: PathLike, needs: str, names: Iterable[str] | None = None) -> 
                 if entry.filename.endswith(".npy"):
                     with archive.open(entry) as file:
                         _check_array(file, entry.file_size, f"the array {entry.filename!r}")
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in (stored.files if names is None else names)}
+            stored = {entry.filename[: -len(".npy")] for entry in archive.infolist() if entry.filename.endswith(".npy")}
+        names = sorted(stored) if names is None else list(names)
+        missing = next((name for name in names if name not in stored), None)
+        if missing is not None:
+            raise ValueError(f"it has no array {missing!r}")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: _with_valid_text(arrays[f"{name}.npy"], name) for name in names}
 
 
 def open_npy(path: PathLike, needs: str) -> np.ndarray:
@@ -264,20 +303,29 @@ def _check_array(file: IO[bytes], size: int, name: str) -> None:
         if not isinstance(length, int) or length < 0:
             raise ValueError(f"{name} has the shape {shape}")
         count *= length
-    if dtype.hasobject:
-        raise ValueError(f"{name} contains pickled objects")
+    if dtype.hasobject or dtype.names:
+        raise ValueError(f"{name} contains pickled objects or fields")
     expected, found = count * dtype.itemsize, size - header
     if expected != found:
         raise ValueError(f"{name} has {found} bytes, expected {expected}")
 
 
-def _depth(text: str) -> int:
-    """Return how deeply brackets are nested outside strings."""
+def _with_valid_text(array: np.ndarray, name: str) -> np.ndarray:
+    """Return an array; raise `ValueError` for text beyond Unicode, on which Python crashes."""
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise ValueError(f"the array {name!r} contains text that is not Unicode")
+    return array
+
+
+def _depth_and_objects(text: str) -> tuple[int, int]:
+    """Return how deeply brackets are nested outside strings, and the number of opening ones."""
     brackets = np.frombuffer(_NOT_BRACKETS.sub("", _STRING.sub("", text)).encode("ascii"), dtype=np.uint8)
     if not len(brackets):
-        return 0
+        return 0, 0
     opening = (brackets == ord("[")) | (brackets == ord("{"))
-    return int(np.cumsum(np.where(opening, 1, -1)).max())
+    return int(np.cumsum(np.where(opening, 1, -1)).max()), int(opening.sum())
 
 
 def _short_integer(text: str) -> int:

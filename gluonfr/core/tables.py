@@ -10,7 +10,7 @@ from typing import Any, Iterable
 from gluonfr.core.errors import DataError
 from gluonfr.core.files import atomic_file
 from gluonfr.core.paths import PathLike, display_path
-from gluonfr.core.reading import csv_rows
+from gluonfr.core.reading import csv_rows, read_table_bytes
 
 
 def write_table(path: PathLike, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -59,8 +59,7 @@ def read_table(path: PathLike, spaces: bool = False) -> list[tuple[int, list[str
     >>> read_table(path)
     [(1, ['name', 'photos']), (2, ['M\xfcller, A.', '3'])]
     """
-    with open(path, "rb") as file:
-        content = file.read()
+    content = read_table_bytes(path)
     try:
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16") if wide else content.decode("utf-8-sig", "surrogateescape")

@@ -21,6 +21,8 @@ SMALLEST_SIDE = 16
 MOST_BYTES = 1 << 29
 # The pixels of a photo must fit into memory; Pillow has a limit of its own, 179 million, which alone holds for JPEG.
 MOST_PIXELS = 100_000_000
+# Decoding JPEG 2000 takes four bytes per pixel and channel, twice.
+MOST_JPEG2000_PIXELS = 50_000_000
 
 # Pillow knows more formats, some of which call other programs.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
@@ -132,7 +134,8 @@ class Photo:
         self.size = height, width
         if min(self.size) < SMALLEST_SIDE:
             raise PhotoError("too small", f"{height}x{width} pixels")
-        if self.format != "JPEG" and width * height > MOST_PIXELS:
+        most = MOST_JPEG2000_PIXELS if self.format == "JPEG2000" else MOST_PIXELS
+        if self.format != "JPEG" and width * height > most:
             raise PhotoError("too large", f"{height}x{width} pixels")
         # A marker may also occur within a thumbnail; only then are the scans counted one by one.
         suspicious = self.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS

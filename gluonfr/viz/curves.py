@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gluonfr.core import DataError
-from gluonfr.core.reading import parse_json
+from gluonfr.core.reading import parse_json, read_table_bytes
 from gluonfr.viz.figure import COLORS, legend_name, line_style, panel_figure, save
 
 LOG = "log.jsonl"
@@ -107,8 +107,7 @@ def read_log(path: str | os.PathLike) -> list[Any]:
     [{'step': 1, 'loss': 2.5}]
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().split("\n")
+        lines = read_table_bytes(path).decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as JSON lines ({error}); give the log of a training run.") from error
     rows = []

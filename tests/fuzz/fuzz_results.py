@@ -1,5 +1,7 @@
 """Readers of runs, checkpoints, embeddings, and of the files of MegaFace and IJB."""
 
+import contextlib
+import io
 import json
 import os
 import zlib
@@ -11,7 +13,13 @@ from fuzz_weights import SMALL
 from mxnet import gluon, nd
 from target import Target
 
-from gluonfr.core import Card, GluonFRError
+from gluonfr.apps.runs.comparison import compare_runs
+from gluonfr.apps.runs.listing import arrange_tree, columns, row, sort_runs
+from gluonfr.apps.runs.live import watch_run
+from gluonfr.apps.runs.page import write_comparison
+from gluonfr.apps.runs.records import find_runs
+from gluonfr.cli.tables import print_table
+from gluonfr.core import Card, GluonFRError, UsageError
 from gluonfr.core.reading import read_if_valid
 from gluonfr.engine import ShardedHead, TrainStep
 from gluonfr.engine.checkpoints.format import checksum
@@ -41,7 +49,41 @@ def run_seeds(folder):
     root = folder_of(folder, "run")
     write(root, "options.json", content=json.dumps(TrainOptions(**OPTIONS).to_dict()))
     write(root, "status.json", content='{"format": 1, "started": "now", "seconds": 3.5, "last": {"step": 2}, "best": {}}')
-    write(root, "log.jsonl", content='{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.25, "accuracy": {"lfw": 0.5}}\n')
+    write(root, "log.jsonl", content='{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.25, "lfw/accuracy": 0.5}\n')
+
+
+def run_list_seeds(folder):
+    root = folder_of(folder, "runs")
+    for name, loss in (("a", "ArcLoss"), ("b", "CosLoss")):
+        run = folder_of(root, name)
+        write(run, "options.json", content=json.dumps({**OPTIONS, "loss": loss, "parent": os.path.join(root, "a")}))
+        status = '{"format": 1, "state": "finished", "started": "2026-11-01T10:00:00+00:00", "seconds": 3.5, "step": 2, '
+        status += '"total_steps": 4, "last": {"lfw": 0.5}, "best": {"lfw": 0.75}, "images_per_second": 12.5}'
+        write(run, "status.json", content=status)
+        write(run, "log.jsonl", content='{"step": 1, "loss": 2.5, "lr": 0.1}\n{"step": 2, "loss": 2.25, "lfw/accuracy": 0.5}\n')
+        sessions = '{"sessions": [{"gluonfr": "1", "environment": {"A": "1"}}], "data": [{"path": "a/train.rec", "size": 7}]}'
+        write(run, "provenance.json", content=sessions)
+        distances = np.linspace(0.2, 3.8, 20)
+        pairs = {"lfw/distances": distances, "lfw/issame": (distances < 2) ^ (np.arange(20) % 9 == 0)}
+        np.savez(os.path.join(run, "pairs.npz"), **pairs)
+
+
+def read_run_list(folder):
+    """List, sort, compare and draw the runs of a folder."""
+    runs = find_runs(folder)
+    names = columns(runs)
+    rows = [row(run, names) for _, run in arrange_tree(runs)]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        print_table([cells.values() for cells in rows], names)
+    assert all(letter.isprintable() or letter == "\n" for letter in output.getvalue())
+    for key in ("lfw", "loss"):
+        with contextlib.suppress(UsageError):
+            sort_runs(runs, key)
+    folders = [os.path.join(folder, name) for name in ("a", "b")]
+    write_comparison(os.path.join(folder, "out"), compare_runs(folders))
+    for path in folders:
+        watch_run(path)
 
 
 def read_run(folder):
@@ -199,6 +241,7 @@ def read_blocks(folder):
 
 TARGETS = {
     "run_folder": Target(run_seeds, read_run),
+    "run_list": Target(run_list_seeds, read_run_list),
     "checkpoints": Target(checkpoint_seeds, read_checkpoints, correct_checkpoints),
     "embeddings": Target(embedding_seeds, read_embedding_files),
     "megaface": Target(megaface_seeds, read_megaface),

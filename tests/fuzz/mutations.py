@@ -40,6 +40,7 @@ _TEXTS += [
     "%s%n{0}",
     " ",
 ]
+_ENTRIES = ("x.npy", "../x.npy", "embeddings.npy", "labels.npy", "a" * 300, "data.pkl", "\u202e.npy")
 _DEEP = "DEEP"
 _VALUES = [None, True, False, 1.5, 1e308, -1e308, float("nan"), float("inf"), [], {}, [[]], [0] * 300, {"a": 1}, _DEEP]
 _VALUES += [*_NUMBERS, *_TEXTS, 10**4400]
@@ -200,14 +201,25 @@ def _mutate_archive(random, content):
         elif kind == 8:
             entries[place] = name, entries[random.randrange(len(entries))][1]
         else:
-            entries[place] = random.choice(("x.npy", "../x.npy", "embeddings.npy", "labels.npy", "a" * 300, "data.pkl")), inside
+            entries[place] = random.choice((*_ENTRIES, name.rsplit(".", 1)[0])), inside
     result = io.BytesIO()
-    compression = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    with zipfile.ZipFile(result, "w", compression) as archive:
+    compressions = (zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,) * 3 + (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    with zipfile.ZipFile(result, "w", random.choice(compressions)) as archive:
         for name, inside in entries:
             with contextlib.suppress(ValueError), _quiet():
                 archive.writestr(name, inside)
-    return result.getvalue()
+    content = result.getvalue()
+    return _mutate_zip_header(random, content) if random.random() < 0.15 else content
+
+
+def _mutate_zip_header(random, content):
+    """Change a field of a local or central header: version, flags (encryption), method, sizes or checksum."""
+    data = bytearray(content)
+    found = [(match.start(), match.group()) for match in re.finditer(rb"PK\x03\x04|PK\x01\x02", content)]
+    place, mark = random.choice(found)
+    place += random.choice((4, 6, 8, 14, 18, 22, 26, 28)) + 2 * (mark == b"PK\x01\x02")
+    data[place : place + 2] = random.choice((1, 8, 9, 0x41, 0x801, 12, 14, 93, 99, 0xFFFF, 0)).to_bytes(2, "little")
+    return bytes(data)
 
 
 def _mutate_array(random, content):
@@ -293,4 +305,21 @@ def _mutate_table(random, connection, table, column):
     elif kind == 7:
         connection.execute(f'alter table "{table}" {random.choice((f"rename column {column} to other", "add column other"))}')
     else:
-        connection.execute(f'create trigger t after insert on "{table}" begin delete from "{table}"; end')
+        _add_to_schema(random, connection, table)
+
+
+def _add_to_schema(random, connection, table):
+    """Add a trigger, a view or a generated column, also hidden under the name of a table of SQLite itself."""
+    trigger = f'create trigger t after insert on "{table}" begin delete from "{table}"; end'
+    endless = "create view v as with recursive c(n) as (select 1 union all select n + 1 from c) select n from c"
+    kind = random.randrange(5)
+    if kind == 0:
+        connection.execute(trigger)
+    elif kind == 1:
+        connection.execute(endless)
+    elif kind == 2:
+        connection.execute(f'alter table "{table}" add column g integer generated always as (1 + 1) virtual')
+    else:
+        connection.execute("pragma writable_schema = on")
+        row = ("table", random.choice(("sqlite_stat1", "sqlite_stat4", table)), table, 0, trigger if kind == 3 else endless)
+        connection.execute("insert into sqlite_master values (?, ?, ?, ?, ?)", row)

@@ -1,7 +1,8 @@
 """A process that has imported everything, and forks for every command: it starts in milliseconds and can be killed.
 
 It reads a line of JSON per command: `arguments`, `log` (file for the output), `root` (folder that is watched), and `event`: the
-command kills itself when it has changed files below `root` so often. It answers with the process id, and then with the wait
+command kills itself when it has changed files below `root` so often, and `environment`: variables of the command and of the
+processes that it starts. It answers with the process id, and then with the wait
 status and the number of changes.
 """
 
@@ -44,6 +45,7 @@ def run(job, counter):
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
+    os.environ.update(job["environment"])
     status = 70
     try:
         from gluonfr.cli import main

@@ -25,7 +25,7 @@ SAMPLE = [
     "export_onnx",
     "models_remove",
 ]
-SAMPLE += ["enroll", "people_move", "train"]
+SAMPLE += ["enroll", "people_move", "train", "train_distilled", "train_horovod"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -37,38 +37,69 @@ class CommandServer:
             [sys.executable, os.path.join(HERE, "command_server.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout.readline() == "ready\n"
+        self._runs = 0
 
     def close(self):
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
-    def run(self, arguments, log, root, event=0, after=None):
-        """Run a command, and kill it at its change `event` or `after` seconds; return (status, changes, seconds)."""
-        job = {"arguments": arguments, "log": str(log), "root": str(root), "event": event}
+    def run(self, arguments, log, root, environment, event=0, after=None, part=None):
+        """Run a command, and kill it at its change `event` or `after` seconds; return (status, changes, seconds).
+
+        With `part`, the number of a process, only that one of the processes that the command has started is killed.
+        """
+        self._runs += 1
+        mark = f"GLUONFR_KILLED_RUN={os.getpid()}.{self._runs}"
+        environment = {**environment, **dict([mark.split("=")])}
+        job = {"arguments": arguments, "log": str(log), "root": str(root), "event": event, "environment": environment}
         started = time.monotonic()
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
         if after is not None and not select.select([self._process.stdout], [], [], after)[0]:
-            # Like a power failure: all processes of the command at once.
+            others = [] if part is None else _marked(mark)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
+                if others:
+                    os.kill(others[part % len(others)], signal.SIGKILL)
+                else:
+                    # Like a power failure: all processes of the command at once.
+                    os.killpg(child, signal.SIGKILL)
         status, changes = map(int, self._process.stdout.readline().split())
         seconds = time.monotonic() - started
-        _wait_for_group(child)
+        _wait_for_end(child, mark)
         return os.waitstatus_to_exitcode(status) if hasattr(os, "waitstatus_to_exitcode") else status, changes, seconds
 
 
-def _wait_for_group(group, longest=60):
+def _wait_for_end(group, mark, longest=60):
     """Wait until the processes that a command has started have noticed its end."""
     end = time.monotonic() + longest
-    with contextlib.suppress(ProcessLookupError):
-        while time.monotonic() < end:
-            os.killpg(group, 0)
-            select.select([], [], [], 0.02)
-        os.killpg(group, signal.SIGKILL)
-        raise AssertionError("processes are left")
+    while _is_group(group) or _marked(mark):
+        if time.monotonic() > end:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+            for process in _marked(mark):
+                os.kill(process, signal.SIGKILL)
+            raise AssertionError("processes are left")
+        select.select([], [], [], 0.02)
+
+
+def _is_group(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _marked(mark):
+    """Return the processes that were started with a variable in their environment, the oldest first."""
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+            if mark.encode() in file.read().split(b"\0"):
+                found.append(int(name))
+    return sorted(found)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +133,8 @@ class Trial:
         names = {"IN": self._inputs, "OUT": str(out)}
         words = [word.replace("IN/", names["IN"] + "/").replace("OUT", names["OUT"]) for word in self._command.arguments]
         words = [names["IN"] if word == "IN" else word for word in words]
-        return self._server.run(words, self._folder / "log", out, **kill)
+        environment = {name: value.replace("OUT", names["OUT"]) for name, value in self._command.environment.items()}
+        return self._server.run(words, self._folder / "log", out, environment, **kill)
 
     def log(self):
         return (self._folder / "log").read_text(errors="replace")
@@ -126,12 +158,16 @@ def kill_often(server, name, inputs, folder, kills, seed):
     expected, killed, finished = trial.state(out), 0, 0
     for number in range(kills):
         out = trial.new()
-        by_event = changes > 0 and number % 2 == 0
-        kill = {"event": generator.randint(1, changes)} if by_event else {"after": generator.uniform(0, seconds)}
+        kill = {"after": generator.uniform(0, seconds)}
+        if command.ranks and number % 2:
+            kill["part"] = generator.randrange(100)
+        elif changes and not number % 2 and not command.ranks:
+            kill = {"event": generator.randint(1, changes)}
         status = trial.run(out, **kill)[0]
-        killed += status == -signal.SIGKILL
+        # The launcher of ranks survives the end of one, and reports it.
+        killed += status == -signal.SIGKILL or (status == 1 and "part" in kill)
         finished += status == 0
-        assert status in (0, -signal.SIGKILL), trial.log()
+        assert status in (0, -signal.SIGKILL, *((1,) if "part" in kill else ())), trial.log()
         assert given_files(inputs) == given, "an input has changed"
         again = trial.run(out)[0]
         assert again == 0 or (again == 2 and command.done in trial.log()), f"{kill}: {trial.log()}"

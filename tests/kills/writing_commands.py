@@ -1,9 +1,10 @@
 """Every command that writes: its arguments, what it starts from, and what it must have written in the end."""
 
+import json
 import os
 import re
 import shutil
-from typing import Callable, NamedTuple
+from typing import Callable, Mapping, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,12 +31,18 @@ class WritingCommand(NamedTuple):
         `state(out)` returns what must be equal after an unbroken and a repeated command.
     done : str
         Part of the sentence with which the command is refused when it was finished before it was killed.
+    environment : dict
+        Variables of the command; `OUT` as in the arguments.
+    ranks : bool
+        Whether the command starts ranks, of which single ones are killed too.
     """
 
     arguments: list
     start: Callable = lambda inputs, out: None
     state: Callable = None
     done: str = "already"
+    environment: Mapping = {}
+    ranks: bool = False
 
 
 def tree(out):
@@ -64,6 +71,12 @@ def people(out):
     return sorted(listed), [name for name in names(out) if not name.startswith("g.db-")]
 
 
+def trained(out):
+    """Return the names of all files and the parameters of the last network of a run."""
+    with open(os.path.join(out, "run", "last", "network.params"), "rb") as file:
+        return names(out), file.read()
+
+
 def make_inputs(folder):
     """Write small photos of people, sets, a network and a gallery."""
     for person in range(4):
@@ -83,6 +96,8 @@ def make_inputs(folder):
                     writer.add(cv2.resize(picture(first + identity, number), (112, 112)), identity * 2)
     crops = [encode(cv2.resize(picture(i // 4 % 6, i), (112, 112))) for i in range(80)]
     write_pairs(os.path.join(folder, "val.bin"), crops, [i % 2 == 0 for i in range(40)])
+    make_detection_inputs(folder)
+    make_runs(folder)
     _save_network(os.path.join(folder, "model"))
     card = read_card(os.path.join(folder, "model"))
     with Gallery(os.path.join(folder, "g.db"), card) as gallery:
@@ -92,6 +107,40 @@ def make_inputs(folder):
         from gluonfr.apps.gallery.import_export import export_gallery
 
         export_gallery(gallery, os.path.join(folder, "people.npz"))
+
+
+def make_detection_inputs(folder):
+    """Write annotated photos and a saved detector."""
+    import mxnet as mx
+
+    from gluonfr.detection.saved import DetectorCard, build_network, save_detector
+
+    os.makedirs(os.path.join(folder, "annotated", "images"))
+    lines = []
+    for number in range(6):
+        with open(os.path.join(folder, "annotated", "images", f"{number}.jpg"), "wb") as file:
+            file.write(encode(cv2.resize(picture(number, number), (96, 80))))
+        lines += [f"# {number}.jpg", "10 20 30 30"]
+    with open(os.path.join(folder, "annotated", "label.txt"), "w") as file:
+        file.write("\n".join(lines) + "\n")
+    mx.random.seed(1)
+    card = DetectorCard(channels=8)
+    net = build_network(card)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    os.makedirs(os.path.join(folder, "detector"))
+    save_detector(net, os.path.join(folder, "detector"), card)
+
+
+def make_runs(folder):
+    """Write two run folders."""
+    for name, loss in (("a", "arc"), ("b", "cos")):
+        run = os.path.join(folder, "runs", name)
+        os.makedirs(run)
+        with open(os.path.join(run, "options.json"), "w") as file:
+            json.dump({"loss": loss, "network": "mobilefacenet"}, file)
+        with open(os.path.join(run, "log.jsonl"), "w") as file:
+            file.write("".join(json.dumps({"step": step, "loss": 1 / step}) + "\n" for step in range(1, 20)))
 
 
 def _save_network(folder):
@@ -167,5 +216,29 @@ COMMANDS = {
     "people_move": WritingCommand(_change("--move-photo", "Person 1", "1/0.jpg", "Person 2"), copy("g.db"), people, "1/0.jpg"),
     "people_import": WritingCommand(["people", "--gallery", "OUT/g.db", "--import", "IN/people.npz"], state=people),
     "people_export": WritingCommand(["people", "--gallery", "IN/g.db", "--export", "OUT/x.npz"], state=names),
-    "train": WritingCommand([*_TRAIN.split(), *_NETWORK], state=names),
+    "pack_detection": WritingCommand(["pack-detection", "IN/annotated", "OUT/set"]),
+    "evaluate_detector": WritingCommand(
+        ["evaluate-detector", "--detector", "IN/detector", "--data", "IN/annotated", "--out", "OUT/report"], state=names
+    ),
+    "inspect": WritingCommand(["inspect", "IN/set", "--sheet", "OUT/x.png", "--json", "OUT/x.json"]),
+    "picture": WritingCommand(f"picture IN/people --out OUT/x.png --method pca {_MODEL} --aligned".split(), state=names),
+    "verify": WritingCommand(f"verify --data IN/val.bin --json OUT/x.json {_MODEL}".split(), state=names),
+    "identification": WritingCommand(
+        f"identification --data IN/people --save OUT/saved --json OUT/x.json {_MODEL} --aligned".split(), state=names
+    ),
+    "identify": WritingCommand(
+        f"identify IN/people --gallery IN/g.db --out OUT/images --json OUT/x.json {_MODEL} --aligned".split(),
+        state=names,
+        done="not empty",
+    ),
+    "runs_table": WritingCommand(["runs", "IN/runs", "--csv", "OUT/x.csv", "--json", "OUT/x.json"], state=names),
+    "runs_compare": WritingCommand(["runs", "compare", "IN/runs/a", "IN/runs/b", "--out", "OUT/report"], state=names),
+    "train": WritingCommand([*_TRAIN.split(), *_NETWORK], state=trained),
+    "train_distilled": WritingCommand(
+        [*_TRAIN.split(), *_NETWORK, "--teacher", "IN/model", "--epochs", "2", "--hold-out", "0"],
+        state=trained,
+        environment={"XDG_CACHE_HOME": "OUT/cache"},
+    ),
+    "train_horovod": WritingCommand([*_TRAIN.split(), *_NETWORK, "--workers", "2"], state=trained, ranks=True),
+    "train_ps": WritingCommand([*_TRAIN.split(), *_NETWORK, "--workers", "2", "--sync", "ps"], state=trained, ranks=True),
 }

@@ -18,8 +18,8 @@ from gluonfr.core.reading import read_if_valid
 # Options that differ between any two runs.
 _OWN = ("out", "parent", "resume", "progress")
 _PROGRAMS = ("gluonfr", "git", "python", "mxnet", "mxnet_features", "numpy", "cpu", "gpus", "devices", "system", "environment")
-# A whole log is read for the curves.
-_MOST_LOG = 1 << 28
+# Bytes of the end of a log that are read for the curves: 300,000 readings and more.
+_MOST_LOG = 1 << 25
 
 
 @dataclass

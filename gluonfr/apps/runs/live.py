@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from gluonfr.apps.runs.records import RunRecord, log_rows, number, read_run
 from gluonfr.apps.runs.text import percent
+from gluonfr.core import display_path
 
 _INTERVAL = 2.0
 # Bytes of the end of the log that are read each time.
@@ -49,13 +50,13 @@ def watch_run(folder: str, interval: float = _INTERVAL, sleep: Callable[[float],
     run = read_run(folder)
     printed = dict.fromkeys(_lines(run)[:-_FIRST])
     with tqdm(
-        total=run.total_steps, initial=run.step or 0, unit="step", desc=run.name, dynamic_ncols=True, disable=None
+        total=run.total_steps, initial=run.step or 0, unit="step", desc=display_path(run.name), dynamic_ncols=True, disable=None
     ) as bar:
         while True:
             for line in _lines(run):
                 if line not in printed:
                     printed[line] = None
-                    bar.write(line)
+                    bar.write(display_path(line))
             bar.set_postfix(_figures(run), refresh=False)
             bar.update((run.step or 0) - bar.n)
             bar.refresh()
@@ -66,7 +67,7 @@ def watch_run(folder: str, interval: float = _INTERVAL, sleep: Callable[[float],
 
 
 def _figures(run: RunRecord) -> dict[str, Any]:
-    figures = {name: percent(accuracy) for name, accuracy in run.last.items()}
+    figures = {display_path(name): percent(accuracy) for name, accuracy in run.last.items()}
     if run.images_per_second is not None:
         figures["images/s"] = f"{run.images_per_second:.0f}"
     return figures

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from gluonfr.core import DataError, read_npz
 from gluonfr.metrics import evaluate_verification
 from gluonfr.metrics.lfw_protocol import fold_numbers
 
@@ -91,9 +91,8 @@ def read_results(folder: str) -> dict[str, SetResult]:
     {}
     """
     try:
-        with np.load(os.path.join(folder, PAIRS), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        arrays = read_npz(os.path.join(folder, PAIRS), "the distances of pairs")
+    except DataError:
         return {}
     found = {}
     for name, distances in arrays.items():
@@ -148,4 +147,5 @@ def paired_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> PairedT
 
 
 def _is_valid(distances: Any, issame: Any) -> bool:
-    return distances.ndim == issame.ndim == 1 and len(distances) == len(issame) >= _FOLDS and distances.dtype.kind == "f"
+    fits = distances.ndim == issame.ndim == 1 and len(distances) == len(issame) >= _FOLDS
+    return fits and distances.dtype.kind == "f" and issame.dtype.kind in "biu" and bool(np.isfinite(distances).all())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import socket
@@ -12,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from gluonfr.core import UsageError, absolute_path, display_path
-from gluonfr.core.reading import read_if_valid, read_json
+from gluonfr.core.paths import open_regular
+from gluonfr.core.reading import parse_json, read_if_valid, read_json
 
 OPTIONS, STATUS, LOG, PROVENANCE = "options.json", "status.json", "log.jsonl", "provenance.json"
 # Version of the files that this reader knows.
@@ -89,7 +89,7 @@ def find_runs(folder: str) -> list[RunRecord]:
 
     Examples
     --------
-    >>> import tempfile
+    >>> import json, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "first")
     ...     os.mkdir(path)
@@ -193,12 +193,12 @@ def log_rows(folder: str, most: int = _MOST_LOG) -> list[dict[str, Any]]:
     []
     """
     rows = []
-    with contextlib.suppress(OSError), open(os.path.join(folder, LOG), "rb") as file:
+    with contextlib.suppress(OSError), open_regular(os.path.join(folder, LOG)) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - most))
         for line in file.read(most).splitlines()[1 if size > most else 0 :]:
-            with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
+            with contextlib.suppress(ValueError):
+                row = parse_json(line, LOG)
                 if isinstance(row, dict):
                     rows.append(row)
     return rows
@@ -213,7 +213,7 @@ def _is_locked(record: RunRecord, status: dict[str, Any]) -> bool:
         record.note = f"on {host}"
         return True
     try:
-        with open(os.path.join(record.folder, ".lock"), encoding="utf-8") as file:
+        with open_regular(os.path.join(record.folder, ".lock")) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -23,5 +23,5 @@ def run(arguments: Namespace) -> int:
         f"{packed.ignored:,} ignored: {display_path(arguments.out)}"
     )
     for line in describe_left_out(packed):
-        print(f"left out: {line}")
+        print(f"left out: {display_path(line)}")
     return 1 if packed.left_out else 0

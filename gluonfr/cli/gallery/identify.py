@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> int:
         print_table(rows, ["file", "face", "person", "similarity", "candidates"])
     left_out = [picture for picture in pictures if picture["left_out"]]
     for values in left_out:
-        print(f"left out: {display_path(values['file'])}: {values['left_out']}", file=sys.stderr)
+        print(f"left out: {display_path(values['file'])}: {display_path(values['left_out'])}", file=sys.stderr)
     results = {"network": network_name(gallery.card), "threshold": threshold.to_dict(), "pictures": pictures}
     write_json(arguments, results)
     return 1 if left_out else 0

@@ -56,6 +56,6 @@ def run(arguments: Namespace) -> int:
     if arguments.out:
         write_image(arguments.out, found.sheet())
     for file, reason in found.left_out.items():
-        print(f"left out: {display_path(file)}: {reason}", file=sys.stderr)
+        print(f"left out: {display_path(file)}: {display_path(reason)}", file=sys.stderr)
     write_json(arguments, found.to_dict())
     return 1 if found.left_out else 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 from gluonfr.core import DataError
+from gluonfr.core.paths import open_regular
 from gluonfr.data.records.header import LABEL_LIMIT
 
 MAX_CLASSES = LABEL_LIMIT
@@ -40,7 +41,7 @@ def read_property(path: str) -> tuple[int, tuple[int, int]]:
     (293, (112, 112))
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             line = file.readline(100)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); correct or delete it.") from error

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from typing import Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 import numpy as np
 
-from gluonfr.core import DataError, PathLike, absolute_path, disk_errors, require_file
-from gluonfr.core.reading import read_json
+from gluonfr.core import DataError, PathLike, absolute_path, require_file
+from gluonfr.core.paths import open_regular, reading_errors
+from gluonfr.core.reading import read_json, read_table_bytes
 
 FORMATS = ("wider", "retinaface", "voc", "coco")
-# More bytes than this are not the annotations of one photo, or of one set.
-_LARGEST_XML, _LARGEST_TEXT = 10_000_000, 2_000_000_000
+# More bytes than this are not the annotations of one photo.
+_LARGEST_XML = 10_000_000
 _WIDER_VALUES, _WIDER_INVALID = 10, 7
 
 
@@ -100,8 +101,7 @@ def read_annotations(path: PathLike, form: str | None = None) -> list[PhotoFaces
         elif form == "voc":
             faces = [_read_voc(path)]
         else:
-            lines = list(enumerate(_read_lines(path), 1))
-            faces = list((_read_wider if form == "wider" else _read_retinaface)(path, lines))
+            faces = list((_read_wider if form == "wider" else _read_retinaface)(path, enumerate(_read_lines(path), 1)))
     if not faces:
         raise DataError(f"{path}: annotates no photo; give {_EXPECTED}.")
     twice = [photo for photo, count in Counter(photo.photo for photo in faces).items() if count > 1]
@@ -114,7 +114,7 @@ _EXPECTED = "WIDER FACE's text file, RetinaFace's label.txt, a COCO JSON file or
 
 
 def _guess_format(path: str) -> str:
-    with disk_errors(path), open(path, "rb") as file:
+    with reading_errors(path), open_regular(path) as file:
         # Of UTF-16, every second byte is 0.
         start = file.read(4096).replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     if start[:1] in (b"{", b"["):
@@ -125,10 +125,8 @@ def _guess_format(path: str) -> str:
 
 
 def _read_lines(path: str) -> list[str]:
-    if os.path.getsize(path) > _LARGEST_TEXT:
-        raise DataError(f"{path}: has more than {_LARGEST_TEXT} bytes; split it.")
-    with disk_errors(path), open(path, "rb") as file:
-        content = file.read()
+    with reading_errors(path):
+        content = read_table_bytes(path)
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return content.decode(encoding).splitlines()
@@ -143,7 +141,7 @@ def _numbers(path: str, number: int, line: str) -> list[float]:
         raise DataError(f"{path}: line {number} must hold the numbers of a face, found {line.strip()[:60]!r}.") from None
 
 
-def _read_wider(path: str, lines: list[tuple[int, str]]) -> Iterator[PhotoFaces]:
+def _read_wider(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[PhotoFaces]:
     rows = iter((number, line.strip()) for number, line in lines if line.strip())
     for number, photo in rows:
         number, count = next(rows, (number, ""))
@@ -165,7 +163,7 @@ def _read_wider(path: str, lines: list[tuple[int, str]]) -> Iterator[PhotoFaces]
         yield make_faces(photo, boxes[: int(count)], ignored=ignored[: int(count)])
 
 
-def _read_retinaface(path: str, lines: list[tuple[int, str]]) -> Iterator[PhotoFaces]:
+def _read_retinaface(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[PhotoFaces]:
     photo = ""
     boxes: list[tuple[float, ...]] = []
     landmarks: list[np.ndarray] = []
@@ -203,10 +201,10 @@ def _read_voc_folder(folder: str) -> Iterator[PhotoFaces]:
 def _read_voc(path: str) -> PhotoFaces:
     from xml.etree import ElementTree
 
-    if os.path.getsize(path) > _LARGEST_XML:
+    with reading_errors(path), open_regular(path) as file:
+        content = file.read(_LARGEST_XML + 1)
+    if len(content) > _LARGEST_XML:
         raise DataError(f"{path}: has more than {_LARGEST_XML} bytes, which is not the annotation of a photo.")
-    with disk_errors(path), open(path, "rb") as file:
-        content = file.read()
     if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
         raise DataError(f"{path}: declares a document type, which Pascal VOC files do not have; remove it.")
     try:

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gluonfr.core import DataError, PathLike, absolute_path, disk_errors, display_path
+from gluonfr.core import DataError, PathLike, absolute_path, display_path
+from gluonfr.core.paths import reading_errors
 from gluonfr.core.tables import read_table
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, read_annotations
+from gluonfr.data.detection.photo_file import photo_path, read_photo
 
 SUBSETS = ("easy", "medium", "hard")
 _ANNOTATIONS = ("label.txt", "wider_face_val_bbx_gt.txt", "wider_face_train_bbx_gt.txt", "annotations.json", "annotations")
@@ -54,11 +56,10 @@ class DetectionFolder(NamedTuple):
 
     def read(self, number: int) -> np.ndarray:
         """Return photo `number`, uint8 (H, W, 3) RGB."""
-        path = os.path.join(self.photos, self.faces[number].photo)
-        if "\0" in path:
-            raise DataError(f"{display_path(path)} is no name of a photo; correct the annotations.")
-        with disk_errors(path), open(path, "rb") as file:
-            return images.decode(file.read(), path)
+        path = photo_path(self.photos, self.faces[number].photo)
+        with reading_errors(path):
+            content = read_photo(path)
+        return images.decode(content, display_path(path))
 
 
 def read_detection_folder(folder: PathLike, annotations: PathLike | None = None) -> DetectionFolder:
@@ -111,7 +112,7 @@ def _read_subsets(folder: str, faces: list[PhotoFaces]) -> dict[str, list[np.nda
 
 def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray]]:
     members = {name: {photo.photo: np.zeros(len(photo.boxes), bool) for photo in faces} for name in SUBSETS}
-    with disk_errors(path):
+    with reading_errors(path):
         table = read_table(path)
     header = table[0][1] if table else []
     for line, cells in table[1:]:

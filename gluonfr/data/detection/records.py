@@ -13,6 +13,7 @@ import numpy as np
 from gluonfr.core import DataError, PathLike, UsageError, absolute_path, atomic_files, check_integer
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, make_faces
+from gluonfr.data.detection.photo_file import photo_path, read_photo
 from gluonfr.data.records.file import RecordFile
 from gluonfr.data.records.framing import split_frames
 from gluonfr.data.records.header import HEADER
@@ -119,12 +120,9 @@ def _encode(
 ) -> tuple[PhotoFaces, bytes, tuple[int, int]] | None:
     """Return the valid faces in pixels of the stored photo, the encoded photo, and its height and width."""
     name = annotation.photo
-    path = os.path.realpath(os.path.join(folder, name))
-    if os.path.commonpath([path, os.path.realpath(folder)]) != os.path.realpath(folder):
-        raise DataError(f"{name}: is outside the folder {folder}; photos must be named relative to it.")
+    path = photo_path(folder, name)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_photo(path)
         image = images.decode(content, path)
     except OSError:
         left_out.setdefault("missing photos", []).append(name)

@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluonfr.core import DataError, UsageError, atomic_file
+from gluonfr.core.paths import open_regular
 from gluonfr.data import images as codec
 from gluonfr.data.pairs.unpickler import PickledArray, load_pairs_pickle
 
@@ -44,7 +45,7 @@ def read_pairs(path: str) -> tuple[list[bytes], np.ndarray]:
     """
     path = os.path.abspath(os.path.expanduser(os.fspath(path)))
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             content = file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error

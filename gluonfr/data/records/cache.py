@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from gluonfr.core import GluonFRError, atomic_file
+from gluonfr.core.paths import open_regular
 from gluonfr.core.reading import parse_json
 from gluonfr.data.records.offsets import ImageOffsets
 
@@ -60,7 +61,7 @@ def fingerprint(path: str) -> list[Any] | None:
     True
     """
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             state = os.fstat(file.fileno())
             digest = hashlib.blake2b(digest_size=16)
             for number in range(_SAMPLES):

@@ -8,6 +8,7 @@ from typing import Any, Callable
 import numpy as np
 
 from gluonfr.core import DataError
+from gluonfr.core.paths import open_regular
 from gluonfr.data.records.cache import cache_path, fingerprint, is_cacheable, load_cache, save_cache
 from gluonfr.data.records.framing import join_frames
 from gluonfr.data.records.header import split_labels, split_record
@@ -63,7 +64,8 @@ class RecordFile:
         self._index_path = os.path.splitext(self.path)[0] + ".idx"
         self._scanned: tuple[np.ndarray, dict[int, str]] | None = None
         try:
-            self._descriptor = os.open(self.path, os.O_RDONLY)
+            with open_regular(self.path) as file:
+                self._descriptor = os.dup(file.fileno())
             weakref.finalize(self, os.close, self._descriptor)
             self.size = os.fstat(self._descriptor).st_size
             self._fingerprints = [fingerprint(name) for name in (self.path, self._index_path)]

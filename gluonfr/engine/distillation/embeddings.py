@@ -13,6 +13,7 @@ from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, DataError, atomic_file, file_sha256
 from gluonfr.core.mxnet_internals import parameters_by_path
+from gluonfr.core.reading import open_npy
 from gluonfr.data.dataset.views import PartlyLabeled, RealignedSet, SelectedPeople
 from gluonfr.deploy import embed
 from gluonfr.deploy.inference import InferenceNetwork
@@ -71,8 +72,8 @@ def cached_embeddings(
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with atomic_file(path, "wb") as file:
                 np.save(file, rows)
-    rows = np.load(path, mmap_mode="r")
-    if rows.ndim != 2 or len(rows) != len(dataset):
+    rows = open_npy(path, "embeddings")
+    if rows.ndim != 2 or len(rows) != len(dataset) or rows.dtype != np.float32:
         raise DataError(f"{path} does not hold the embeddings of {len(dataset)} images; remove it.")
     return rows
 

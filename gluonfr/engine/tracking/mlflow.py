@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any, Mapping
 
 import numpy as np
 
-from gluonfr.core import UsageError
+from gluonfr.core import DataError, UsageError, display_path
 from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.tracking.observer import TrainingObserver
 from gluonfr.metrics import VerificationResult
@@ -63,8 +64,10 @@ class MLflowObserver(TrainingObserver):
         marker = os.path.join(self._folder, _ID)
         try:
             if first_step and os.path.exists(marker):
-                with open(marker, encoding="utf-8") as file:
-                    self._run = file.read().strip()
+                with open(marker, encoding="utf-8", errors="replace") as file:
+                    self._run = file.read(1000).strip()
+                if not re.fullmatch("[0-9a-zA-Z_-]{1,256}", self._run):
+                    raise DataError(f"{display_path(marker)} does not contain the id of an MLflow run; remove it.")
                 self._client.update_run(self._run, "RUNNING")
                 return
             found = self._client.get_experiment_by_name(_EXPERIMENT)

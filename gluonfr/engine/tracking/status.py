@@ -53,10 +53,10 @@ class StatusFile(TrainingObserver):
         before = before or {}
         self._values: dict[str, Any] = {
             "format": FORMAT,
-            "started": before.get("started") or now(),
+            "started": before["started"] if isinstance(before.get("started"), str) else now(),
             "seconds": before["seconds"] if is_number(before.get("seconds")) else 0.0,
-            "last": before.get("last") or {},
-            "best": before.get("best") or {},
+            "last": _accuracies(before.get("last")),
+            "best": _accuracies(before.get("best")),
         }
         self._seconds_before, self._began = float(self._values["seconds"]), time.monotonic()
         self._written = 0.0
@@ -93,6 +93,10 @@ class StatusFile(TrainingObserver):
         )
         with atomic_file(self._path, "w", encoding="utf-8") as file:
             json.dump(to_plain(self._values), file, indent=1)
+
+
+def _accuracies(values: Any) -> dict[str, float]:
+    return {name: value for name, value in values.items() if is_number(value)} if isinstance(values, dict) else {}
 
 
 def now() -> str:
