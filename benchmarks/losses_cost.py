@@ -1,15 +1,18 @@
-"""Measure time and memory of value and gradient at 512 x 100,000 classes, relative to Gluon's softmax cross-entropy.
+"""Measure time and memory of value and gradient at 100,000 classes, relative to Gluon's softmax cross-entropy.
 
 Covers every loss on a classifier's output, hybridized with static memory. A loss with several centers per class is compared
-with softmax on as many columns. Times are medians of alternating runs in one process: of the clock, and of the CPU (all threads
-of the process), which other load on the machine disturbs less. Memory is the peak of one process per loss, without that of
-inputs and gradients. `--classifier` measures the whole head: a dense layer on 128 dimensions, with both norms for margin
-losses, and the loss. `GLUONFR_OPS=0` measures the graph of MXNet's operators instead of the native ones.
+with softmax on as many columns. Each loss runs in a process of its own, alternating with softmax. Times are medians: of the
+clock, and of the CPU (all threads of the process), which other load on the machine disturbs less. Memory is the peak of the
+process without inputs and gradients, before softmax runs in it. `--classifier` measures the whole head: a dense layer on 128
+dimensions, with both norms for margin losses, and the loss. `GLUONFR_OPS=0` measures the graph of MXNet's operators instead of
+the native ones. Rows are printed as they are measured; with `--rows` they are stored too, and the same command resumes.
 
-    python benchmarks/losses_cost.py [--losses cos,arc] [--rounds 9] [--classifier]
+    python benchmarks/losses_cost.py [--losses cos,arc] [--threads 1,2] [--batch-sizes 128,512] [--rows rows.jsonl]
 """
 
 import argparse
+import json
+import os
 import resource
 import statistics
 import subprocess
@@ -46,10 +49,10 @@ def columns_of(name, options):
     return get_loss(name, classes=options.classes, embedding_size=SIZE).outputs or options.classes
 
 
-def make_step(name, options):
+def make_step(name, batch, options):
     """Return a function that computes value and gradient once."""
     rng = np.random.RandomState(0)
-    classes, batch, is_plain = options.classes, options.batch_size, name.startswith(PLAIN)
+    classes, is_plain = options.classes, name.startswith(PLAIN)
     if is_plain:
         classes = int(name.split(" x ")[1])
     label = mx.nd.array(rng.randint(0, classes, batch))
@@ -82,63 +85,75 @@ def make_step(name, options):
     return step
 
 
-def times(names, options):
-    """Return the median seconds of each function, of the clock and of the CPU."""
-    steps, seconds = {name: make_step(name, options) for name in names}, {name: [] for name in names}
-    for _ in range(options.rounds + 2):
-        for name, step in steps.items():
-            start = time.perf_counter(), time.process_time()
-            step()
-            seconds[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    return {name: [statistics.median(kind) for kind in zip(*rows[2:])] for name, rows in seconds.items()}
-
-
-def memory(name, options):
-    """Return the peak bytes without inputs and gradients, in a process of its own."""
-    given = [f"--batch-size={options.batch_size}", f"--classes={options.classes}"] + ["--classifier"] * options.classifier
-    return int(subprocess.check_output([sys.executable, __file__, "--memory-of", name, *given]))
-
-
-def print_memory(name, options):
-    step = make_step(name, options)
+def measure(name, base, batch, options):
+    """Return peak bytes without inputs and gradients, and median seconds of clock and CPU, of a loss and of `base`."""
+    steps = {name: make_step(name, batch, options)}
     mx.nd.waitall()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(4):
-        step()
-    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    for _ in range(3):
+        steps[name]()
+    peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    if base != name:
+        steps[base] = make_step(base, batch, options)
+    seconds = {one: [] for one in steps}
+    for _ in range(options.rounds + 2):
+        for one, step in steps.items():
+            start = time.perf_counter(), time.process_time()
+            step()
+            seconds[one].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    medians = {one: [statistics.median(kind) for kind in zip(*rows[2:])] for one, rows in seconds.items()}
+    return {"peak": peak, "seconds": medians[name], "base": medians[base]}
+
+
+def measured(name, base, batch, threads, options):
+    """Return `measure` of a process of its own, or what an earlier call stored."""
+    key = [name, batch, threads, options.classes, options.rounds, options.classifier, os.environ.get("GLUONFR_OPS", "1")]
+    if options.rows and os.path.exists(options.rows):
+        with open(options.rows) as file:
+            for line in file:
+                if json.loads(line)["key"] == key:
+                    return json.loads(line)
+    command = [sys.executable, __file__, "--measure", name, base, str(batch), f"--classes={options.classes}"]
+    command += [f"--rounds={options.rounds}", *["--classifier"] * options.classifier]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MXNET_OMP_MAX_THREADS": str(threads)}
+    row = {"key": key, **json.loads(subprocess.check_output(command, env=environment, stderr=subprocess.DEVNULL))}
+    if options.rows:
+        with open(options.rows, "a") as file:
+            file.write(json.dumps(row) + "\n")
+    return row
+
+
+def integers(text):
+    return [int(number) for number in text.split(",")]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", type=lambda text: text.split(","), help="such as cos,arc; all by default")
-    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--batch-sizes", type=integers, default=[512])
+    parser.add_argument("--threads", type=integers, default=[1])
     parser.add_argument("--classes", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--classifier", action="store_true")
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--rows", help="JSON-lines file of the rows that are done")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory_of:
-        print_memory(options.memory_of, options)
+    if options.measure:
+        name, base, batch = options.measure
+        print(json.dumps(measure(name, base, int(batch), options)))
         return
     names = options.losses or on_classes()
-    columns = {name: columns_of(name, options) for name in names}
-    print("| loss | ms | time | CPU time | MB | memory |\n|---|---|---|---|---|---|", flush=True)
-    # First, because the peak of a process starts at that of its parent.
-    plains = list(dict.fromkeys(map(plain, columns.values())))
-    peaks = {name: memory(name, options) for name in (*plains, *names)}
-    shown = set()
-    # In small groups, each with its own softmax, so that the matrices of all losses need not fit into memory at once.
-    for width in dict.fromkeys(columns.values()):
-        same = [name for name in names if columns[name] == width]
-        for first in range(0, len(same), 2):
-            group, base = same[first : first + 2], plain(width)
-            median = times([base, *group], options)
-            for name in [base] * (base not in shown) + group:
-                clock, cpu = (mine / its for mine, its in zip(median[name], median[base]))
-                milliseconds, larger = 1000 * median[name][0], peaks[name] / peaks[base]
-                row = f"{milliseconds:.0f} | {clock:.2f} | {cpu:.2f} | {peaks[name] / 1e6:.0f} | {larger:.2f}"
-                print(f"| {name} | {row} |", flush=True)
-            shown.add(base)
+    bases = {name: plain(columns_of(name, options)) for name in names}
+    print("| loss | batch | threads | ms | time | CPU time | MB | memory |\n|---|---|---|---|---|---|---|---|", flush=True)
+    for batch in options.batch_sizes:
+        for threads in options.threads:
+            its = {base: measured(base, base, batch, threads, options) for base in dict.fromkeys(bases.values())}
+            for name, base in {**{base: base for base in its}, **bases}.items():
+                row = its[name] if name in its else measured(name, base, batch, threads, options)
+                clock, cpu = (mine / other for mine, other in zip(row["seconds"], row["base"]))
+                times = f"{1000 * row['seconds'][0]:.0f} | {clock:.2f} | {cpu:.2f}"
+                space = f"{row['peak'] / 1e6:.1f} | {row['peak'] / its[base]['peak']:.2f}"
+                print(f"| {name} | {batch} | {threads} | {times} | {space} |", flush=True)
 
 
 if __name__ == "__main__":

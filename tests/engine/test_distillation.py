@@ -11,6 +11,7 @@ from test_finetuning import interrupt_after, values
 
 from gluonfr.core import UsageError
 from gluonfr.deploy import embed, load_model
+from gluonfr.deploy.export import export_onnx
 from gluonfr.engine import Run, TrainOptions, train
 from gluonfr.engine.distillation.distiller import Distiller, Reference
 from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
@@ -152,6 +153,25 @@ def test_the_teacher_embeds_every_image_once(options, caplog, tmp_path):
     expected = embed(load_network(start)[0], [run.dataset.read(i)[0] for i in range(42)])
     # The fused form of the network differs by rounding.
     np.testing.assert_allclose(rows / np.linalg.norm(rows, axis=1, keepdims=True), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(options, tmp_path):
+    net, card = load_network(options["teacher"])
+    path = str(tmp_path / "teacher.onnx")
+    export_onnx(net, path, card.image_size, card)
+    runs = [
+        Run(TrainOptions(**dict(options, teacher=teacher, out=str(tmp_path / str(number)))))
+        for number, teacher in enumerate((path, options["teacher"]))
+    ]
+    by_file, by_network = (run._distiller.batch(np.arange(42)).asnumpy() for run in runs)
+    # The graph of the file joins BatchNorm and convolutions, which changes the rounding.
+    np.testing.assert_allclose(by_file, by_network, rtol=1e-3, atol=1e-4)
+    assert len(os.listdir(tmp_path / "cache" / "gluonfr" / "embeddings")) == 2
+    students = []
+    for run in runs:
+        students.append(similarity_of_pairs(os.path.join(run.train().folder, "last"), run.dataset))
+    # Twelve steps from the same start with the same images; the two teachers differ by rounding, untrained students by 0.1.
+    np.testing.assert_allclose(students[0], students[1], atol=0.02)
 
 
 def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, small_root):

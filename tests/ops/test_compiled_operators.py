@@ -168,6 +168,98 @@ if __name__ == "__main__":
 
 
 @pytest.mark.system
+@pytest.mark.skipif(not available(), reason="no C++ compiler")
+def test_a_million_classes_need_no_second_matrix():
+    # For 8 samples a matrix has 32 MB. Outputs and their gradient exist before; the loss may not need a third matrix.
+    program = """
+import resource
+import numpy as np
+from mxnet import autograd, nd
+from gluonfr.loss import get_loss
+classes, rows = 1_000_000, 8
+output = nd.zeros((rows, classes))
+output[:, 5] = 0.5
+label = nd.array([5, 0, 999_999, 5, 1, 2, 3, 4], dtype="int32")
+embedding = nd.ones((rows, 4))
+output.attach_grad()
+for name in ("ArcLoss", "LSoftmax", "CurricularFace"):
+    loss = get_loss(name, classes=classes)
+    loss.initialize()
+    loss.hybridize(static_alloc=True, static_shape=True)
+    inputs = [output, label, embedding][: 2 + loss.spec.needs_embedding]
+    nd.waitall()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2):
+        with autograd.record():
+            value = loss(*inputs)
+        value.backward()
+        nd.waitall()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = 1024 * (after - before)
+    print(name, loss.native, peak, value[1].asscalar(), value[2].asscalar(), output.grad[2, 5].asscalar())
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    others = 1_000_000 - 2
+    # By the formulas, for a target of cosine 0: logit of the target, of class 5, and of each other class, and the scale.
+    logits = {
+        "ArcLoss": (-64 * np.sin(0.5), 32, 0, 64),
+        # The length of the embedding is 2, lambda 1500 before the first step, and psi(90 degrees) = -3.
+        "LSoftmax": (2 * -3 / 1501, 1, 0, 2),
+        # Above the target after the margin, cosines are squared, because t begins at 0; the slope at 0.5 is 2 * 0.5.
+        "CurricularFace": (-64 * np.sin(0.5), 64 * 0.25, 0, 64),
+    }
+    assert set(rows) == set(logits)
+    for name, (target, fifth, zero, scale) in logits.items():
+        native, peak, *values = rows[name]
+        assert native == "True"
+        assert int(peak) < 32e6
+        total = np.exp(target) + np.exp(fifth) + others * np.exp(zero)
+        expected = np.log(total) - target
+        # The logits up to 64 have steps of 4e-6 in float32.
+        np.testing.assert_allclose([float(value) for value in values[:2]], expected, rtol=2e-5)
+        np.testing.assert_allclose(float(values[2]), scale * np.exp(fifth) / total, rtol=2e-4)
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not available(), reason="no C++ compiler")
+def test_threads_that_share_the_classes_repeat_bit_for_bit_and_agree_with_one(tmp_path):
+    # 5,000 classes are five blocks for three threads; the gradient of the embedding is a sum over all of them.
+    program = """
+import sys
+import numpy as np
+from mxnet import autograd, nd
+from gluonfr.loss import get_loss
+rng = np.random.RandomState(0)
+output, label, embedding = nd.array(rng.uniform(-1, 1, (9, 5000))), nd.array(rng.randint(0, 5000, 9)), nd.array(rng.randn(9, 4))
+embedding.attach_grad()
+loss = get_loss("LSoftmax", classes=5000)
+loss.initialize()
+loss.norms.set_data(nd.array(rng.uniform(0.5, 1.5, 5000)))
+for run in range(4):
+    with autograd.record():
+        value = loss(output, label, embedding)
+    value.backward()
+    np.savez(f"{sys.argv[1]}_{run}.npz", norms=loss.norms.grad().asnumpy(), embedding=embedding.grad.asnumpy())
+"""
+    found = {}
+    for threads in ("1", "3"):
+        variables = {"OMP_NUM_THREADS": threads, "MXNET_OMP_MAX_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", program, str(tmp_path / threads)]
+        done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found[threads] = [dict(np.load(tmp_path / f"{threads}_{run}.npz")) for run in range(4)]
+        for again in found[threads][1:]:
+            for name, gradient in again.items():
+                np.testing.assert_array_equal(gradient, found[threads][0][name])
+    for name, gradient in found["1"][0].items():
+        # Sums of float32 in another order.
+        np.testing.assert_allclose(found["3"][0][name], gradient, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.system
 def test_the_tests_of_losses_pass_without_the_operators():
     tests = Path(__file__).parents[1]
     files = [str(tests / "loss"), str(tests / "engine" / "test_sharded.py")]

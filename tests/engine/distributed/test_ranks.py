@@ -15,6 +15,7 @@ from gluonfr.engine.checkpoints.format import read_arrays
 from gluonfr.engine.checkpoints.snapshot import take_snapshot
 from gluonfr.engine.distributed.horovod_group import load_horovod
 from gluonfr.engine.distributed.launcher import launch
+from gluonfr.ops.build import cache_folder
 from gluonfr.viz import read_log
 
 pytestmark = pytest.mark.system
@@ -80,6 +81,31 @@ def test_ranks_train_as_the_devices_of_one_process_do(small_options, tmp_path, s
     assert arrays.keys() == theirs.keys()
     for name in arrays:
         np.testing.assert_allclose(theirs[name], arrays[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("more", [["--distill", "l2"], ["--distill", "logits", "--label-weight", "0"]])
+def test_ranks_learn_from_a_teacher_as_the_devices_of_one_process_do(small_options, tmp_path, more):
+    teacher = str(tmp_path / "teacher")
+    # The student has embeddings of another size, which a trained layer maps to those of the teacher.
+    train(small_options, teacher)
+    student = dict(small_options, network_args=dict(small_options["network_args"], embedding_size=12))
+    results, caches = [], []
+    for name, processes in (("one", ["--cpus", "2"]), ("several", ["--workers", "2", "--sync", "ps"])):
+        # Both compute the embeddings of the teacher; the operators are compiled already.
+        cache = tmp_path / f"{name}_cache"
+        (cache / "gluonfr").mkdir(parents=True)
+        (cache / "gluonfr" / "ops").symlink_to(cache_folder())
+        options = ["--teacher", os.path.join(teacher, "last"), "--distill-weight", "10", *processes, *more]
+        results.append(train(student, str(tmp_path / name), *options, environment={"XDG_CACHE_HOME": str(cache)}))
+        caches.append([np.load(path) for path in (cache / "gluonfr" / "embeddings").iterdir()])
+    (rows,), (theirs,) = caches
+    assert rows.shape == (42, 16)
+    np.testing.assert_allclose(theirs, rows, rtol=1e-4, atol=1e-5)
+    losses, again = ([row["loss"] for row in log if "loss" in row] for log, _ in results)
+    assert len(losses) == 7
+    np.testing.assert_allclose(again, losses, rtol=1e-4)
+    for name, array in results[0][1].items():
+        np.testing.assert_allclose(results[1][1][name], array, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 def test_a_run_resumes_with_other_ranks_and_its_classes_divided_again(small_options, tmp_path):
