@@ -26,7 +26,7 @@ NUMPY = [
 # protobuf 3.20.3 is pure Python and slow; opencv-python, which gluoncv asks for, ships the same folder as the headless wheel.
 ONNX = ["onnx", "onnxruntime", "protobuf>=4,<7"]
 # Weights of the MTCNN detector (MIT). Its own code is not used: that needs TensorFlow.
-ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', 'lz4>=4.3; python_version >= "3.10"']
+ALIGN = ['mtcnn==1.0.0; python_version >= "3.10"', "lz4>=4.3"]
 # Decodes photos of phones (BSD; its wheels contain libheif and libde265, LGPL).
 HEIF = ["pi-heif"]
 # dlib's weights (CC0), 100 MB with others that are not used. Its code is not run.

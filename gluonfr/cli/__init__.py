@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen is not None:
             arguments = protect_values(arguments, chosen)
             chosen.check_options(arguments)
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            (chosen or parser).error(f"unexpected argument {unknown[0]!r}")
         module = importlib.import_module(f"gluonfr.cli.{COMMANDS[options.command].module}")
         with _output(options):
             return module.run(options) or 0

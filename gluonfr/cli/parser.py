@@ -73,8 +73,10 @@ class CommandParser(ArgumentParser):
             if word == "--":
                 return
             if name.startswith("--") and not any(option.startswith(name) for option in known):
-                nearest = difflib.get_close_matches(name, known, 1, 0.6)
-                self.error(f"unknown option {name}{f': did you mean {nearest[0]}?' if nearest else ''}")
+                # Dashes would make short names similar.
+                long = [option[2:] for option in known if option.startswith("--")]
+                nearest = difflib.get_close_matches(name[2:], long, 1, 0.6)
+                self.error(f"unknown option {name}{f': did you mean --{nearest[0]}?' if nearest else ''}")
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter):

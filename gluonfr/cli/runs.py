@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import sys
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from gluonfr.cli.arguments import add_json, write_json
 from gluonfr.cli.tables import print_table
 from gluonfr.core import UsageError, display_path
+
+if TYPE_CHECKING:
+    from gluonfr.apps.runs.records import RunRecord
 
 _ACTIONS = ("compare", "watch")
 
@@ -38,9 +43,18 @@ def run(arguments: Namespace) -> int:
     words = arguments.words
     action, folders = (words[0], words[1:]) if words and words[0] in _ACTIONS else ("list", words)
     if action == "compare":
+        if len(folders) < 2:
+            raise UsageError("`gluonfr runs compare` needs the folders of two or more runs.")
         return _compare(arguments, folders)
-    if len(folders) > 1 or (action == "watch" and not folders):
-        raise UsageError("give one folder; to compare several runs, write `gluonfr runs compare` before them.")
+    if action == "watch" and len(folders) != 1:
+        raise UsageError("`gluonfr runs watch` needs the folder of one run.")
+    if len(folders) > 1:
+        nearest = difflib.get_close_matches(words[0], _ACTIONS, 1)
+        raise UsageError(
+            f"unknown action {words[0]!r}: did you mean {nearest[0]!r}?"
+            if nearest
+            else "give one folder that contains runs; to compare runs, write `gluonfr runs compare RUN RUN`."
+        )
     return _watch(folders[0]) if action == "watch" else _list(arguments, folders[0] if folders else "runs")
 
 
@@ -67,6 +81,10 @@ def _list(arguments: Namespace, folder: str) -> int:
             if text:
                 print(display_path(f"{run.name}: {text}"))
     return 0
+
+
+def _state(run: RunRecord) -> str:
+    return run.state + (f" ({run.reason})" if run.reason else "")
 
 
 def _cells(row: dict[str, object], indent: str) -> list[str]:
@@ -138,7 +156,6 @@ def _watch(folder: str) -> int:
     try:
         run = watch_run(folder)
     except KeyboardInterrupt:
-        print("the view has ended; the run continues", file=sys.stderr)
-        return 0
-    print(display_path(f"{run.name}: {run.state}" + (f" ({run.reason})" if run.reason else "")))
+        raise KeyboardInterrupt("the run continues") from None
+    print(display_path(f"{run.name}: {run.reason if run.state == 'stopped' and run.reason else _state(run)}"))
     return 0 if run.state == "finished" else 1

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 import textwrap
+import unicodedata
 from typing import Any, Iterable, Mapping, Sequence
 
 from gluonfr.core import display_path
@@ -26,14 +27,27 @@ def print_table(rows: Iterable[Sequence[object]], header: Sequence[object]) -> N
     set    n  license
     a      1  x
     long  22  yz
+    >>> print_table([["王芳", 1], ["Łukasz", 22]], ["person", "n"])
+    person   n
+    王芳     1
+    Łukasz  22
     """
     table = [[display_path(str(cell)) for cell in row] for row in (header, *rows)]
     columns = list(zip(*table))
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(_columns, column)) for column in columns]
     is_number = [number > 0 and all(map(_NUMBER.match, column[1:])) for number, column in enumerate(columns)]
     for row in table:
-        cells = (cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, is_number))
+        blanks = [" " * (width - _columns(cell)) for cell, width in zip(row, widths)]
+        cells = (blank + cell if right else cell + blank for cell, blank, right in zip(row, blanks, is_number))
         print("  ".join(cells).rstrip())
+
+
+def _columns(text: str) -> int:
+    """Return the columns of a terminal that a text occupies: two for a Chinese, Japanese or Korean character."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
 
 
 def number(value: float | None, digits: int) -> str:

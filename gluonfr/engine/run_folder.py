@@ -49,6 +49,8 @@ class RunFolder:
         try:
             os.makedirs(self.path, exist_ok=True)
             file = open(os.path.join(self.path, ".lock"), "a+", encoding="utf-8")  # noqa: SIM115  (closed below)
+        except FileExistsError as error:
+            raise UsageError(f"out={self.path} is a file, but a run needs a folder; choose another name.") from error
         except OSError as error:
             raise UsageError(
                 f"out={self.path}: the folder cannot be written ({error.strerror}); choose another one."

@@ -188,11 +188,18 @@ class Validator:
         for images in (nd.zeros, nd.ones, nd.random.uniform):
             reason = describe_overflow(self._net, images(shape=(2, 3, *self._card.image_size), ctx=context))
             if reason:
-                return TrainingStopped(
-                    f"the validation after step {step} failed: {reason}. The running statistics of a few small batches do not "
-                    "fit the weights: train for more steps, with more images per device (batch_size=) or a lower lr=."
-                )
+                return TrainingStopped(f"the validation after step {step} failed: {reason}. {self._advise()}")
         return TrainingStopped(f"the validation after step {step} failed: {error}")
+
+    def _advise(self) -> str:
+        """Return what to change after an overflow."""
+        parameters = self._net.collect_params().values()
+        if not all(np.isfinite(parameter.data(self._contexts[0]).asnumpy()).all() for parameter in parameters):
+            return "The training diverged: lower lr= or clip_norm=."
+        return (
+            "The running statistics of a few small batches do not fit the weights: train for more steps, with more images per "
+            "device (batch_size=) or a lower lr=."
+        )
 
     def _measure_norms(self) -> np.ndarray:
         dataset = next(iter(self._sets.values()))

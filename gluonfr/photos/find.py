@@ -127,7 +127,7 @@ def find_people(folder: str) -> PeopleFolder:
     _warn_of_case(people)
     if not any(people.values()):
         what = "contains no photo in its folders" if people else "contains no folders"
-        raise DataError(f"{display_path(folder)}: {what}. Pass a folder with one folder of photos per person.")
+        raise DataError(f"{display_path(folder)} {what}. Pass a folder with one folder of photos per person.")
     return PeopleFolder(people, left_out)
 
 

@@ -28,8 +28,8 @@ _PURPOSES = {
     "onnx": "export to ONNX, and networks in ONNX",
     "serve": "web page and JSON API",
 }
-# On older Python these extras are empty.
-_FROM_PYTHON = {"align": (3, 10)}
+# The package mtcnn declares Python 3.10 for its code, so the extra leaves it out before; any version can read its weights.
+_MTCNN = "pip install --ignore-requires-python --no-deps mtcnn==1.0.0"
 # The headless package and the other one contain the same library.
 _SAME = {"opencv-python-headless": "opencv-python"}
 
@@ -56,8 +56,9 @@ def examine_extras() -> dict[str, dict[str, Any]]:
     extras: dict[str, dict[str, Any]] = {}
     for extra, names in EXTRAS.items():
         packages = {name: version_of(name) for name in names}
-        available = sys.version_info[:2] >= _FROM_PYTHON.get(extra, (3, 8))
-        install = None if all(packages.values()) or not available else f'pip install "gluonfr[{extra}]"'
+        install = None if all(packages.values()) else f'pip install "gluonfr[{extra}]"'
+        if install and extra == "align" and sys.version_info < (3, 10):
+            install = _MTCNN if packages["lz4"] else f"{install} && {_MTCNN}"
         extras[extra] = {"purpose": _PURPOSES[extra], "packages": packages, "install": install}
     return extras
 

@@ -125,6 +125,8 @@ def read_run(folder: str, name: str = "") -> RunRecord:
     'finished'
     """
     folder = absolute_path(folder)
+    if not os.path.exists(folder):
+        raise UsageError(f"{display_path(folder)} does not exist; give a folder that training wrote.")
     if not os.path.isfile(os.path.join(folder, OPTIONS)):
         raise UsageError(f"{display_path(folder)} holds no run: it has no {OPTIONS}; give a folder that training wrote.")
     record = RunRecord(folder, name or os.path.basename(folder))
@@ -138,7 +140,8 @@ def read_run(folder: str, name: str = "") -> RunRecord:
     else:
         _take_log(record)
     if record.state == "running" and not _is_locked(record, status):
-        record.state, record.reason = "killed", record.reason or "ended without a word; rerun its command to resume"
+        record.state = "killed"
+        record.reason = record.reason or "its process ended without recording a reason; rerun its command to resume"
     version = number(status.get("format"))
     if version is not None and version > _FORMAT:
         record.note = f"written by a later version (format {version:g}), so columns may be missing"

@@ -99,6 +99,8 @@ def serve_gallery(
     ------
     GluonFRError
         FastAPI, uvicorn or the weights of the detector are not installed.
+    KeyboardInterrupt
+        After Ctrl-C; SIGTERM ends the server quietly.
 
     Examples
     --------
@@ -187,11 +189,19 @@ def _with_deadline(handler: Callable[[int, Any], None]) -> Callable[[int, Any], 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end the block quietly."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM end the block quietly, and Ctrl-C with KeyboardInterrupt."""
+    terminated: list[int] = []
+
+    def terminate(number: int, _frame: Any) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt:
+        if not terminated:
+            raise KeyboardInterrupt("the server has stopped") from None
         logger.info("stopped")
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -64,6 +64,8 @@ def run(arguments: Namespace) -> int:
             rows += [_row(picture.name, number, face.answer) for number, face in enumerate(picture.faces, 1)]
     if rows:
         print_table(rows, ["file", "face", "person", "similarity", "candidates"])
+    if arguments.out:
+        print(f"wrote {display_path(arguments.out)}")
     left_out = [picture for picture in pictures if picture["left_out"]]
     for values in left_out:
         print(f"left out: {display_path(values['file'])}: {display_path(values['left_out'])}", file=sys.stderr)

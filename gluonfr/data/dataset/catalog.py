@@ -77,6 +77,8 @@ def find_set(name: str, root: str, kind: str = "") -> str:
         use = {"training": "FRTrainRecordDataset", "verification": "FRValDataset"}[others[0]]
         missing = paths[kind][-1 if os.path.isabs(name) else len(paths[kind]) // 2 - 1]
         raise DataError(f"{folder}: {name!r} is a {others[0]} set and has no {kind} file ({missing}); use {use}.")
+    if os.path.exists(name):
+        raise DataError(f"{absolute_path(name)} is not a {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
     raise DataError(f"{folder} has no data set {name!r}; {_available(folder, name)}")
 
 

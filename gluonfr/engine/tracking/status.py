@@ -21,6 +21,8 @@ STATUS = "status.json"
 FORMAT = 1
 # Seconds between two writes for readings of the loss.
 _INTERVAL = 2.0
+# What is kept of a reading of the loss.
+_FIGURES = ("epoch", "loss", "lr", "images_per_second")
 
 
 class StatusFile(TrainingObserver):
@@ -57,6 +59,8 @@ class StatusFile(TrainingObserver):
             "seconds": before["seconds"] if is_number(before.get("seconds")) else 0.0,
             "last": _accuracies(before.get("last")),
             "best": _accuracies(before.get("best")),
+            # A finished run that is started again reads no loss.
+            **{name: before[name] for name in _FIGURES if is_number(before.get(name))},
         }
         self._seconds_before, self._began = float(self._values["seconds"]), time.monotonic()
         self._written = 0.0
@@ -69,7 +73,7 @@ class StatusFile(TrainingObserver):
 
     def logged(self, step: int, values: Mapping[str, float]) -> None:
         """Record the step and its figures."""
-        self._values.update(step=step, **{name: values[name] for name in ("epoch", "loss", "lr", "images_per_second")})
+        self._values.update(step=step, **{name: values[name] for name in _FIGURES})
         if time.monotonic() - self._written >= _INTERVAL:
             self._write()
 

@@ -1,8 +1,15 @@
 """Runs compared: differences, intervals and paired tests against independent values, the page."""
 
+import contextlib
+import fcntl
 import json
 import math
+import os
+import pty
 import re
+import struct
+import sys
+import termios
 
 import numpy as np
 import pytest
@@ -134,9 +141,39 @@ def test_the_view_follows_a_run_to_its_end(tmp_path, capsys):
 
     assert watch_run(str(folder), sleep=go_on).state == "finished"
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("step 16  loss")
+    assert lines[0] == "a: mobilefacenet with arc on emore, step 20 of 30"
+    assert lines[1].startswith("step 16  loss")
     assert lines[-1] == "step 30  lfw 90.00 %"
-    assert len(lines) == 6
+    assert len(lines) == 7
+
+
+def _read_all(terminal):
+    """All that was written to a terminal whose other end is closed; it arrives in pieces and ends with an error."""
+    data = b""
+    with os.fdopen(terminal, "rb", buffering=0) as stream, contextlib.suppress(OSError):
+        while piece := stream.read(1 << 12):
+            data += piece
+    return data
+
+
+def test_the_bar_shows_loss_and_remaining_time_and_fits_the_terminal(tmp_path, monkeypatch):
+    rows = [{"step": 10, "loss": 2.5, "lr": 0.1, "images_per_second": 40.0}]
+    status = {"state": "running", "host": "elsewhere", "step": 10, "total_steps": 40, "seconds": 20.0}
+    status.update(images_per_second=40.0, last={"lfw": 0.9, "cfp_fp": 0.8})
+    folder = make_run(tmp_path / "a", status, rows)
+    terminal, ours = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+    def end(seconds):
+        (folder / "status.json").write_text(json.dumps({**status, "format": 1, "state": "stopped"}))
+
+    with os.fdopen(ours, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        watch_run(str(folder), sleep=end)
+    drawn = _read_all(terminal).decode()
+    # 10 steps took 20 seconds, so 30 more take a minute.
+    assert "| 10/40, 1 min 0 s left, loss 2.5000" in drawn
+    assert all(len(line) <= 80 for line in re.split(r"[\r\n]+", drawn))
 
 
 def test_ctrl_c_ends_the_view_alone(tmp_path, monkeypatch, capsys):
@@ -146,5 +183,5 @@ def test_ctrl_c_ends_the_view_alone(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gluonfr.apps.runs.live.watch_run", interrupted)
-    assert main(["runs", "watch", str(folder)]) == 0
+    assert main(["runs", "watch", str(folder)]) == 130
     assert "the run continues" in capsys.readouterr().err

@@ -391,7 +391,7 @@ def test_locked_files_and_full_disks_lose_nothing(start, photos, tmp_path):
         assert "This change was not saved" in answer["error"]
     assert server.get("/api/people", containing="Cleo")["matching"] == 0
     assert server.get("/api/gallery")["people"] == 41
-    assert server.end(signal.SIGINT) == 0
+    assert server.end(signal.SIGINT) == 130
 
 
 @pytest.mark.full
