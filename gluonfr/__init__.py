@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gluonfr.core.cpu import tune_cpu
     from gluonfr.data import get_recognition_dataset
     from gluonfr.deploy import Embedder, load_model
-    from gluonfr.engine import train
+    from gluonfr.engine import train, train_detector
     from gluonfr.evaluation.face_comparison import compare_faces
     from gluonfr.loss import get_loss, list_losses
     from gluonfr.metrics import FaceVerification
@@ -35,6 +35,7 @@ __all__ = [
     "list_models",
     "load_model",
     "train",
+    "train_detector",
     "tune_cpu",
 ]
 
@@ -49,6 +50,7 @@ _ROOMS = {
     "list_models": "gluonfr.model_zoo",
     "load_model": "gluonfr.deploy",
     "train": "gluonfr.engine",
+    "train_detector": "gluonfr.engine",
     "tune_cpu": "gluonfr.core.cpu",
 }
 

@@ -41,6 +41,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "gluonfr train --dataset emore --val lfw,agedb_30 --network mobilefacenet --loss arc --gpus 0,1",
         ),
         Command(
+            "train-detector",
+            "train_detector",
+            "train a face detector on annotated photos and validate it",
+            "gluonfr train-detector --data sets/wider --val wider/val --pretrained mnet025/ --rotate 0.5 --gpus 0,1",
+        ),
+        Command(
             "runs",
             "runs",
             "list, compare and watch training runs",

@@ -95,7 +95,7 @@ def export_network(
     ...     sorted(os.listdir(folder)), check.difference
     (['raw.card.json', 'raw.onnx'], 0.0)
     """
-    format = _check_format(os.fspath(out), format, dtype)
+    format = check_format(os.fspath(out), format, dtype)
     images = _test_images(calibration, card.image_size)
     expected = _embeddings(net, images)
     found: list[ExportCheck] = []
@@ -236,7 +236,19 @@ def _lowest_cosine(embeddings: np.ndarray, expected: np.ndarray) -> float:
     return float(((embeddings * expected).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)).min())
 
 
-def _check_format(out: str, format: str | None, dtype: str) -> str:
+def check_format(out: str, format: str | None, dtype: str) -> str:
+    """Return the format of an export, given or chosen by the ending of its file.
+
+    Raises
+    ------
+    UsageError
+        The ending does not fit the format, or the format cannot store the type.
+
+    Examples
+    --------
+    >>> check_format("face.onnx", None, "float32"), check_format("face", None, "float32")
+    ('onnx', 'symbol')
+    """
     ending = os.path.splitext(out)[1]
     if format is None and re.fullmatch(r"\.[A-Za-z]\w*", ending) and ending != ".onnx":
         raise UsageError(

@@ -5,9 +5,9 @@ from typing import Any
 
 import mxnet as mx
 
-from gluonfr.core import DEFAULT_MODELS, Registry, UsageError
+from gluonfr.core import Registry, UsageError
 from gluonfr.detection.detector import FaceDetector
-from gluonfr.detection.saved import is_detector_folder
+from gluonfr.detection.saved import find_detector
 
 DETECTORS = Registry("detector")
 
@@ -65,8 +65,7 @@ def get_detector(
     if weights is None and isinstance(name, str) and "=" in name:
         name, _, weights = name.partition("=")
     if weights is None and isinstance(name, str) and name not in DETECTORS.names():
-        stored = os.path.join(os.path.expanduser(DEFAULT_MODELS), name)
-        weights = next(filter(is_detector_folder, (name, stored)), None)
+        weights = find_detector(name)
         name = name if weights is None else "retinaface"
     maker = DETECTORS.get(name)
     try:

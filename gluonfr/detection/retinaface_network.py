@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mxnet.gluon import HybridBlock, nn
+from mxnet.initializer import Normal
 
 from gluonfr.core import UsageError, check_choice
 
@@ -13,6 +14,8 @@ BACKBONES = ("mobilenet0.25", "resnet50")
 STRIDES = (32, 16, 8)
 ANCHORS_PER_CELL = 2
 _EPSILON = 2e-5
+# Predictions begin near the anchors (https://arxiv.org/abs/1504.08083).
+_OUTPUT_INIT = Normal(0.01)
 # Of ImageNet's photos in [0, 1].
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Stride and output channels of the depthwise-separable layers of MobileNet, before the factor of the width.
@@ -183,7 +186,7 @@ class RetinaFaceNetwork(HybridBlock):
             for stride in STRIDES:
                 setattr(self, f"context{stride}", _Context(channels))
                 for name, values in (("logits", 2), ("boxes", 4), ("landmarks", 10)):
-                    setattr(self, f"{name}{stride}", nn.Conv2D(ANCHORS_PER_CELL * values, 1))
+                    setattr(self, f"{name}{stride}", nn.Conv2D(ANCHORS_PER_CELL * values, 1, weight_initializer=_OUTPUT_INIT))
 
     def __repr__(self) -> str:
         return f"RetinaFaceNetwork({self.backbone_name!r}, channels={self.channels})"

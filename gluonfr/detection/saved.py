@@ -11,6 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from gluonfr.core import (
+    DEFAULT_MODELS,
     PathLike,
     WeightsError,
     absolute_path,
@@ -154,6 +155,24 @@ def is_detector_folder(folder: PathLike) -> bool:
     False
     """
     return any(os.path.isfile(os.path.join(absolute_path(folder), name)) for name in (CARD, SYMBOL))
+
+
+def find_detector(name: PathLike, root: PathLike = DEFAULT_MODELS) -> str | None:
+    """Return the folder of a saved detector, given the folder or the name under which it is stored; None without one.
+
+    Parameters
+    ----------
+    name : path
+    root : path, default '~/.mxnet/models/face'
+        Folder of the stored models.
+
+    Examples
+    --------
+    >>> find_detector("runs/missing") is None
+    True
+    """
+    folders = (absolute_path(name), os.path.join(absolute_path(root), os.fspath(name)))
+    return next(filter(is_detector_folder, folders), None)
 
 
 def load_detector(folder: PathLike, ctx: Any = None) -> tuple[RetinaFaceNetwork, DetectorCard]:

@@ -12,6 +12,9 @@ if mxnet_problem() is None:
     prepare_mxnet()
 
 if TYPE_CHECKING:
+    from gluonfr.engine.detector.options import DetectorOptions as DetectorOptions
+    from gluonfr.engine.detector.run import DetectorRun as DetectorRun
+    from gluonfr.engine.detector.run import train_detector as train_detector
     from gluonfr.engine.distributed.group import Group as Group
     from gluonfr.engine.heads.plain import GatheringHead as GatheringHead
     from gluonfr.engine.heads.plain import PlainHead as PlainHead
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 # Loaded on first use: the command line reads `options` before MXNet may be imported.
 _MODULES = {
+    "DetectorOptions": "detector.options",
+    "DetectorRun": "detector.run",
     "GatheringHead": "heads.plain",
     "Group": "distributed.group",
     "PlainHead": "heads.plain",
@@ -46,6 +51,7 @@ _MODULES = {
     "options_from_run": "tracking.derived_options",
     "recipe_multipliers": "step",
     "train": "run",
+    "train_detector": "detector.run",
     "validate": "validation",
 }
 __all__ = list(_MODULES)

@@ -16,6 +16,7 @@ from gluonfr.engine.distillation.no_labels import NoLabelLoss
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.finetuning.blocks import decay_rates, freeze, freeze_statistics
 from gluonfr.engine.heads.selection import choose_head
+from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.lr_schedule import make_schedule
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.precision import LossScale
@@ -148,7 +149,7 @@ def build_head(
 
 
 def build_step(
-    options: TrainOptions,
+    options: RunOptions,
     net: HybridBlock,
     head: Any,
     contexts: Sequence[mx.Context],
@@ -156,8 +157,13 @@ def build_step(
     total_steps: int,
     group: Group,
     distiller: Distiller | None = None,
+    classifier_wd_mult: float = 1.0,
+    frozen_steps: int = 0,
 ) -> TrainStep:
     """Return the training step with optimizer, learning-rate schedule and weight-decay rules.
+
+    `classifier_wd_mult` multiplies the weight decay of the head's classifier; in the first `frozen_steps` steps the network is
+    not trained.
 
     Raises
     ------
@@ -169,7 +175,7 @@ def build_step(
     >>> step = build_step(options, net, head, [mx.cpu()], 100, 2000, Group())  # doctest: +SKIP
     """
     # The loss's own parameters keep the multipliers that the loss set.
-    recipe_multipliers(net.collect_params(), head.classifier_weights, options.classifier_wd_mult)
+    recipe_multipliers(net.collect_params(), head.classifier_weights, classifier_wd_mult)
     schedule = make_schedule(
         options.schedule,
         options.lr,
@@ -194,7 +200,7 @@ def build_step(
             options.accumulate,
             LossScale() if options.dtype == "float16" else None,
             distiller,
-            int(round(options.freeze_epochs * steps_per_epoch)),
+            frozen_steps,
         )
     except GluonFRError:
         raise

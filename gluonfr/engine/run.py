@@ -89,8 +89,10 @@ class Run(TrainingLoop):
         return build_head(self.options, self._loss, classes, size, self.contexts, self.group, stored_kind)
 
     def _build_step(self) -> TrainStep:
-        lengths = self.steps_per_epoch, self.total_steps
-        return build_step(self.options, self.net, self.head, self.contexts, *lengths, self.group, self._distiller)
+        options, lengths = self.options, (self.steps_per_epoch, self.total_steps)
+        frozen = int(round(options.freeze_epochs * self.steps_per_epoch))
+        parts = self.net, self.head, self.contexts, *lengths, self.group, self._distiller
+        return build_step(options, *parts, options.classifier_wd_mult, frozen)
 
     def _make_validator(self) -> Validator:
         progress, card = self.options.progress, self._inputs.card

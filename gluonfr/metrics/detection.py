@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gluonfr.core import UsageError
+from gluonfr.metrics.results import to_plain
 
 
 class DetectionResult(NamedTuple):
@@ -43,6 +44,23 @@ class DetectionResult(NamedTuple):
         """Return the precision of the detections with at least this score; NaN when there are none."""
         count = int((self.scores >= threshold).sum())
         return float(self.precision[count - 1]) if count else float("nan")
+
+    def best_threshold(self) -> float:
+        """Return the score of the largest harmonic mean of precision and recall; 0.5 without detections."""
+        if not len(self.scores):
+            return 0.5
+        both = self.precision + self.recall
+        f1 = 2 * self.precision * self.recall / np.where(both > 0, both, 1)
+        return float(self.scores[int(f1.argmax())])
+
+    def name_values(self) -> list[tuple[str, float]]:
+        """Return (name, value) pairs: ap, then the best threshold with its precision and recall."""
+        at = self.best_threshold()
+        return [("ap", self.ap), ("threshold", at), ("precision", self.precision_at(at)), ("recall", self.recall_at(at))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures of `name_values` and the number of faces as plain Python for JSON; NaN becomes None."""
+        return to_plain({**dict(self.name_values()), "faces": self.faces})
 
 
 class PhotoMatches(NamedTuple):

@@ -16,7 +16,8 @@ from gluonfr.viz.figure import COLORS, legend_name, line_style, panel_figure, sa
 
 LOG = "log.jsonl"
 _PANELS = {"loss": "loss", "lr": "learning rate", "images_per_second": "throughput (images / s)"}
-_ACCURACY = "/accuracy"
+# Figures of validations, by the end of their names, and the labels of their panels.
+_FIGURES = {"/accuracy": "validation accuracy (%)", "/ap": "average precision (%)"}
 
 
 def plot_training_curves(
@@ -24,13 +25,14 @@ def plot_training_curves(
     path: str | os.PathLike | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Plot loss, learning rate, throughput and validation accuracy against the steps of a run, one panel for each.
+    """Plot loss, learning rate, throughput and results of validations against the steps of a run, one panel for each.
 
     Parameters
     ----------
     history : list of dict, or str
         Rows, or a JSON-lines file of them. Every row has `step`. A training row has any of `epoch`, `loss`, `lr` and
-        `images_per_second`, a validation row `SET/accuracy` (a fraction, drawn in %) and optionally `SET/accuracy_std`.
+        `images_per_second`, a validation row `SET/accuracy` (a fraction, drawn in %) and optionally `SET/accuracy_std`, or
+        of a detector `SET/ap`.
         Other keys are ignored. Where a resumed run repeats steps, its rows replace the earlier ones from there on. A last
         line that a crash has cut off is ignored.
     path : str, default None
@@ -59,16 +61,19 @@ def plot_training_curves(
         history = read_log(source)
     series = _collect_series(history, source)
     panels = [key for key in _PANELS if key in series]
-    sets = [key[: -len(_ACCURACY)] for key in series if key.endswith(_ACCURACY)]
-    if not panels and not sets:
-        raise DataError(f"{source} has nothing to draw; rows need step and loss, lr, images_per_second or SET/accuracy.")
+    figures = {end: [key[: -len(end)] for key in series if key.endswith(end)] for end in _FIGURES}
+    figures = {end: sets for end, sets in figures.items() if sets}
+    if not panels and not figures:
+        raise DataError(
+            f"{source} has nothing to draw; rows need step and loss, lr, images_per_second, SET/accuracy or SET/ap."
+        )
 
-    figure, axes = panel_figure(len(panels) + bool(sets))
+    figure, axes = panel_figure(len(panels) + len(figures))
     places = iter(axes)
     for key in panels:
         _draw_series(next(places), key, *series[key])
-    if sets:
-        _draw_accuracy(next(places), sets, series)
+    for end, sets in figures.items():
+        _draw_figures(next(places), end, sets, series)
     first, last = min(steps[0] for steps, _ in series.values()), max(steps[-1] for steps, _ in series.values())
     room = 0.03 * (last - first) or 1
     for panel in axes:
@@ -163,14 +168,14 @@ def _draw_series(axes: Any, key: str, steps: np.ndarray, values: np.ndarray) -> 
         axes.ticklabel_format(axis="y", style="plain", useOffset=False)
 
 
-def _draw_accuracy(axes: Any, sets: list[str], series: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def _draw_figures(axes: Any, end: str, sets: list[str], series: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     for index, name in enumerate(sets):
-        steps, values = series[name + _ACCURACY]
+        steps, values = series[name + end]
         style = line_style(index)
         label = f"{legend_name(name)}: {100 * values[-1]:.2f} %"
         axes.plot(steps, 100 * values, label=label, marker="o", markersize=3.5, **style)
-        spread_steps, spread = series.get(name + _ACCURACY + "_std", (np.empty(0), np.empty(0)))
+        spread_steps, spread = series.get(name + end + "_std", (np.empty(0), np.empty(0)))
         if np.array_equal(spread_steps, steps):
             axes.fill_between(steps, 100 * (values - spread), 100 * (values + spread), color=style["color"], alpha=0.12)
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(_FIGURES[end])
     axes.legend(loc="lower right", fontsize=8)

@@ -10,7 +10,9 @@ from gluonfr.core import DataError
 from gluonfr.viz.figure import legend_name, line_style, panel_figure, save
 
 _PANELS = {"loss": "loss", "lr": "learning rate"}
-_ACCURACY = "/accuracy"
+# Figures of validations, by the end of their names, and their names in labels.
+_FIGURES = {"/accuracy": "accuracy", "/ap": "average precision"}
+_ENDS = tuple(_FIGURES)
 # Most points of a line; more are averaged.
 _POINTS = 200
 
@@ -18,7 +20,7 @@ _POINTS = 200
 def plot_run_curves(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str | os.PathLike | None = None, title: str | None = None
 ) -> Figure:
-    """Plot loss, learning rate and validation accuracies of several runs over each other, one panel per quantity.
+    """Plot loss, learning rate and results of validations of several runs over each other, one panel per quantity.
 
     Parameters
     ----------
@@ -47,28 +49,33 @@ def plot_run_curves(
     """
     lines = {(name, key): points for name, rows in runs.items() for key, points in _lines(rows).items()}
     keys = [key for key in _PANELS if any(key == of for _, of in lines)]
-    keys += sorted({of for _, of in lines if of.endswith(_ACCURACY)})
+    keys += sorted({of for _, of in lines if of.endswith(_ENDS)})
     if not keys:
         raise DataError("the runs have nothing to draw: their logs have no loss, learning rate or accuracy.")
     figure, axes = panel_figure(len(keys), legend=len(runs))
     for place, key in zip(axes, keys):
-        is_accuracy = key.endswith(_ACCURACY)
+        is_figure = key.endswith(_ENDS)
         for number, name in enumerate(runs):
             points = lines.get((name, key), [])
             if points:
                 steps, values = zip(*points)
-                scaled = [100 * value for value in values] if is_accuracy else values
-                marker = "o" if is_accuracy or len(points) == 1 else None
+                scaled = [100 * value for value in values] if is_figure else values
+                marker = "o" if is_figure or len(points) == 1 else None
                 place.plot(
                     steps, scaled, label=legend_name(name), marker=marker, markersize=3, linewidth=1.6, **line_style(number)
                 )
         place.set_xlabel("step")
-        place.set_ylabel(f"accuracy on {legend_name(key[: -len(_ACCURACY)])} (%)" if is_accuracy else _PANELS[key])
+        place.set_ylabel(_label(key))
     handles = {label: handle for place in axes for handle, label in zip(*place.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=9, frameon=False)
     if title:
         figure.suptitle(title)
     return save(figure, path)
+
+
+def _label(key: str) -> str:
+    name, slash, figure = key.rpartition("/")
+    return _PANELS.get(key) or f"{_FIGURES[slash + figure]} on {legend_name(name)} (%)"
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
@@ -79,7 +86,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, flo
         if step is None or not _is_number(step):
             continue
         for key, value in row.items():
-            if (key in _PANELS or key.endswith(_ACCURACY)) and _is_number(value):
+            if (key in _PANELS or key.endswith(_ENDS)) and _is_number(value):
                 found.setdefault(key, {})[float(step)] = float(value)
     return {key: _thin(sorted(points.items())) for key, points in found.items()}
 

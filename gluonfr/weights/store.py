@@ -45,7 +45,7 @@ def add_model(name: str, source: PathLike, root: str = DEFAULT_MODELS, network: 
     >>> add_model("y1", "mobilefacenet-y1-symbol.json")  # doctest: +SKIP
     '/home/me/.mxnet/models/face/y1'
     """
-    folder = _folder(name, root)
+    folder = stored_folder(name, root)
     if os.path.exists(folder):
         raise UsageError(f"{folder} exists already: remove the stored model {name!r} first, or choose another name.")
     net, card = load_pretrained(source, network, root=root)
@@ -67,7 +67,7 @@ def find_stored_model(name: str, root: str = DEFAULT_MODELS) -> str:
     >>> find_stored_model("y1")  # doctest: +SKIP
     '/home/me/.mxnet/models/face/y1'
     """
-    folder = _folder(name, root)
+    folder = stored_folder(name, root)
     if os.path.isfile(os.path.join(folder, PARAMETERS)):
         return folder
     known = list(list_stored_models(root))
@@ -85,14 +85,35 @@ def remove_model(name: str, root: str = DEFAULT_MODELS) -> None:
     >>> remove_model("y1")  # doctest: +SKIP
     """
     # Of a process that was killed while it removed the model.
-    remove_leftovers(_folder(name, root))
-    folder = find_stored_model(name, root)
+    remove_leftovers(stored_folder(name, root))
+    remove_stored_folder(find_stored_model(name, root))
+
+
+def remove_stored_folder(folder: str) -> None:
+    """Remove the folder of a stored model or detector.
+
+    Examples
+    --------
+    >>> remove_stored_folder("/home/me/.mxnet/models/face/y1")  # doctest: +SKIP
+    """
     # Moved first, so that an interruption never leaves an incomplete model under its name.
     with temporary_folder(folder) as removed:
-        os.replace(folder, os.path.join(removed, name))
+        os.replace(folder, os.path.join(removed, os.path.basename(folder)))
 
 
-def _folder(name: str, root: str) -> str:
+def stored_folder(name: str, root: str = DEFAULT_MODELS) -> str:
+    """Return the folder of the stored model of this name, whether it exists or not.
+
+    Raises
+    ------
+    UsageError
+        The name is invalid.
+
+    Examples
+    --------
+    >>> stored_folder("y1", "/models")
+    '/models/y1'
+    """
     if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
         raise UsageError(
             f"the name of a stored model must begin with a letter or digit and consist of those and . _ + -, got {name!r}."

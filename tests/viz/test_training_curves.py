@@ -104,3 +104,9 @@ def test_invalid_logs_are_refused_with_their_path(tmp_path, text, words):
 def test_a_missing_log_is_named(tmp_path):
     with pytest.raises(GluonFRError, match="absent.jsonl cannot be read"):
         plot_training_curves(tmp_path / "absent.jsonl")
+
+
+def test_average_precision_of_a_detector_has_a_panel():
+    figure = plot_training_curves([{"step": 5, "loss": 2.0}, {"step": 5, "easy/ap": 0.8, "hard/ap": 0.4}])
+    lines = panel(figure, "average precision (%)").lines
+    assert [line.get_ydata().tolist() for line in lines] == [[80.0], [40.0]]

@@ -111,6 +111,8 @@ def _line(row: dict[str, Any]) -> str:
         parts.append(f"loss {row['loss']:.4f}")
     if number(row.get("lr")) is not None:
         parts.append(f"lr {row['lr']:.4f}")
-    accuracies = {key.partition("/accuracy")[0]: number(value) for key, value in row.items() if key.endswith("/accuracy")}
-    parts += [f"{name} {percent(accuracy)}" for name, accuracy in accuracies.items()]
+    for key, value in row.items():
+        name, _, figure = key.rpartition("/")
+        if figure in ("accuracy", "ap"):
+            parts.append(f"{name} {percent(number(value))}" if figure == "accuracy" else f"{name} AP {percent(number(value))}")
     return "  ".join(parts) if len(parts) > 1 else ""

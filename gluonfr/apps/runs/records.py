@@ -133,6 +133,11 @@ def read_run(folder: str, name: str = "") -> RunRecord:
     record.options = _options(record)
     for key in ("network", "loss", "dataset", "parent"):
         setattr(record, key, _text(record.options.get(key)))
+    if "backbone" in record.options:
+        # The training of a detector.
+        data = _text(record.options.get("data")) or f"{record.options.get('scenes')} scenes"
+        record.network, record.loss = _text(record.options["backbone"]), "multibox"
+        record.dataset = os.path.basename(data)
     record.epochs = number(record.options.get("epochs"))
     status = read_if_valid(os.path.join(folder, STATUS))
     if status:

@@ -47,7 +47,7 @@ def onnx_model(net: HybridBlock, image_size: tuple[int, int], card: Card) -> Any
     >>> [node.op_type for node in model.graph.node]
     ['Flatten']
     """
-    _require_onnx()
+    require_onnx()
     trace = Trace(net, image_size)
     writer = Writer()
     writer.convert(trace)
@@ -56,7 +56,13 @@ def onnx_model(net: HybridBlock, image_size: tuple[int, int], card: Card) -> Any
     return writer.model(trace, description, {CARD_ENTRY: json.dumps(card.to_dict())})
 
 
-def _require_onnx() -> None:
+def require_onnx() -> None:
+    """Raise UsageError unless the package onnx is installed.
+
+    Examples
+    --------
+    >>> require_onnx()
+    """
     try:
         import onnx  # noqa: F401
     except ImportError as error:

@@ -188,19 +188,26 @@ class Writer:
         self._used_names.add(unique)
         return unique
 
-    def model(self, trace: Trace, description: str, properties: dict[str, str]) -> Any:
-        """Return the finished and checked model."""
+    def model(
+        self,
+        trace: Trace,
+        description: str,
+        properties: dict[str, str],
+        output: tuple[str, Sequence[str | int]] | None = None,
+    ) -> Any:
+        """Return the finished and checked model; `output` is the name and shape of its output, by default the embedding."""
         import onnx
         from onnx import TensorProto, helper
 
         from gluonfr.version import __version__
 
         used = {name for node in self.nodes for name in node.input}
+        name, shape = output or ("embedding", ("N", trace.embedding_size))
         graph = helper.make_graph(
             self.nodes,
             "gluonfr",
             [helper.make_tensor_value_info("data", TensorProto.FLOAT, ("N", 3, *trace.image_size))],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ("N", trace.embedding_size))],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
             [constant for constant in self.initializers if constant.name in used],
         )
         model = helper.make_model(

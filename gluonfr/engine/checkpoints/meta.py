@@ -14,8 +14,10 @@ def _is_count(value: Any) -> bool:
 def _is_best(value: Any) -> bool:
     if not isinstance(value, dict) or not value:
         return value == {}
-    accuracy = value.get("accuracy")
-    numbers = [value.get("auc"), *(accuracy.values() if isinstance(accuracy, dict) else [None])]
+    # Of a recognizer the AUC and the accuracies, of a detector the mean average precision and those of the subsets.
+    mean, by_set = ("ap", "ap_of") if "ap" in value else ("auc", "accuracy")
+    of_sets = value.get(by_set)
+    numbers = [value.get(mean), *(of_sets.values() if isinstance(of_sets, dict) else [None])]
     return _is_count(value.get("step")) and all(isinstance(number, Real) for number in numbers)
 
 

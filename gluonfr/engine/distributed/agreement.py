@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Sequence
 
     from gluonfr.engine.distributed.group import Group
+    from gluonfr.engine.loop.options import RunOptions
     from gluonfr.engine.options import TrainOptions
 
 # Options that may differ between machines.
@@ -74,7 +75,39 @@ def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any
     """
     if group.size == 1:
         return
-    facts = [("host", socket.gethostname()), *_facts(options, dataset, sets)]
+    people = np.count_nonzero(np.bincount(dataset.labels))
+    sizes = [(int(people), "identities"), (len(dataset), "images")]
+    require_agreement(group, options, list(_data_facts(options, dataset, sets)), sizes, dataset.records.path)
+
+
+def require_agreement(
+    group: Group, options: RunOptions, data: Sequence[tuple[str, Any]], sizes: Sequence[tuple[int, str]], path: str
+) -> None:
+    """Check that all ranks have equal versions, options and facts about their data, and enough data for each.
+
+    Parameters
+    ----------
+    group : Group
+    options : RunOptions
+    data : sequence of (str, str or number)
+        Names and values of facts, such as the number of bytes of a file.
+    sizes : sequence of (int, str)
+        Numbers that must not be smaller than the number of ranks, and what they count.
+    path : str
+        The training data, for messages.
+
+    Raises
+    ------
+    GluonFRError
+        On every rank, with the first thing that differs.
+
+    Examples
+    --------
+    >>> require_agreement(Group(), options, [("records of", "9 bytes")], [(5, "photos")], "faces.rec")  # doctest: +SKIP
+    """
+    if group.size == 1:
+        return
+    facts = [("host", socket.gethostname()), *_facts(options), *data]
     ranks = [dict(facts_of_rank) for facts_of_rank in group.gather_values(facts)]
     for rank, other in enumerate(ranks):
         for name in {**ranks[0], **other}:
@@ -89,19 +122,19 @@ def check_agreement(group: Group, options: TrainOptions, dataset: Any, sets: Any
         raise UsageError(
             f"each of the {group.size} processes got {devices} devices but uses one; start one process per device."
         )
-    people = np.count_nonzero(np.bincount(dataset.labels))
-    for count, what in ((people, "identities"), (len(dataset), "images")):
+    for count, what in sizes:
         if group.size > count:
-            raise GluonFRError(
-                f"{group.size} processes are more than the {count} {what} of {dataset.records.path}; start fewer of them."
-            )
+            raise GluonFRError(f"{group.size} processes are more than the {count} {what} of {path}; start fewer of them.")
 
 
-def _facts(options: TrainOptions, dataset: Any, sets: Any) -> Iterator[Any]:
+def _facts(options: RunOptions) -> Iterator[Any]:
     yield from (("gluonfr", __version__), ("mxnet", mx.__version__), ("numpy", np.__version__))
     for name, value in sorted(options.to_dict().items()):
         if name not in _OWN:
             yield f"the option {name}", value
+
+
+def _data_facts(options: TrainOptions, dataset: Any, sets: Any) -> Iterator[Any]:
     yield f"{options.dataset} of", f"{dataset.records.size:,} bytes, with labels {_digest(dataset.labels)}"
     for name, pairs in sorted(sets.items()):
         issame = _digest(np.asarray(pairs.issame, dtype=np.uint8))

@@ -214,7 +214,12 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
         >>> RunOptions(lr=0.2).first_difference({"lr": 0.1})
         'lr=0.1 instead of 0.2'
         """
-        before = {**type(self)(out="default", **self.former_defaults()).fixed_on_resume(), **before}
+        defaults = {
+            field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            for field in dataclasses.fields(self)
+            if field.name not in _FREE_ON_RESUME
+        }
+        before = {**json.loads(json.dumps({**defaults, **self.former_defaults()})), **before}
         for name, value in self.fixed_on_resume().items():
             if before.get(name) != value:
                 return f"{name}={before.get(name)!r} instead of {value!r}"

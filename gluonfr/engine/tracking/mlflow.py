@@ -9,8 +9,7 @@ import numpy as np
 
 from gluonfr.core import DataError, UsageError, display_path
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.tracking.observer import TrainingObserver
-from gluonfr.metrics import VerificationResult
+from gluonfr.engine.tracking.observer import TrainingObserver, ValidationResult
 
 _EXPERIMENT = "gluonfr"
 # MLflow refuses longer values.
@@ -88,7 +87,7 @@ class MLflowObserver(TrainingObserver):
             # Names in MLflow have no '@' and '='.
             self._client.log_metric(self._run, name.replace("@", "_at_").replace("=", "_"), float(value), step=step)
 
-    def validated(self, step: int, results: Mapping[str, VerificationResult], norms: np.ndarray) -> None:
+    def validated(self, step: int, results: Mapping[str, ValidationResult], norms: np.ndarray) -> None:
         """Record the figures of all sets, and the mean norm of embeddings."""
         named = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
         if len(norms):

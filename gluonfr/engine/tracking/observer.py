@@ -1,11 +1,28 @@
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Any, Mapping, Protocol
 
 import numpy as np
 
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.metrics import VerificationResult
+
+
+class ValidationResult(Protocol):
+    """The result of a validation on one set: a `VerificationResult`, or the `DetectionResult` of a detector.
+
+    Examples
+    --------
+    >>> from gluonfr.metrics.detection import average_precision, match_detections
+    >>> result: ValidationResult = average_precision([match_detections([], [], [[0, 0, 9, 9]])], [[True]])
+    >>> result.name_values()[0]
+    ('ap', 0.0)
+    """
+
+    def name_values(self) -> list[tuple[str, float]]:
+        """Return the figures as (name, value) pairs, the most important one first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that describes the result as plain Python for JSON."""
 
 
 class TrainingObserver:
@@ -41,14 +58,14 @@ class TrainingObserver:
     def logged(self, step: int, values: Mapping[str, float]) -> None:
         """Handle a reading of the training: `epoch`, `loss`, `lr` and `images_per_second` since the reading before."""
 
-    def validated(self, step: int, results: Mapping[str, VerificationResult], norms: np.ndarray) -> None:
+    def validated(self, step: int, results: Mapping[str, ValidationResult], norms: np.ndarray) -> None:
         """Handle a validation.
 
         Parameters
         ----------
         step : int
-        results : dict of str to VerificationResult
-            By name of the verification set.
+        results : dict of str to VerificationResult, or to DetectionResult
+            By name of the verification set, or of the subset of the photos.
         norms : (N,) float32
             Lengths of the embeddings of some images of the first set, before they are normalized.
         """

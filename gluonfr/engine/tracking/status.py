@@ -11,9 +11,8 @@ import numpy as np
 
 from gluonfr.core import atomic_file, is_number
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.tracking.observer import TrainingObserver
+from gluonfr.engine.tracking.observer import TrainingObserver, ValidationResult
 from gluonfr.engine.train_result import peak_memory
-from gluonfr.metrics import VerificationResult
 from gluonfr.metrics.results import to_plain
 
 STATUS = "status.json"
@@ -26,7 +25,7 @@ _FIGURES = ("epoch", "loss", "lr", "images_per_second")
 
 
 class StatusFile(TrainingObserver):
-    """Keeps `status.json` of the run folder up to date: state, times, position, last figures, accuracies.
+    """Keeps `status.json` of the run folder up to date: state, times, position, last figures, results of validations.
 
     `gluonfr runs` lists runs by this file alone, without reading their logs.
 
@@ -77,12 +76,12 @@ class StatusFile(TrainingObserver):
         if time.monotonic() - self._written >= _INTERVAL:
             self._write()
 
-    def validated(self, step: int, results: Mapping[str, VerificationResult], norms: np.ndarray) -> None:
-        """Record the accuracies, and which are the best so far."""
+    def validated(self, step: int, results: Mapping[str, ValidationResult], norms: np.ndarray) -> None:
+        """Record the first figure of each set, such as the accuracy, and the highest so far."""
         self._values["step"] = step
-        self._values["last"] = {name: result.accuracy for name, result in results.items()}
-        for name, accuracy in self._values["last"].items():
-            self._values["best"][name] = max(accuracy, self._values["best"].get(name, 0.0))
+        self._values["last"] = dict(_main_figure(name, result) for name, result in results.items())
+        for name, value in self._values["last"].items():
+            self._values["best"][name] = max(value, self._values["best"].get(name, 0.0))
         self._write()
 
     def ended(self, state: str, reason: str, pictures: Mapping[str, str]) -> None:
@@ -101,6 +100,12 @@ class StatusFile(TrainingObserver):
 
 def _accuracies(values: Any) -> dict[str, float]:
     return {name: value for name, value in values.items() if is_number(value)} if isinstance(values, dict) else {}
+
+
+def _main_figure(name: str, result: ValidationResult) -> tuple[str, float]:
+    """Return the first figure of a set under the set's name, to which figures other than accuracies add their own."""
+    figure, value = result.name_values()[0]
+    return (name if figure == "accuracy" else f"{name} {figure.upper()}"), value
 
 
 def now() -> str:

@@ -7,8 +7,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.tracking.observer import TrainingObserver
-from gluonfr.metrics import VerificationResult
+from gluonfr.engine.tracking.observer import TrainingObserver, ValidationResult
 
 _BINS = 30
 
@@ -58,7 +57,7 @@ class TensorBoardObserver(TrainingObserver):
         """Write the values as scalars."""
         self._add(step, [self._summary.Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
 
-    def validated(self, step: int, results: Mapping[str, VerificationResult], norms: np.ndarray) -> None:
+    def validated(self, step: int, results: Mapping[str, ValidationResult], norms: np.ndarray) -> None:
         """Write the figures of all sets as scalars, and the histogram of norms."""
         named = {f"{name}/{key}": value for name, result in results.items() for key, value in result.name_values()}
         self.logged(step, named)

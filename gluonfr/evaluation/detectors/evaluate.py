@@ -132,7 +132,7 @@ def evaluate_detector(
         matches.append(match_detections(detections.boxes, detections.scores, faces.boxes))
     results = {subset: average_precision(matches, counts) for subset, counts in folder.subsets.items()}
     last = list(folder.subsets)[-1]
-    threshold = _best_threshold(results[last])
+    threshold = results[last].best_threshold()
     counts = folder.subsets[last]
     return DetectorEvaluation(
         name,
@@ -144,15 +144,6 @@ def evaluate_detector(
         _misses(folder, matches, counts, threshold),
         _false_alarms(found, matches, threshold),
     )
-
-
-def _best_threshold(result: DetectionResult) -> float:
-    """Return the score of the largest harmonic mean of precision and recall."""
-    if not len(result.scores):
-        return 0.5
-    both = result.precision + result.recall
-    f1 = 2 * result.precision * result.recall / np.where(both > 0, both, 1)
-    return float(result.scores[int(f1.argmax())])
 
 
 def _is_found(matches: PhotoMatches, faces: int, threshold: float) -> np.ndarray:

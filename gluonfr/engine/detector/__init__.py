@@ -1,0 +1,1 @@
+"""Training of face detectors with the loop that all kinds of training share."""
