@@ -51,12 +51,20 @@ NOT_RUN = {
     "sets/mine": "is output of an example",
     "gluonfr evaluate-detector": "needs WIDER FACE; tested in tests/cli",
     "gluonfr pack-detection": "needs WIDER FACE; tested in tests/cli",
+    "gluonfr train-detector": "trains for minutes; tested in tests/engine/test_detector_run.py",
+    "runs/wider-detector": "needs a trained detector; tested in tests/detection and tests/deploy",
+    "--detector mine": "needs a stored detector; tested in tests/detection",
     "--detector runs/": "needs a trained detector; tested in tests/detection",
     "--move-photo": "has the id of a photo; tested in tests/cli",
     "--remove-photo": "has the source of a photo; tested in tests/cli",
 }
 # Snippets of Python that are checked and not run, by page and a part of the snippet.
-PYTHON_NOT_RUN = {("scaling.md", "1_000_000"): "takes gigabytes", ("models.md", "gluon:"): "tested in tests/model_zoo"}
+PYTHON_NOT_RUN = {
+    ("scaling.md", "1_000_000"): "takes gigabytes",
+    ("models.md", "gluon:"): "tested in tests/model_zoo",
+    ("detection.md", "train_detector"): "trains for hours; tested in tests/engine/test_detector_run.py",
+    ("detection.md", "decode_predictions"): "needs an exported detector; tested in tests/deploy/test_detector_export.py",
+}
 
 
 def fenced(path, language):
