@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -23,8 +24,9 @@ MAX_TABLE_BYTES, MAX_TABLE_LINES = 256 << 20, 5_000_000
 # An archive may unpack to this number of bytes plus this multiple of its own size.
 _MAX_UNPACKED, _MAX_RATIO = 64 << 20, 20
 _MAX_ENTRIES = 100_000
+_MAX_ARRAY_HEADER = 10_000
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_STRING = re.compile(r'"[^"]*"?')
 _NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 
@@ -295,8 +297,14 @@ def _array_errors(path: str, needs: str) -> Iterator[None]:
 def _check_array(file: IO[bytes], size: int, name: str) -> None:
     """Raise `ValueError` when the header of an array asks for another number of bytes than there are."""
     version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    first = version == (1, 0)
+    start = file.read(2 if first else 4)
+    length = int.from_bytes(start, "little")
+    if length > _MAX_ARRAY_HEADER:
+        # It is parsed as Python, which takes a hundred bytes for each of its own.
+        raise ValueError(f"{name} has a header of {length} bytes")
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(io.BytesIO(start + file.read(length)))
     header = file.tell()
     count = 1
     for length in shape:
@@ -321,6 +329,8 @@ def _with_valid_text(array: np.ndarray, name: str) -> np.ndarray:
 
 def _depth_and_objects(text: str) -> tuple[int, int]:
     """Return how deeply brackets are nested outside strings, and the number of opening ones."""
+    # Without escapes, a string is found without a stack, which would take more memory than the text.
+    text = text.replace("\\\\", "").replace('\\"', "")
     brackets = np.frombuffer(_NOT_BRACKETS.sub("", _STRING.sub("", text)).encode("ascii"), dtype=np.uint8)
     if not len(brackets):
         return 0, 0

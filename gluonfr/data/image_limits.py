@@ -23,6 +23,7 @@ _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE, _NO_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
 # Pillow reads the size of these formats and OpenCV decodes them, from the same header. JPEG 2000 and AVIF store the size twice,
 # so the two libraries may disagree on a crafted file.
+_LONGEST_PNM_HEADER = 10_000
 _OTHER_FORMATS = ("WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
@@ -172,6 +173,9 @@ def _jpeg_size(content: bytes) -> tuple[int, int] | None:
 def _size_by_pillow(content: bytes) -> tuple[int, int] | None:
     from PIL import Image
 
+    if content.startswith(b"P"):
+        # Of PNM, whose header may contain comments of any length.
+        content = content[:_LONGEST_PNM_HEADER]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -12,6 +12,7 @@ from gluonfr.core import WeightsError
 
 # The largest file of weights contains 1.5 MB; a small compressed file can be made to decompress to any size.
 _LARGEST = 64 << 20
+_MOST_INSTRUCTIONS = 100_000
 _WRAPPER, _NDARRAY, _DTYPE = "joblib.numpy_pickle NumpyArrayWrapper", "numpy ndarray", "numpy dtype"
 _MARK = object()
 
@@ -81,8 +82,10 @@ class _Interpreter:
         self._stream, self._stack, self._memo = stream, [], {}  # type: ignore[var-annotated]
 
     def run(self) -> Any:
-        for instruction, argument, _ in pickletools.genops(self._stream):
+        for count, (instruction, argument, _) in enumerate(pickletools.genops(self._stream)):
             name = instruction.name
+            if count > _MOST_INSTRUCTIONS:
+                raise _ForbiddenPickleError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
             if name == "STOP":
                 return self._stack.pop()
             if name in _CONSTANTS:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from gluonfr.data.image_limits import MAX_SCANS, count_jpeg_scans
+from gluonfr.data.image_limits import MAX_SCANS, count_jpeg_scans, image_size
 from gluonfr.photos.crop_mark import marked_template
 from gluonfr.photos.exif_orientation import read_orientation, rotate_by_orientation
 from gluonfr.photos.find import HEIC_BRANDS, begins_like_video
@@ -118,6 +118,8 @@ class Photo:
     """
 
     def __init__(self, content: bytes) -> None:
+        if content[:1] == b"P" and content[1:2].isdigit() and image_size(content) is None:
+            raise PhotoError("unreadable", "no size in its header")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:

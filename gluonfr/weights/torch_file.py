@@ -14,7 +14,8 @@ from gluonfr.weights.torch_pickle import Storage, Tensor, read_pickle
 
 # Before PyTorch 1.6 a file began with this number as a pickle of its own.
 _BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_MOST_PICKLE_BYTES = 64 << 20
+# The tensors of a network with a thousand layers are described in half a megabyte.
+_MOST_PICKLE_BYTES = 4 << 20
 
 
 def read_torch(path: PathLike) -> Any:

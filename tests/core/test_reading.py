@@ -2,13 +2,15 @@
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
 import pytest
 
-from gluonfr.core import Card, DataError, GluonFRError
+from gluonfr.core import Card, DataError, GluonFRError, display_lines, display_path, reading
 from gluonfr.core.reading import csv_rows, open_npy, parse_json, read_json, read_npz
+from gluonfr.core.tables import read_table
 
 
 @pytest.mark.parametrize(
@@ -174,3 +176,72 @@ def test_arrays_on_the_disk_are_read_and_damaged_ones_refused(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match="x.npy cannot be read as .npy without pickles"):
             open_npy(path, "weights")
+
+
+def test_json_with_too_many_lists_is_refused(monkeypatch):
+    monkeypatch.setattr(reading, "MAX_JSON_OBJECTS", 10)
+    assert parse_json('["[[[[[[[[[[[[", ' + ", ".join(["{}"] * 9) + "]", "x.json")[1:] == [{}] * 9
+    with pytest.raises(DataError, match=r"x\.json is not valid JSON \(it has 11 lists and objects\)"):
+        parse_json("[" + ", ".join(["{}"] * 10) + "]", "x.json")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_beyond_unicode_is_refused(order, tmp_path):
+    path = tmp_path / "x.npz"
+    codes = np.array([[ord("a"), 0x10FFFF], [0x1F600, 0]], np.uint32)
+    for extra, is_valid in ((0, True), (1, False)):
+        codes[0, 1] = 0x10FFFF + extra
+        np.savez(path, names=codes.astype(np.dtype(np.uint32).newbyteorder(order)).view(f"{order}U2")[:, 0])
+        if is_valid:
+            assert read_npz(path, "names")["names"].tolist() == ["a\U0010ffff", "\U0001f600"]
+        else:
+            with pytest.raises(DataError, match="'names' contains text that is not Unicode"):
+                read_npz(path, "names")
+
+
+def test_entries_that_are_no_arrays_are_left_out_and_fields_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.arange(3))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("b", b"text")
+        archive.writestr("c", archive.read("a.npy"))
+    assert list(read_npz(path, "a")) == ["a"]
+    with pytest.raises(DataError, match="it has no array 'b'"):
+        read_npz(path, "b", ["b"])
+    np.savez(path, a=np.zeros(3, [("x", "f4"), ("y", "O")])[["x"]].astype([("x", "f4")]))
+    with pytest.raises(DataError, match="fields"):
+        read_npz(path, "a")
+
+
+@pytest.mark.parametrize("version", [b"\x01\x00", b"\x02\x00"])
+def test_long_headers_of_arrays_are_not_parsed(version, tmp_path):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (0,), 'x': [" + b"0, " * 20_000 + b"]}"
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY" + version + len(header).to_bytes(2 if version == b"\x01\x00" else 4, "little") + header)
+    with pytest.raises(DataError, match=f"the array has a header of {len(header)} bytes"):
+        open_npy(path, "numbers")
+
+
+def test_tables_with_too_many_lines_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(reading, "MAX_TABLE_LINES", 3)
+    path = tmp_path / "pairs.csv"
+    for end in ("\n", "\r", "\r\n"):
+        path.write_bytes(("a,b" + end).encode() * 3)
+        assert len(read_table(path)) == 3
+        path.write_bytes(("a,b" + end).encode() * 4)
+        with pytest.raises(DataError, match=r"pairs\.csv has more than 268,435,456 bytes or 3 lines"):
+            read_table(path)
+
+
+@pytest.mark.parametrize("read", [read_json, read_table, lambda path: read_npz(path, "x"), lambda path: open_npy(path, "x")])
+def test_pipes_and_devices_are_refused_without_waiting(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises((DataError, OSError), match="not a regular file"):
+            read(path)
+
+
+def test_paths_in_messages_are_one_line_of_valid_text():
+    # A byte that is not UTF-8, a lone surrogate as JSON may contain it, a change of direction, and an escape sequence.
+    assert display_path("a\udcff\ud800\u202e\x1b[31m\n") == r"a\xff\ud800\u202e\x1b[31m\n"
+    assert display_lines("a\x1b\nb\r") == "a\\x1b\nb\\r"

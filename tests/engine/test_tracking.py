@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from gluonfr.cli.train import _train_options
 from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
 from gluonfr.engine import TrainingObserver, TrainOptions, options_from_run, train
 from gluonfr.engine.tracking.provenance import git_commit
+from gluonfr.engine.tracking.status import StatusFile
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "tuning" / "optuna_search.py"
 
@@ -257,3 +259,11 @@ def test_the_command_takes_from_another_run_what_is_not_given(tmp_path):
     assert options("--dataset", "emore").parent is None
     with pytest.raises(UsageError, match="dataset= is required"):
         options("--lr", "0.1")
+
+
+@pytest.mark.parametrize("values", [[1], {"lfw": "0.5", "other": None}, "x", None])
+def test_the_status_of_a_resumed_run_ignores_what_is_no_accuracy(values, tmp_path):
+    status_file = StatusFile(str(tmp_path), {"best": values, "last": values, "started": [1], "seconds": "1"})
+    status_file.validated(3, {"lfw": SimpleNamespace(accuracy=0.75)}, [])
+    assert status(tmp_path)["best"] == status(tmp_path)["last"] == {"lfw": 0.75}
+    assert isinstance(status(tmp_path)["started"], str)

@@ -57,7 +57,8 @@ class Fuzzer:
     def __init__(self, target, findings, seed=0):
         self.target, self.findings, self.seed = target, os.path.abspath(findings), seed
         self.counts, self.peak, self.problems, self.next = {"read": 0, "refused": 0, "finding": 0}, 0, [], 0
-        self.failed = False
+        # Number of intact inputs, which every process reads before it mutates them; whether one of them was not read.
+        self.intact, self.failed = 0, False
 
     def run(self, seconds, cases=1 << 40):
         """Run for a time or a number of cases, whichever ends first."""
@@ -117,7 +118,7 @@ class Fuzzer:
             if "what" in row:
                 self.problems.append((row["finding"], row["what"]))
             else:
-                self.peak, self.next = max(self.peak, row["peak"]), row["done"]
+                self.peak, self.next, self.intact = max(self.peak, row["peak"]), row["done"], row["intact"]
                 for name in self.counts:
                     self.counts[name] += row[name]
                 return

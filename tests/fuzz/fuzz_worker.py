@@ -118,7 +118,7 @@ class Worker:
                 # The peak of children cannot be reset.
                 break
         self.mark(-2)
-        self.write(done=number + 1, peak=highest, **counts)
+        self.write(done=number + 1, peak=highest, intact=len(variants), **counts)
 
     def mark(self, number):
         used = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,14 +1,17 @@
 """Mutated files and requests are read or refused in one sentence, within limits of time and memory."""
 
 import io
+import json
 import os
 import random
 import zipfile
 
 import pytest
 from fuzz_run import HERE, NAMES, Fuzzer, support_folders
-from fuzz_worker import judge, keep_input
+from fuzz_worker import Worker, judge, keep_input
 from mutations import mutate, mutate_folder
+
+from gluonfr.core import DataError
 
 FINDINGS = os.path.join(HERE, "findings")
 # Seconds for the mutations of one reader, of which its process needs some to start. `make fuzz` takes hours.
@@ -30,6 +33,20 @@ def test_mutations_are_read_or_refused(target, tmp_path):
     fuzzer = Fuzzer(target, str(tmp_path / "findings")).run(SECONDS, cases=300)
     assert fuzzer.problems == []
     assert sum(fuzzer.counts.values()) > 0
+    assert fuzzer.intact > 0
+
+
+@pytest.mark.system
+def test_a_target_that_does_not_read_its_intact_inputs_has_failed(targets, tmp_path, monkeypatch):
+    def seeds(folder):
+        os.makedirs(os.path.join(folder, "missing"))
+
+    monkeypatch.chdir(tmp_path)
+    with open(tmp_path / "job.json", "w") as file:
+        json.dump({"target": "params", "seed": 0, "first": 0, "cases": 1, "seconds": 1, "findings": str(tmp_path)}, file)
+    monkeypatch.setitem(targets, "params", targets["params"]._replace(seeds=seeds))
+    with pytest.raises(DataError, match="is missing"):
+        Worker(str(tmp_path)).run()
 
 
 @pytest.mark.system
@@ -69,8 +86,6 @@ def test_folders_are_mutated_and_the_original_is_kept(tmp_path):
 
 
 def test_errors_of_other_kinds_and_long_messages_are_findings(tmp_path):
-    from gluonfr.core import DataError
-
     def fail(error):
         def read(_):
             raise error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from gluonfr.photos import reading
 from gluonfr.photos.reading import Photo, PhotoError, read_file
 
 SMOOTH = np.stack(np.broadcast_arrays(np.arange(60)[:, None] * 4, np.arange(80)[None] * 3, 128), -1).astype(np.uint8)
@@ -190,3 +191,19 @@ def test_unreadable_files_are_refused(tmp_path):
         file.truncate(2**30)
     with pytest.raises(PhotoError, match="too large"):
         read_file(str(tmp_path / "sparse"))
+
+
+def test_headers_of_pnm_files_with_endless_comments_are_refused():
+    header = b"P6\n" + b"#x\n" * 4000 + b"16 16\n255\n"
+    with pytest.raises(PhotoError, match="unreadable"):
+        Photo(header + bytes(3 * 16 * 16))
+    assert Photo(b"P6\n#x\n16 17\n255\n" + bytes(3 * 16 * 17)).size == (17, 16)
+
+
+def test_jpeg_2000_has_a_lower_limit_of_pixels(monkeypatch):
+    file = io.BytesIO()
+    Image.new("L", (64, 48)).save(file, "JPEG2000")
+    assert Photo(file.getvalue()).pixels().shape == (48, 64, 3)
+    monkeypatch.setattr(reading, "MOST_JPEG2000_PIXELS", 3000)
+    with pytest.raises(PhotoError, match="too large"):
+        Photo(file.getvalue())

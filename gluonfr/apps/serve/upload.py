@@ -19,6 +19,8 @@ SECONDS = 30.0
 _MOST_PARTS = 20
 # What a form adds to its photos.
 _FORM_BYTES = 100_000
+# Parsing a header takes time proportional to the square of its length.
+_HEADER_BYTES = 4000
 _BOUNDARY = re.compile(r"""[-A-Za-z0-9'()+_,./:=? ]{1,70}""")
 
 
@@ -134,7 +136,7 @@ def parse_form(content: bytes, boundary: bytes) -> Upload:
         raise RequestError(400, f"The form is incomplete or has more than {_MOST_PARTS} parts; send it again.")
     for part in parts[1:-1]:
         headers, separator, value = part.lstrip(b" \t").partition(b"\r\n\r\n")
-        name, file_name = _names(headers)
+        name, file_name = _names(headers) if len(headers) <= _HEADER_BYTES else (None, None)
         if not separator or name is None:
             raise RequestError(400, "A part of the form has no name; send a multipart/form-data body.")
         if file_name is None:
@@ -163,7 +165,7 @@ def _boundary(request: Request) -> bytes | None:
     if not content_type.lower().startswith("multipart/form-data"):
         return None
     message = Message()
-    message["Content-Type"] = content_type
+    message["Content-Type"] = content_type[:_HEADER_BYTES]
     boundary = message.get_param("boundary", "")
     if not isinstance(boundary, str) or not _BOUNDARY.fullmatch(boundary):
         raise RequestError(400, "The form has no valid boundary; send a multipart/form-data body.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gluonfr.core import DataError, PathLike, absolute_path, display_path
+from gluonfr.core import DataError, PathLike, absolute_path, display_path, require_file
 from gluonfr.core.paths import reading_errors
+from gluonfr.core.reading import parse_json
 from gluonfr.core.tables import read_table
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, read_annotations
@@ -20,10 +20,17 @@ from gluonfr.data.detection.photo_file import photo_path, read_photo
 SUBSETS = ("easy", "medium", "hard")
 _ANNOTATIONS = ("label.txt", "wider_face_val_bbx_gt.txt", "wider_face_train_bbx_gt.txt", "annotations.json", "annotations")
 _SUBSETS_FILE = "subsets.csv"
+# Bytes beyond those of a process that has imported SciPy, and seconds of CPU time; WIDER FACE's lists need a fraction.
+_MATLAB_MEMORY, _MATLAB_SECONDS = 1 << 30, 30
 _READ_MATLAB = """
-import json, sys
+import json, resource, sys
 import numpy as np
 from scipy.io import loadmat
+with open("/proc/self/statm") as file:
+    space = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (space + int(sys.argv[2]),) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 content, members = loadmat(sys.argv[1]), {}
 for event, names, lists in zip(content["event_list"], content["file_list"], content["gt_list"]):
     for name, numbers in zip(names[0], lists[0]):
@@ -132,11 +139,13 @@ def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray
 def _read_matlab(path: str, faces: list[PhotoFaces]) -> list[np.ndarray]:
     """Read one of WIDER FACE's lists: for every photo the numbers, from 1, of the faces that count."""
     # A damaged file may crash SciPy's reader, so it is read in a process of its own.
-    finished = subprocess.run([sys.executable, "-c", _READ_MATLAB, path], capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-c", _READ_MATLAB, require_file(path), str(_MATLAB_MEMORY), str(_MATLAB_SECONDS)]
+    finished = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if finished.returncode:
-        reason = (finished.stderr.strip().splitlines() or ["the reader crashed"])[-1][:200]
+        lines = finished.stderr.strip().splitlines() if finished.returncode > 0 else []
+        reason = (lines or ["the reader crashed, or needs too much memory or time"])[-1][:200]
         raise DataError(f"{path}: is not a list of WIDER FACE ({reason}); fetch it again.")
-    members = {name: np.array(numbers, np.int64) - 1 for name, numbers in json.loads(finished.stdout).items()}
+    members = {name: np.array(numbers, np.int64) - 1 for name, numbers in parse_json(finished.stdout, path).items()}
     subset = []
     for photo in faces:
         numbers = members.get(photo.photo)

@@ -7,12 +7,14 @@ import math
 import pickle
 import pickletools
 import re
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, Dict, NoReturn
 
 import numpy as np
 
 from gluonfr.core import DataError
 
+# A set of a million images as arrays has fifteen per image.
+_MOST_INSTRUCTIONS = 15_000_000
 _INSTRUCTIONS = [
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK),
     *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1),
@@ -144,11 +146,25 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> PickledArray:
     return PickledArray()
 
 
+class _Limited(Dict[int, Any]):
+    """The methods of the instructions, which may be looked up a limited number of times."""
+
+    def __init__(self, methods: dict[int, Any]) -> None:
+        super().__init__(methods)
+        self._left = _MOST_INSTRUCTIONS
+
+    def __getitem__(self, code: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise _ForbiddenPickleError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
+        return super().__getitem__(code)
+
+
 class _PairsUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     """An interpreter of pickles that creates only numbers, strings, lists, tuples and the stand-ins above.
 
-    It is the standard library's Python implementation without most of its instructions. What is left cannot create more bytes
-    than the file holds.
+    It is the standard library's Python implementation without most of its instructions. What is left creates little more bytes
+    than the file holds, because the number of instructions is limited: each may create a list or an entry of 100 bytes.
     """
 
     # The value stack of the base class.
@@ -157,6 +173,7 @@ class _PairsUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
+        self.dispatch: dict[int, Any] = _Limited(type(self).dispatch)  # type: ignore[misc]
         self._text_left = len(content)
         self._globals: dict[tuple[str, str], Callable[..., Any]] = {
             ("_codecs", "encode"): self._encode,

@@ -264,3 +264,29 @@ def test_damaged_impostor_scores_are_computed_again(path, note):
     raw.close()
     with Gallery(path) as gallery:
         assert gallery.threshold(0.1) == expected
+
+
+@pytest.mark.parametrize("name", ["sqlite_stat1", "sqlite_stat4", "sqlite_sequence"])
+def test_triggers_under_the_name_of_an_internal_table_are_refused(name, tmp_path):
+    path = tmp_path / "g.db"
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("Ann", faces_of(0))
+    connection = sqlite3.connect(path)
+    connection.execute("pragma writable_schema = on")
+    trigger = "CREATE TRIGGER t AFTER INSERT ON photos BEGIN DELETE FROM photos; END"
+    connection.execute("insert into sqlite_master values ('table', ?, 'photos', 0, ?)", (name, trigger))
+    connection.commit()
+    connection.close()
+    with pytest.raises(GluonFRError, match=r"g\.db"):
+        Gallery(path)
+
+
+def test_statistics_of_sqlite_are_accepted(tmp_path):
+    path = tmp_path / "g.db"
+    with Gallery(path, CARD) as gallery:
+        gallery.enroll("Ann", faces_of(0))
+    connection = sqlite3.connect(path)
+    connection.execute("analyze")
+    connection.close()
+    with Gallery(path) as gallery:
+        assert [person.name for person in gallery.people()] == ["Ann"]

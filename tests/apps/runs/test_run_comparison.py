@@ -17,7 +17,7 @@ from test_run_listing import make_run
 
 from gluonfr.apps.runs.comparison import compare_runs
 from gluonfr.apps.runs.live import watch_run
-from gluonfr.apps.runs.paired import evaluate, paired_test
+from gluonfr.apps.runs.paired import evaluate, paired_test, read_results
 from gluonfr.cli import main
 from gluonfr.core import UsageError
 
@@ -185,3 +185,29 @@ def test_ctrl_c_ends_the_view_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("gluonfr.apps.runs.live.watch_run", interrupted)
     assert main(["runs", "watch", str(folder)]) == 130
     assert "the run continues" in capsys.readouterr().err
+
+
+def test_damaged_pairs_are_no_results(tmp_path):
+    distances, issame = np.linspace(0.2, 3.8, 20), np.arange(20) < 10
+    damaged = {
+        "object": {"lfw/distances": distances, "lfw/issame": np.array(["1"] * 20)},
+        "nan": {"lfw/distances": np.where(issame, np.nan, distances), "lfw/issame": issame},
+        "few": {"lfw/distances": distances[:9], "lfw/issame": issame[:9]},
+    }
+    for name, arrays in damaged.items():
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "pairs.npz", **arrays)
+        assert read_results(tmp_path / name) == {}
+    (tmp_path / "pairs.npz").write_bytes(b"PK\x03\x04 damaged")
+    assert read_results(tmp_path) == {}
+    np.savez(tmp_path / "pairs.npz", **{"lfw/distances": distances, "lfw/issame": issame})
+    assert read_results(tmp_path)["lfw"].accuracy == 1
+
+
+def test_names_in_a_log_cannot_control_the_terminal(tmp_path, capfd):
+    row = {"step": 2, "loss": 1.0, "\x1b[31m\u202elfw/accuracy": 0.5, "\ud800/accuracy": 0.5}
+    watch_run(str(make_run(tmp_path / "a", log=[row])))
+    output = "".join(capfd.readouterr())
+    assert "\\x1b[31m\\u202elfw 50.00 %" in output
+    assert "\x1b[31m" not in output
+    assert "\u202e" not in output

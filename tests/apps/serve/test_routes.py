@@ -13,6 +13,7 @@ from synthetic_people import CARD, SyntheticEmbedder
 from gluonfr.apps.gallery.gallery import Gallery
 from gluonfr.apps.serve.api.state import ServerState
 from gluonfr.apps.serve.app import make_app
+from gluonfr.apps.serve.errors import RequestError
 from gluonfr.apps.serve.upload import parse_form
 
 FACE, OTHER = (40.0, 40.0, 140.0, 160.0), (200.0, 40.0, 300.0, 160.0)
@@ -180,3 +181,10 @@ def test_several_faces_require_a_box(client, embedder):
     assert "several faces (2 of them)" in client.ask("POST", "/api/people", photo(0), name="Ann")[1]["error"]
     box = ",".join(map(str, OTHER))
     assert client.ask("POST", "/api/people", photo(0), name="Ann", box=box)[1]["new"] == 1
+
+
+def test_long_headers_of_parts_are_refused_before_they_are_parsed():
+    # Python's parser would take hours for these 20 MB.
+    head = b'--b\r\nContent-Disposition: form-data; name="' + b";" * 20_000_000
+    with pytest.raises(RequestError, match="has no name"):
+        parse_form(head + b"\r\n\r\nphoto\r\n--b--\r\n", b"b")

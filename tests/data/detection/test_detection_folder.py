@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,14 @@ def test_without_lists_all_faces_that_are_not_ignored_count(tmp_path):
     assert list(subsets) == ["all"]
     np.testing.assert_array_equal(subsets["all"][0], [True, False])
     assert subsets["all"][1].shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/hostname", "pipe"])
+def test_photos_outside_the_folder_and_pipes_are_refused(name, tmp_path):
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / "set" / "secret.jpg").write_bytes(b"\xff\xd8")
+    os.mkfifo(tmp_path / "set" / "images" / "pipe")
+    (tmp_path / "set" / "label.txt").write_text(f"# {name}\n1 2 20 20\n")
+    faces = read_detection_folder(tmp_path / "set")
+    with pytest.raises(DataError, match="not a regular file" if name == "pipe" else "is outside the folder"):
+        faces.read(0)

@@ -11,6 +11,7 @@ import pytest
 
 from gluonfr.core import GluonFRError
 from gluonfr.data import FRValDataset, read_pairs, write_pairs
+from gluonfr.data.pairs import unpickler
 
 
 def picture(seed):
@@ -305,3 +306,15 @@ def test_a_dataset_refuses_a_hostile_file(tmp_path):
     with pytest.raises(GluonFRError, match=r"set\.bin: refused, it holds posix\.system"):
         FRValDataset("set", root=tmp_path)
     assert not Path(tmp_path, "ran").exists()
+
+
+@pytest.mark.parametrize("code", [b"]", b"(", b"N\x94"], ids=["lists", "marks", "memo"])
+def test_pickles_of_too_many_instructions_are_refused(code, monkeypatch, tmp_path):
+    # Each of these bytes creates an object of 60 to 100 bytes.
+    monkeypatch.setattr(unpickler, "_MOST_INSTRUCTIONS", 1000)
+    path = tmp_path / "set.bin"
+    path.write_bytes(b"\x80\x04" + code * 1000 + b".")
+    with pytest.raises(GluonFRError, match="more than 1,000 instructions"):
+        read_pairs(path)
+    path.write_bytes(pickle.dumps(([cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()] * 2, [True]), 4))
+    assert len(read_pairs(path)[0]) == 2
