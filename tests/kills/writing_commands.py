@@ -71,10 +71,14 @@ def people(out):
     return sorted(listed), [name for name in names(out) if not name.startswith("g.db-")]
 
 
-def trained(out):
+def trained(out, file_name="network.params"):
     """Return the names of all files and the parameters of the last network of a run."""
-    with open(os.path.join(out, "run", "last", "network.params"), "rb") as file:
+    with open(os.path.join(out, "run", "last", file_name), "rb") as file:
         return names(out), file.read()
+
+
+def trained_detector(out):
+    return trained(out, "detector.params")
 
 
 def make_inputs(folder):
@@ -113,6 +117,7 @@ def make_detection_inputs(folder):
     """Write annotated photos and a saved detector."""
     import mxnet as mx
 
+    from gluonfr.data.detection import pack_detection, read_annotations
     from gluonfr.detection.saved import DetectorCard, build_network, save_detector
 
     os.makedirs(os.path.join(folder, "annotated", "images"))
@@ -123,6 +128,8 @@ def make_detection_inputs(folder):
         lines += [f"# {number}.jpg", "10 20 30 30"]
     with open(os.path.join(folder, "annotated", "label.txt"), "w") as file:
         file.write("\n".join(lines) + "\n")
+    annotations = read_annotations(os.path.join(folder, "annotated", "label.txt"))
+    pack_detection(annotations, os.path.join(folder, "annotated", "images"), os.path.join(folder, "packed"))
     mx.random.seed(1)
     card = DetectorCard(channels=8)
     net = build_network(card)
@@ -182,6 +189,8 @@ def _report_first(inputs, out):
 _MODEL = "--model IN/model"
 _TRAIN = "train --dataset set --root IN --out OUT/run --network lresnet10e_ir --loss arcface --batch-size 8 --steps 6"
 _TRAIN += " --checkpoint-steps 2 --log-every 1 --threads 1 --cpus 1"
+_TRAIN_DETECTOR = "train-detector --data IN/packed --val IN/annotated --out OUT/run --size 64 --batch-size 4 --steps 4"
+_TRAIN_DETECTOR += " --checkpoint-steps 2 --log-every 1 --threads 1 --cpus 1"
 _NETWORK = ["--network-args", "units=[1,1],channels=[4,4,8],embedding_size=16"]
 COMMANDS = {
     "pack": WritingCommand(["pack", "IN/people", "OUT/set", "--aligned", "--keep-poor", "--keep-duplicates"], done="finished"),
@@ -234,6 +243,7 @@ COMMANDS = {
     "runs_table": WritingCommand(["runs", "IN/runs", "--csv", "OUT/x.csv", "--json", "OUT/x.json"], state=names),
     "runs_compare": WritingCommand(["runs", "compare", "IN/runs/a", "IN/runs/b", "--out", "OUT/report"], state=names),
     "train": WritingCommand([*_TRAIN.split(), *_NETWORK], state=trained),
+    "train_detector": WritingCommand(_TRAIN_DETECTOR.split(), state=trained_detector),
     "train_distilled": WritingCommand(
         [*_TRAIN.split(), *_NETWORK, "--teacher", "IN/model", "--epochs", "2", "--hold-out", "0"],
         state=trained,
