@@ -264,6 +264,6 @@ def test_the_command_takes_from_another_run_what_is_not_given(tmp_path):
 @pytest.mark.parametrize("values", [[1], {"lfw": "0.5", "other": None}, "x", None])
 def test_the_status_of_a_resumed_run_ignores_what_is_no_accuracy(values, tmp_path):
     status_file = StatusFile(str(tmp_path), {"best": values, "last": values, "started": [1], "seconds": "1"})
-    status_file.validated(3, {"lfw": SimpleNamespace(accuracy=0.75)}, [])
+    status_file.validated(3, {"lfw": SimpleNamespace(name_values=lambda: [("accuracy", 0.75)])}, [])
     assert status(tmp_path)["best"] == status(tmp_path)["last"] == {"lfw": 0.75}
     assert isinstance(status(tmp_path)["started"], str)
