@@ -6,14 +6,10 @@ import csv
 import difflib
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING
 
 from gluonfr.cli.arguments import add_json, write_json
 from gluonfr.cli.tables import print_table
 from gluonfr.core import UsageError, display_path
-
-if TYPE_CHECKING:
-    from gluonfr.apps.runs.records import RunRecord
 
 _ACTIONS = ("compare", "watch")
 
@@ -83,10 +79,6 @@ def _list(arguments: Namespace, folder: str) -> int:
     return 0
 
 
-def _state(run: RunRecord) -> str:
-    return run.state + (f" ({run.reason})" if run.reason else "")
-
-
 def _cells(row: dict[str, object], indent: str) -> list[str]:
     from gluonfr.apps.runs.text import duration
 
@@ -127,11 +119,16 @@ def _compare(arguments: Namespace, folders: list[str]) -> int:
         if values:
             print_table([[name, *map(show, row)] for name, row in values.items()], [title, *names])
             print()
-    results = [
-        [name, set_name, percent(result.accuracy), f"{percent(result.low)} to {percent(result.high)}", f"{result.auc:.5f}"]
-        for name, sets in zip(names, comparison.results)
-        for set_name, result in sets.items()
-    ]
+    results = []
+    for set_name in comparison.set_names():
+        for number, (name, sets) in enumerate(zip(names, comparison.results)):
+            accuracy, result = comparison.last_accuracy(number, set_name), sets.get(set_name)
+            if result:
+                interval, auc = f"{percent(result.low)} to {percent(result.high)}", f"{result.auc:.5f}"
+            else:
+                interval, auc = "not finished", "-"
+            if accuracy is not None:
+                results.append([name, set_name, percent(accuracy), interval, auc])
     if results:
         print_table(results, ["run", "set", "accuracy", "95 % interval", "AUC"])
     for set_name, first, second, test in comparison.tests:
@@ -152,10 +149,11 @@ def _compare(arguments: Namespace, folders: list[str]) -> int:
 
 def _watch(folder: str) -> int:
     from gluonfr.apps.runs.live import watch_run
+    from gluonfr.apps.runs.text import describe_state
 
     try:
         run = watch_run(folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the run continues") from None
-    print(display_path(f"{run.name}: {run.reason if run.state == 'stopped' and run.reason else _state(run)}"))
+    print(display_path(f"{run.name}: {describe_state(run.state, run.reason)}"))
     return 0 if run.state == "finished" else 1

@@ -20,6 +20,8 @@ _OWN = ("out", "parent", "resume", "progress")
 _PROGRAMS = ("gluonfr", "git", "python", "mxnet", "mxnet_features", "numpy", "cpu", "gpus", "devices", "system", "environment")
 # Bytes of the end of a log that are read for the curves: 300,000 readings and more.
 _MOST_LOG = 1 << 25
+# Digits of a git commit that are shown.
+_COMMIT = 10
 
 
 @dataclass
@@ -51,6 +53,32 @@ class Comparison:
     results: list[dict[str, SetResult]]
     tests: list[tuple[str, int, int, PairedTest]]
     curves: list[list[dict[str, Any]]]
+
+    def set_names(self) -> list[str]:
+        """Return the verification sets on which a run was validated.
+
+        Examples
+        --------
+        >>> runs = [RunRecord("/r/a", "a", last={"lfw": 0.9}), RunRecord("/r/b", "b")]
+        >>> Comparison(runs, {}, {}, {}, [{}, {}], [], [[], []]).set_names()
+        ['lfw']
+        """
+        return list(dict.fromkeys(name for run, sets in zip(self.runs, self.results) for name in (*sets, *run.last)))
+
+    def last_accuracy(self, number: int, name: str) -> float | None:
+        """Return the accuracy of the last validation of a run on a set; None where there was none.
+
+        A run stores the pairs, and with them interval and AUC, at its end; before, the accuracy alone is known.
+
+        Examples
+        --------
+        >>> runs = [RunRecord("/r/a", "a", last={"lfw": 0.9}), RunRecord("/r/b", "b")]
+        >>> comparison = Comparison(runs, {}, {}, {}, [{}, {}], [], [[], []])
+        >>> comparison.last_accuracy(0, "lfw"), comparison.last_accuracy(1, "lfw")
+        (0.9, None)
+        """
+        result = self.results[number].get(name)
+        return self.runs[number].last.get(name) if result is None else result.accuracy
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except curves and single pairs for JSON."""
@@ -157,6 +185,9 @@ def _program(provenance: dict[str, Any]) -> dict[str, Any]:
     sessions = provenance.get("sessions")
     last = sessions[-1] if isinstance(sessions, list) and sessions and isinstance(sessions[-1], dict) else {}
     found = {name: last.get(name) for name in _PROGRAMS}
+    if isinstance(found["git"], str):
+        # The first digits identify a commit; "+" marks changes after it.
+        found["git"] = found["git"][:_COMMIT] + ("+" if found["git"].endswith("+") else "")
     environment = found.pop("environment")
     found.update({f"${name}": value for name, value in environment.items()} if isinstance(environment, dict) else {})
     return found

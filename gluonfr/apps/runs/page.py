@@ -9,7 +9,7 @@ from typing import Any
 
 from gluonfr.apps.runs.comparison import Comparison
 from gluonfr.apps.runs.paired import PairedTest
-from gluonfr.apps.runs.text import duration, percent, show
+from gluonfr.apps.runs.text import describe_state, duration, percent, show
 from gluonfr.core import DataError, absolute_path, atomic_files
 from gluonfr.evaluation.report.charts import Chart, to_chart, to_png
 from gluonfr.evaluation.report.page import line_classes
@@ -98,9 +98,8 @@ def render(comparison: Comparison, chart: Chart | None, title: str | None = None
 
 def _facts(comparison: Comparison, number: int) -> list[tuple[str, str]]:
     run = comparison.runs[number]
-    state = run.state + (f" ({run.reason})" if run.reason else "")
     facts = [
-        ("state", state),
+        ("state", describe_state(run.state, run.reason)),
         ("network", run.network),
         ("loss", run.loss),
         ("data", run.dataset),
@@ -115,23 +114,27 @@ def _facts(comparison: Comparison, number: int) -> list[tuple[str, str]]:
 
 def _results(comparison: Comparison) -> list[dict[str, Any]]:
     sections = []
-    for name in dict.fromkeys(name for sets in comparison.results for name in sets):
-        shown = [(number, sets[name]) for number, sets in enumerate(comparison.results) if name in sets]
-        highest = max(result.accuracy for _, result in shown)
+    for name in comparison.set_names():
+        shown = [
+            (number, sets.get(name), comparison.last_accuracy(number, name))
+            for number, sets in enumerate(comparison.results)
+            if comparison.last_accuracy(number, name) is not None
+        ]
+        highest = max(accuracy or 0.0 for _, _, accuracy in shown)
         rows = [
             {
                 "name": printable(comparison.runs[number].name),
                 "style": line_classes(number),
-                "accuracy": percent(result.accuracy),
-                "is_best": len(shown) > 1 and result.accuracy == highest,
-                "interval": f"{percent(result.low)} to {percent(result.high)}",
-                "auc": f"{result.auc:.5f}",
+                "accuracy": percent(accuracy),
+                "is_best": len(shown) > 1 and accuracy == highest,
+                "interval": f"{percent(result.low)} to {percent(result.high)}" if result else "not finished",
+                "auc": f"{result.auc:.5f}" if result else "–",
                 "best": percent(comparison.runs[number].best.get(name)),
             }
-            for number, result in shown
+            for number, result, accuracy in shown
         ]
-        counts = {len(result.issame) for _, result in shown}
-        pairs = f"{counts.pop():,} pairs" if len(counts) == 1 else "different pairs"
+        counts = {len(result.issame) for _, result, _ in shown if result}
+        pairs = f"{counts.pop():,} pairs" if len(counts) == 1 else "different pairs" if counts else "no stored pairs"
         sections.append({"name": printable(name), "pairs": pairs, "rows": rows})
     return sections
 

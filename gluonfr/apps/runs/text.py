@@ -25,6 +25,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def describe_state(state: str, reason: str) -> str:
+    """Return a state with its reason, without saying the same twice.
+
+    Examples
+    --------
+    >>> describe_state("failed", "the loss is NaN"), describe_state("stopped", "stopped after step 10")
+    ('failed (the loss is NaN)', 'stopped after step 10')
+    """
+    reason = reason.rstrip(".")
+    if not reason or reason.startswith(state):
+        return reason or state
+    return f"{state} ({reason})"
+
+
 def percent(value: float | None) -> str:
     """Return a fraction in percent with two decimals; empty for None.
 

@@ -130,6 +130,30 @@ def test_runs_without_log_and_pairs_make_a_page(tmp_path):
     assert not (tmp_path / "page" / "compare.png").exists()
 
 
+def test_the_accuracy_of_an_unfinished_run_is_compared_too(runs, tmp_path, capsys):
+    status = {"state": "stopped", "reason": "stopped after step 10.", "last": {"lfw": 0.97}}
+    folder = make_run(tmp_path / "stopped", status)
+    assert main(["runs", "compare", *runs, str(folder), "--out", str(tmp_path / "page")]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("stopped  "))
+    assert row.split() == ["stopped", "lfw", "97.00", "%", "not", "finished", "-"]
+    page = (tmp_path / "page" / "compare.html").read_text()
+    # It is the highest one, so it is marked, and its reason repeats its state.
+    assert re.findall(r'class="best">([^<]*)<', page) == ["97.00 %"]
+    assert "<dd>stopped after step 10</dd>" in page
+
+
+def test_mistyped_actions_are_reported(runs, capsys):
+    assert main(["runs", "compare", runs[0]]) == 2
+    assert main(["runs", "watch"]) == 2
+    assert main(["runs", "wacth", runs[0]]) == 2
+    assert main(["runs", "watch", "missing"]) == 2
+    two, one, mistyped, missing = capsys.readouterr().err.splitlines()
+    assert "two or more runs" in two
+    assert "one run" in one
+    assert "did you mean 'watch'?" in mistyped
+    assert "does not exist" in missing
+
+
 def test_the_view_follows_a_run_to_its_end(tmp_path, capsys):
     rows = [{"step": step, "loss": 1.0 / step, "lr": 0.1} for step in range(1, 21)]
     folder = make_run(tmp_path / "a", {"state": "running", "host": "elsewhere", "step": 20, "total_steps": 30}, rows)
