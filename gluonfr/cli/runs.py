@@ -133,10 +133,11 @@ def _compare(arguments: Namespace, folders: list[str]) -> int:
         print_table(results, ["run", "set", "accuracy", "95 % interval", "AUC"])
     for set_name, first, second, test in comparison.tests:
         verdict = "real" if test.is_real else "may be chance"
+        p_value = f"= {test.p_value:.3f}" if test.p_value >= 0.001 else "< 0.001"
         print(
             display_path(
                 f"{set_name}: {names[first]} - {names[second]} = {100 * test.difference:+.2f} % "
-                f"({100 * test.low:+.2f} to {100 * test.high:+.2f} %), p = {test.p_value:.3f}: {verdict}"
+                f"({100 * test.low:+.2f} to {100 * test.high:+.2f} %), p {p_value}: {verdict}"
             )
         )
     write_json(arguments, comparison.to_dict())
