@@ -64,10 +64,10 @@ class TrainStep:
     Parameters
     ----------
     net : HybridBlock
-        Images (N, 3, H, W) in [0, 1] to embeddings (N, D); initialized on `contexts`.
+        Images (N, 3, H, W) in [0, 1] to embeddings (N, D), or to what the head expects; initialized on `contexts`.
     head : callable
-        `head(embeddings, labels) -> losses`, lists with one entry a device; has `begin`, `backward`, `step`,
-        `collect_params`, and `own_parameters` where each device has its own.
+        `head(embeddings, labels) -> losses`, lists with one entry a device; has `gather_labels`, `expect_passes`, `begin`,
+        `backward`, `step`, `discard`, `collect_params`, and `own_parameters` where each device has its own.
     contexts : list of Context
     optimizer : str or Optimizer
     optimizer_params : dict
@@ -163,7 +163,7 @@ class TrainStep:
         ----------
         images : NDArray (N, 3, H, W)
             uint8, or float32 in [0, 1].
-        labels : NDArray (N,)
+        labels : NDArray (N,), or (N, ...)
             With a distiller, images whose label is not a class have no loss on labels.
         references : NDArray (N, D), optional
             Reference embeddings, for the distiller.

@@ -277,7 +277,7 @@ def test_two_ranks_train_the_network_of_two_devices(root, tmp_path):
     found = []
     for name, how in (("ranks", ["--workers", "2"]), ("devices", ["--cpus", "2"])):
         options = settings(root, tmp_path / name, steps=3)
-        done = subprocess.run(command(options, *how), capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command(options, *how), capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         found.append((losses(options["out"]), weights(options["out"])))
     (ranks, ours), (devices, expected) = found
@@ -292,7 +292,7 @@ def test_two_ranks_train_the_network_of_two_devices(root, tmp_path):
 def test_the_demo_renders_trains_and_says_what_its_numbers_show(tmp_path):
     more = ["--demo", "--scenes", "8", "--batch-size", "4", "--steps", "2", "--size", "64", "--log-every", "1"]
     words = [sys.executable, "-m", "gluonfr", "train-detector", *more, "--out", str(tmp_path / "demo")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "all (" in done.stdout
     assert "do not predict results on photos" in done.stdout

@@ -57,7 +57,8 @@ def _recipe(options: DetectorOptions, photos: int, backbone: str | None) -> dict
         epochs, lr = max(80, round(_FROM_NOTHING / photos)), 0.01
     return {
         "backbone": backbone or "mobilenet0.25",
-        "batch_size": 32,
+        # More updates with fewer images each where minutes have to suffice.
+        "batch_size": 16 if options.scenes else 32,
         "epochs": min(epochs, 1000),
         "lr": lr,
         "schedule": "cosine",
