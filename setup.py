@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -6,14 +7,18 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluonfr/version.py").read_text(encoding="utf-8")).group(1)
 README = HERE / "README.md"
-# To be replaced by the address of the repository before the first upload.
-URL = "https://gluonfr.example/gluonfr"
+# Address of the repository: `GLUONFR_URL=https://... make release`. Without it the metadata has no links to files.
+URL = os.environ.get("GLUONFR_URL", "").rstrip("/")
 
 
 def long_description() -> str:
-    """Return the README with absolute links, for pages that are not beside its files."""
+    """Return the README for pages that are not beside its files: links to files are absolute, or text without an address."""
     text = README.read_text(encoding="utf-8") if README.exists() else ""
-    return re.sub(r"\]\((?!https?:|#)", f"]({URL}/raw/main/", text)
+    if URL:
+        text = re.sub(r"(!\[[^\]]*\]\()(?!https?:)", rf"\1{URL}/raw/main/", text)
+        return re.sub(r"\]\((?!https?:|#)", f"]({URL}/blob/main/", text)
+    text = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)", "", text)
+    return re.sub(r"\[([^\]]*)\]\((?!https?:|#)[^)]*\)", r"\1", text)
 
 
 # MXNet 1.9.1 is not named here: its CPU and CUDA packages ship the same `mxnet` folder, so each is an extra.
@@ -81,11 +86,13 @@ setup(
     author="The gluonfr developers",
     url=URL,
     project_urls={
-        "Documentation": f"{URL}/docs",
+        "Documentation": f"{URL}/blob/main/docs/index.md",
         "Source": URL,
         "Issues": f"{URL}/issues",
         "Changelog": f"{URL}/blob/main/CHANGELOG.md",
-    },
+    }
+    if URL
+    else {},
     keywords="face recognition, face verification, metric learning, ArcFace, MXNet, Gluon",
     classifiers=[
         "Development Status :: 5 - Production/Stable",

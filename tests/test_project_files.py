@@ -13,12 +13,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def metadata(monkeypatch):
-    """Arguments of `setup`."""
-    declared = {}
-    monkeypatch.setattr(setuptools, "setup", declared.update)
-    runpy.run_path(str(ROOT / "setup.py"))
-    return declared
+def setup_arguments(monkeypatch):
+    """A function that returns the arguments of `setup` for an address of the repository."""
+
+    def read(address=""):
+        declared = {}
+        monkeypatch.setenv("GLUONFR_URL", address)
+        monkeypatch.setattr(setuptools, "setup", declared.update)
+        runpy.run_path(str(ROOT / "setup.py"))
+        return declared
+
+    return read
+
+
+@pytest.fixture
+def metadata(setup_arguments):
+    return setup_arguments()
 
 
 def test_the_version_is_that_of_the_changelog_and_the_citation(metadata):
@@ -41,11 +51,18 @@ def test_classifiers_name_the_supported_pythons(metadata):
     assert named == {"3.8", "3.9", "3.10", "3.11", "3.12"}
 
 
-def test_links_of_the_package_page_are_absolute(metadata):
-    links = re.findall(r"\]\(([^)\s]+)", metadata["long_description"])
-    assert links
+@pytest.mark.parametrize("address", ["https://code.test/face", ""])
+def test_links_of_the_package_page_lead_somewhere(setup_arguments, address):
+    metadata = setup_arguments(address)
+    page = metadata["long_description"]
+    links = re.findall(r"\]\(([^)\s]+)", page)
     assert not [link for link in links if not re.match(r"https?://|#", link)]
-    assert not re.search(r"""(?:src|href)=["'](?!https?://|#)""", metadata["long_description"])
+    assert not re.search(r"""(?:src|href)=["'](?!https?://|#)""", page)
+    # The text of a link stays where its address is unknown.
+    assert "All results" in page
+    assert ("https://code.test/face/blob/main/docs/results.md" in links) == bool(address)
+    assert ("https://code.test/face/raw/main/docs/images/overview.png" in links) == bool(address)
+    assert bool(metadata["project_urls"]) == bool(metadata["url"]) == bool(address)
 
 
 def test_files_that_the_guides_name_exist():
