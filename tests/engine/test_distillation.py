@@ -121,10 +121,11 @@ def similarity_of_pairs(model, dataset):
 
 @pytest.mark.parametrize(
     "more",
-    [{"label_weight": 0.0}, {"distill": "logits"}, {}],
+    # The similarities to the means of six people say less about an image than its embedding, and take longer to learn.
+    [{"label_weight": 0.0}, {"distill": "logits", "epochs": 24}, {}],
 )
 def test_a_student_finds_the_same_images_similar_as_its_teacher(options, more, tmp_path):
-    result = train(**dict(options, epochs=12, **more))
+    result = train(**dict(options, **{"epochs": 12, **more}))
     dataset = Run(TrainOptions(**dict(options, out=str(tmp_path / "other")))).dataset
     teacher = similarity_of_pairs(options["teacher"], dataset)
     student = similarity_of_pairs(os.path.join(result.folder, "last"), dataset)
