@@ -7,6 +7,7 @@ to `results.jsonl` for every finding and at the end. Whoever started it ends it 
 """
 
 import contextlib
+import gc
 import json
 import mmap
 import os
@@ -101,6 +102,8 @@ class Worker:
             if time.monotonic() > end:
                 break
             self.generate(target, variants, number, case)
+            # Networks of earlier inputs are not the memory of this one.
+            gc.collect()
             forget_peak()
             self.mark(number)
             outcome, description = judge(target.read, case)
