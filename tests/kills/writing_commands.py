@@ -236,9 +236,11 @@ COMMANDS = {
         f"identification --data IN/people --save OUT/saved --json OUT/x.json {_MODEL} --aligned".split(), state=names
     ),
     "identify": WritingCommand(
-        f"identify IN/people --gallery IN/g.db --out OUT/images --json OUT/x.json {_MODEL} --aligned".split(),
-        state=names,
-        done="not empty",
+        # The gallery keeps the similarities by which the threshold was calibrated.
+        f"identify IN/people --gallery OUT/g.db --out OUT/images --json OUT/x.json {_MODEL} --aligned".split(),
+        copy("g.db"),
+        people,
+        "not empty",
     ),
     "runs_table": WritingCommand(["runs", "IN/runs", "--csv", "OUT/x.csv", "--json", "OUT/x.json"], state=names),
     "runs_compare": WritingCommand(["runs", "compare", "IN/runs/a", "IN/runs/b", "--out", "OUT/report"], state=names),
