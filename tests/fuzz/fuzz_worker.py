@@ -101,6 +101,7 @@ class Worker:
         for number in range(self.job["first"], self.job["first"] + self.job["cases"]):
             if time.monotonic() > end:
                 break
+            self.mark(number)
             self.generate(target, variants, number, case)
             # Networks of earlier inputs are not the memory of this one.
             gc.collect()

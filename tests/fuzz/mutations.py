@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import struct
+import sys
 import zipfile
 import zlib
 
@@ -231,7 +232,9 @@ def _mutate_array(random, content):
     except Exception:
         return _mutate_bytes(random, content)
     kind = random.randrange(6)
-    if kind == 0:
+    # NumPy crashes when it converts text beyond Unicode.
+    is_text = array.dtype.kind == "U" and array.size
+    if kind == 0 or (is_text and np.frombuffer(array.tobytes(), np.uint32).max() > sys.maxunicode):
         return _mutate_bytes(random, content)
     with np.errstate(all="ignore"):
         if kind == 1 and array.size and array.dtype.kind in "iuf":
