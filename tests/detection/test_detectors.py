@@ -218,10 +218,10 @@ def test_trained_detectors_are_found_by_folder_and_by_name(tmp_path, monkeypatch
     net = RetinaFaceNetwork(channels=4)
     net.initialize()
     net(mx.nd.zeros((1, 3, 64, 64)))
-    folder = tmp_path / "models" / "mine"
+    folder = tmp_path / ".mxnet" / "models" / "face" / "mine"
     folder.mkdir(parents=True)
     save_detector(net, str(folder), DetectorCard(channels=4))
-    monkeypatch.setattr("gluonfr.detection.registry.DEFAULT_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     photo = np.random.RandomState(0).randint(0, 256, (64, 64, 3), np.uint8)
     expected = get_detector(str(folder), threshold=0.1).detect(photo)
     for found, other in zip(get_detector("mine", threshold=0.1).detect(photo), expected):

@@ -10,7 +10,7 @@ from gluonfr.core import GluonFRError
 from gluonfr.data import RecordWriter
 from gluonfr.data.dataset.lookup import get_training_set, get_verification_set
 from gluonfr.engine import TrainOptions
-from gluonfr.engine.distributed.agreement import _facts
+from gluonfr.engine.distributed.agreement import _data_facts
 from gluonfr.engine.run import Run
 
 
@@ -53,7 +53,7 @@ def test_pairs_are_looked_for_in_each_training_folder_in_turn(root):
 def test_ranks_compare_all_sets_and_identities(root, tmp_path):
     def facts(identities=None, dataset="blobs,dots"):
         options = TrainOptions(dataset=dataset, root=root, out=str(tmp_path))
-        return dict(_facts(options, get_training_set(dataset, root, identities), {}))[f"{dataset} of"]
+        return dict(_data_facts(options, get_training_set(dataset, root, identities), {}))[f"{dataset} of"]
 
     rows = [f"{name},{label},{name[0]}{label}\n" for name, count in (("blobs", 6), ("dots", 2)) for label in range(count)]
     (tmp_path / "who.csv").write_text("dataset,label,identity\n" + "".join(rows))

@@ -272,8 +272,7 @@ def test_the_tests_of_losses_pass_without_the_operators():
 def test_the_library_calls_its_own_functions_where_mxnet_is_global():
     # As Horovod loads it: libmxnet.so has functions of the same names for another ABI, which ended the process.
     program = """
-import ctypes, mxnet.libinfo
-import gluonfr
+import gluonfr, ctypes, mxnet.libinfo
 from mxnet import nd, autograd
 ctypes.CDLL(mxnet.libinfo.find_lib_path()[0], ctypes.RTLD_GLOBAL)
 from gluonfr.loss import get_loss
