@@ -337,3 +337,26 @@ def test_a_synthetic_set_is_rendered_trained_and_verified(tmp_path):
     # InsightFace stores test sets next to the records, in the folder of the training set that the network's card names.
     assert succeeds(*verify, "--root", data, "--data", "val_data").splitlines()[1].split() == expected
     assert "no data set 'nothing'" in refused(*verify, "--root", data, "--data", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["models", "extra"], "gluonfr models: unexpected argument 'extra'; see `gluonfr models --help`."),
+        (["inspect", "notes.txt"], "{file} is not a training or verification set: give the name of a set"),
+        (["report", "--data", "set", "--out", "{file}"], "{file} is a file, but a report needs a folder; choose another name."),
+        # Only their dashes resemble each other.
+        (["cluster", "photos", "--out", "x"], "gluonfr cluster: unknown option --out; see `gluonfr cluster --help`."),
+    ],
+)
+def test_wrong_arguments_are_reported_with_what_they_are(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = str(tmp_path / "notes.txt")
+    with open(file, "w") as stream:
+        stream.write("text")
+    try:
+        status = main([word.format(file=file) for word in words])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    assert sentence.format(file=file) in capsys.readouterr().err

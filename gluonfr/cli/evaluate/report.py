@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run `gluonfr report`."""
-    from gluonfr.core import display_path
+    from gluonfr.core import UsageError, display_path
     from gluonfr.evaluation import write_report
     from gluonfr.evaluation.report.networks import network_of_run, short_names
 
+    # Before a network is loaded, so that a mistyped name is reported at once.
+    if os.path.isfile(arguments.out):
+        raise UsageError(f"{display_path(arguments.out)} is a file, but a report needs a folder; choose another name.")
     stored = stored_sets(arguments)
     images = [name for name in arguments.data if name not in stored]
     models: list[Any] = (names(arguments.model or "") or [None]) if images else []

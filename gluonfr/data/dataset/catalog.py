@@ -71,14 +71,14 @@ def find_set(name: str, root: str, kind: str = "") -> str:
             return path
     if os.path.isabs(name) or name.startswith((".", "~")) or name.endswith((".rec", ".bin")):
         raise DataError(f"{absolute_path(name)} is missing or not a {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
-    folder = _root_folder(root)
     others = [other for other in paths if other != kind and any(map(os.path.isfile, paths[other]))]
+    if not others and os.path.exists(name):
+        raise DataError(f"{absolute_path(name)} is not a {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
+    folder = _root_folder(root)
     if others:
         use = {"training": "FRTrainRecordDataset", "verification": "FRValDataset"}[others[0]]
         missing = paths[kind][-1 if os.path.isabs(name) else len(paths[kind]) // 2 - 1]
         raise DataError(f"{folder}: {name!r} is a {others[0]} set and has no {kind} file ({missing}); use {use}.")
-    if os.path.exists(name):
-        raise DataError(f"{absolute_path(name)} is not a {kind or 'training or verification'} set: {_HOW_TO_NAME}.")
     raise DataError(f"{folder} has no data set {name!r}; {_available(folder, name)}")
 
 

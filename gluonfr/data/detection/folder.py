@@ -97,7 +97,7 @@ def read_detection_folder(folder: PathLike, annotations: PathLike | None = None)
     """
     folder = absolute_path(folder)
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: is not a folder of annotated photos.")
+        raise DataError(f"{folder} is not a folder of annotated photos.")
     found = [absolute_path(annotations)] if annotations else [os.path.join(folder, name) for name in _ANNOTATIONS]
     path = next((name for name in found if os.path.exists(name)), None)
     if path is None:

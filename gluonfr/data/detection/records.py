@@ -94,7 +94,7 @@ def pack_detection(
     check_integer("max_side", max_side, 32)
     folder, out = absolute_path(photos), absolute_path(out)
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: is not a folder with the annotated photos.")
+        raise DataError(f"{folder} is not a folder with the annotated photos.")
     left_out: dict[str, list[str]] = {}
     counts: Counter[str] = Counter()
     with atomic_files(os.path.join(out, IDX), os.path.join(out, REC)) as (idx, rec):

@@ -10,6 +10,8 @@ from gluonfr.apps.runs import listing
 from gluonfr.apps.runs.records import find_runs, read_run
 from gluonfr.cli import main
 from gluonfr.core import UsageError
+from gluonfr.engine.loop.options import RunOptions
+from gluonfr.engine.tracking.status import StatusFile
 
 
 def make_run(folder, status=None, log=(), **options):
@@ -141,3 +143,11 @@ def test_a_thousand_runs_are_listed_from_small_files_alone(tmp_path, monkeypatch
     # No log was read, so a long training is listed as fast as a short one.
     assert not opened
     assert listing.sort_runs(runs, "lfw")[0].name == "0999"
+
+
+def test_a_finished_run_that_is_started_again_keeps_its_speed(tmp_path):
+    folder = make_run(tmp_path / "a", {"images_per_second": 50.5})
+    status = StatusFile(str(folder), json.loads((folder / "status.json").read_text()))
+    status.started(RunOptions(out=str(folder)), 10, 10)
+    status.ended("finished", "", {})
+    assert read_run(str(folder)).images_per_second == 50.5
