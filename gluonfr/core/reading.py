@@ -313,6 +313,8 @@ def _check_array(file: IO[bytes], size: int, name: str) -> None:
         count *= length
     if dtype.hasobject or dtype.names:
         raise ValueError(f"{name} contains pickled objects or fields")
+    if dtype.kind not in "biufcSU":
+        raise ValueError(f"{name} holds values of type {dtype}, not numbers or text")
     expected, found = count * dtype.itemsize, size - header
     if expected != found:
         raise ValueError(f"{name} has {found} bytes, expected {expected}")
