@@ -210,16 +210,22 @@ def test_a_person_is_found_in_a_folder(world, tmp_path):
     assert "no photo shows a face" in refused("search", photo, wall, *model)
 
 
-def test_an_interrupted_identification_exits_with_130(world, gallery, monkeypatch):
+def test_an_interrupted_identification_leaves_no_images(world, gallery, monkeypatch, tmp_path):
     from gluonfr.apps.gallery import identifying
 
-    def interrupted(*_):
-        raise KeyboardInterrupt
+    identify, calls = identifying.identify_faces, []
+
+    def interrupted(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return identify(*arguments, **options)
 
     monkeypatch.setattr(identifying, "identify_faces", interrupted)
-    status, _, errors = run("identify", world[2], "--gallery", gallery, *world[1])
+    status, _, errors = run("identify", world[0] / "new", "--gallery", gallery, *world[1], "--out", tmp_path / "named")
     assert status == 130
     assert errors.endswith("gluonfr identify: interrupted; no partial files were left.\n")
+    assert os.listdir(tmp_path) == []
 
 
 def test_people_are_renamed_merged_removed_and_exported(world, gallery, tmp_path):

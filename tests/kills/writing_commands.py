@@ -237,7 +237,7 @@ COMMANDS = {
     ),
     "identify": WritingCommand(
         # The gallery keeps the similarities by which the threshold was calibrated.
-        ["identify", "IN/people/Person 0/0.jpg", "--gallery", "OUT/g.db", "--out", "OUT/x.png", *_MODEL.split(), "--aligned"],
+        f"identify IN/people --gallery OUT/g.db --out OUT/images --json OUT/x.json {_MODEL} --aligned".split(),
         copy("g.db"),
         people,
     ),

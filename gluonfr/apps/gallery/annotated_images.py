@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from gluonfr.apps.gallery.identifying import IdentifiedImage
-from gluonfr.core import UsageError, atomic_file, display_path, require_new_folder
+from gluonfr.core import UsageError, atomic_file, display_path, new_folder, require_new_folder
 from gluonfr.photos.find import find_photos, is_video
 
 _WRITABLE = (".png", ".jpg", ".jpeg")
@@ -22,8 +23,8 @@ def annotate_images(images: Iterable[IdentifiedImage], out: str | None, paths: S
     ----------
     images : iterable of IdentifiedImage
     out : str or None
-        None writes nothing. A file if `paths` is one photo; otherwise a new or empty folder, in which images keep their
-        names and equal names are numbered.
+        None writes nothing. A file if `paths` is one photo; otherwise a new or empty folder, which appears when all images are
+        in it: they keep their names, and equal names are numbered.
     paths : sequence of str
         The files and folders that are identified.
 
@@ -38,11 +39,11 @@ def annotate_images(images: Iterable[IdentifiedImage], out: str | None, paths: S
     """
     one_photo = _is_one_photo(paths)
     used: set[str] = set()
-    for image in images:
-        if out and image.pixels is not None:
-            folder = os.path.expanduser(out)
-            write_image(out if one_photo else os.path.join(folder, _unused(_place(image.name, paths), used)), _drawn(image))
-        yield image
+    with new_folder(out) if out and not one_photo else nullcontext("") as folder:
+        for image in images:
+            if out and image.pixels is not None:
+                write_image(out if one_photo else os.path.join(folder, _unused(_place(image.name, paths), used)), _drawn(image))
+            yield image
 
 
 def check_output(out: str | None, paths: Sequence[str]) -> None:
