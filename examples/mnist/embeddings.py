@@ -13,6 +13,7 @@ ellipses are two standard deviations of a class's Gaussian, and a dashed circle 
 import argparse
 import math
 import os
+from itertools import groupby
 
 import gluonfr  # noqa: F401  (before mxnet: it makes MXNet importable with new versions of NumPy)
 
@@ -68,6 +69,13 @@ FIRST.update(
     dict.fromkeys(["AdaCos", "AdaFace", "ArcLoss", "COCOLoss", "CircleLoss", "CombinedMargin", "CosLoss"], "SoftmaxLoss"),
     **dict.fromkeys(["CurricularFace", "L2Softmax", "MagFace", "NormFace", "SVXSoftmax", "SubCenterArc"], "SoftmaxLoss"),
 )
+# Families of losses in the order of the figure, by their folder in gluonfr.loss.
+FAMILIES = {
+    "softmax": (0, "Softmax and its scale"),
+    "margin": (1, "Margins"),
+    "centers": (2, "Centers and lengths of embeddings"),
+    "pairs": (3, "Pairs and triplets"),
+}
 # Losses dominated by the hardest pairs, which collapse at a high learning rate.
 GENTLE = ("BatchHardTriplet", "ContrastiveLoss", "MPSLoss", "MultiBatchLoss", "PairwiseCircle", "RangeLoss")
 
@@ -224,6 +232,34 @@ def draw(axes, result, size=5, points=2000):
     axes.set_title(f"{result['name']}  {100 * result['accuracy']:.1f} %", fontsize=9)
 
 
+def family(result):
+    """Return the place and the title of a loss's family, which is its folder in gluonfr.loss."""
+    loss = get_loss(str(result["name"]), classes=10, embedding_size=2)
+    folder = type(loss).__module__.split(".")[2]
+    return FAMILIES.get(folder, FAMILIES["softmax"])
+
+
+def draw_all(results, path):
+    """Plot all results in one figure, a family of losses after the other, each in rows of its own."""
+    rows = []
+    for (_, title), members in groupby(sorted(results, key=family), key=family):
+        members = list(members)
+        rows += [(title if start == 0 else "", members[start : start + 6]) for start in range(0, len(members), 6)]
+    columns = max(len(members) for _, members in rows)
+    figure, axes = new_figure(len(rows), columns, width=2 * columns, height=2.2 * len(rows))
+    for row, (title, members) in zip(axes, rows):
+        for panel, result in zip(row, members):
+            draw(panel, result, size=1.5, points=1000)
+            # Two empty lines make room for the title of the family.
+            panel.set_title(("\n\n" if title else "") + panel.get_title(), fontsize=9)
+        for panel in row[len(members) :]:
+            panel.set_visible(False)
+        heading = row[0].text(0, 1.24, title, transform=row[0].transAxes, fontsize=11, fontweight="bold")
+        # It may be wider than its column.
+        heading.set_in_layout(False)
+    save(figure, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loss", default="all", help="names separated by commas, or all")
@@ -253,14 +289,7 @@ def main():
         draw(axes, results[-1])
         save(figure, path + ".png")
         print(f"{name}: accuracy {results[-1]['accuracy']:.3f}, {path}.png", flush=True)
-    columns = min(len(results), 7)
-    rows = -(-len(results) // columns)
-    figure, axes = new_figure(rows, columns, width=1.8 * columns, height=2 * rows)
-    for panel, result in zip(axes.flat, results):
-        draw(panel, result, size=1.5, points=1000)
-    for panel in axes.flat[len(results) :]:
-        panel.set_visible(False)
-    save(figure, os.path.join(options.out, "all.png"))
+    draw_all(results, os.path.join(options.out, "all.png"))
 
 
 if __name__ == "__main__":
