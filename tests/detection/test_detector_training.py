@@ -94,8 +94,8 @@ def test_training_finds_the_faces_of_eight_photos(scenes, tmp_path):
     detector = get_detector(str(tmp_path), min_size=10)
     found = [detector.detect(scene.image) for scene in scenes]
     matches = [match_detections(faces.boxes, faces.scores, scene.boxes) for faces, scene in zip(found, scenes)]
-    # Detections of a random network are in no order, so that nearly all of the best ones are false alarms.
-    assert average_precision(matches, [np.ones(len(scene.boxes), bool) for scene in scenes]).ap >= 0.8
+    # Every face is found with a higher score than every false alarm.
+    assert average_precision(matches, [np.ones(len(scene.boxes), bool) for scene in scenes]).ap == pytest.approx(1)
 
 
 def test_outputs_have_the_shapes_of_the_anchors():
