@@ -40,11 +40,12 @@ test-system: $(VENV)/system-ready
 test-full: $(VENV)/system-ready lint
 	$(PYTEST) $(ARGS)
 
-# Line coverage of both tiers, and of the first alone.
+# Line coverage of both tiers, and of the first alone; writes the badge of the README.
 coverage: $(VENV)/system-ready
 	$(PYTEST) -m "not system and not full" --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --format=total
 	$(PYTEST) -m "system and not full" --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python tools/make_badges.py $$($(BIN)/coverage report --format=total)
 
 # The first tier on the instruction sets of other CPUs, with one and two threads, and beside a busy process.
 test-cpus: $(VENV)/ready
