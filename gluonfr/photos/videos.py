@@ -78,7 +78,8 @@ class Video:
         self._capture = self._open()
         rate, self._count = self._capture.get(cv2.CAP_PROP_FPS), self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self._rate = rate if 0 < rate < 1000 else 25.0
-        self._count = int(self._count) if 0 < self._count < 1e9 else 0
+        # A frame takes a byte at least; a damaged number would have the end of the file searched for that many frames.
+        self._count = int(self._count) if 0 < self._count <= os.path.getsize(path) else 0
         self.duration = self._count / self._rate
         self.length = max(0.0, min(self._end, self.duration) - start)
         self._quarter_turns = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META) / 90) % 4
@@ -98,7 +99,7 @@ class Video:
                 if last < wanted:
                     continue  # skipped without being decoded
                 decoded, frame = self._capture.retrieve()
-                if not decoded:
+                if not decoded or frame is None:
                     damaged += 1
                     continue
                 wanted = max(wanted, (math.floor(last / self._every + 1e-6) + 1) * self._every)
