@@ -146,7 +146,7 @@ class _Interpreter:
 
     def _new_object(self, _: Any) -> None:
         arguments, kind = self._stack.pop(), self._stack.pop()
-        if kind != _WRAPPER or arguments != ():
+        if kind != _WRAPPER or not isinstance(arguments, tuple) or arguments:
             raise _ForbiddenPickleError("a new object that is no array")
         self._stack.append(_Wrapper())
 
@@ -154,7 +154,8 @@ class _Interpreter:
         arguments, kind = self._stack.pop(), self._stack.pop()
         if kind != _DTYPE:
             raise _ForbiddenPickleError(f"a call of {_brief(kind)}")
-        if arguments != ("f4", False, True):
+        # Arrays among them would be compared by their elements.
+        if repr(arguments) != "('f4', False, True)":
             raise _ForbiddenPickleError(f"numpy.dtype{_brief(repr(arguments))}")
         self._stack.append(_Float32())
 
