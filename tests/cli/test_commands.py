@@ -173,7 +173,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("line", "offered"), [("gluonfr tra", ["train"]), ("gluonfr train --loss-", ["--loss-args"])])
+@pytest.mark.parametrize(
+    ("line", "offered"), [("gluonfr tra", ["train", "train-detector"]), ("gluonfr train --loss-", ["--loss-args"])]
+)
 @pytest.mark.system
 def test_the_shell_completes_commands_and_options(line, offered, tmp_path):
     # What bash sets when the Tab key is pressed; the answer goes to a file.
