@@ -98,8 +98,8 @@ class Video:
                     return
                 if last < wanted:
                     continue  # skipped without being decoded
-                decoded, frame = self._capture.retrieve()
-                if not decoded or frame is None:
+                frame = self._decode()
+                if frame is None:
                     damaged += 1
                     continue
                 wanted = max(wanted, (math.floor(last / self._every + 1e-6) + 1) * self._every)
@@ -133,11 +133,26 @@ class Video:
         """Advance to the next frame that can be read; False at the end of the video."""
         remaining = self._count - read - damaged if self._count else _MOST_FAILURES
         self._failures = 0
-        while not self._capture.grab():
+        while not self._advance():
             self._failures += 1
             if self._failures > max(remaining, 0):
                 return False
         return True
+
+    def _advance(self) -> bool:
+        try:
+            return self._capture.grab()
+        except cv2.error:
+            return False
+
+    def _decode(self) -> np.ndarray | None:
+        """Return the pixels of the current frame, uint8 (H, W, 3) BGR; None for a damaged one."""
+        try:
+            decoded, frame = self._capture.retrieve()
+        except cv2.error:
+            # An assertion of OpenCV's own reader of AVI files.
+            return None
+        return frame if decoded else None
 
     def _seconds(self, number: int) -> float:
         milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
