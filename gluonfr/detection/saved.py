@@ -98,7 +98,8 @@ class DetectorCard:
         }
         for name, is_valid in valid.items():
             if not is_valid:
-                raise WeightsError(f"{where}: {name}={repr(getattr(card, name))[:100]} is invalid; correct or restore the card.")
+                value = repr(getattr(card, name))[:100]
+                raise WeightsError(f"{where}: {name}={value} is invalid; correct or restore the card.")
         return card
 
 
