@@ -6,10 +6,10 @@ import logging
 import os
 from typing import Any
 
-from gluonfr.core import DEFAULT_MODELS, GluonFRError, UsageError, WeightsError, absolute_path, atomic_folder, display_path
+from gluonfr.core import DEFAULT_MODELS, GluonFRError, WeightsError, absolute_path, atomic_folder, display_path
 from gluonfr.core.reading import read_json
 from gluonfr.detection.saved import CARD, DetectorCard, is_detector_folder, load_detector, save_detector
-from gluonfr.weights.store import remove_stored_folder, stored_folder
+from gluonfr.weights.store import free_stored_folder, remove_stored_folder, stored_folder
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,7 @@ def add_detector(name: str, source: Any, root: str = DEFAULT_MODELS) -> str:
     >>> add_detector("mine", "runs/wider-detector/best")  # doctest: +SKIP
     '/home/me/.mxnet/models/face/mine'
     """
-    folder = stored_folder(name, root)
-    if os.path.exists(folder):
-        raise UsageError(f"{folder} exists already: remove the stored model {name!r} first, or choose another name.")
+    folder = free_stored_folder(name, root)
     if not is_detector_folder(source):
         raise WeightsError(f"{display_path(absolute_path(source))} holds no detector; give a folder such as RUN/best.")
     net, card = load_detector(source)

@@ -45,9 +45,7 @@ def add_model(name: str, source: PathLike, root: str = DEFAULT_MODELS, network: 
     >>> add_model("y1", "mobilefacenet-y1-symbol.json")  # doctest: +SKIP
     '/home/me/.mxnet/models/face/y1'
     """
-    folder = stored_folder(name, root)
-    if os.path.exists(folder):
-        raise UsageError(f"{folder} exists already: remove the stored model {name!r} first, or choose another name.")
+    folder = free_stored_folder(name, root)
     net, card = load_pretrained(source, network, root=root)
     with atomic_folder(folder) as written:
         save_network(net, written, card)
@@ -99,6 +97,25 @@ def remove_stored_folder(folder: str) -> None:
     # Moved first, so that an interruption never leaves an incomplete model under its name.
     with temporary_folder(folder) as removed:
         os.replace(folder, os.path.join(removed, os.path.basename(folder)))
+
+
+def free_stored_folder(name: str, root: str = DEFAULT_MODELS) -> str:
+    """Return the folder of the stored model of this name, which must not exist.
+
+    Raises
+    ------
+    UsageError
+        The name is invalid or exists already.
+
+    Examples
+    --------
+    >>> free_stored_folder("y1", "/models")
+    '/models/y1'
+    """
+    folder = stored_folder(name, root)
+    if os.path.exists(folder):
+        raise UsageError(f"{folder} exists already: remove the stored model {name!r} first, or choose another name.")
+    return folder
 
 
 def stored_folder(name: str, root: str = DEFAULT_MODELS) -> str:

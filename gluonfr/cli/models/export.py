@@ -48,11 +48,8 @@ def run(arguments: Namespace) -> int:
     faces = open_calibration(arguments.calibrate, arguments.root) if arguments.calibrate else None
     net, card = load_model(arguments.model, root=arguments.models)
     check = export_network(net, card, arguments.out, arguments.format, arguments.dtype, faces)
-    _print_files(arguments.out)
-    if check is None:
-        print("not checked, because onnxruntime is not installed")
-    else:
-        print(f"largest difference from the original: {check.difference:.2g}; lowest cosine to it: {check.cosine:.6f}")
+    compared = f"{check.difference:.2g}; lowest cosine to it: {check.cosine:.6f}" if check else None
+    _print_outcome(arguments.out, compared)
     return 0
 
 
@@ -63,16 +60,12 @@ def _export_detector(arguments: Namespace, folder: str) -> int:
     if arguments.dtype != "float32" or arguments.calibrate:
         raise UsageError("a detector is exported in float32 only; leave out --dtype and --calibrate.")
     difference = export_detector(*load_detector(folder), arguments.out, arguments.format, arguments.image_size)
-    _print_files(arguments.out)
-    if difference is None:
-        print("not checked, because onnxruntime is not installed")
-    else:
-        print(f"largest difference from the original: {difference:.2g}")
+    _print_outcome(arguments.out, None if difference is None else f"{difference:.2g}")
     return 0
 
 
-def _print_files(out: str) -> None:
-    """Print the files of an export with their sizes."""
+def _print_outcome(out: str, difference: str | None) -> None:
+    """Print the files of an export with their sizes, and how they differ from the original, or that this is not known."""
     from gluonfr.core import display_path
 
     out = os.path.expanduser(out)
@@ -80,3 +73,5 @@ def _print_files(out: str) -> None:
     stem = out[: -len(".onnx")] if out.endswith(".onnx") else out
     sizes = [f"{display_path(stem + end)} ({os.path.getsize(stem + end) / 1e6:.2f} MB)" for end in ends]
     print(f"wrote {', '.join([*sizes, display_path(stem + '.card.json')])}")
+    unknown = "not checked, because onnxruntime is not installed"
+    print(unknown if difference is None else f"largest difference from the original: {difference}")
