@@ -229,6 +229,8 @@ def _parameter_values(net: HybridBlock, image_size: tuple[int, int]) -> dict[str
         net(nd.zeros((1, 3, *image_size)))
     except RuntimeError as error:
         raise UsageError(f"{type(net).__name__} is not initialized; load or train its parameters first.") from error
+    # oneDNN changes the layout of weights in place while operators run; reading them then gives wrong values or crashes.
+    nd.waitall()
     return {parameter.name: _value(parameter) for parameter in parameters}
 
 

@@ -148,7 +148,8 @@ class TrainStep:
     def share(self) -> None:
         """Give all processes the parameters of rank 0; before the first step."""
         if self.group.size > 1:
-            # oneDNN may store a parameter in a layout that only operators can read.
+            # oneDNN may store a parameter in a layout that only operators can read, and changes it while operators run.
+            nd.waitall()
             plain = [nd.array(p.list_data()[0].asnumpy(), ctx=self.contexts[0]) for p in self.parameters]
             self.group.broadcast(plain)
             for parameter, array in zip(self.parameters, plain):

@@ -194,6 +194,8 @@ class Validator:
     def _advise(self) -> str:
         """Return what to change after an overflow."""
         parameters = self._net.collect_params().values()
+        # oneDNN changes the layout of weights in place while operators run; reading them then gives wrong values or crashes.
+        nd.waitall()
         if not all(np.isfinite(parameter.data(self._contexts[0]).asnumpy()).all() for parameter in parameters):
             return "The training diverged: lower lr= or clip_norm=."
         return (

@@ -34,6 +34,7 @@ def small_network(seed=0):
 
 
 def values(net):
+    nd.waitall()
     return {path: p.data().asnumpy() for path, p in parameters_by_path(net).items()}
 
 

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
+from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, DataError, atomic_file, file_sha256
@@ -102,8 +103,6 @@ def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, pr
     rows = embed(net, Crops(dataset, own), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
     if group.size == 1:
         return rows
-    from mxnet import nd
-
     return group.gather(nd.array(rows), "references").asnumpy()
 
 
@@ -111,6 +110,8 @@ def _key(net: Any, card: Card, dataset: Any) -> str:
     """Return a name that changes with the parameters of the network, its crops, and the record files."""
     digest = hashlib.sha256()
     parameters = parameters_by_path(net)
+    # oneDNN changes the layout of weights in place while operators run; reading them then gives wrong values or crashes.
+    nd.waitall()
     for name, parameter in sorted(parameters.items()):
         digest.update(name.encode())
         digest.update(parameter.list_data()[0].asnumpy().tobytes())
