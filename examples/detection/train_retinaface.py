@@ -111,7 +111,7 @@ def train(options, records, val):
         lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors),
         options.seed,
     )
-    loss = MultiBoxLoss()
+    loss = MultiBoxLoss(7 if options.pretrained else None)
     loss.hybridize(static_alloc=True)
     steps = options.epochs * len(loader)
     if not steps:

@@ -18,11 +18,15 @@ class MultiBoxLoss(HybridBlock):
     The classification is softmax cross-entropy over all anchors on faces and the hardest ones on background, `negatives` times
     as many. Boxes and landmarks are compared by smooth L1 on the anchors on faces, landmarks only where the face has them.
 
+    The hardest anchors on background suit a network that knows faces. For one with random weights they are those beside the
+    faces, which it cannot distinguish from the faces yet, and it does not learn for thousands of steps: use all then.
+
     Parameters
     ----------
-    negatives : int, default 7
-        Background anchors per anchor on a face (https://arxiv.org/abs/1512.02325); at least that many per image.
-    box_weight, landmark_weight : float, default 1 and 0.25
+    negatives : int, optional, default 7
+        Background anchors per anchor on a face (https://arxiv.org/abs/1512.02325); at least that many per image. None: all.
+    box_weight, landmark_weight : float, default 0.25 and 0.1
+        Those of the paper.
 
     Inputs
         - **outputs**: the nine outputs of `RetinaFaceNetwork`.
@@ -42,9 +46,9 @@ class MultiBoxLoss(HybridBlock):
     1.3863
     """
 
-    def __init__(self, negatives: int = 7, box_weight: float = 1.0, landmark_weight: float = 0.25, **kwargs: Any) -> None:
+    def __init__(self, negatives: int | None = 7, box_weight: float = 0.25, landmark_weight: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.negatives = check_integer("negatives", negatives, 1)
+        self.negatives = None if negatives is None else check_integer("negatives", negatives, 1)
         self.box_weight = check_number("box_weight", box_weight, 0)
         self.landmark_weight = check_number("landmark_weight", landmark_weight, 0)
 
@@ -62,7 +66,9 @@ class MultiBoxLoss(HybridBlock):
         kind = F.reshape(columns(CLASS), shape=(0, -1))
         is_face, is_background = kind == FACE, kind == BACKGROUND
         face_loss, background_loss = _cross_entropies(F, logits)
-        hardest = self._hardest(F, background_loss, is_face, is_background)
+        hardest = is_background
+        if self.negatives is not None:
+            hardest = self._hardest(F, background_loss, is_face, is_background)
         shift = F.concat(
             F.ones_like(F.slice_axis(boxes, axis=2, begin=0, end=2)) / _CENTER_VARIANCE,
             F.ones_like(F.slice_axis(boxes, axis=2, begin=2, end=4)) / _SIZE_VARIANCE,

@@ -54,11 +54,11 @@ def reference(outputs, targets, positives, negatives=7):
             norm = np.logaddexp(no, yes)
             if target[0] == 1:
                 total += norm - yes
-                total += smooth_l1((box - target[1:5]) / [0.1, 0.1, 0.2, 0.2]).sum()
-                total += 0.25 * target[15] * smooth_l1((mark - target[5:15]) / 0.1).sum()
+                total += 0.25 * smooth_l1((box - target[1:5]) / [0.1, 0.1, 0.2, 0.2]).sum()
+                total += 0.1 * target[15] * smooth_l1((mark - target[5:15]) / 0.1).sum()
             elif target[0] == 0:
                 background.append(norm - no)
-        count = negatives * max(1, int((targets[image][:, 0] == 1).sum()))
+        count = len(background) if negatives is None else negatives * max(1, int((targets[image][:, 0] == 1).sum()))
         total += sum(sorted(background, reverse=True)[:count])
         losses.append(total / positives)
     return np.array(losses)
@@ -75,7 +75,7 @@ def run(loss, outputs, targets, positives):
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-@pytest.mark.parametrize("negatives", [1, 3, 7])
+@pytest.mark.parametrize("negatives", [1, 3, 7, None])
 def test_loss_equals_the_sum_over_anchors(hybrid, negatives):
     outputs, targets = make_batch()
     loss = MultiBoxLoss(negatives)

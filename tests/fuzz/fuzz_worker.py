@@ -62,7 +62,7 @@ def judge(read, folder):
         place = traceback.extract_tb(error.__traceback__)[-1]
         last = [frame for frame in traceback.extract_tb(error.__traceback__) if "gluonfr/" in frame.filename]
         where = f"{last[-1].filename.split('gluonfr/', 1)[-1]}:{last[-1].lineno}" if last else place.filename
-        return "finding", f"{type(error).__name__} at {where}: {str(error)[:300]}"
+        return "finding", f"{type(error).__name__} at {where}: {str(error)[:1500]}"
     return "read", ""
 
 

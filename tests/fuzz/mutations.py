@@ -1,6 +1,7 @@
 """Seeded mutations of files by their kind: bytes, text, JSON, archives, PNG and SQLite."""
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -165,7 +166,8 @@ def _mutate_json(random, content):
         holder, key = random.choice(places)
         kind = random.randrange(8)
         if kind < 4 or holder is root:
-            holder[key] = random.choice(_VALUES)
+            # A copy: a list that stands at two places could get into itself, and walking it would not end.
+            holder[key] = copy.deepcopy(random.choice(_VALUES))
         elif kind == 4:
             del holder[key]
         elif kind == 5:

@@ -50,6 +50,22 @@ def test_a_target_that_does_not_read_its_intact_inputs_has_failed(targets, tmp_p
 
 
 @pytest.mark.system
+def test_intact_requests_are_answered_by_their_routes(targets, tmp_path, monkeypatch):
+    import fuzz_galleries
+
+    monkeypatch.setattr(fuzz_galleries, "PATIENCE", 60)
+    targets["requests"].seeds(str(tmp_path / "seeds"))
+    server = fuzz_galleries.Server(str(tmp_path))
+    answers = {}
+    for name in sorted(os.listdir(tmp_path / "seeds")):
+        content = (tmp_path / "seeds" / name / "request").read_bytes()
+        answers[name] = server.ask(content.replace(b"HOST", b"127.0.0.1:%d" % server.port))
+    unknown_photo = {"move", "remove_photo"}
+    assert {name for name, answer in answers.items() if not answer.startswith(b"HTTP/1.1 200 ")} == unknown_photo
+    assert all(b"Person 2" in answers[name] for name in unknown_photo)
+
+
+@pytest.mark.system
 def test_every_reader_has_a_name(targets):
     assert sorted(NAMES) == sorted(targets)
 

@@ -94,7 +94,7 @@ class DetectorRun(TrainingLoop):
             mx.random.seed(self.options.seed)
             net = RetinaFaceNetwork(self.options.backbone)
             self.card = DetectorCard(net.backbone_name, net.channels)
-            net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=self.contexts)
+            net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=self.contexts)
             side = self.options.size
             for context in self.contexts:
                 # Determines all shapes, and so draws the weights.
@@ -119,7 +119,7 @@ class DetectorRun(TrainingLoop):
         )
 
     def _build_head(self, stored_kind: str | None) -> DetectorHead:
-        head = DetectorHead(MultiBoxLoss(), self.group)
+        head = DetectorHead(MultiBoxLoss(7 if self._start else None), self.group)
         head.loss.hybridize(static_alloc=True)
         return head
 
