@@ -120,9 +120,10 @@ def count_jpeg_scans(content: bytes) -> int:
 
 
 def still_png(content: bytes) -> bytes | None:
-    r"""Return a PNG without its animation, or None when its chunks do not fit into the file.
+    r"""Return a PNG without its animation and what follows its end, or None when its chunks do not fit into the file.
 
-    OpenCV allocates what the length of a chunk declares, up to gigabytes for a file of some bytes.
+    OpenCV allocates what the length of a chunk declares, up to gigabytes for a file of some bytes, and reads beyond the end of a
+    PNG that has no pixels.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ def still_png(content: bytes) -> bytes | None:
             parts.append(content[start:place])
             start = end
         place = end
-    return b"".join((*parts, content[start:place])) if parts else content
+    return b"".join((*parts, content[start:place])) if parts or place < len(content) else content
 
 
 def _jpeg_markers(content: bytes) -> Iterator[tuple[int, int]]:

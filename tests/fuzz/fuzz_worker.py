@@ -28,11 +28,15 @@ MOST_MEMORY = 2 << 30
 _SPACE = 3 << 30
 
 
+def own_peak():
+    """Return the largest memory of this process since `forget_peak` in bytes."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+
+
 def peak_memory():
     """Return the largest memory of this process since `forget_peak`, or of one of its children, in bytes."""
-    with open("/proc/self/status") as file:
-        own = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
-    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
+    return max(own_peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
 
 
 def forget_peak():

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 from fuzz_run import HERE, NAMES, Fuzzer, support_folders
-from fuzz_worker import Worker, judge, keep_input
+from fuzz_worker import MOST_MEMORY, Worker, forget_peak, judge, keep_input, own_peak
 from mutations import mutate, mutate_folder
 
 from gluonfr.core import DataError
@@ -75,7 +75,9 @@ def test_every_reader_has_a_name(targets):
 def test_past_findings_are_refused_or_read(name, targets, tmp_path):
     with zipfile.ZipFile(os.path.join(FINDINGS, name)) as archive:
         archive.extractall(tmp_path / "case")
+    forget_peak()
     assert judge(targets[name.rsplit("-", 1)[0]].read, str(tmp_path / "case")) in (("read", ""), ("refused", ""))
+    assert own_peak() < MOST_MEMORY
 
 
 def test_mutations_differ_and_are_repeatable():
