@@ -15,7 +15,7 @@ from gluonfr.data.loading.augmentation import Augmentation
 # The other side's landmark: eyes and mouth corners change places in a mirrored photo.
 _MIRRORED = [1, 0, 2, 4, 3]
 # Photos per row and column of a mosaic; more of them give smaller faces.
-_GRIDS = (2, 3)
+_GRIDS = (2, 3, 4)
 # Share of the squares that are taken around a face, and the part of a face that must be visible to be learned.
 _AROUND_FACE, _VISIBLE = 0.8, 0.4
 _COLOR = Augmentation(color=0.8, brightness=0.3, contrast=0.3, saturation=0.4, hue=0.03, gray=0.1, blur=0.1, jpeg=0.2)
@@ -27,16 +27,16 @@ Read = Callable[[int], "tuple[np.ndarray, PhotoFaces]"]
 class DetectionAugmentation:
     """Crops, sizes, rotations, mirror images, colors and mosaics for training a face detector.
 
-    A sample is one photo or, with probability `mosaic`, a square of 4 or 9 photos, which contains small faces. Of every photo
+    A sample is one photo or, with probability `mosaic`, a square of 4 to 16 photos, which contains small faces. Of every photo
     a random square is taken, as in RetinaFace (https://arxiv.org/abs/1905.00641), or a larger one with a border around it.
 
     Parameters
     ----------
     size : int, default 320
         Side of the samples in pixels, a multiple of 32.
-    mosaic : float, default 0.3
+    mosaic : float, default 0.5
         Probability of a mosaic.
-    crop : (float, float), default (0.3, 1.6)
+    crop : (float, float), default (0.3, 2)
         Side of the square, relative to the shorter side of the photo: from and to.
     rotation : float, default 10
         Standard deviation of the rotation in degrees.
@@ -61,8 +61,8 @@ class DetectionAugmentation:
     """
 
     size: int = 320
-    mosaic: float = 0.3
-    crop: tuple[float, float] = (0.3, 1.6)
+    mosaic: float = 0.5
+    crop: tuple[float, float] = (0.3, 2.0)
     rotation: float = 10.0
     turn: float = 0.0
     flip: float = 0.5
