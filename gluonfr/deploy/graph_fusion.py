@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Mapping
 
 import mxnet as mx
 import numpy as np
@@ -66,9 +66,9 @@ def fuse_graph(trace: Trace) -> tuple[Any, dict[str, np.ndarray]]:
             if node["op"] in _SUMS and new.nodes[inputs[0][0]]["op"] not in _FUSE_SUM:
                 # oneDNN fuses the sum into the first operand, and fails where that is possible for the second only.
                 inputs = inputs[::-1]
-            place[i] = new.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
+            place[i] = new.add(node["op"], node["name"], inputs, node.get("attrs", {}))
         elif len(slopes) == 1:
-            place[i] = new.add("LeakyReLU", node["name"], inputs[:1], act_type="leaky", slope=float(slopes[0]))
+            place[i] = new.add("LeakyReLU", node["name"], inputs[:1], {"act_type": "leaky", "slope": float(slopes[0])})
         else:
             place[i] = new.prelu(node["name"], inputs[0], slopes)
     return new.symbol([[place[source], output] for source, output, *_ in heads], graph["attrs"])
@@ -81,7 +81,9 @@ class _GraphBuilder:
         self.nodes: list[dict[str, Any]] = []
         self.parameters = dict(parameters)
 
-    def add(self, operator: str, name: str, inputs: Sequence[Sequence[int]] = (), **attributes: Any) -> int:
+    def add(
+        self, operator: str, name: str, inputs: Sequence[Sequence[int]] = (), attributes: Mapping[str, Any] | None = None
+    ) -> int:
         """Add a node; returns its index."""
         self.nodes.append({"op": operator, "name": name, "inputs": [[*source, 0] for source in inputs]})
         if attributes:
@@ -96,18 +98,18 @@ class _GraphBuilder:
         """Add a convolution or dense layer with another weight and a bias."""
         name = node["name"]
         inputs = [data, self.variable(name + "_weight_folded", weight), self.variable(name + "_bias_folded", bias)]
-        return self.add(node["op"], name, inputs, **dict(node["attrs"], no_bias=False))
+        return self.add(node["op"], name, inputs, {**node["attrs"], "no_bias": False})
 
     def prelu(self, name: str, data: list[int], slopes: np.ndarray) -> int:
         negative = [self._product(data, name + "_below", -np.abs(1 - slopes)), 0]
-        negative = [self.add("Activation", name + "_relu", [negative], act_type="relu"), 0]
+        negative = [self.add("Activation", name + "_relu", [negative], {"act_type": "relu"}), 0]
         negative = [self._product(negative, name + "_sign", np.sign(1 - slopes)), 0]
         return self.add("elemwise_add", name, [negative, data])
 
     def _product(self, data: list[int], name: str, factors: np.ndarray) -> int:
         settings = {"kernel": (1, 1), "num_filter": len(factors), "num_group": len(factors), "no_bias": True}
         weight = self.variable(name, factors.reshape(-1, 1, 1, 1))
-        return self.add("Convolution", name + "_product", [data, weight], **settings)
+        return self.add("Convolution", name + "_product", [data, weight], settings)
 
     def symbol(self, heads: list[list[int]], attributes: dict[str, Any]) -> tuple[Any, dict[str, np.ndarray]]:
         """Return the symbol and the parameters that it uses."""

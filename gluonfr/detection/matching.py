@@ -35,7 +35,7 @@ def match_anchors(
     landmarks: np.ndarray,
     ignored: np.ndarray,
     anchors: np.ndarray,
-    positive: float = 0.35,
+    positive: float = 0.5,
     negative: float = 0.3,
 ) -> np.ndarray:
     """Assign faces to anchors and return what each anchor has to predict.
@@ -55,8 +55,8 @@ def match_anchors(
         Faces that are neither to be found nor background, such as blurred ones.
     anchors : np.ndarray, (A, 3)
         From `anchor_grid`.
-    positive, negative : float, default 0.35 and 0.3
-        Overlaps as intersection over union.
+    positive, negative : float, default 0.5 and 0.3
+        Overlaps as intersection over union, as in the paper.
 
     Returns
     -------

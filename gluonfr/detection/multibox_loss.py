@@ -46,7 +46,9 @@ class MultiBoxLoss(HybridBlock):
     1.3863
     """
 
-    def __init__(self, negatives: int | None = 7, box_weight: float = 0.25, landmark_weight: float = 0.1, **kwargs: Any) -> None:
+    def __init__(
+        self, negatives: int | None = 7, box_weight: float = 0.25, landmark_weight: float = 0.1, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.negatives = None if negatives is None else check_integer("negatives", negatives, 1)
         self.box_weight = check_number("box_weight", box_weight, 0)

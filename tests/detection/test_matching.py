@@ -45,15 +45,15 @@ def test_anchors_learn_the_face_that_they_overlap_most_and_every_face_has_its_ow
     targets = match(faces, anchors, negative=0.2)
     overlaps = box_overlaps(np.array(faces, float), anchor_boxes(anchors).astype(float))
     best = overlaps.max(0)
-    assert set(np.flatnonzero(best >= 0.35)) <= set(np.flatnonzero(targets[:, CLASS] == FACE))
+    assert set(np.flatnonzero(best >= 0.5)) <= set(np.flatnonzero(targets[:, CLASS] == FACE))
     own = overlaps.argmax(1)  # of the two faces, which choose different anchors
     assert own[0] != own[1]
-    for anchor in np.flatnonzero(best >= 0.35):
+    for anchor in np.flatnonzero(best >= 0.5):
         face = own.tolist().index(anchor) if anchor in own else overlaps[:, anchor].argmax()
         expected = encode_boxes(np.array(faces[face], float)[None], anchors[anchor][None])[0]
         assert np.allclose(targets[anchor, BOX], expected, atol=1e-6)
     assert (targets[best < 0.2, CLASS] != IGNORED).all()
-    between = (best >= 0.2) & (best < 0.35)
+    between = (best >= 0.2) & (best < 0.5)
     assert between.any()
     assert set(targets[between, CLASS]) <= {IGNORED, FACE}
 

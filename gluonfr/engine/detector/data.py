@@ -42,7 +42,7 @@ def prepare_scenes(options: DetectorOptions, progress: bool = True) -> str:
     >>> prepare_scenes(DetectorOptions(scenes=1500, out="runs/scenes"))  # doctest: +SKIP
     '/home/ann/runs/scenes/data/1500-320-0'
     """
-    side = max(options.size, _LEAST_SIDE)
+    side = max(options.size or 0, _LEAST_SIDE)
     folder = os.path.join(options.out, "data", f"{options.scenes}-{side}-{options.seed}")
     for name, count, first in (("val", HELD_OUT_SCENES, options.scenes), ("train", options.scenes, 0)):
         if not os.path.exists(os.path.join(folder, name)):

@@ -25,8 +25,8 @@ class DetectorDataOptions:
 
     Examples
     --------
-    >>> DetectorDataOptions(data="sets/wider", rotate=0.5).size
-    320
+    >>> DetectorDataOptions(data="sets/wider", rotate=0.5).rotate
+    0.5
     """
 
     data: str = option("", "packed set of annotated photos: a folder with faces.rec", metavar="FOLDER")
@@ -37,7 +37,7 @@ class DetectorDataOptions:
         metavar="FOLDER",
     )
     scenes: int = option(0, "instead of data, render this many scenes to train on, and 100 others to validate on", metavar="N")
-    size: int = option(320, "side of the squares to train on, in pixels: a multiple of 32")
+    size: Auto[int] = option(None, "side of the squares to train on, in pixels: a multiple of 32")
     rotate: float = option(
         0.0,
         "fraction of the photos turned by 90, 180 or 270 degrees, so that turned faces are found",

@@ -9,7 +9,7 @@ from gluonfr.engine.detector.options import DetectorOptions
 from gluonfr.engine.option_fields import is_auto
 
 # Samples that a network needs to see: from random weights, from those of a detector, and of rendered scenes, which vary less.
-_FROM_NOTHING, _FROM_DETECTOR, _FROM_SCENES = 128_000, 32_000, 9_600
+_FROM_NOTHING, _FROM_DETECTOR, _FROM_SCENES = 192_000, 24_000, 54_400
 
 
 def complete_detector_options(options: DetectorOptions, photos: int, backbone: str | None = None) -> DetectorOptions:
@@ -49,14 +49,16 @@ def complete_detector_options(options: DetectorOptions, photos: int, backbone: s
 
 def _recipe(options: DetectorOptions, photos: int, backbone: str | None) -> dict[str, Any]:
     if options.pretrained:
-        epochs, lr = max(20, round(_FROM_DETECTOR / photos)), 0.002
+        # Higher rates forget small faces.
+        epochs, lr = max(15, round(_FROM_DETECTOR / photos)), 0.0005
     elif options.scenes:
-        epochs, lr = max(1, round(_FROM_SCENES / photos)), 0.02
+        epochs, lr = max(1, round(_FROM_SCENES / photos)), 0.2
     else:
         # As many epochs as in the paper, or more of a small set.
-        epochs, lr = max(80, round(_FROM_NOTHING / photos)), 0.01
+        epochs, lr = max(80, round(_FROM_NOTHING / photos)), 0.2
     return {
         "backbone": backbone or "mobilenet0.25",
+        "size": 160 if options.scenes else 256,
         # More updates with fewer images each where minutes have to suffice.
         "batch_size": 16 if options.scenes else 32,
         "epochs": min(epochs, 1000),
