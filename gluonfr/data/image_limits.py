@@ -122,7 +122,7 @@ def count_jpeg_scans(content: bytes) -> int:
 def still_png(content: bytes) -> bytes | None:
     r"""Return a PNG without its animation and what follows its end, or None when its chunks do not fit into the file.
 
-    OpenCV allocates what the length of a chunk declares, up to gigabytes for a file of some bytes, and reads beyond the end of a
+    OpenCV allocates what the length of a chunk declares, gigabytes for a file of some bytes, and reads beyond the end of a
     PNG that has no pixels.
 
     Parameters

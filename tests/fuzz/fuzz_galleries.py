@@ -1,6 +1,5 @@
 """Readers of galleries and of the people to import, and the server's answers to requests."""
 
-import contextlib
 import io
 import logging
 import os
