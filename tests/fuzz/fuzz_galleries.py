@@ -96,7 +96,8 @@ def request_seeds(folder):
         "page": (b"GET /", b"", b""),
     }
     for name, (line, headers, body) in requests.items():
-        content = line + b" HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n" + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        headers = b"Host: HOST\r\nConnection: close\r\n" + headers + b"Content-Length: %d\r\n\r\n" % len(body)
+        content = line + b" HTTP/1.1\r\n" + headers + body
         write(folder_of(folder, name), "request", content=content)
 
 
