@@ -110,7 +110,8 @@ class DetectorRun(TrainingLoop):
         return DetectionLoader(
             self.records,
             options.batch_size // self.group.size,
-            DetectionAugmentation(options.size, turn=options.rotate),
+            # Scenes contain small faces already.
+            DetectionAugmentation(options.size, 0.0 if options.scenes else 0.5, turn=options.rotate),
             lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors),
             options.seed,
             options.threads,
