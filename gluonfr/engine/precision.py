@@ -10,10 +10,25 @@ from mxnet import nd
 from mxnet.contrib import amp
 
 from gluonfr.core import UsageError
+from gluonfr.core.cpu import cpu_flags
 
 logger = logging.getLogger(__name__)
 
 _cast_to: str | None = None
+
+
+def choose_dtype(contexts: Sequence[mx.Context]) -> str:
+    """Return 'bfloat16' on CPUs with instructions for it (avx512_bf16 or amx_bf16), otherwise 'float32'.
+
+    Examples
+    --------
+    >>> choose_dtype([mx.gpu(0)])
+    'float32'
+    """
+    fast = not any(context.device_type == "gpu" for context in contexts) and bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+    dtype = "bfloat16" if fast else "float32"
+    logger.info("dtype=%s: the CPU has %s for bfloat16", dtype, "instructions" if fast else "no instructions")
+    return dtype
 
 
 def use_dtype(dtype: str, contexts: Sequence[mx.Context]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Name of the file of a run folder with its options.
 OPTIONS = "options.json"
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "auto")
 SCHEDULES = ("cosine", "step", "poly", "constant")
 
 # Options that a resumed run may change: where, on what and how often, but not what is computed.
@@ -59,7 +59,12 @@ class OptimizationOptions:
 
     batch_size: Auto[int] = option(None, "images per step, over all devices and processes")
     accumulate: int = option(1, "gradient-accumulation steps per batch; the memory needed is that of one of them")
-    dtype: str = option("float32", "type of the convolutions: float32, bfloat16, or on GPUs float16", choices=DTYPES)
+    dtype: str = option(
+        "float32",
+        "type of the convolutions: float32, bfloat16, on GPUs float16; auto: bfloat16 on CPUs with instructions for it, else "
+        "float32",
+        choices=DTYPES,
+    )
     epochs: Auto[float] = option(None, "passes over the training set; a fraction is allowed")
     steps: int | None = option(None, "length in steps, instead of epochs")
     lr: Auto[float] = option(None, "learning rate after the warm-up")

@@ -7,6 +7,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence, TypeVar
 
 import mxnet as mx
@@ -24,7 +25,7 @@ from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.loop.outputs import RunOutputs
 from gluonfr.engine.loop.validator import NetworkValidator
 from gluonfr.engine.meter import Meter
-from gluonfr.engine.precision import use_dtype
+from gluonfr.engine.precision import choose_dtype, use_dtype
 from gluonfr.engine.run_folder import RunFolder, check_same_options
 from gluonfr.engine.step import TrainStep
 from gluonfr.engine.stop_signals import StopSignals
@@ -74,6 +75,8 @@ class TrainingLoop(ABC):
     def __init__(
         self, options: RunOptions, contexts: Sequence[mx.Context], group: Group, observers: Sequence[TrainingObserver]
     ) -> None:
+        if options.dtype == "auto":
+            options = replace(options, dtype=choose_dtype(contexts))
         self.options, self.contexts, self.group, self._observers = options, list(contexts), group, observers
         self.folder = RunFolder(options.out)
         self.checkpoints = CheckpointManager(os.path.join(options.out, "checkpoints"), group, options.keep_checkpoints)
