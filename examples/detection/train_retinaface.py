@@ -111,7 +111,7 @@ def train(options, records, val):
         lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors),
         options.seed,
     )
-    loss = MultiBoxLoss(7 if options.pretrained else None)
+    loss = MultiBoxLoss(7 if options.pretrained else None, 0.25, 0.1)
     loss.hybridize(static_alloc=True)
     steps = options.epochs * len(loader)
     if not steps:

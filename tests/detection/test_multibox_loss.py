@@ -54,8 +54,8 @@ def reference(outputs, targets, positives, negatives=7):
             norm = np.logaddexp(no, yes)
             if target[0] == 1:
                 total += norm - yes
-                total += 0.25 * smooth_l1((box - target[1:5]) / [0.1, 0.1, 0.2, 0.2]).sum()
-                total += 0.1 * target[15] * smooth_l1((mark - target[5:15]) / 0.1).sum()
+                total += smooth_l1((box - target[1:5]) / [0.1, 0.1, 0.2, 0.2]).sum()
+                total += 0.25 * target[15] * smooth_l1((mark - target[5:15]) / 0.1).sum()
             elif target[0] == 0:
                 background.append(norm - no)
         count = len(background) if negatives is None else negatives * max(1, int((targets[image][:, 0] == 1).sum()))

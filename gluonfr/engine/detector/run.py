@@ -122,7 +122,7 @@ class DetectorRun(TrainingLoop):
         )
 
     def _build_head(self, stored_kind: str | None) -> DetectorHead:
-        head = DetectorHead(MultiBoxLoss(7 if self._start else None), self.group)
+        head = DetectorHead(MultiBoxLoss(7 if self._start else None, 0.25, 0.1), self.group)
         head.loss.hybridize(static_alloc=True)
         return head
 
