@@ -79,7 +79,7 @@ def start_network(options, contexts):
         mx.random.seed(options.seed)
         card = DetectorCard(options.backbone, 64 if options.backbone == "mobilenet0.25" else 256)
         net = build_network(card)
-        net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)
+        net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=contexts)
     net.hybridize(static_alloc=True, static_shape=True)
     return net, card
 
@@ -103,15 +103,18 @@ def train(options, records, val):
     net, card = start_network(options, contexts)
     card.trained_on = options.data or f"{options.scenes} rendered scenes"
     anchors = anchor_grid(options.size, options.size, card.anchors)
-    augmentation = DetectionAugmentation(options.size, turn=options.turn)
+    # Rendered scenes contain small faces already.
+    augmentation = DetectionAugmentation(options.size, 0.0 if options.scenes else 0.5, turn=options.turn)
+    # Random weights learn faster from more anchors per face, and from all of the background.
+    positive, negatives = (0.5, 7) if options.pretrained else (0.35, None)
     loader = DetectionLoader(
         records,
         options.batch_size,
         augmentation,
-        lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors),
+        lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors, positive),
         options.seed,
     )
-    loss = MultiBoxLoss(7 if options.pretrained else None, 0.25, 0.1)
+    loss = MultiBoxLoss(negatives, 0.25, 0.1)
     loss.hybridize(static_alloc=True)
     steps = options.epochs * len(loader)
     if not steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
@@ -21,19 +20,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_flags() -> set[str]:
-    """Return the names of the CPU's instruction sets as Linux lists them, such as 'avx2'; empty where it does not.
+def cpu_info() -> dict[str, str]:
+    """Return what Linux tells about the first CPU in /proc/cpuinfo, such as 'model name' and 'flags'; empty elsewhere.
 
     Examples
     --------
-    >>> isinstance(cpu_flags(), set)
+    >>> isinstance(cpu_info(), dict)
     True
     """
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith(("flags", "Features")):
-                return set(line.partition(":")[2].split())
-    return set()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = file.read().split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def tune_cpu() -> None:

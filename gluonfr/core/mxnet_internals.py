@@ -37,6 +37,23 @@ def parameters_by_path(block: Block) -> dict[str, Parameter]:
     return block._collect_params_with_prefix()
 
 
+def parameter_value(parameter: Parameter, context: mx.Context | None = None) -> np.ndarray:
+    """Return the value of a parameter on a device, the first one by default, after all operators that run.
+
+    oneDNN changes the layout of weights in place while operators use them. Reading a weight at the same time gives wrong
+    values or crashes.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.Dense(1, in_units=2)
+    >>> net.initialize(mx.init.One())
+    >>> parameter_value(net.weight).tolist()
+    [[1.0, 1.0]]
+    """
+    mx.nd.waitall()
+    return (parameter.list_data()[0] if context is None else parameter.data(context)).asnumpy()
+
+
 def own_parameters(block: HybridBlock) -> dict[str, Parameter]:
     """Return the parameters that `hybrid_forward` of this block receives, without those of its children, by argument name.
 

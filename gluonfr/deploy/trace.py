@@ -15,6 +15,7 @@ from mxnet.gluon import HybridBlock, Parameter
 from mxnet.gluon.parameter import DeferredInitializationError
 
 from gluonfr.core import UsageError
+from gluonfr.core.mxnet_internals import parameter_value
 from gluonfr.model_zoo.arguments import as_image_size
 from gluonfr.nn import prelu_form
 
@@ -229,14 +230,12 @@ def _parameter_values(net: HybridBlock, image_size: tuple[int, int]) -> dict[str
         net(nd.zeros((1, 3, *image_size)))
     except RuntimeError as error:
         raise UsageError(f"{type(net).__name__} is not initialized; load or train its parameters first.") from error
-    # oneDNN changes the layout of weights in place while operators run; reading them then gives wrong values or crashes.
-    nd.waitall()
     return {parameter.name: _value(parameter) for parameter in parameters}
 
 
 def _value(parameter: Parameter) -> np.ndarray:
     # Running statistics differ between devices; an exported network contains their mean, like a saved one.
-    copies = [array.asnumpy().astype(np.float32) for array in parameter.list_data()]
+    copies = [parameter_value(parameter, context).astype(np.float32) for context in parameter.list_ctx()]
     return copies[0] if len(copies) == 1 else np.mean(copies, axis=0, dtype=np.float32)
 
 

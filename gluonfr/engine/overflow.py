@@ -6,7 +6,7 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block, HybridBlock
 
-from gluonfr.core.mxnet_internals import children
+from gluonfr.core.mxnet_internals import children, parameter_value
 
 
 def describe_overflow(net: HybridBlock, images: Any) -> str:
@@ -60,7 +60,7 @@ def _blocks(block: Block) -> Iterator[Block]:
 def _describe(block: Block, inputs: Any) -> str:
     layer = f"layer {block.name} ({type(block).__name__})"
     context = inputs[0].context
-    parameters = {name: parameter.data(context).asnumpy() for name, parameter in block.collect_params().items()}
+    parameters = {name: parameter_value(parameter, context) for name, parameter in block.collect_params().items()}
     broken = [name for name, values in parameters.items() if not np.isfinite(values).all()]
     if broken:
         return f"{layer}: its parameter {broken[0]} is not finite"

@@ -10,7 +10,7 @@ from mxnet import nd
 from mxnet.contrib import amp
 
 from gluonfr.core import UsageError
-from gluonfr.core.cpu import cpu_flags
+from gluonfr.core.cpu import cpu_info
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ def choose_dtype(contexts: Sequence[mx.Context]) -> str:
     >>> choose_dtype([mx.gpu(0)])
     'float32'
     """
-    fast = not any(context.device_type == "gpu" for context in contexts) and bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
-    dtype = "bfloat16" if fast else "float32"
-    logger.info("dtype=%s: the CPU has %s for bfloat16", dtype, "instructions" if fast else "no instructions")
+    flags = set() if any(context.device_type == "gpu" for context in contexts) else set(cpu_info().get("flags", "").split())
+    dtype = "bfloat16" if flags & {"avx512_bf16", "amx_bf16"} else "float32"
+    logger.info("dtype=auto: %s", dtype)
     return dtype
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mxnet import autograd, gluon, nd
 
 from gluonfr.core import GluonFRError
-from gluonfr.core.mxnet_internals import has_sparse_gradient, mark_gradient_fresh
+from gluonfr.core.mxnet_internals import has_sparse_gradient, mark_gradient_fresh, parameter_value
 from gluonfr.deploy import to_unit
 from gluonfr.engine.distributed.group import Group
 
@@ -148,9 +148,8 @@ class TrainStep:
     def share(self) -> None:
         """Give all processes the parameters of rank 0; before the first step."""
         if self.group.size > 1:
-            # oneDNN may store a parameter in a layout that only operators can read, and changes it while operators run.
-            nd.waitall()
-            plain = [nd.array(p.list_data()[0].asnumpy(), ctx=self.contexts[0]) for p in self.parameters]
+            # oneDNN may store a parameter in a layout that only operators can read.
+            plain = [nd.array(parameter_value(p), ctx=self.contexts[0]) for p in self.parameters]
             self.group.broadcast(plain)
             for parameter, array in zip(self.parameters, plain):
                 parameter.set_data(array)

@@ -11,6 +11,7 @@ from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, GluonFRError, TrainingStopped
+from gluonfr.core.mxnet_internals import parameter_value
 from gluonfr.data import FRValDataset
 from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy import embed, embed_pairs
@@ -194,9 +195,7 @@ class Validator:
     def _advise(self) -> str:
         """Return what to change after an overflow."""
         parameters = self._net.collect_params().values()
-        # oneDNN changes the layout of weights in place while operators run; reading them then gives wrong values or crashes.
-        nd.waitall()
-        if not all(np.isfinite(parameter.data(self._contexts[0]).asnumpy()).all() for parameter in parameters):
+        if not all(np.isfinite(parameter_value(parameter, self._contexts[0])).all() for parameter in parameters):
             return "The training diverged: lower lr= or clip_norm=."
         return (
             "The running statistics of a few small batches do not fit the weights: train for more steps, with more images per "

@@ -16,6 +16,7 @@ from typing import Iterator
 
 import mxnet as mx
 
+from gluonfr.core.cpu import cpu_info
 from gluonfr.core.paths import absolute_path, display_path
 
 logger = logging.getLogger(__name__)
@@ -120,12 +121,8 @@ def _key(compiler: str, sources: list[Path]) -> str:
 
 def _cpu() -> str:
     """Return what the code of -march=native depends on: model and instruction sets."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
-    except OSError:
-        lines = []
     wanted = ("vendor_id", "cpu family", "model", "flags", "Features")
-    return "\n".join([platform.machine(), *(line for line in lines if line.split("\t")[0].strip() in wanted)])
+    return "\n".join([platform.machine(), *(f"{name}: {value}" for name, value in cpu_info().items() if name in wanted)])
 
 
 @contextmanager

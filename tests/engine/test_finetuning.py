@@ -11,7 +11,7 @@ from blobs import picture
 from mxnet import nd
 
 from gluonfr.core import UsageError
-from gluonfr.core.mxnet_internals import parameters_by_path
+from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.data import FRTrainRecordDataset, RecordWriter
 from gluonfr.engine import Run, TrainOptions, TrainStep, train
 from gluonfr.engine.finetuning.blocks import decay_rates, freeze, freeze_statistics, network_blocks
@@ -34,8 +34,7 @@ def small_network(seed=0):
 
 
 def values(net):
-    nd.waitall()
-    return {path: p.data().asnumpy() for path, p in parameters_by_path(net).items()}
+    return {path: parameter_value(p) for path, p in parameters_by_path(net).items()}
 
 
 @pytest.fixture

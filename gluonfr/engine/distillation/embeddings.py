@@ -9,11 +9,10 @@ import os
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
-from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, DataError, atomic_file, file_sha256
-from gluonfr.core.mxnet_internals import parameters_by_path
+from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.core.reading import open_npy
 from gluonfr.data.dataset.views import PartlyLabeled, RealignedSet, SelectedPeople
 from gluonfr.deploy import embed
@@ -103,6 +102,8 @@ def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, pr
     rows = embed(net, Crops(dataset, own), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
     if group.size == 1:
         return rows
+    from mxnet import nd
+
     return group.gather(nd.array(rows), "references").asnumpy()
 
 
@@ -110,11 +111,9 @@ def _key(net: Any, card: Card, dataset: Any) -> str:
     """Return a name that changes with the parameters of the network, its crops, and the record files."""
     digest = hashlib.sha256()
     parameters = parameters_by_path(net)
-    # oneDNN changes the layout of weights in place while operators run; reading them then gives wrong values or crashes.
-    nd.waitall()
     for name, parameter in sorted(parameters.items()):
         digest.update(name.encode())
-        digest.update(parameter.list_data()[0].asnumpy().tobytes())
+        digest.update(parameter_value(parameter).tobytes())
     if not parameters:
         digest.update(file_sha256(net.path).encode())
     paths = [member.records.path for member in getattr(dataset, "members", [dataset])]

@@ -15,6 +15,7 @@ import mxnet as mx
 import numpy as np
 
 from gluonfr.core import atomic_file
+from gluonfr.core.cpu import cpu_info
 from gluonfr.engine.options import TrainOptions
 from gluonfr.engine.tracking.status import FORMAT, now
 from gluonfr.version import __version__
@@ -169,8 +170,4 @@ def _output(*command: str) -> str | None:
 
 
 def _cpu_name() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return cpu_info().get("model name") or platform.processor() or platform.machine()
