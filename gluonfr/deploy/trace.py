@@ -92,7 +92,9 @@ class Trace:
         except Exception as error:  # Tracing runs the network's own code, which can fail in any way.
             raise UsageError(f"{self.title} cannot be traced as a graph: {first_line(error)}") from error
         out = out[0] if isinstance(out, (list, tuple)) else out
-        return out[0] if len(out.list_outputs()) > 1 else out
+        out = out[0] if len(out.list_outputs()) > 1 else out
+        # Casts of training in lower precision (`gluonfr.engine.precision`) are left out of the text: graphs are float32.
+        return mx.sym.load_json(out.tojson())
 
     def _nodes(self) -> list[Node]:
         internals = self.symbol.get_internals()

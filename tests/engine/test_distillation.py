@@ -2,6 +2,7 @@
 
 import logging
 import os
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +14,7 @@ from gluonfr.core import UsageError
 from gluonfr.deploy import embed, load_model
 from gluonfr.deploy.export import export_onnx
 from gluonfr.engine import Run, TrainOptions, train
+from gluonfr.engine.distillation.build import make_reference
 from gluonfr.engine.distillation.distiller import Distiller, Reference
 from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
 from gluonfr.weights.saved import load_network
@@ -33,9 +35,7 @@ def test_the_losses_are_their_formulas(rows):
     first, second = map(nd.array, rows)
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(student, teacher)]
     np.testing.assert_allclose(cosine_loss(first, second).asnumpy(), 1 - np.array(cosines), rtol=1e-5)
-    np.testing.assert_allclose(
-        l2_loss(first, second, 3.0).asnumpy(), [((a - b) ** 2).sum() / 3 for a, b in zip(*rows)], rtol=1e-5
-    )
+    np.testing.assert_allclose(l2_loss(first, second).asnumpy(), [((a - b) ** 2).sum() / 6 for a, b in zip(*rows)], rtol=1e-5)
     means = np.eye(6, dtype="float32")[:4]
     expected = []
     for a, b in zip(student, teacher):
@@ -74,7 +74,7 @@ def test_the_relational_loss_compares_distances_and_angles_of_all_triplets(rows)
 def test_gradients_descend_to_the_teacher_and_devices_together_compute_what_one_does(kind, rows):
     student, teacher = rows
     means = np.eye(6, dtype="float32")
-    references = [Reference(teacher, kind, 2.0, means, 8.0)]
+    references = [Reference(teacher, kind, 2.0, means=means, scale=8.0)]
     first, second = mx.cpu(0), mx.cpu(1)
     distiller = Distiller(references, 6)
     distiller.initialize(ctx=[first, second])
@@ -99,9 +99,37 @@ def test_gradients_descend_to_the_teacher_and_devices_together_compute_what_one_
 def test_embeddings_of_another_size_are_mapped_by_a_layer_that_is_trained(rows):
     distiller = Distiller([Reference(rows[1], "cosine", 1.0)], 4)
     distiller.initialize()
-    assert [p.shape for p in distiller.collect_params().values()] == [(6, 4)]
+    assert [p.shape for p in distiller.collect_params().values()] == [(6, 4), (6,)]
     assert distiller([nd.ones((5, 4))], [distiller.batch(np.arange(5))])[0].shape == (5,)
     assert not list(Distiller([Reference(rows[1], "relational", 1.0)], 4).collect_params())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_embeddings_of_all_faces_share_does_not_count(kind, rows):
+    teacher = rows[1]
+    labels = np.array([0, 1, 1, 2, 0])
+    records = SimpleNamespace(labels=labels, num_classes=3)
+    options = TrainOptions(dataset="celeb", teacher="dlib_resnet29", distill=kind, distill_weight=1.0)
+    losses = []
+    for shared in (0.0, 100.0):
+        reference = make_reference(options, teacher + np.float32(shared), records)
+        distiller = Distiller([reference], 6)
+        # The student of 'l2' learns the shared part too, in the unit of the teacher's spread.
+        spread = np.sqrt(np.square(teacher - teacher.mean(axis=0)).mean())
+        student = rows[0] + shared / spread if kind == "l2" else rows[0]
+        losses.append(distiller([nd.array(student)], [distiller.batch(np.arange(5))])[0].asnumpy())
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3, atol=1e-4)
+    assert losses[0].max() > 1e-2
+
+
+def test_a_penalty_on_leaving_the_start_does_not_count_it_either(rows):
+    student, start = rows
+    losses = []
+    for shared in (0.0, 100.0):
+        center = (start + np.float32(shared)).mean(axis=0)
+        distiller = Distiller([Reference(start + np.float32(shared) - center, "cosine", 1.0, center)], 6)
+        losses.append(distiller([nd.array(student + shared)], [distiller.batch(np.arange(5))])[0].asnumpy())
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture
@@ -115,7 +143,9 @@ def options(small_options, tmp_path, monkeypatch):
 
 def similarity_of_pairs(model, dataset):
     net, _ = load_model(model)
-    rows = embed(net, [dataset.read(i)[0] for i in range(len(dataset))])
+    rows = embed(net, [dataset.read(i)[0] for i in range(len(dataset))], normalize=False)
+    rows = rows - rows.mean(axis=0)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows @ rows.T)[np.triu_indices(len(rows), 1)]
 
 
@@ -151,9 +181,9 @@ def test_the_teacher_embeds_every_image_once(options, caplog, tmp_path):
         run = Run(TrainOptions(**dict(given, pretrained=start, stay_close=1.0, out=str(tmp_path / "third"))))
     assert len(os.listdir(tmp_path / "cache" / "gluonfr" / "embeddings")) in (1, 2)
     rows = run._distiller.batch(np.arange(42)).asnumpy()
-    expected = embed(load_network(start)[0], [run.dataset.read(i)[0] for i in range(42)])
+    expected = embed(load_network(start)[0], [run.dataset.read(i)[0] for i in range(42)], normalize=False) / 2
     # The fused form of the network differs by rounding.
-    np.testing.assert_allclose(rows / np.linalg.norm(rows, axis=1, keepdims=True), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(rows, expected - expected.mean(axis=0), rtol=1e-3, atol=1e-3)
 
 
 def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(options, tmp_path):

@@ -15,6 +15,7 @@ from gluonfr.engine import precision, train
 TRAIN = """
 import json, sys
 import gluonfr
+import gluonfr.deploy.trace, gluonfr.model_zoo
 from mxnet import nd
 from gluonfr.engine import Run, TrainOptions, train
 options = json.loads(sys.argv[1])
@@ -33,6 +34,13 @@ assert "bfloat16" in kinds["Conv2D"], kinds
 run.net.hybridize(static_alloc=True, static_shape=True)
 result = run.train()
 assert all(str(p.dtype) in ("float32", "<class 'numpy.float32'>") for p in run.net.collect_params().values())
+
+# What is exported and what validation runs is the graph of float32, whatever its last layers are.
+for net, size in ((run.net, 32), (gluonfr.model_zoo.get_model("dlib_resnet29"), 150)):
+    net.initialize()
+    trace = gluonfr.deploy.trace.Trace(net, (size, size))
+    assert trace.embedding_size == net.embedding_size
+    assert "amp_cast" not in {node.operator for node in trace.nodes}
 print(json.dumps({"auc": result.validation["val_data"].auc}))
 try:
     train(**dict(options, out=options["out"] + "2"))

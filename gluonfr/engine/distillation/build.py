@@ -60,10 +60,11 @@ def build_distiller(
     if options.teacher:
         teacher, its_card = load_model(options.teacher, contexts)
         rows = cached_embeddings(teacher, its_card, records, contexts, group, options.progress)
-        references.append(_reference(options, rows, records))
+        references.append(make_reference(options, rows, records))
     if options.stay_close:
         rows = cached_embeddings(net, card, records, contexts, group, options.progress)
-        references.append(Reference(rows, "cosine", options.stay_close))
+        center = rows.mean(axis=0)
+        references.append(Reference(rows - center, "cosine", options.stay_close, center))
     if not references:
         return None
     masked = bool(options.unlabeled) and options.label_weight > 0
@@ -79,9 +80,32 @@ def build_distiller(
     return distiller
 
 
-def _reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet) -> Reference:
-    if options.distill != "logits":
-        return Reference(rows, options.distill, options.distill_weight)
+def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet) -> Reference:
+    """Return a teacher's embeddings as a student has to learn them.
+
+    Cosines are measured from their mean. For 'l2' they are scaled to a mean variance of 1, which a new network has too.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        Complete.
+    rows : np.ndarray
+        float32 (images, D), the teacher's embeddings.
+    records : TrainingSet
+        With the labels of the images.
+
+    Examples
+    --------
+    >>> options = TrainOptions(dataset="celeb", distill="cosine", distill_weight=20.0)  # doctest: +SKIP
+    >>> make_reference(options, np.array([[5, 0], [7, 0]], np.float32), records).rows.tolist()  # doctest: +SKIP
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    kind, weight = options.distill, options.distill_weight
+    centered = rows - rows.mean(axis=0)
+    if kind == "l2":
+        return Reference(rows / max(float(np.sqrt(np.square(centered).mean())), 1e-12), kind, weight)
+    if kind != "logits":
+        return Reference(centered, kind, weight)
     labeled = records.labels < records.num_classes
-    means = means_by_label(rows[labeled], records.labels[labeled], records.num_classes)
-    return Reference(rows, "logits", options.distill_weight, means, scale_for(records.num_classes))
+    means = means_by_label(centered[labeled], records.labels[labeled], records.num_classes)
+    return Reference(centered, kind, weight, means=means, scale=scale_for(records.num_classes))

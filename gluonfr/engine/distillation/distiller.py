@@ -17,11 +17,14 @@ class Reference(NamedTuple):
     Attributes
     ----------
     rows : np.ndarray
-        float32 (images, D), one row per image of the training set.
+        float32 (images, D), one row per image of the training set. For cosines their mean should be 0: where the embeddings of
+        all faces share a direction, it hides their differences.
     kind : {'cosine', 'l2', 'relational', 'logits'}
         What is compared.
     weight : float
         Factor of the loss.
+    origin : np.ndarray, optional
+        float32 (D,), subtracted from the embeddings before they are compared; by default 0.
     means : np.ndarray, optional
         float32 (classes, D), for 'logits'.
     scale : float, default 1
@@ -36,6 +39,7 @@ class Reference(NamedTuple):
     rows: np.ndarray
     kind: str
     weight: float
+    origin: np.ndarray | None = None
     means: np.ndarray | None = None
     scale: float = 1.0
 
@@ -76,14 +80,13 @@ class Distiller(Block):
     ) -> None:
         super().__init__(prefix="distiller_")
         self._references, self.label_weight, self.masked_from = list(references), label_weight, masked_from
-        self._squares = [float(np.square(reference.rows[:10_000]).sum(axis=1).mean()) for reference in references]
-        self._means: dict[tuple[int, mx.Context], Any] = {}
+        self._constants: dict[tuple[str, int, mx.Context], Any] = {}
         self._projections: list[Any] = []
         with self.name_scope():
             for reference in references:
                 size = reference.rows.shape[1]
                 needs_projection = size != embedding_size and reference.kind != "relational"
-                layer = nn.Dense(size, use_bias=False, in_units=embedding_size) if needs_projection else None
+                layer = nn.Dense(size, in_units=embedding_size) if needs_projection else None
                 self._projections.append(layer)
                 if layer is not None:
                     self.register_child(layer)
@@ -111,17 +114,16 @@ class Distiller(Block):
             losses = relational_loss(*gathered(first, embeddings, rows))
             return [losses[own].as_in_context(part.context) for own, part in zip(row_slices(embeddings), embeddings)]
         students = embeddings if projection is None else [projection(part) for part in embeddings]
-        if reference.kind == "cosine":
-            return [cosine_loss(*pair) for pair in zip(students, rows)]
-        if reference.kind == "l2":
-            return [l2_loss(*pair, self._squares[number]) for pair in zip(students, rows)]
-        return [
-            logit_loss(student, row, self._means_on(number, student.context), reference.scale)
-            for student, row in zip(students, rows)
-        ]
+        if reference.origin is not None:
+            students = [student - self._constant("origin", number, student.context) for student in students]
+        if reference.kind == "logits":
+            means = [self._constant("means", number, student.context) for student in students]
+            return [logit_loss(*triple, reference.scale) for triple in zip(students, rows, means)]
+        return [(cosine_loss if reference.kind == "cosine" else l2_loss)(*pair) for pair in zip(students, rows)]
 
-    def _means_on(self, number: int, context: mx.Context) -> Any:
-        key = (number, context)
-        if key not in self._means:
-            self._means[key] = nd.array(self._references[number].means, ctx=context)
-        return self._means[key]
+    def _constant(self, name: str, number: int, context: mx.Context) -> Any:
+        """Return the origin or the means of a reference on a device."""
+        key = (name, number, context)
+        if key not in self._constants:
+            self._constants[key] = nd.array(getattr(self._references[number], name), ctx=context)
+        return self._constants[key]
