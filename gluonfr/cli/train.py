@@ -58,9 +58,12 @@ def print_result(result: TrainResult) -> None:
         print_results(result.validation)
     if result.best:
         accuracies = ", ".join(f"{name} {accuracy:.5f}" for name, accuracy in result.best["accuracy"].items())
-        print(f"best by the AUC of the first set: step {result.best['step']}, accuracy {accuracies}")
+        print(f"best by the mean TAR at FARs up to 0.1 on the first set: step {result.best['step']}, accuracy {accuracies}")
         if "start_auc" in result.best:
-            print(f"AUC of the first set: {result.best['start_auc']:.5f} before training, {result.best['auc']:.5f} best")
+            for key, name in (("partial_auc", "mean TAR at FARs up to 0.1"), ("auc", "AUC")):
+                print(
+                    f"{name} on the first set: {result.best['start_' + key]:.5f} before training, {result.best[key]:.5f} best"
+                )
         if result.best["step"] == 0:
             print("training did not improve the pretrained network: best/ is the network before training")
     print_speed_and_files(result)

@@ -177,4 +177,4 @@ def _by_anchor(array: Any, kind: int, F: Any) -> Any:
         )
     # (N, anchors of a place, values, places) -> (N, anchors of a place, places, values)
     array = F.reshape(F.reshape(array, shape=(0, 0, -1)), shape=(0, -4, -1, values, 0))
-    return F.reshape(F.swapaxes(array, 2, 3), shape=(0, -1, values))
+    return F.reshape(F.transpose(array, axes=(0, 1, 3, 2)), shape=(0, -1, values))

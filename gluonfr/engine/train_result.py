@@ -21,10 +21,10 @@ class TrainResult:
     validation : dict of str to VerificationResult or DetectionResult
         Results of the last validation.
     best : dict
-        `step` of the network with the largest area under the ROC on the first verification set, that `auc`, its `accuracy` on
-        every set by name, and `start_auc` of a pretrained network before training; empty without a set that has both kinds of
-        pairs. Of a detector: `step` of the largest mean average precision over the subsets of the validation photos, that
-        `ap`, and `ap_of` every subset by name.
+        `step` of the network with the largest area under the ROC up to a FAR of 0.1 on the first verification set, that
+        `partial_auc` (a mean TAR), its `auc`, its `accuracy` on every set by name, and `start_partial_auc` and `start_auc` of a
+        pretrained network before training; empty without a set that has both kinds of pairs. Of a detector: `step` of the
+        largest mean average precision over the subsets of the validation photos, that `ap`, and `ap_of` every subset by name.
     peak_memory : float
         Peak memory of this process in GB.
     pictures : list of str

@@ -69,6 +69,27 @@ class ROC:
         twice = np.dot(steps, self.true_accepts[1:] + self.true_accepts[:-1])
         return float(twice / (2 * self.true_accepts[-1] * self.false_accepts[-1]))
 
+    def partial_auc(self, max_far: float) -> float:
+        """Return the mean TAR at FARs from 0 to `max_far`, in [0, 1]; NaN when either kind of pair is missing.
+
+        The AUC is that up to a FAR of 1, most of which no application uses (https://doi.org/10.1177/0272989X8900900307).
+
+        Examples
+        --------
+        >>> roc = roc_curve(np.array([0.1, 0.4, 0.5, 0.9]), np.array([True, False, True, False]))
+        >>> roc.partial_auc(0.5), roc.partial_auc(1.0) == roc.auc
+        (0.5, True)
+        """
+        if not (self.genuine and self.impostors):
+            return float("nan")
+        far, tar = self.far, self.tar
+        inside = far < max_far
+        after = int(inside.sum())
+        part = (max_far - far[after - 1]) / (far[after] - far[after - 1])
+        last = tar[after - 1] + part * (tar[after] - tar[after - 1])
+        x, y = np.append(far[inside], max_far), np.append(tar[inside], last)
+        return float(np.dot(np.diff(x), y[1:] + y[:-1]) / (2 * max_far))
+
     @property
     def eer(self) -> float:
         """Equal error rate: FAR where FAR = 1 - TAR; NaN when either kind of pair is missing.

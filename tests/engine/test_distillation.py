@@ -17,6 +17,8 @@ from gluonfr.engine import Run, TrainOptions, train
 from gluonfr.engine.distillation.build import make_reference
 from gluonfr.engine.distillation.distiller import Distiller, Reference
 from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
+from gluonfr.engine.finetuning import inputs
+from gluonfr.engine.recipes import choose_recipe
 from gluonfr.weights.saved import load_network
 
 # Another embedding size than the teacher's.
@@ -205,9 +207,13 @@ def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(op
     np.testing.assert_allclose(students[0], students[1], atol=0.02)
 
 
-def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, small_root):
+def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, small_root, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(inputs, "choose_recipe", lambda *args: sizes.append(args[2]) or choose_recipe(*args))
     run = Run(TrainOptions(**dict(options, unlabeled=["blobs"])))
     assert len(run.dataset) == 84
+    # The number of epochs of a recipe follows from the number of all images.
+    assert sizes == [84]
     assert run.head.classifier.weight.shape[0] == 6
     images, labels, items = next(iter(run.loader))
     with run.opened():

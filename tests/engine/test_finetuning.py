@@ -184,7 +184,7 @@ def test_a_run_validates_its_start_and_never_delivers_less(options, small_option
     first = next(row for row in rows if "val_data/auc" in row)
     assert first["step"] == 0
     assert result.best["start_auc"] == first["val_data/auc"]
-    assert result.best["auc"] >= result.best["start_auc"]
+    assert result.best["partial_auc"] >= result.best["start_partial_auc"]
     if result.best["step"] == 0:
         start, _ = load_network(options["pretrained"])
         delivered, _ = load_network(os.path.join(result.folder, "best"))

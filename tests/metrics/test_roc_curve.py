@@ -71,3 +71,22 @@ def test_rates_without_pairs_of_their_kind_are_nan():
     assert np.isnan(roc.auc)
     assert np.isnan(roc.eer)
     assert roc.tar[-1] == 1
+
+
+@pytest.mark.parametrize("max_far", [0.05, 0.1, 1 / 3, 0.9])
+@pytest.mark.parametrize("pairs", [10, 100, 1000])
+def test_a_partial_area_is_that_of_scikit_learn(pairs, max_far):
+    rng = np.random.default_rng(pairs)
+    issame = np.arange(pairs) % 3 > 0
+    # Rounded, so that several pairs have equal distances.
+    distances = np.round(rng.normal(size=pairs) - 1.5 * issame, 1)
+    curve = roc_curve(distances, issame)
+    # Scaled so that 0.5 is chance (McClish): undo it.
+    scaled, chance = roc_auc_score(issame, -distances, max_fpr=max_far), max_far**2 / 2
+    area = (2 * scaled - 1) * (max_far - chance) + chance
+    assert curve.partial_auc(max_far) == pytest.approx(area / max_far, abs=1e-12)
+    assert curve.partial_auc(1.0) == pytest.approx(curve.auc, abs=1e-12)
+
+
+def test_a_partial_area_needs_both_kinds_of_pairs():
+    assert np.isnan(roc_curve(np.array([0.1, 0.2]), np.array([True, True])).partial_auc(0.1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import closing
+from functools import partial
 from itertools import cycle
 
 import numpy as np
@@ -15,7 +16,10 @@ from gluonfr.core.wording import counted
 from gluonfr.data.pairs.bin_file import write_pairs
 from gluonfr.data.pairs.table import PEOPLE, table_path, write_pair_table
 from gluonfr.data.records.writer import RecordWriter
-from gluonfr.data.synthetic.render_pool import render_people
+from gluonfr.data.synthetic.conditions import image_generator
+from gluonfr.data.synthetic.identity import make_identity
+from gluonfr.data.synthetic.render_pool import render_all
+from gluonfr.data.synthetic.rendering import encode_image
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +96,7 @@ def make_dataset(
     tasks = [(number, images_per_identity) for number in range(identities)] + counts
     with disk_errors(folder), atomic_folder(folder) as written, tqdm(
         total=sum(count for _, count in tasks), desc="rendering faces", unit="image", disable=None if progress else True
-    ) as bar, closing(render_people(seed, tasks, workers)) as rendered:
+    ) as bar, closing(render_all(partial(_render_person, seed), tasks, workers)) as rendered:
         with RecordWriter(written) as writer:
             for label in range(identities):
                 for image in next(rendered):
@@ -107,6 +111,13 @@ def make_dataset(
         f"{identities} people with {counted(images_per_identity, 'image')} each, {val_pairs} pairs of {val_identities} others"
     )
     logger.info("%s: %s", folder, counts_text)
+
+
+def _render_person(seed: int, task: tuple[int, int]) -> list[bytes]:
+    """Return the encoded images of a person; a task is the identity and the number of images."""
+    identity, count = task
+    person = make_identity(identity, seed)
+    return [encode_image(person, image_generator(seed, identity, image)) for image in range(count)]
 
 
 def _write_verification_set(

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluonfr.core import atomic_folder, check_integer, disk_errors, generator
+from gluonfr.core import atomic_folder, check_integer, cores, disk_errors, generator
 from gluonfr.data import images
 from gluonfr.data.synthetic import conditions, face
 from gluonfr.data.synthetic.canvas import Canvas
 from gluonfr.data.synthetic.face import head_outline
 from gluonfr.data.synthetic.geometry import Pose, smooth
 from gluonfr.data.synthetic.identity import make_identity
+from gluonfr.data.synthetic.render_pool import render_all
 from gluonfr.data.synthetic.rendering import draw_person
 
 _PURPOSE = 5
 _MOST_FACES = 8
-_SMALLEST_FACE, _LARGEST_PART = 14.0, 0.6
+_SMALLEST_FACE, _LARGEST_PART = 24.0, 0.6
 # Side in pixels of the picture of one person, and the scale that leaves room for hair and shoulders around the head.
 _CUTOUT, _HEAD_SCALE = 224, 0.5
 _LABEL = "label.txt"
@@ -99,8 +102,16 @@ def render_scene(number: int, seed: int = 0, size: int = 320) -> Scene:
     return Scene(image, np.clip(shapes[0], 0, size), shapes[1])
 
 
-def make_scenes(folder: str, count: int, first: int = 0, seed: int = 0, size: int = 320, progress: bool = True) -> None:
-    """Write scenes as photos and RetinaFace's `label.txt`, atomically.
+def make_scenes(
+    folder: str,
+    count: int,
+    first: int = 0,
+    seed: int = 0,
+    size: int = 320,
+    progress: bool = True,
+    workers: int | None = None,
+) -> None:
+    """Write scenes as photos and RetinaFace's `label.txt`, atomically; any number of workers writes the same bytes.
 
     Parameters
     ----------
@@ -114,6 +125,8 @@ def make_scenes(folder: str, count: int, first: int = 0, seed: int = 0, size: in
         See `render_scene`.
     progress : bool, default True
         Show a progress bar on a terminal.
+    workers : int, optional
+        Processes that render; by default one per core.
 
     Examples
     --------
@@ -121,18 +134,29 @@ def make_scenes(folder: str, count: int, first: int = 0, seed: int = 0, size: in
     >>> make_scenes(f"{tempfile.mkdtemp()}/scenes", count=2, progress=False)
     """
     check_integer("count", count, 1)
-    lines = []
-    with disk_errors(folder), atomic_folder(folder) as written:
-        for number in tqdm(range(first, first + count), "rendering scenes", unit="photo", disable=None if progress else True):
-            scene, name = render_scene(number, seed, size), f"{number:06d}.jpg"
+    workers = cores() if workers is None else check_integer("workers", workers, 1)
+    numbers, lines = range(first, first + count), []
+    with disk_errors(folder), atomic_folder(folder) as written, closing(
+        render_all(partial(_encode_scene, seed, size), numbers, workers)
+    ) as rendered:
+        bar = tqdm(rendered, "rendering scenes", count, unit="photo", disable=None if progress else True)
+        for number, (encoded, rows) in zip(numbers, bar):
+            name = f"{number:06d}.jpg"
             with open(os.path.join(written, name), "wb") as photo:
-                photo.write(images.encode(scene.image, 90))
-            lines.append(f"# {name}")
-            for (x0, y0, x1, y1), marks in zip(scene.boxes, scene.landmarks):
-                points = " ".join(f"{x:.2f} {y:.2f} 0.0" if min(x, y) >= 0 else "-1 -1 -1" for x, y in marks)
-                lines.append(f"{x0:.2f} {y0:.2f} {x1 - x0:.2f} {y1 - y0:.2f} {points} 1.0")
+                photo.write(encoded)
+            lines += [f"# {name}", *rows]
         with open(os.path.join(written, _LABEL), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
+
+
+def _encode_scene(seed: int, size: int, number: int) -> tuple[bytes, list[str]]:
+    """Render a scene; return its JPEG and the rows of its faces."""
+    scene = render_scene(number, seed, size)
+    rows = []
+    for (x0, y0, x1, y1), marks in zip(scene.boxes, scene.landmarks):
+        points = " ".join(f"{x:.2f} {y:.2f} 0.0" if min(x, y) >= 0 else "-1 -1 -1" for x, y in marks)
+        rows.append(f"{x0:.2f} {y0:.2f} {x1 - x0:.2f} {y1 - y0:.2f} {points} 1.0")
+    return images.encode(scene.image, 90), rows
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -143,7 +167,7 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
         noise = rng.normal(0, rng.uniform(5, 40), (size // cell + 1, size // cell + 1, 3)).astype(np.float32)
         texture = cv2.resize(noise, (size, size), interpolation=cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_NEAREST)
         image = np.clip(image + texture, 0, 255).astype(np.uint8)
-    for _ in range(int(rng.integers(0, 14))):
+    for _ in range(int(rng.integers(0, 10))):
         center = tuple(rng.integers(0, size, 2).tolist())
         axes = tuple(rng.integers(4, size // 6, 2).tolist())
         skin = make_identity(int(rng.integers(2**31))).skin if rng.random() < 0.4 else rng.uniform(0, 255, 3)

@@ -17,7 +17,8 @@ def _is_best(value: Any) -> bool:
     # Of a recognizer the AUC and the accuracies, of a detector the mean average precision and those of the subsets.
     mean, by_set = ("ap", "ap_of") if "ap" in value else ("auc", "accuracy")
     of_sets = value.get(by_set)
-    numbers = [value.get(mean), *(of_sets.values() if isinstance(of_sets, dict) else [None])]
+    # Older checkpoints do not hold a partial AUC.
+    numbers = [value.get(mean), value.get("partial_auc", 0.0), *(of_sets.values() if isinstance(of_sets, dict) else [None])]
     return _is_count(value.get("step")) and all(isinstance(number, Real) for number in numbers)
 
 

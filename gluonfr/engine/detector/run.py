@@ -109,11 +109,12 @@ class DetectorRun(TrainingLoop):
         options, anchors = self.options, anchor_grid(self.options.size, self.options.size, self.card.anchors)
         # Random weights learn faster from more anchors per face; detectors were trained with the paper's overlap.
         positive = 0.5 if self._start else 0.35
+        # Mosaics and large squares reduce the faces; those of scenes are small already.
+        squares = (0.0, (0.3, 1.0)) if options.scenes else (0.5, (0.3, 2.0))
         return DetectionLoader(
             self.records,
             options.batch_size // self.group.size,
-            # Scenes contain small faces already.
-            DetectionAugmentation(options.size, 0.0 if options.scenes else 0.5, turn=options.rotate),
+            DetectionAugmentation(options.size, *squares, turn=options.rotate),
             lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors, positive),
             options.seed,
             options.threads,

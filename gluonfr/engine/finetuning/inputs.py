@@ -65,9 +65,11 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
     >>> inputs = open_inputs(TrainOptions(dataset="emore"), [mx.cpu()])  # doctest: +SKIP
     """
     records = get_training_set(options.dataset, options.root, options.identities)
+    unlabeled = get_training_set(list(options.unlabeled), options.root) if options.unlabeled else None
+    images = len(records) + (len(unlabeled) if unlabeled else 0)
     sets: dict[str, Any] = dict(get_verification_sets(options.val, options.root, options.dataset))
     start = load_start(options, contexts)
-    recipe = choose_recipe(options, records.num_people, len(records), records.image_size, start[1] if start else None)
+    recipe = choose_recipe(options, records.num_people, images, records.image_size, start[1] if start else None)
     complete = complete_options(options, recipe)
     logger.info(describe_recipe(options, complete, recipe))
     if complete.hold_out:
@@ -79,7 +81,7 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
             len(validation),
             len(sets[HELD_OUT]),
         )
-    if options.unlabeled:
-        records = PartlyLabeled(records, get_training_set(list(options.unlabeled), options.root))
+    if unlabeled:
+        records = PartlyLabeled(records, unlabeled)
     net, card = start or (None, Card(network=complete.network, image_size=(records.image_size[0], records.image_size[1])))
     return RunInputs(complete, net, card, records, fit_crops(records, card), sets)

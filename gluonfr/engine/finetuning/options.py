@@ -49,7 +49,8 @@ class FineTuningOptions:
     )
     patience: Auto[int] = option(
         None,
-        "stop after this many validations after the warm-up without a larger AUC on the first verification set; 0: never",
+        "stop after this many validations after the warm-up without a larger mean TAR at FARs up to 0.1 on the first "
+        "verification set; 0: never",
     )
     hold_out: Auto[float] = option(
         None, "fraction of the people of the training set that is held out for validation where no val is given"

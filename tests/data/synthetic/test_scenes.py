@@ -1,0 +1,27 @@
+"""Rendered scenes: faces where the labels say, and the same files from any number of processes."""
+
+import os
+
+import numpy as np
+
+from gluonfr.data.detection.folder import read_detection_folder
+from gluonfr.data.synthetic.scenes import make_scenes, render_scene
+
+
+def test_any_number_of_processes_writes_the_same_files(tmp_path):
+    for workers in (1, 3):
+        make_scenes(str(tmp_path / str(workers)), 7, first=2, size=96, progress=False, workers=workers)
+    names = sorted(os.listdir(tmp_path / "1"))
+    assert names == [*(f"{number:06d}.jpg" for number in range(2, 9)), "label.txt"]
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes(), name
+
+
+def test_the_labels_are_the_boxes_and_landmarks_of_the_scenes(tmp_path):
+    make_scenes(str(tmp_path / "scenes"), 5, first=1, progress=False, workers=2)
+    folder = read_detection_folder(str(tmp_path / "scenes"))
+    for number, faces in zip(range(1, 6), folder.faces):
+        scene = render_scene(number)
+        np.testing.assert_allclose(faces.boxes, scene.boxes, atol=0.011)
+        visible = (scene.landmarks >= 0).all(axis=2)
+        np.testing.assert_allclose(faces.landmarks[visible], scene.landmarks[visible], atol=0.011)
