@@ -45,7 +45,9 @@ class FineTuningOptions:
         metavar="KIND",
     )
     stay_close: Auto[float] = option(
-        None, "weight of the penalty 1 - cosine between the embeddings and those of the pretrained network; 0: off"
+        None,
+        "weight of the penalty 1 - cosine between the embeddings and those of the pretrained network, both from the mean of "
+        "the latter; 0: off",
     )
     patience: Auto[int] = option(
         None,
