@@ -103,8 +103,9 @@ def train(options, records, val):
     net, card = start_network(options, contexts)
     card.trained_on = options.data or f"{options.scenes} rendered scenes"
     anchors = anchor_grid(options.size, options.size, card.anchors)
-    # Rendered scenes contain small faces already.
-    augmentation = DetectionAugmentation(options.size, 0.0 if options.scenes else 0.5, turn=options.turn)
+    # Mosaics and large squares reduce the faces; those of rendered scenes are small already.
+    mosaic, crop = (0.0, (0.3, 1.0)) if options.scenes else (0.5, (0.3, 2.0))
+    augmentation = DetectionAugmentation(options.size, mosaic, crop, turn=options.turn)
     # Random weights learn faster from more anchors per face, and from all of the background.
     positive, negatives = (0.5, 7) if options.pretrained else (0.35, None)
     loader = DetectionLoader(

@@ -11,6 +11,7 @@ from gluonfr.core import UsageError
 from gluonfr.engine.launch_options import LaunchOptions
 from gluonfr.engine.loop.options import DeviceOptions, OptimizationOptions, OutputOptions
 from gluonfr.engine.options import DataOptions, DistillationOptions, FineTuningOptions, NetworkOptions, TrainOptions
+from gluonfr.engine.train_result import BEST_FAR
 
 if TYPE_CHECKING:
     from gluonfr.engine.train_result import TrainResult
@@ -58,12 +59,14 @@ def print_result(result: TrainResult) -> None:
         print_results(result.validation)
     if result.best:
         accuracies = ", ".join(f"{name} {accuracy:.5f}" for name, accuracy in result.best["accuracy"].items())
-        print(f"best by the mean TAR at FARs up to 0.1 on the first set: step {result.best['step']}, accuracy {accuracies}")
-        if "start_auc" in result.best:
-            for key, name in (("partial_auc", "mean TAR at FARs up to 0.1"), ("auc", "AUC")):
-                print(
-                    f"{name} on the first set: {result.best['start_' + key]:.5f} before training, {result.best[key]:.5f} best"
-                )
+        # Runs that an older version began chose by the whole AUC, and know no other.
+        names = {"partial_auc": f"mean TAR at FARs up to {BEST_FAR}", "auc": "AUC"}
+        chosen_by = names["partial_auc" if "partial_auc" in result.best else "auc"]
+        print(f"best by the {chosen_by} on the first set: step {result.best['step']}, accuracy {accuracies}")
+        for key, name in names.items():
+            if f"start_{key}" in result.best:
+                start = result.best[f"start_{key}"]
+                print(f"{name} on the first set: {start:.5f} before training, {result.best[key]:.5f} best")
         if result.best["step"] == 0:
             print("training did not improve the pretrained network: best/ is the network before training")
     print_speed_and_files(result)

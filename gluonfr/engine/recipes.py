@@ -86,7 +86,7 @@ def choose_recipe(
         values = _published("lresnet50e_ir", 33, 5 / 8, 7 / 8)
     else:
         name, reason, values = "large data", size, _published("lresnet100e_ir", 16, 5 / 9, 8 / 9)
-    return Recipe(name, reason, images, {**PLAIN_TRAINING, **values, **_teaching(options, card)})
+    return Recipe(name, reason, images, {**PLAIN_TRAINING, "freeze": None, **values, **_teaching(options, card)})
 
 
 def complete_options(options: TrainOptions, recipe: Recipe) -> TrainOptions:
@@ -198,7 +198,7 @@ def _published(network: str, epochs: int, first: float, second: float) -> dict[s
 
 
 def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) -> dict[str, Any]:
-    epochs = _epochs(images, 24_000)
+    epochs = _epochs(images, 36_000)
     return {
         **_small(people, images, card.image_size),
         "network": card.network,
@@ -209,8 +209,9 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "clip_norm": 1.0,
         "average": 0.99,
         "init_classifier": "means",
-        # Mainly the last layers change: the others know more faces than a small set shows.
-        "lr_decay_by_depth": 0.5,
+        # The last layer adapts; the others know more faces than a small set shows.
+        "freeze": "-1",
+        "lr_decay_by_depth": 0.7,
         "batch_norm": "frozen",
         "stay_close": 0.0 if options.teacher else 3.0,
         **_lengths(epochs, warmup=0.2, validations=6),
@@ -225,8 +226,6 @@ def _distillation(people: int, images: int, image_size: tuple[int, int]) -> dict
 def _teaching(options: TrainOptions, card: Card | None) -> dict[str, Any]:
     """Return what depends on the teacher and the validation set alone."""
     values: dict[str, Any] = {"distill_weight": 20.0} if options.teacher else {}
-    if card is not None:
-        values["patience"] = 3
     if not options.val and (card is not None or options.teacher or options.patience):
         values["hold_out"] = 0.1
     return values

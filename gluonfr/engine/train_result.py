@@ -5,6 +5,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+# The best network has the largest area under the ROC up to this false-accept rate.
+BEST_FAR = 0.1
+
 
 @dataclass
 class TrainResult:

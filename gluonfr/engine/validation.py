@@ -17,14 +17,13 @@ from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy import embed, embed_pairs
 from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.overflow import describe_overflow
+from gluonfr.engine.train_result import BEST_FAR
 from gluonfr.engine.weight_average import WeightAverage, shared_statistics
 from gluonfr.metrics import FaceVerification, VerificationResult, operating_point
 
 # Number of images of which the norms of the embeddings are recorded.
 _NORMS = 64
 FAR_TARGETS = (1e-1, 1e-2, 1e-3)
-# The best network has the largest area under the ROC up to this false-accept rate.
-BEST_FAR = 0.1
 
 
 def validate(
@@ -240,7 +239,11 @@ class Validator:
         # An area under the ROC varies less than the accuracy, which depends on ten thresholds, and people use the part of the
         # ROC where few impostors are accepted. NaN is never better.
         partial = first.roc.partial_auc(BEST_FAR)
-        is_best = partial > self.best.get("partial_auc", -1)
+        if self.best and "partial_auc" not in self.best:
+            # A run that an older version began chose by the whole area.
+            is_best = first.auc > self.best["auc"]
+        else:
+            is_best = partial > self.best.get("partial_auc", -1)
         if is_best:
             accuracy = {name: result.accuracy for name, result in results.items()}
             best = {"step": step, "partial_auc": partial, "auc": first.auc, "accuracy": accuracy}

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gluonfr.core import UsageError
+
 
 @dataclass(frozen=True)
 class ROC:
@@ -74,12 +76,24 @@ class ROC:
 
         The AUC is that up to a FAR of 1, most of which no application uses (https://doi.org/10.1177/0272989X8900900307).
 
+        Parameters
+        ----------
+        max_far : float
+            Above 0 and at most 1.
+
+        Raises
+        ------
+        UsageError
+            `max_far` is out of range.
+
         Examples
         --------
         >>> roc = roc_curve(np.array([0.1, 0.4, 0.5, 0.9]), np.array([True, False, True, False]))
         >>> roc.partial_auc(0.5), roc.partial_auc(1.0) == roc.auc
         (0.5, True)
         """
+        if not 0 < max_far <= 1:
+            raise UsageError(f"max_far={max_far!r} must be above 0 and at most 1.")
         if not (self.genuine and self.impostors):
             return float("nan")
         far, tar = self.far, self.tar

@@ -92,11 +92,29 @@ def test_frozen_blocks_do_not_change_and_the_others_do():
 
 @pytest.mark.parametrize(
     ("which", "message"),
-    [("99", "blocks; freeze 1 to"), ("nothing", "matches no parameter"), ("(", "not a regular expression")],
+    [
+        ("99", "blocks; give a number from"),
+        ("-99", "blocks; give a number from"),
+        ("nothing", "matches no parameter"),
+        ("(", "not a regular expression"),
+    ],
 )
 def test_a_freeze_without_effect_is_refused(which, message):
     with pytest.raises(UsageError, match=message):
         freeze(small_network(), which)
+
+
+@pytest.mark.parametrize(("which", "same"), [("-1", "4"), ("0", None)])
+def test_blocks_are_counted_from_the_output_too(which, same):
+    trained = []
+    for name in (which, same):
+        net = small_network()
+        assert len(network_blocks(net)) == 5
+        if name:
+            freeze(net, name)
+        trained.append({path for path, p in parameters_by_path(net).items() if p.grad_req != "null"})
+    assert trained[0] == trained[1]
+    assert trained[0]
 
 
 def test_a_pattern_freezes_the_parameters_that_match():
@@ -208,7 +226,7 @@ def test_people_are_held_out_where_no_verification_set_is_given(small_options, s
 
 def test_training_ends_early_without_a_better_network_and_stays_ended(options):
     # Nothing is trained, so that no validation is better than the first one.
-    given = dict(options, lr=1e-12, wd=0, patience=2, epochs=6, freeze=None, average=0, freeze_epochs=0, val_every=1)
+    given = dict(options, lr=1e-12, wd=0, patience=2, epochs=6, freeze="0", average=0, freeze_epochs=0, val_every=1)
     first = train(**given)
     assert first.best["step"] == 0
     assert first.steps == 2 * 3

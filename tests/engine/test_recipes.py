@@ -74,9 +74,11 @@ def test_fine_tuning_takes_the_network_from_the_card_and_holds_people_out_unless
     options = complete(CELEB, card, pretrained="dlib_resnet29")
     assert (options.network, options.network_args) == ("dlib_resnet29", {"embedding_size": 128})
     assert options.hold_out > 0
-    assert options.patience > 0
-    assert options.lr < complete(CELEB).lr / 10
+    # Only the last block is trained, at half the rate from scratch, and held near the start.
+    assert (options.freeze, options.lr) == ("-1", complete(CELEB).lr / 2)
+    assert options.stay_close > 0
     assert (options.init_classifier, options.batch_norm) == ("means", "frozen")
+    assert complete(CELEB, card, pretrained="dlib_resnet29", freeze="0").freeze == "0"
     assert complete(CELEB, card, pretrained="dlib_resnet29", val=["lfw"]).hold_out == 0
     assert complete(CELEB, card, pretrained=True, network="dlib_resnet29", val=["lfw"], hold_out=0.2).hold_out == 0.2
 

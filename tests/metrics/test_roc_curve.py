@@ -3,6 +3,7 @@ import pytest
 from scipy.optimize import brentq
 from sklearn.metrics import roc_auc_score
 
+from gluonfr.core import UsageError
 from gluonfr.metrics import roc_curve
 
 
@@ -86,6 +87,12 @@ def test_a_partial_area_is_that_of_scikit_learn(pairs, max_far):
     area = (2 * scaled - 1) * (max_far - chance) + chance
     assert curve.partial_auc(max_far) == pytest.approx(area / max_far, abs=1e-12)
     assert curve.partial_auc(1.0) == pytest.approx(curve.auc, abs=1e-12)
+
+
+@pytest.mark.parametrize("max_far", [0, -1, 1.5, float("nan")])
+def test_a_partial_area_needs_a_rate(max_far):
+    with pytest.raises(UsageError, match="must be above 0 and at most 1"):
+        roc_curve(np.array([0.1, 0.2]), np.array([True, False])).partial_auc(max_far)
 
 
 def test_a_partial_area_needs_both_kinds_of_pairs():

@@ -24,6 +24,7 @@ from gluonfr.data.synthetic.rendering import draw_person
 _PURPOSE = 5
 _MOST_FACES = 8
 _SMALLEST_FACE, _LARGEST_PART = 24.0, 0.6
+_LARGEST_SIDE = 4096
 # Side in pixels of the picture of one person, and the scale that leaves room for hair and shoulders around the head.
 _CUTOUT, _HEAD_SCALE = 224, 0.5
 _LABEL = "label.txt"
@@ -63,6 +64,8 @@ class _Cutout(NamedTuple):
 def render_scene(number: int, seed: int = 0, size: int = 320) -> Scene:
     """Render a photo of 0 to 8 people of many sizes before a textured background, some of them rotated or partly covered.
 
+    The faces are 24 pixels high or larger, up to 0.6 of the side of the photo.
+
     Parameters
     ----------
     number : int
@@ -79,7 +82,7 @@ def render_scene(number: int, seed: int = 0, size: int = 320) -> Scene:
     (4, (5, 2))
     """
     check_integer("number", number, 0, 2**64 - 1)
-    check_integer("size", size, 64, 4096)
+    check_integer("size", size, 64, _LARGEST_SIDE)
     rng = generator(seed, _PURPOSE, number)
     image = _background(rng, size)
     boxes: list[np.ndarray] = []
@@ -135,12 +138,15 @@ def make_scenes(
     """
     check_integer("count", count, 1)
     workers = cores() if workers is None else check_integer("workers", workers, 1)
+    check_integer("first", first, 0, 2**64 - count)
+    check_integer("seed", seed, 0, 2**64 - 1)
+    check_integer("size", size, 64, _LARGEST_SIDE)
     numbers, lines = range(first, first + count), []
     with disk_errors(folder), atomic_folder(folder) as written, closing(
         render_all(partial(_encode_scene, seed, size), numbers, workers)
     ) as rendered:
         bar = tqdm(rendered, "rendering scenes", count, unit="photo", disable=None if progress else True)
-        for number, (encoded, rows) in zip(numbers, bar):
+        for number, (encoded, rows) in enumerate(bar, first):
             name = f"{number:06d}.jpg"
             with open(os.path.join(written, name), "wb") as photo:
                 photo.write(encoded)

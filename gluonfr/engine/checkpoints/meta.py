@@ -11,14 +11,21 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
+# Older checkpoints do not hold the partial AUC, and only pretrained networks have a start.
+_OPTIONAL = ("partial_auc", "start_partial_auc", "start_auc", "start_ap")
+
+
 def _is_best(value: Any) -> bool:
     if not isinstance(value, dict) or not value:
         return value == {}
-    # Of a recognizer the AUC and the accuracies, of a detector the mean average precision and those of the subsets.
+    # Of a recognizer the AUCs and the accuracies, of a detector the mean average precision and those of the subsets.
     mean, by_set = ("ap", "ap_of") if "ap" in value else ("auc", "accuracy")
     of_sets = value.get(by_set)
-    # Older checkpoints do not hold a partial AUC.
-    numbers = [value.get(mean), value.get("partial_auc", 0.0), *(of_sets.values() if isinstance(of_sets, dict) else [None])]
+    numbers = [
+        value.get(mean),
+        *(value.get(key, 0.0) for key in _OPTIONAL),
+        *(of_sets.values() if isinstance(of_sets, dict) else [None]),
+    ]
     return _is_count(value.get("step")) and all(isinstance(number, Real) for number in numbers)
 
 

@@ -110,11 +110,11 @@ class DetectorRun(TrainingLoop):
         # Random weights learn faster from more anchors per face; detectors were trained with the paper's overlap.
         positive = 0.5 if self._start else 0.35
         # Mosaics and large squares reduce the faces; those of scenes are small already.
-        squares = (0.0, (0.3, 1.0)) if options.scenes else (0.5, (0.3, 2.0))
+        mosaic, crop = (0.0, (0.3, 1.0)) if options.scenes else (0.5, (0.3, 2.0))
         return DetectionLoader(
             self.records,
             options.batch_size // self.group.size,
-            DetectionAugmentation(options.size, *squares, turn=options.rotate),
+            DetectionAugmentation(options.size, mosaic, crop, turn=options.rotate),
             lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors, positive),
             options.seed,
             options.threads,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gluonfr.engine.distributed.group import Group
     from gluonfr.engine.options import TrainOptions
 
+# Rows in memory at once.
+_ROWS = 100_000
+
 
 def build_distiller(
     options: TrainOptions,
@@ -63,8 +66,8 @@ def build_distiller(
         references.append(make_reference(options, rows, records))
     if options.stay_close:
         rows = cached_embeddings(net, card, records, contexts, group, options.progress)
-        center = rows.mean(axis=0)
-        references.append(Reference(rows - center, "cosine", options.stay_close, center))
+        # Not from the mean: a part of the embedding that all faces share has to stay where it is, too.
+        references.append(Reference(rows, "cosine", options.stay_close))
     if not references:
         return None
     masked = bool(options.unlabeled) and options.label_weight > 0
@@ -83,7 +86,8 @@ def build_distiller(
 def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet) -> Reference:
     """Return a teacher's embeddings as a student has to learn them.
 
-    Cosines are measured from their mean. For 'l2' they are scaled to a mean variance of 1, which a new network has too.
+    Cosines are measured from their mean. For 'l2' they are scaled to a mean variance of 1, like the embeddings of a new network
+    that ends with a BatchNorm.
 
     Parameters
     ----------
@@ -94,18 +98,37 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     records : TrainingSet
         With the labels of the images.
 
+    Raises
+    ------
+    UsageError
+        The teacher's embeddings of all images are equal.
+
     Examples
     --------
-    >>> options = TrainOptions(dataset="celeb", distill="cosine", distill_weight=20.0)  # doctest: +SKIP
-    >>> make_reference(options, np.array([[5, 0], [7, 0]], np.float32), records).rows.tolist()  # doctest: +SKIP
-    [[-1.0, 0.0], [1.0, 0.0]]
+    >>> options = TrainOptions(dataset="celeb", teacher="dlib_resnet29", distill_weight=20.0)
+    >>> make_reference(options, np.array([[5, 0], [7, 0]], np.float32), records=None).center
+    array([6., 0.], dtype=float32)
     """
     kind, weight = options.distill, options.distill_weight
-    centered = rows - rows.mean(axis=0)
+    center = _mean(rows)
+    spread = float(np.sqrt(np.mean([np.square(rows[part] - center).mean() for part in _parts(rows)])))
+    if not spread > 0:
+        raise UsageError(f"teacher={options.teacher!r}: its embeddings of all images are equal; use another network.")
     if kind == "l2":
-        return Reference(rows / max(float(np.sqrt(np.square(centered).mean())), 1e-12), kind, weight)
+        return Reference(rows, kind, weight, unit=spread)
     if kind != "logits":
-        return Reference(centered, kind, weight)
+        return Reference(rows, kind, weight, center=center)
     labeled = records.labels < records.num_classes
-    means = means_by_label(centered[labeled], records.labels[labeled], records.num_classes)
-    return Reference(centered, kind, weight, means=means, scale=scale_for(records.num_classes))
+    means = means_by_label(rows[labeled] - center, records.labels[labeled], records.num_classes)
+    return Reference(rows, kind, weight, means, scale_for(records.num_classes), center=center)
+
+
+def _parts(rows: np.ndarray) -> list[slice]:
+    """Return parts of equal length of the rows, which may be a file that does not fit into memory."""
+    count = -(-len(rows) // _ROWS)
+    return [slice(len(rows) * k // count, len(rows) * (k + 1) // count) for k in range(count)]
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    sums = [rows[part].sum(axis=0, dtype=np.float64) for part in _parts(rows)]
+    return (np.sum(sums, axis=0) / len(rows)).astype(np.float32)

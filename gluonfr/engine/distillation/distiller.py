@@ -17,18 +17,20 @@ class Reference(NamedTuple):
     Attributes
     ----------
     rows : np.ndarray
-        float32 (images, D), one row per image of the training set. For cosines their mean should be 0: where the embeddings of
-        all faces share a direction, it hides their differences.
+        float32 (images, D), one row per image of the training set.
     kind : {'cosine', 'l2', 'relational', 'logits'}
         What is compared.
     weight : float
         Factor of the loss.
-    origin : np.ndarray, optional
-        float32 (D,), subtracted from the embeddings before they are compared; by default 0.
     means : np.ndarray, optional
         float32 (classes, D), for 'logits'.
     scale : float, default 1
         Scale of the cosines, for 'logits'.
+    center : np.ndarray, optional
+        float32 (D,), subtracted from the rows before they are compared. Where the embeddings of all faces share a direction,
+        it would hide their differences.
+    unit : float, default 1
+        The rows are divided by it.
 
     Examples
     --------
@@ -39,9 +41,10 @@ class Reference(NamedTuple):
     rows: np.ndarray
     kind: str
     weight: float
-    origin: np.ndarray | None = None
     means: np.ndarray | None = None
     scale: float = 1.0
+    center: np.ndarray | None = None
+    unit: float = 1.0
 
 
 class Distiller(Block):
@@ -80,7 +83,7 @@ class Distiller(Block):
     ) -> None:
         super().__init__(prefix="distiller_")
         self._references, self.label_weight, self.masked_from = list(references), label_weight, masked_from
-        self._constants: dict[tuple[str, int, mx.Context], Any] = {}
+        self._means: dict[tuple[int, mx.Context], Any] = {}
         self._projections: list[Any] = []
         with self.name_scope():
             for reference in references:
@@ -93,7 +96,11 @@ class Distiller(Block):
 
     def batch(self, items: Any) -> Any:
         """Return the rows of all references for some images, side by side: (N, D_1 + D_2 + ...)."""
-        return nd.array(np.concatenate([reference.rows[items] for reference in self._references], axis=1))
+        parts = []
+        for reference in self._references:
+            rows = reference.rows[items] / np.float32(reference.unit)
+            parts.append(rows if reference.center is None else rows - reference.center)
+        return nd.array(np.concatenate(parts, axis=1))
 
     def forward(self, embeddings: Any, references: Any) -> Any:
         """Return the losses of all devices."""
@@ -114,16 +121,13 @@ class Distiller(Block):
             losses = relational_loss(*gathered(first, embeddings, rows))
             return [losses[own].as_in_context(part.context) for own, part in zip(row_slices(embeddings), embeddings)]
         students = embeddings if projection is None else [projection(part) for part in embeddings]
-        if reference.origin is not None:
-            students = [student - self._constant("origin", number, student.context) for student in students]
         if reference.kind == "logits":
-            means = [self._constant("means", number, student.context) for student in students]
+            means = [self._means_on(number, student.context) for student in students]
             return [logit_loss(*triple, reference.scale) for triple in zip(students, rows, means)]
         return [(cosine_loss if reference.kind == "cosine" else l2_loss)(*pair) for pair in zip(students, rows)]
 
-    def _constant(self, name: str, number: int, context: mx.Context) -> Any:
-        """Return the origin or the means of a reference on a device."""
-        key = (name, number, context)
-        if key not in self._constants:
-            self._constants[key] = nd.array(getattr(self._references[number], name), ctx=context)
-        return self._constants[key]
+    def _means_on(self, number: int, context: mx.Context) -> Any:
+        key = (number, context)
+        if key not in self._means:
+            self._means[key] = nd.array(self._references[number].means, ctx=context)
+        return self._means[key]

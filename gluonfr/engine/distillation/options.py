@@ -29,8 +29,9 @@ class DistillationOptions:
     )
     distill: str = option(
         "cosine",
-        "what the network learns from the teacher: cosine or l2 (the embedding), relational (distances and angles within a "
-        "batch), or logits (similarities to the mean embedding of each person)",
+        "what the network learns from the teacher: cosine (the direction of the embedding from the mean of all), l2 (the "
+        "embedding, up to one scale for all), relational (distances and angles within a batch), or logits (similarities to the "
+        "mean embedding of each person)",
         choices=DISTILLATIONS,
         metavar="KIND",
     )

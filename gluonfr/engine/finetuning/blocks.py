@@ -47,7 +47,8 @@ def freeze(net: Any, which: str) -> None:
     net : HybridBlock
         Not yet hybridized or run with autograd.
     which : str
-        A number of blocks of `network_blocks`, or a pattern that is searched in paths such as 'features.3.body.0.gamma'.
+        A number of blocks of `network_blocks`, of which -1 freezes all but the last one and 0 none, or a pattern that is
+        searched in paths such as 'features.3.body.0.gamma'.
 
     Raises
     ------
@@ -56,13 +57,14 @@ def freeze(net: Any, which: str) -> None:
 
     Examples
     --------
-    >>> freeze(net, "4")  # doctest: +SKIP
+    >>> freeze(net, "-1")  # doctest: +SKIP
     """
     trained = [p for p in net.collect_params().values() if p.grad_req != "null"]
-    if which.isdigit():
+    if re.fullmatch("-?[0-9]+", which):
         blocks = network_blocks(net)
-        if not 0 < int(which) <= len(blocks):
-            raise UsageError(f"freeze={which!r}: the network has {len(blocks)} blocks; freeze 1 to {len(blocks)}.")
+        if not -len(blocks) <= int(which) <= len(blocks):
+            limits = f"{-len(blocks)} to {len(blocks)}"
+            raise UsageError(f"freeze={which!r}: the network has {len(blocks)} blocks; give a number from {limits}.")
         frozen = [p for block in blocks[: int(which)] for layer in block for p in layer.collect_params().values()]
     else:
         try:

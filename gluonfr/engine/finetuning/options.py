@@ -22,10 +22,10 @@ class FineTuningOptions:
     3
     """
 
-    freeze: str | None = option(
+    freeze: Auto[str] = option(
         None,
-        "parameters that are not trained: a number of blocks counted from the input, or a regular expression on parameter "
-        "names, such as 'features.[0-9]\\.' (default: none)",
+        "parameters that are not trained: a number of blocks counted from the input (-1: all but the last block, 0: none), or "
+        "a regular expression on parameter names, such as 'features.[0-9]\\.'",
         metavar="N|PATTERN",
     )
     freeze_epochs: Auto[float] = option(None, "epochs at the start in which only the classifier is trained")
@@ -45,9 +45,7 @@ class FineTuningOptions:
         metavar="KIND",
     )
     stay_close: Auto[float] = option(
-        None,
-        "weight of the penalty 1 - cosine between the embeddings and those of the pretrained network, both from the mean of "
-        "the latter; 0: off",
+        None, "weight of the penalty 1 - cosine between the embeddings and those of the pretrained network; 0: off"
     )
     patience: Auto[int] = option(
         None,

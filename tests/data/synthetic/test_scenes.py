@@ -3,7 +3,9 @@
 import os
 
 import numpy as np
+import pytest
 
+from gluonfr.core import UsageError
 from gluonfr.data.detection.folder import read_detection_folder
 from gluonfr.data.synthetic.scenes import make_scenes, render_scene
 
@@ -25,3 +27,13 @@ def test_the_labels_are_the_boxes_and_landmarks_of_the_scenes(tmp_path):
         np.testing.assert_allclose(faces.boxes, scene.boxes, atol=0.011)
         visible = (scene.landmarks >= 0).all(axis=2)
         np.testing.assert_allclose(faces.landmarks[visible], scene.landmarks[visible], atol=0.011)
+        # The format marks the others by -1.
+        assert (faces.landmarks[~visible] < 0).all() or np.isnan(faces.landmarks[~visible]).all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("given", [{"size": 32}, {"first": -1}, {"seed": -1}, {"first": 2**64 - 1}])
+def test_arguments_are_checked_before_processes_start(given, workers, tmp_path):
+    with pytest.raises(UsageError, match=next(iter(given))):
+        make_scenes(str(tmp_path / "scenes"), 2, progress=False, workers=workers, **given)
+    assert not os.listdir(tmp_path)
