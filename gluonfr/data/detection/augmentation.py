@@ -18,19 +18,7 @@ _MIRRORED = [1, 0, 2, 4, 3]
 _GRIDS = (2, 3, 4)
 # Share of the squares that are taken around a face, and the part of a face that must be visible to be learned.
 _AROUND_FACE, _VISIBLE = 0.8, 0.4
-_COLOR = Augmentation(
-    color=0.8,
-    brightness=0.3,
-    contrast=0.3,
-    saturation=0.4,
-    hue=0.03,
-    gray=0.1,
-    blur=0.1,
-    low_resolution=0.3,
-    low_resolution_scale=(0.3, 0.9),
-    noise=0.1,
-    jpeg=0.2,
-)
+_COLOR = Augmentation(color=0.8, brightness=0.3, contrast=0.3, saturation=0.4, hue=0.03, gray=0.1, blur=0.1, jpeg=0.2)
 
 Read = Callable[[int], "tuple[np.ndarray, PhotoFaces]"]
 
@@ -57,7 +45,7 @@ class DetectionAugmentation:
     flip : float, default 0.5
         Probability of a mirror image.
     color : bool, default True
-        Change brightness, contrast, color, sharpness, resolution, noise and compression.
+        Change brightness, contrast, color, sharpness and compression.
     smallest : float, default 8
         A face with fewer pixels per side is ignored: neither a face nor background.
 

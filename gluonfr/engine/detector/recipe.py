@@ -9,7 +9,7 @@ from gluonfr.engine.detector.options import DetectorOptions
 from gluonfr.engine.option_fields import is_auto
 
 # Samples that a network needs to see: from random weights, from those of a detector, and of rendered scenes, which vary less.
-_FROM_NOTHING, _FROM_DETECTOR, _FROM_SCENES = 192_000, 24_000, 36_000
+_FROM_NOTHING, _FROM_DETECTOR, _FROM_SCENES = 192_000, 24_000, 33_600
 
 
 def complete_detector_options(options: DetectorOptions, photos: int, backbone: str | None = None) -> DetectorOptions:

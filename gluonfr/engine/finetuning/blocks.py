@@ -110,7 +110,7 @@ def decay_rates(net: Any, factor: float) -> None:
 
     Examples
     --------
-    >>> decay_rates(net, 0.8)  # doctest: +SKIP
+    >>> decay_rates(net, 0.7)  # doctest: +SKIP
     """
     for depth, block in enumerate(reversed(network_blocks(net))):
         for layer in block:

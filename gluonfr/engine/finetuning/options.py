@@ -36,7 +36,7 @@ class FineTuningOptions:
         metavar="KIND",
     )
     lr_decay_by_depth: Auto[float] = option(
-        None, "factor of the learning rate from each block of the network to the block before it, such as 0.8; 1: the same rate"
+        None, "factor of the learning rate from each block of the network to the block before it, such as 0.7; 1: the same rate"
     )
     batch_norm: Auto[str] = option(
         None,
