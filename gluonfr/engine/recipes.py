@@ -209,8 +209,8 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "clip_norm": 1.0,
         "average": 0.99,
         "init_classifier": "means",
-        # The last layer adapts; the others know more faces than a small set shows.
-        "freeze": "-1",
+        # The last layer adapts; the others know more faces than a small set shows, unless a teacher tells.
+        "freeze": None if options.teacher else "-1",
         "lr_decay_by_depth": 0.7,
         "batch_norm": "frozen",
         "stay_close": 0.0 if options.teacher else 3.0,

@@ -79,6 +79,9 @@ def test_fine_tuning_takes_the_network_from_the_card_and_holds_people_out_unless
     assert options.stay_close > 0
     assert (options.init_classifier, options.batch_norm) == ("means", "frozen")
     assert complete(CELEB, card, pretrained="dlib_resnet29", freeze="0").freeze == "0"
+    # All of a student learns from a teacher, and nothing holds it at its start.
+    student = complete(CELEB, card, pretrained="dlib_resnet29", teacher="y1")
+    assert (student.freeze, student.stay_close) == (None, 0)
     assert complete(CELEB, card, pretrained="dlib_resnet29", val=["lfw"]).hold_out == 0
     assert complete(CELEB, card, pretrained=True, network="dlib_resnet29", val=["lfw"], hold_out=0.2).hold_out == 0.2
 
