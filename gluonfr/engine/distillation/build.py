@@ -105,6 +105,7 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
 
     Examples
     --------
+    >>> from gluonfr.engine import TrainOptions
     >>> options = TrainOptions(dataset="celeb", teacher="dlib_resnet29", distill_weight=20.0)
     >>> make_reference(options, np.array([[5, 0], [7, 0]], np.float32), records=None).center
     array([6., 0.], dtype=float32)
