@@ -111,7 +111,7 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     array([6., 0.], dtype=float32)
     """
     kind, weight = options.distill, options.distill_weight
-    center = _mean(rows)
+    center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread = float(np.sqrt(np.mean([np.square(rows[part] - center).mean() for part in _parts(rows)])))
     if not spread > 0:
         raise UsageError(f"teacher={options.teacher!r}: its embeddings of all images are equal; use another network.")
@@ -128,8 +128,3 @@ def _parts(rows: np.ndarray) -> list[slice]:
     """Return parts of equal length of the rows, which may be a file that does not fit into memory."""
     count = -(-len(rows) // _ROWS)
     return [slice(len(rows) * k // count, len(rows) * (k + 1) // count) for k in range(count)]
-
-
-def _mean(rows: np.ndarray) -> np.ndarray:
-    sums = [rows[part].sum(axis=0, dtype=np.float64) for part in _parts(rows)]
-    return (np.sum(sums, axis=0) / len(rows)).astype(np.float32)

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
+from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from gluonfr.core import Card, DataError, atomic_file, file_sha256
@@ -102,8 +103,6 @@ def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, pr
     rows = embed(net, Crops(dataset, own), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
     if group.size == 1:
         return rows
-    from mxnet import nd
-
     return group.gather(nd.array(rows), "references").asnumpy()
 
 
