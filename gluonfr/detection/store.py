@@ -8,6 +8,7 @@ from typing import Any
 
 from gluonfr.core import DEFAULT_MODELS, GluonFRError, WeightsError, absolute_path, atomic_folder, display_path
 from gluonfr.core.reading import read_json
+from gluonfr.core.temporary import remove_leftovers
 from gluonfr.detection.saved import CARD, DetectorCard, is_detector_folder, load_detector, save_detector
 from gluonfr.weights.store import free_stored_folder, remove_stored_folder, stored_folder
 
@@ -86,6 +87,8 @@ def remove_detector(name: str, root: str = DEFAULT_MODELS) -> None:
     >>> remove_detector("mine")  # doctest: +SKIP
     """
     folder = stored_folder(name, root)
+    # Of a process that was killed while it removed the detector.
+    remove_leftovers(folder)
     if not is_detector_folder(folder):
         raise WeightsError(f"no stored detector {name!r} under {root}.")
     remove_stored_folder(folder)

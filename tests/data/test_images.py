@@ -9,7 +9,7 @@ from PIL import Image
 
 from gluonfr.core import DataError
 from gluonfr.data.image_limits import MAX_PIXELS, MAX_SCANS, count_jpeg_scans, exceeded_limit, image_size
-from gluonfr.data.images import decode
+from gluonfr.data.images import decode, encode
 
 PICTURE = cv2.resize(np.random.RandomState(0).randint(0, 256, (4, 4, 3), np.uint8), (60, 40))
 
@@ -56,6 +56,31 @@ def test_a_damaged_header_has_no_size(content):
 def test_formats_that_store_their_size_twice_are_not_read():
     with pytest.raises(DataError, match="it does not decode"):
         decode(save("JPEG2000"), "it")
+
+
+@pytest.mark.parametrize(
+    ("shorter_side", "shape"),
+    [
+        (None, (401, 603)),
+        (402, (401, 603)),
+        (201, (401, 603)),
+        (200.5, (201, 302)),
+        (101, (201, 302)),
+        (100, (101, 151)),
+        (1, (51, 76)),
+    ],
+)
+def test_a_jpeg_is_decoded_at_the_fraction_that_keeps_the_pixels_asked_for(shorter_side, shape):
+    picture = cv2.resize(PICTURE, (603, 401), interpolation=cv2.INTER_CUBIC)
+    decoded = decode(encode(picture), "it", shorter_side)
+    assert decoded.shape == (*shape, 3)
+    expected = cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(decoded.astype(int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "PPM"])
+def test_other_formats_are_decoded_at_their_size(kind):
+    assert decode(save(kind), "it", 5).shape == (40, 60, 3)
 
 
 def test_scans_are_counted_without_thumbnails():

@@ -44,6 +44,13 @@ def test_a_stored_detector_is_found_by_its_name_and_removed(saved, tmp_path):
         remove_detector("mine", store)
 
 
+def test_next_removal_finishes_one_that_was_killed(tmp_path):
+    (tmp_path / ".mine.0.tmp" / "mine").mkdir(parents=True)
+    with pytest.raises(GluonFRError, match="no stored detector 'mine'"):
+        remove_detector("mine", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_stores_lists_and_removes_detectors(saved, tmp_path, capsys):
     store = ["--models", str(tmp_path / "store")]
     assert main(["models", "--add", str(saved), "--name", "mine", *store]) == 0

@@ -124,6 +124,14 @@ def test_what_the_embeddings_of_all_faces_share_does_not_count(kind, rows):
     assert losses[0].max() > 1e-2
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_teacher_that_embeds_all_images_alike_is_refused(kind, rows):
+    records = SimpleNamespace(labels=np.array([0, 1, 1, 2, 0]), num_classes=3)
+    options = TrainOptions(dataset="celeb", teacher="constant", distill=kind, distill_weight=1.0)
+    with pytest.raises(UsageError, match="teacher='constant': its embeddings of all images are equal"):
+        make_reference(options, np.repeat(rows[1][:1], 5, axis=0), records)
+
+
 @pytest.fixture
 def options(small_options, tmp_path, monkeypatch):
     """Options of a run with a teacher."""

@@ -18,9 +18,21 @@ _MIRRORED = [1, 0, 2, 4, 3]
 _GRIDS = (2, 3, 4)
 # Share of the squares that are taken around a face, and the part of a face that must be visible to be learned.
 _AROUND_FACE, _VISIBLE = 0.8, 0.4
-_COLOR = Augmentation(color=0.8, brightness=0.3, contrast=0.3, saturation=0.4, hue=0.03, gray=0.1, blur=0.1, jpeg=0.2)
+_COLOR = Augmentation(
+    color=0.8,
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.4,
+    hue=0.03,
+    gray=0.1,
+    blur=0.1,
+    low_resolution=0.4,
+    low_resolution_scale=(0.5, 1.0),
+    noise=0.1,
+    jpeg=0.2,
+)
 
-Read = Callable[[int], "tuple[np.ndarray, PhotoFaces]"]
+Read = Callable[[int, float], "tuple[np.ndarray, PhotoFaces]"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,8 @@ class DetectionAugmentation:
         ----------
         number : int
         read : callable
-            `read(i)` returns photo i, uint8 (H, W, 3), and its faces.
+            `read(i, shorter_side)` returns photo i, uint8 (H, W, 3), and its faces; the photo may be reduced, as long as its
+            shorter side keeps this many pixels.
         count : int
             Number of photos, of which a mosaic uses random other ones.
         rng : np.random.Generator
@@ -104,7 +117,7 @@ class DetectionAugmentation:
             row, column = divmod(place, grid)
             top, left = int(edges[row]), int(edges[column])
             side = max(int(edges[row + 1]) - top, int(edges[column + 1]) - left)
-            tile, faces = self._tile(*read(source), side, rng)
+            tile, faces = self._tile(source, read, side, rng)
             height, width = int(edges[row + 1]) - top, int(edges[column + 1]) - left
             image[top : top + height, left : left + width] = tile[:height, :width]
             parts.append(faces._replace(boxes=faces.boxes + [left, top] * 2, landmarks=faces.landmarks + [left, top]))
@@ -113,11 +126,12 @@ class DetectionAugmentation:
         joined = (np.concatenate(arrays).astype(arrays[0].dtype) for arrays in list(zip(*parts))[1:])
         return image, PhotoFaces(str(number), *joined)
 
-    def _tile(self, image: np.ndarray, faces: PhotoFaces, side: int, rng: np.random.Generator) -> tuple[np.ndarray, PhotoFaces]:
+    def _tile(self, source: int, read: Read, side: int, rng: np.random.Generator) -> tuple[np.ndarray, PhotoFaces]:
         """Take a random square of a photo, `side` pixels wide afterwards."""
+        part = np.exp(rng.uniform(*np.log(self.crop)))
+        image, faces = read(source, side / part)
         height, width = image.shape[:2]
-        low, high = np.log(self.crop)
-        square = min(height, width) * np.exp(rng.uniform(low, high))
+        square = min(height, width) * part
         angle = np.radians(rng.normal(0, self.rotation)) if self.rotation else 0.0
         if rng.random() < self.turn:
             angle += np.pi / 2 * rng.integers(1, 4)

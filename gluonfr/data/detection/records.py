@@ -221,13 +221,16 @@ class DetectionRecords:
         """Absolute path of the `.rec` file."""
         return self.file.path
 
-    def read(self, i: int) -> tuple[np.ndarray, PhotoFaces]:
-        """Return photo i, uint8 (H, W, 3) RGB, and its faces in pixels."""
+    def read(self, i: int, shorter_side: float | None = None) -> tuple[np.ndarray, PhotoFaces]:
+        """Return photo i, uint8 (H, W, 3) RGB, and its faces in pixels of what is returned.
+
+        A JPEG may be decoded at a fraction of its size, as long as its shorter side keeps `shorter_side` pixels.
+        """
         if not 0 <= i < len(self):
             raise UsageError(f"photo {i} of {len(self)} in {self.path}")
         label, content = self.file.read_labels(i)
         rows = _unpack_label(label, self.file.describe(i))
-        image = images.decode(content, lambda: self.file.describe(i))
+        image = images.decode(content, lambda: self.file.describe(i), shorter_side)
         scale = np.array(image.shape[1::-1], np.float32)
         marks = rows[:, 5:15].reshape(-1, 5, 2)
         marks = np.where((marks == -1).all((1, 2), keepdims=True), np.nan, marks * scale)

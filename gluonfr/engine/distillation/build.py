@@ -112,11 +112,11 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     """
     kind, weight = options.distill, options.distill_weight
     center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    spread = float(np.sqrt(np.mean([np.square(rows[part] - center).mean() for part in _parts(rows)])))
-    if not spread > 0:
+    if not (rows.max(axis=0) > rows.min(axis=0)).any():
         raise UsageError(f"teacher={options.teacher!r}: its embeddings of all images are equal; use another network.")
     if kind == "l2":
-        return Reference(rows, kind, weight, unit=spread)
+        variance = np.mean([np.square(rows[part] - center).mean() for part in _parts(rows)])
+        return Reference(rows, kind, weight, unit=float(np.sqrt(variance)))
     if kind != "logits":
         return Reference(rows, kind, weight, center=center)
     labeled = records.labels < records.num_classes

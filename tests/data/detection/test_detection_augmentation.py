@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gluonfr.core import UsageError
-from gluonfr.data.detection import make_faces
+from gluonfr.data.detection import DetectionRecords, make_faces, pack_detection
 from gluonfr.data.detection.augmentation import DetectionAugmentation, move_faces, warp
 
 # Landmarks of a face whose five points are drawn in five colors, so that they can be found again in a picture.
@@ -34,7 +34,7 @@ def test_landmarks_follow_the_pixels(turn, mosaic):
     augmentation = DetectionAugmentation(size=256, mosaic=mosaic, crop=(0.9, 1.3), turn=turn, color=False)
     seen = 0
     for seed in range(30):
-        image, faces = augmentation(0, lambda number: read(), 3, np.random.default_rng(seed))
+        image, faces = augmentation(0, lambda number, shorter_side: read(), 3, np.random.default_rng(seed))
         assert image.shape == (256, 256, 3)
         if mosaic or not len(faces.boxes) or faces.ignored.any():
             continue
@@ -55,7 +55,7 @@ def test_mosaics_have_small_faces_within_their_tiles():
     augmentation = DetectionAugmentation(size=240, mosaic=1.0, color=False)
     counts = []
     for seed in range(20):
-        _, faces = augmentation(0, lambda number: draw(), 3, np.random.default_rng(seed))
+        _, faces = augmentation(0, lambda number, shorter_side: draw(), 3, np.random.default_rng(seed))
         counts.append(len(faces.boxes))
         assert (faces.boxes >= 0).all()
         assert (faces.boxes <= 240).all()
@@ -64,20 +64,47 @@ def test_mosaics_have_small_faces_within_their_tiles():
     assert max(counts) > 4
 
 
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_photos_decoded_at_a_fraction_of_their_size_give_the_same_samples(mosaic, tmp_path):
+    # Random blobs, so that every shift shows; 1,000 pixels wide, of which samples of 64 need less.
+    photo = cv2.resize(
+        np.random.RandomState(0).randint(0, 256, (10, 14, 3), np.uint8), (1000, 701), interpolation=cv2.INTER_CUBIC
+    )
+    cv2.imwrite(str(tmp_path / "a.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    pack_detection([make_faces("a.jpg", [[300, 200, 620, 600]], [MARKS * 4])], tmp_path, tmp_path / "set")
+    records = DetectionRecords(tmp_path / "set")
+    sizes = []
+
+    def read_reduced(number, shorter_side):
+        image, faces = records.read(number, shorter_side)
+        sizes.append((min(image.shape[:2]), shorter_side))
+        return image, faces
+
+    augmentation = DetectionAugmentation(size=64, mosaic=mosaic, color=False)
+    for seed in range(20):
+        whole, expected = augmentation(0, lambda number, shorter_side: records.read(number), 1, np.random.default_rng(seed))
+        image, faces = augmentation(0, read_reduced, 1, np.random.default_rng(seed))
+        assert np.abs(image.astype(int) - whole).mean() < 4
+        assert np.allclose(faces.boxes, expected.boxes, atol=0.5)
+        assert np.allclose(faces.landmarks, expected.landmarks, atol=0.5)
+    assert all(size >= needed or size == 701 for size, needed in sizes)
+    assert min(size for size, _ in sizes) < 200
+
+
 def test_small_and_hidden_faces_are_ignored():
     augmentation = DetectionAugmentation(size=64, mosaic=1.0, smallest=30, color=False)
     for seed in range(10):
-        _, faces = augmentation(0, lambda number: draw(), 3, np.random.default_rng(seed))
+        _, faces = augmentation(0, lambda number, shorter_side: draw(), 3, np.random.default_rng(seed))
         small = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(1) < 30
         assert faces.ignored[small].all()
 
 
 def test_samples_depend_on_the_generator_alone():
     augmentation = DetectionAugmentation(size=96)
-    first, second = (augmentation(1, lambda number: draw(), 3, np.random.default_rng(5)) for _ in range(2))
+    first, second = (augmentation(1, lambda number, shorter_side: draw(), 3, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1].boxes, second[1].boxes)
-    assert not np.array_equal(first[0], augmentation(1, lambda number: draw(), 3, np.random.default_rng(6))[0])
+    assert not np.array_equal(first[0], augmentation(1, lambda number, shorter_side: draw(), 3, np.random.default_rng(6))[0])
 
 
 def test_a_box_contains_the_turned_ellipse():
