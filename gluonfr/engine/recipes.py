@@ -205,7 +205,7 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "network_args": card.arguments,
         "augment": "flip",
         "epochs": epochs,
-        "lr": 0.05,
+        "lr": 0.05 if options.teacher else 0.01,
         "clip_norm": 1.0,
         "average": 0.99,
         "init_classifier": "means",
