@@ -23,11 +23,15 @@ def box_overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> box_overlaps(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])).round(3)
     array([[0.333, 0.   ]])
     """
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
+    columns, others = first.T[:, :, None], second.T[:, None]
+    width = np.minimum(columns[2], others[2]) - np.maximum(columns[0], others[0])
+    height = np.minimum(columns[3], others[3]) - np.maximum(columns[1], others[1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    return shared / np.maximum(_areas(columns) + _areas(others) - shared, 1e-9)
+
+
+def _areas(columns: np.ndarray) -> np.ndarray:
+    return (columns[2] - columns[0]) * (columns[3] - columns[1])
 
 
 def match_anchors(
@@ -112,8 +116,9 @@ def _own_anchors(boxes: np.ndarray, wanted: np.ndarray, squares: np.ndarray) -> 
     for number in wanted.tolist():
         overlaps = box_overlaps(boxes[number : number + 1], squares)[0]
         # Among faces at one place, each next one needs one more candidate.
-        best = np.argsort(-overlaps, kind="stable")[:32]
-        candidates += [(-overlaps[anchor], number, int(anchor)) for anchor in best if overlaps[anchor] > 0]
+        touched = np.flatnonzero(overlaps)
+        best = touched[np.argsort(-overlaps[touched], kind="stable")[:32]]
+        candidates += [(-overlaps[anchor], number, int(anchor)) for anchor in best]
     owners: dict[int, int] = {}
     served: set[int] = set()
     for _, number, anchor in sorted(candidates):
