@@ -106,16 +106,15 @@ def train(options, records, val):
     # Mosaics and large squares reduce the faces; those of rendered scenes are small already.
     mosaic, crop = (0.0, (0.3, 1.0)) if options.scenes else (0.5, (0.3, 2.0))
     augmentation = DetectionAugmentation(options.size, mosaic, crop, turn=options.turn)
-    # Random weights learn faster from more anchors per face, and from all of the background.
-    positive, negatives = (0.5, 7) if options.pretrained else (0.35, None)
+    # More anchors per face than in the paper, and all of the background, also for a detector that has learned already.
     loader = DetectionLoader(
         records,
         options.batch_size,
         augmentation,
-        lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors, positive),
+        lambda faces: match_anchors(faces.boxes, faces.landmarks, faces.ignored, anchors, 0.35),
         options.seed,
     )
-    loss = MultiBoxLoss(negatives, 0.25, 0.1)
+    loss = MultiBoxLoss(None, 0.25, 0.1)
     loss.hybridize(static_alloc=True)
     steps = options.epochs * len(loader)
     if not steps:

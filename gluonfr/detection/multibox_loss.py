@@ -18,8 +18,9 @@ class MultiBoxLoss(HybridBlock):
     The classification is softmax cross-entropy over all anchors on faces and the hardest ones on background, `negatives` times
     as many. Boxes and landmarks are compared by smooth L1 on the anchors on faces, landmarks only where the face has them.
 
-    The hardest anchors on background suit a network that knows faces. For one with random weights they are those beside the
-    faces, which it cannot distinguish from the faces yet, and it does not learn for thousands of steps: use all then.
+    With random weights, the hardest anchors on background are those beside the faces, which the network cannot distinguish from
+    the faces yet, and it does not learn for thousands of steps. Training here uses all of the background, which also was better
+    for detectors that had learned already.
 
     Parameters
     ----------
