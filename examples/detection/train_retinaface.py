@@ -106,7 +106,7 @@ def train(options, records, val):
     # Mosaics and large squares reduce the faces; those of rendered scenes are small already.
     mosaic, crop = (0.0, (0.3, 1.0)) if options.scenes else (0.5, (0.3, 2.0))
     augmentation = DetectionAugmentation(options.size, mosaic, crop, turn=options.turn)
-    # More anchors per face than in the paper, and all of the background, also for a detector that has learned already.
+    # More anchors per face than in the paper, and all of the background.
     loader = DetectionLoader(
         records,
         options.batch_size,

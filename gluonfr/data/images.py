@@ -14,8 +14,14 @@ from gluonfr.data.image_limits import exceeded_limit, image_size, still_png
 Where = Union[str, Callable[[], str]]
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-# Flags of OpenCV by reduction.
-_REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
+_EXIF = b"Exif\0\0"
+# OpenCV's flags by reduction.
+_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _EXTENSIONS = (
     (b"\xff\xd8\xff", ".jpg"),
@@ -27,7 +33,7 @@ _EXTENSIONS = (
 )
 
 
-def decode(content: bytes, where: Where, shorter_side: float | None = None) -> np.ndarray:
+def decode(content: bytes, where: Where, reduction: int = 1) -> np.ndarray:
     """Decode an image file (JPEG, PNG, WebP, BMP, GIF, TIFF or PNM) within the limits of `image_limits`.
 
     Parameters
@@ -36,8 +42,8 @@ def decode(content: bytes, where: Where, shorter_side: float | None = None) -> n
         The image file.
     where : str or callable
         What names the image in a message, such as "train.rec: image 7", or a function that returns it.
-    shorter_side : float, optional
-        A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which is faster, as long as its shorter side keeps this many pixels.
+    reduction : {1, 2, 4, 8}, default 1
+        A JPEG is decoded at this part of its size, rounded up, which is faster than reducing it afterwards. Use 1 for others.
 
     Returns
     -------
@@ -53,8 +59,8 @@ def decode(content: bytes, where: Where, shorter_side: float | None = None) -> n
     --------
     >>> decode(encode(np.zeros((40, 60, 3), np.uint8)), "an image").shape
     (40, 60, 3)
-    >>> decode(encode(np.zeros((40, 60, 3), np.uint8)), "an image", shorter_side=16).shape
-    (20, 30, 3)
+    >>> decode(encode(np.zeros((40, 61, 3), np.uint8)), "an image", reduction=2).shape
+    (20, 31, 3)
     """
     size, image = image_size(content), None
     excess = exceeded_limit(content, size)
@@ -63,8 +69,7 @@ def decode(content: bytes, where: Where, shorter_side: float | None = None) -> n
     readable = still_png(content) if content.startswith(_PNG_START) else content
     if size is not None and readable and not _is_truncated(content):
         try:
-            flag = _decoding_flag(content, size, shorter_side)
-            image = cv2.imdecode(np.frombuffer(readable, dtype=np.uint8), flag)
+            image = cv2.imdecode(np.frombuffer(readable, dtype=np.uint8), _FLAGS[reduction])
         except cv2.error:
             image = None
     if image is None:
@@ -72,13 +77,19 @@ def decode(content: bytes, where: Where, shorter_side: float | None = None) -> n
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _decoding_flag(content: bytes, size: tuple[int, int], shorter_side: float | None) -> int:
-    """Return OpenCV's flag for the smallest size that leaves the shorter side as many pixels."""
-    if shorter_side and content.startswith(_JPEG_START):
-        for reduction, flag in _REDUCED:
-            if min(size) >= reduction * shorter_side:
-                return flag
-    return cv2.IMREAD_COLOR
+def jpeg_reduction(content: bytes, shorter_side: float) -> int:
+    """Return the largest reduction for `decode` that leaves the shorter side of a JPEG as many pixels; 1 for other formats.
+
+    A JPEG with EXIF data is not reduced: if it is turned, it would not begin at its first pixel.
+
+    Examples
+    --------
+    >>> jpeg_reduction(encode(np.zeros((40, 60, 3), np.uint8)), shorter_side=16)
+    2
+    """
+    size = image_size(content) if content.startswith(_JPEG_START) and _EXIF not in content else None
+    fitting = (number for number in _FLAGS if size and number * shorter_side <= min(size))
+    return max(fitting, default=1)
 
 
 def encode(image: Any, quality: int = 95) -> bytes:

@@ -19,15 +19,15 @@ class MultiBoxLoss(HybridBlock):
     as many. Boxes and landmarks are compared by smooth L1 on the anchors on faces, landmarks only where the face has them.
 
     With random weights, the hardest anchors on background are those beside the faces, which the network cannot distinguish from
-    the faces yet, and it does not learn for thousands of steps. Training here uses all of the background, which also was better
-    for detectors that had learned already.
+    the faces yet, and it does not learn for thousands of steps. `DetectorRun` uses all of the background, also for a detector that
+    has learned already, where both were about equally good.
 
     Parameters
     ----------
     negatives : int, optional, default 7
         Background anchors per anchor on a face (https://arxiv.org/abs/1512.02325); at least that many per image. None: all.
     box_weight, landmark_weight : float, default 1 and 0.25
-        Training here uses 0.25 and 0.1, which leave more of the gradient to the classification.
+        `DetectorRun` uses 0.25 and 0.1, which leave more of the gradient to the classification.
 
     Inputs
         - **outputs**: the nine outputs of `RetinaFaceNetwork`.

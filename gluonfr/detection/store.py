@@ -87,7 +87,7 @@ def remove_detector(name: str, root: str = DEFAULT_MODELS) -> None:
     >>> remove_detector("mine")  # doctest: +SKIP
     """
     folder = stored_folder(name, root)
-    # Of a process that was killed while it removed the detector.
+    # A process that was killed while it removed the detector may have left a folder.
     remove_leftovers(folder)
     if not is_detector_folder(folder):
         raise WeightsError(f"no stored detector {name!r} under {root}.")

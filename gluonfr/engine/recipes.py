@@ -55,7 +55,8 @@ def choose_recipe(
     Parameters
     ----------
     options : TrainOptions
-        What is trained; the values of the recipe do not depend on other options that are given.
+        What is trained. Of the options that are given, only the teacher, the validation sets and what is frozen change the
+        recipe.
     people, images : int
         Size of the training set.
     image_size : (H, W), default (112, 112)
@@ -199,18 +200,19 @@ def _published(network: str, epochs: int, first: float, second: float) -> dict[s
 
 def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) -> dict[str, Any]:
     epochs = _epochs(images, 36_000)
+    # The last layer adapts; a small set shows too few faces to change the others, unless the student has a teacher.
+    freeze = None if options.teacher else "-1"
     return {
         **_small(people, images, card.image_size),
         "network": card.network,
         "network_args": card.arguments,
         "augment": "flip",
         "epochs": epochs,
-        "lr": 0.05 if options.teacher else 0.01,
+        "lr": 0.01 if (options.freeze or freeze) == "-1" else 0.05,
         "clip_norm": 1.0,
         "average": 0.99,
         "init_classifier": "means",
-        # The last layer adapts; the others know more faces than a small set shows, unless a teacher tells.
-        "freeze": None if options.teacher else "-1",
+        "freeze": freeze,
         "lr_decay_by_depth": 0.7,
         "batch_norm": "frozen",
         "stay_close": 0.0 if options.teacher else 3.0,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gluonfr.core import DataError
 from gluonfr.data.image_limits import MAX_PIXELS, MAX_SCANS, count_jpeg_scans, exceeded_limit, image_size
-from gluonfr.data.images import decode, encode
+from gluonfr.data.images import decode, encode, jpeg_reduction
 
 PICTURE = cv2.resize(np.random.RandomState(0).randint(0, 256, (4, 4, 3), np.uint8), (60, 40))
 
@@ -59,28 +59,26 @@ def test_formats_that_store_their_size_twice_are_not_read():
 
 
 @pytest.mark.parametrize(
-    ("shorter_side", "shape"),
-    [
-        (None, (401, 603)),
-        (402, (401, 603)),
-        (201, (401, 603)),
-        (200.5, (201, 302)),
-        (101, (201, 302)),
-        (100, (101, 151)),
-        (1, (51, 76)),
-    ],
+    ("shorter_side", "reduction"), [(402, 1), (201, 1), (200.5, 2), (101, 2), (100, 4), (50, 8), (1, 8), (float("nan"), 1)]
 )
-def test_a_jpeg_is_decoded_at_the_fraction_that_keeps_the_pixels_asked_for(shorter_side, shape):
-    picture = cv2.resize(PICTURE, (603, 401), interpolation=cv2.INTER_CUBIC)
-    decoded = decode(encode(picture), "it", shorter_side)
+def test_a_jpeg_is_reduced_as_far_as_its_shorter_side_keeps_the_pixels(shorter_side, reduction):
+    content = encode(cv2.resize(PICTURE, (603, 401)))
+    assert jpeg_reduction(content, shorter_side) == reduction
+    assert min(decode(content, "it", reduction).shape[:2]) >= min(shorter_side, 401) or reduction == 1
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(("reduction", "shape"), [(1, (40, 60)), (2, (20, 30)), (4, (10, 15)), (8, (5, 8))])
+def test_jpegs_are_decoded_at_a_part_of_their_size(progressive, reduction, shape):
+    decoded = decode(save("JPEG", progressive=progressive), "it", reduction)
     assert decoded.shape == (*shape, 3)
-    expected = cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_AREA)
-    assert np.abs(decoded.astype(int) - expected).mean() < 4
+    expected = cv2.resize(PICTURE, shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(decoded.astype(int) - expected).mean() < 12
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "PPM"])
-def test_other_formats_are_decoded_at_their_size(kind):
-    assert decode(save(kind), "it", 5).shape == (40, 60, 3)
+def test_other_formats_than_jpeg_are_not_reduced():
+    assert [jpeg_reduction(save(kind), 1) for kind in ("JPEG", "PNG", "WEBP")] == [8, 1, 1]
+    assert jpeg_reduction(b"\xff\xd8", 1) == 1
 
 
 def test_scans_are_counted_without_thumbnails():

@@ -39,6 +39,20 @@ def test_overlaps_equal_counted_areas():
     assert np.allclose(box_overlaps(boxes[0], boxes[1]), expected, atol=1e-12)
 
 
+def test_overlaps_of_integer_boxes_do_not_overflow():
+    for kind, side in ((np.int16, 200), (np.int32, 60_000)):
+        box = np.array([[0, 0, side, side]], kind)
+        assert box_overlaps(box, box) == 1
+
+
+def test_a_box_of_nan_takes_no_anchor_from_another_face():
+    anchors = [[8, 8, 16], [40, 8, 16]]
+    for order in ([0, 1], [1, 0]):
+        targets = match(np.array([[0, 0, 16, 16], [np.nan] * 4])[order], anchors)
+        assert targets[:, CLASS].tolist() == [FACE, BACKGROUND]
+        assert np.isfinite(targets).all()
+
+
 def test_anchors_learn_the_face_that_they_overlap_most_and_every_face_has_its_own():
     anchors = anchor_grid(64, 64)
     faces = [[4, 4, 36, 36], [8, 8, 30, 34]]

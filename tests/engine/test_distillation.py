@@ -125,11 +125,17 @@ def test_what_the_embeddings_of_all_faces_share_does_not_count(kind, rows):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_teacher_that_embeds_all_images_alike_is_refused(kind, rows):
+def test_a_teacher_with_equal_or_invalid_embeddings_is_refused(kind, rows):
     records = SimpleNamespace(labels=np.array([0, 1, 1, 2, 0]), num_classes=3)
-    options = TrainOptions(dataset="celeb", teacher="constant", distill=kind, distill_weight=1.0)
-    with pytest.raises(UsageError, match="teacher='constant': its embeddings of all images are equal"):
+    options = TrainOptions(dataset="celeb", teacher="broken", distill=kind, distill_weight=1.0)
+    with pytest.raises(UsageError, match="teacher='broken': its embeddings of all images are equal"):
         make_reference(options, np.repeat(rows[1][:1], 5, axis=0), records)
+    for value in (np.nan, np.inf):
+        teacher = rows[1].copy()
+        teacher[2, 1] = value
+        with pytest.raises(UsageError, match="teacher='broken': it has embeddings with NaN or infinite numbers"):
+            make_reference(options, teacher, records)
+    assert make_reference(options, rows[1] * np.float32(1e-30), records).unit > 0
 
 
 @pytest.fixture

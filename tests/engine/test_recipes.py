@@ -74,14 +74,18 @@ def test_fine_tuning_takes_the_network_from_the_card_and_holds_people_out_unless
     options = complete(CELEB, card, pretrained="dlib_resnet29")
     assert (options.network, options.network_args) == ("dlib_resnet29", {"embedding_size": 128})
     assert options.hold_out > 0
-    # Only the last block is trained, at half the rate from scratch, and held near the start.
-    assert (options.freeze, options.lr) == ("-1", complete(CELEB).lr / 2)
+    # Only the last block is trained, at a tenth of the rate from scratch, and held near the start.
+    assert (options.freeze, options.lr) == ("-1", complete(CELEB).lr / 10)
     assert options.stay_close > 0
     assert (options.init_classifier, options.batch_norm) == ("means", "frozen")
-    assert complete(CELEB, card, pretrained="dlib_resnet29", freeze="0").freeze == "0"
+    # All blocks take a larger rate.
+    whole = complete(CELEB, card, pretrained="dlib_resnet29", freeze="0")
+    assert (whole.freeze, whole.lr) == ("0", complete(CELEB).lr / 2)
     # All of a student learns from a teacher, and nothing holds it at its start.
     student = complete(CELEB, card, pretrained="dlib_resnet29", teacher="y1")
-    assert (student.freeze, student.stay_close) == (None, 0)
+    assert (student.freeze, student.lr, student.stay_close) == (None, whole.lr, 0)
+    last = complete(CELEB, card, pretrained="dlib_resnet29", teacher="y1", freeze="-1")
+    assert (last.freeze, last.lr) == ("-1", options.lr)
     assert complete(CELEB, card, pretrained="dlib_resnet29", val=["lfw"]).hold_out == 0
     assert complete(CELEB, card, pretrained=True, network="dlib_resnet29", val=["lfw"], hold_out=0.2).hold_out == 0.2
 

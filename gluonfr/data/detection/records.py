@@ -14,6 +14,7 @@ from gluonfr.core import DataError, PathLike, UsageError, absolute_path, atomic_
 from gluonfr.data import images
 from gluonfr.data.detection.annotations import PhotoFaces, make_faces
 from gluonfr.data.detection.photo_file import photo_path, read_photo
+from gluonfr.data.image_limits import image_size
 from gluonfr.data.records.file import RecordFile
 from gluonfr.data.records.framing import split_frames
 from gluonfr.data.records.header import HEADER
@@ -224,14 +225,19 @@ class DetectionRecords:
     def read(self, i: int, shorter_side: float | None = None) -> tuple[np.ndarray, PhotoFaces]:
         """Return photo i, uint8 (H, W, 3) RGB, and its faces in pixels of what is returned.
 
-        A JPEG may be decoded at a fraction of its size, as long as its shorter side keeps `shorter_side` pixels.
+        With `shorter_side`, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its shorter side keeps as many pixels.
         """
         if not 0 <= i < len(self):
             raise UsageError(f"photo {i} of {len(self)} in {self.path}")
         label, content = self.file.read_labels(i)
         rows = _unpack_label(label, self.file.describe(i))
-        image = images.decode(content, lambda: self.file.describe(i), shorter_side)
+        reduction = images.jpeg_reduction(content, shorter_side) if shorter_side is not None else 1
+        image = images.decode(content, lambda: self.file.describe(i), reduction)
         scale = np.array(image.shape[1::-1], np.float32)
+        stored = image_size(content) if reduction > 1 else None
+        if stored:
+            # Before it was rounded up to pixels.
+            scale = np.array(stored[::-1], np.float32) / reduction
         marks = rows[:, 5:15].reshape(-1, 5, 2)
         marks = np.where((marks == -1).all((1, 2), keepdims=True), np.nan, marks * scale)
         ignored = rows[:, 15] > 0 if rows.shape[1] > 15 else np.zeros(len(rows), bool)

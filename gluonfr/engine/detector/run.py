@@ -35,7 +35,7 @@ from gluonfr.engine.train_result import TrainResult
 
 logger = logging.getLogger(__name__)
 
-# Of the anchors that learn a face. With the paper's 0.5, small faces have too few.
+# Smallest overlap of an anchor with the face that it learns. With the paper's 0.5, small faces have too few anchors.
 _OVERLAP = 0.35
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gluonfr.engine.options import TrainOptions
 
 # Rows in memory at once.
-_ROWS = 100_000
+_ROWS = 20_000
 
 
 def build_distiller(
@@ -101,7 +101,7 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     Raises
     ------
     UsageError
-        The teacher's embeddings of all images are equal.
+        The teacher's embeddings of all images are equal, or some are not finite.
 
     Examples
     --------
@@ -112,10 +112,12 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     """
     kind, weight = options.distill, options.distill_weight
     center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if not np.isfinite(center).all():
+        raise UsageError(f"teacher={options.teacher!r}: it has embeddings with NaN or infinite numbers; use another network.")
     if not (rows.max(axis=0) > rows.min(axis=0)).any():
         raise UsageError(f"teacher={options.teacher!r}: its embeddings of all images are equal; use another network.")
     if kind == "l2":
-        variance = np.mean([np.square(rows[part] - center).mean() for part in _parts(rows)])
+        variance = np.mean([np.square(rows[part] - center, dtype=np.float64).mean() for part in _parts(rows)])
         return Reference(rows, kind, weight, unit=float(np.sqrt(variance)))
     if kind != "logits":
         return Reference(rows, kind, weight, center=center)

@@ -2,6 +2,7 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
+from PIL import Image
 
 from gluonfr.core import DataError
 from gluonfr.data.detection import DetectionRecords, describe_left_out, make_faces, pack_detection
@@ -53,6 +54,32 @@ def test_large_photos_are_reduced_with_their_faces(photos, tmp_path):
     image, faces = DetectionRecords(tmp_path / "out").read(0)
     assert image.shape == (150, 50, 3)
     assert np.allclose(faces.boxes, [[5, 50, 25, 100]], atol=1e-3)
+
+
+@pytest.mark.parametrize(("size", "orientation"), [((405, 405), 1), ((401, 603), 1), ((259, 401), 1), ((401, 603), 6)])
+@pytest.mark.parametrize("reduction", [1, 2, 4, 8])
+def test_landmarks_stay_at_the_pixels_of_a_reduced_photo(size, orientation, reduction, tmp_path):
+    # A disk near the right and the lower edge, where decoders add pixels if the size is not divisible.
+    width, height = size[::-1] if orientation == 1 else size
+    center = np.array([width - 30.0, height - 34])
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    photo = np.where(np.hypot(columns - center[0], rows - center[1]) < 16, 255, 0).astype(np.uint8)
+    if orientation == 1:
+        Image.fromarray(photo).save(tmp_path / "a.jpg", quality=95)
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(np.rot90(photo)).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    faces = make_faces("a.jpg", [[center[0] - 20, center[1] - 20, center[0] + 20, center[1] + 20]], [center + MARKS - MARKS[0]])
+    pack_detection([faces], tmp_path, tmp_path / "set")
+    image, found = DetectionRecords(tmp_path / "set").read(0, min(size) / reduction)
+    assert min(image.shape[:2]) == (-(-min(size) // reduction) if orientation == 1 else min(size))
+    weights = image[..., 0].astype(float)
+    place = (
+        np.array([(weights.sum(axis) * (np.arange(weights.shape[1 - axis]) + 0.5)).sum() for axis in (0, 1)]) / weights.sum()
+    )
+    assert np.allclose(found.landmarks[0, 0], place, atol=0.1)
+    assert np.allclose((found.boxes[0, :2] + found.boxes[0, 2:]) / 2, place, atol=0.1)
 
 
 def test_what_is_no_face_is_left_out_by_reason(photos, tmp_path):
