@@ -19,8 +19,8 @@ class MultiBoxLoss(HybridBlock):
     as many. Boxes and landmarks are compared by smooth L1 on the anchors on faces, landmarks only where the face has them.
 
     With random weights, the hardest anchors on background are those beside the faces, which the network cannot distinguish from
-    the faces yet, and it does not learn for thousands of steps. `DetectorRun` uses all of the background, also for a detector that
-    has learned already, where both were about equally good.
+    the faces yet, and it does not learn for thousands of steps. `DetectorRun` uses all of the background, also for a detector
+    that has learned already, where both were about equally good.
 
     Parameters
     ----------
