@@ -23,8 +23,7 @@ def box_overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> box_overlaps(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])).round(3)
     array([[0.333, 0.   ]])
     """
-    columns, others = (boxes.astype(np.float64).T for boxes in (first, second))
-    columns, others = columns[:, :, None], others[:, None]
+    columns, others = np.asarray(first, np.float64).T[:, :, None], np.asarray(second, np.float64).T[:, None]
     width = np.minimum(columns[2], others[2]) - np.maximum(columns[0], others[0])
     height = np.minimum(columns[3], others[3]) - np.maximum(columns[1], others[1])
     shared = np.maximum(width, 0) * np.maximum(height, 0)
@@ -114,12 +113,13 @@ def _best_face(boxes: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.n
 def _own_anchors(boxes: np.ndarray, wanted: np.ndarray, squares: np.ndarray) -> dict[int, int]:
     """Return one anchor for every face that any anchor touches: {anchor: face}; the largest overlaps choose first."""
     candidates = []
-    for number in wanted.tolist():
-        overlaps = box_overlaps(boxes[number : number + 1], squares)[0]
-        # Among faces at one place, each next one needs one more candidate.
-        touched = np.flatnonzero(overlaps > 0)
-        best = touched[np.argsort(-overlaps[touched], kind="stable")[:32]]
-        candidates += [(-overlaps[anchor], number, int(anchor)) for anchor in best]
+    for begin in range(0, len(wanted), _CHUNK):
+        numbers = wanted[begin : begin + _CHUNK]
+        for number, overlaps in zip(numbers.tolist(), box_overlaps(boxes[numbers], squares)):
+            # Among faces at one place, each next one needs one more candidate.
+            touched = np.flatnonzero(overlaps > 0)
+            best = touched[np.argsort(-overlaps[touched], kind="stable")[:32]]
+            candidates += [(-overlaps[anchor], number, int(anchor)) for anchor in best]
     owners: dict[int, int] = {}
     served: set[int] = set()
     for _, number, anchor in sorted(candidates):

@@ -114,7 +114,7 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     if not np.isfinite(center).all():
         raise UsageError(f"teacher={options.teacher!r}: it has embeddings with NaN or infinite numbers; use another network.")
-    if not (rows.max(axis=0) > rows.min(axis=0)).any():
+    if not np.ptp(rows, axis=0).any():
         raise UsageError(f"teacher={options.teacher!r}: its embeddings of all images are equal; use another network.")
     if kind == "l2":
         variance = np.mean([np.square(rows[part] - center, dtype=np.float64).mean() for part in _parts(rows)])
