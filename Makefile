@@ -38,7 +38,7 @@ test-system: $(VENV)/system-ready
 	$(PYTEST) -m "system and not full" $(ARGS)
 
 test-full: $(VENV)/system-ready lint
-	$(PYTEST) $(ARGS)
+	$(PYTEST) --timeout 7200 $(ARGS)
 
 # Line coverage of both tiers, and of the first alone; writes the badge of the README.
 coverage: $(VENV)/system-ready
@@ -62,7 +62,7 @@ test-cu112: tools/stub_libcuda.c
 
 # Kills a hundred training runs at random moments and compares their results with the unbroken runs, bit by bit.
 test-faults: $(VENV)/system-ready
-	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s tests/engine/test_killed_runs.py $(ARGS)
+	GLUONFR_KILLS=25 $(BIN)/python -m pytest -q -s --timeout 7200 tests/engine/test_killed_runs.py $(ARGS)
 
 # Mutated files and requests for every reader, in processes with limits of time and memory.
 FUZZ_SECONDS ?= 3600

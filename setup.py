@@ -72,7 +72,8 @@ TRACKERS = [f'{name}; python_version >= "3.10"' for name in ("mlflow>=3,<4", "op
 NOTEBOOK = ["nbclient", "nbformat", "ipykernel"]
 # With Python 3.8 and 3.9 pip would look for versions of these that fit for longer than is useful.
 NEWER = [f'{name}; python_version >= "3.10"' for name in ("selenium", *NOTEBOOK)]
-TEST = ["pytest>=7", "pytest-xdist", "pytest-cov", "ruff==0.17.6", "mypy", "codespell", "psutil", *ONNX, *ALIGN, *SERVE]
+PYTEST = ["pytest>=7", "pytest-xdist", "pytest-cov", "pytest-timeout"]
+TEST = [*PYTEST, "ruff==0.17.6", "mypy", "codespell", "psutil", *ONNX, *ALIGN, *SERVE]
 # What needs servers, a browser, notebooks or large downloads.
 TEST_SYSTEM = [*FREE, *HEIF, *MILVUS, *MILVUS_SERVER, *NEWER, *TRACKERS]
 

@@ -134,7 +134,7 @@ def make_scenes(
     Examples
     --------
     >>> import tempfile
-    >>> make_scenes(f"{tempfile.mkdtemp()}/scenes", count=2, progress=False)
+    >>> make_scenes(f"{tempfile.mkdtemp()}/scenes", count=2, progress=False, workers=1)
     """
     check_integer("count", count, 1)
     workers = cores() if workers is None else check_integer("workers", workers, 1)

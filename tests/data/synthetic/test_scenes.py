@@ -1,12 +1,14 @@
 """Rendered scenes: faces where the labels say, and the same files from any number of processes."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
 
-from gluonfr.core import UsageError
+from gluonfr.core import DataError, UsageError
 from gluonfr.data.detection.folder import read_detection_folder
+from gluonfr.data.synthetic.render_pool import render_all
 from gluonfr.data.synthetic.scenes import make_scenes, render_scene
 
 
@@ -37,3 +39,23 @@ def test_arguments_are_checked_before_processes_start(given, workers, tmp_path):
     with pytest.raises(UsageError, match=next(iter(given))):
         make_scenes(str(tmp_path / "scenes"), 2, progress=False, workers=workers, **given)
     assert not os.listdir(tmp_path)
+
+
+def _end(number):
+    if number == 3:
+        os._exit(1)
+    return number
+
+
+@pytest.mark.timeout(120)
+def test_processes_do_not_inherit_what_threads_of_this_one_hold_and_their_end_is_reported(monkeypatch):
+    monkeypatch.syspath_prepend(os.path.dirname(__file__))
+    lock = threading.Lock()
+    # A child that is forked now waits forever for this lock in its handler.
+    os.register_at_fork(after_in_child=lambda: (lock.acquire(), lock.release()))
+    with lock:
+        assert list(render_all(abs, range(-5, 0), workers=2)) == [5, 4, 3, 2, 1]
+    rendered = render_all(_end, range(5), workers=2)
+    assert [next(rendered) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DataError, match="ended early"):
+        next(rendered)
