@@ -11,8 +11,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `gluonfr export`."""
     parser.add_argument(
         "--model",
-        help="network or detector: name of a stored one, folder that training wrote (RUN/best), -symbol.json or .pt; several "
-        "networks, separated by commas, become one with their joined embeddings (default: the only stored model)",
+        help="network or detector: name of a stored one, folder that training wrote (RUN/best), -symbol.json or .pt "
+        "(default: the only stored model)",
     )
     parser.add_argument("--models", default=DEFAULT_MODELS, metavar="FOLDER", help="folder of the stored models")
     parser.add_argument("--out", required=True, help="FILE.onnx, or the PREFIX of PREFIX-symbol.json and PREFIX-0000.params")
@@ -39,7 +39,6 @@ def run(arguments: Namespace) -> int:
     """Run `gluonfr export`."""
     from gluonfr.deploy import load_model
     from gluonfr.deploy.export import export_network
-    from gluonfr.deploy.joined_network import load_joined
     from gluonfr.deploy.quantize import open_calibration
     from gluonfr.detection.saved import find_detector
 
@@ -47,10 +46,7 @@ def run(arguments: Namespace) -> int:
     if detector:
         return _export_detector(arguments, detector)
     faces = open_calibration(arguments.calibrate, arguments.root) if arguments.calibrate else None
-    several = [model for model in (arguments.model or "").split(",") if model]
-    net, card = (
-        load_joined(several, arguments.models) if len(several) > 1 else load_model(arguments.model, root=arguments.models)
-    )
+    net, card = load_model(arguments.model, root=arguments.models)
     check = export_network(net, card, arguments.out, arguments.format, arguments.dtype, faces)
     compared = f"{check.difference:.2g}; lowest cosine to it: {check.cosine:.6f}" if check else None
     _print_outcome(arguments.out, compared)
