@@ -146,13 +146,13 @@ class _Interpreter:
 
     def _new_object(self, _: Any) -> None:
         arguments, kind = self._stack.pop(), self._stack.pop()
-        if kind != _WRAPPER or not isinstance(arguments, tuple) or arguments:
+        if not _is_text(kind, _WRAPPER) or not isinstance(arguments, tuple) or arguments:
             raise _ForbiddenPickleError("a new object that is no array")
         self._stack.append(_Wrapper())
 
     def _call(self, _: Any) -> None:
         arguments, kind = self._stack.pop(), self._stack.pop()
-        if kind != _DTYPE:
+        if not _is_text(kind, _DTYPE):
             raise _ForbiddenPickleError(f"a call of {_brief(kind)}")
         # Arrays among them would be compared by their elements.
         if repr(arguments) != "('f4', False, True)":
@@ -199,6 +199,11 @@ _ACTIONS: dict[str, Any] = {
 }
 
 
+def _is_text(value: Any, text: str) -> bool:
+    """Return whether a value is this text; arrays would be compared by their elements."""
+    return isinstance(value, str) and value == text
+
+
 def _brief(value: Any) -> str:
     """Return the name of a global, or any other value, in one line."""
     return ".".join(str(value).split())[:80]
@@ -206,7 +211,7 @@ def _brief(value: Any) -> str:
 
 def _read_array(state: Any, stream: io.BytesIO) -> np.ndarray:
     """Read the array that joblib describes by `state`, from the bytes at the stream's position."""
-    if not isinstance(state, dict) or state.get("subclass") != _NDARRAY or state.get("order") != "C":
+    if not isinstance(state, dict) or not _is_text(state.get("subclass"), _NDARRAY) or not _is_text(state.get("order"), "C"):
         raise _ForbiddenPickleError("an array with an unknown description")
     shape = state.get("shape")
     if not isinstance(shape, tuple) or not isinstance(state.get("dtype"), _Float32):
