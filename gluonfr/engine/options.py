@@ -144,13 +144,14 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
             self._require(name, lambda value: value >= 1, "at least 1")
         for name in ("freeze_epochs", "stay_close", "patience", "distill_weight", "label_weight"):
             self._require(name, lambda value: 0 <= value < math.inf, "finite and not negative")
+        self._require("mixed", lambda count: count >= 0, "at least 0")
         self._require("lr_decay_by_depth", lambda value: 0 < value <= 1, "above 0 and at most 1")
         self._require("hold_out", lambda value: 0 <= value <= 0.5, "a fraction of at most 0.5")
 
     def _check_start(self) -> None:
         for name in ("freeze", "stay_close", "freeze_epochs"):
             self._require(name, lambda value: not value or bool(self.pretrained), "used with pretrained weights (pretrained=)")
-        for name in ("distill_weight", "unlabeled"):
+        for name in ("distill_weight", "unlabeled", "mixed"):
             self._require(name, lambda value: not value or bool(self.teacher), "used with a teacher (teacher=)")
         self._require("label_weight", lambda value: value == 1 or bool(self.teacher), "1 without a teacher (teacher=)")
 

@@ -189,6 +189,26 @@ def test_the_teacher_embeds_every_image_once(options, caplog, tmp_path):
     np.testing.assert_allclose(rows / np.linalg.norm(rows, axis=1, keepdims=True), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_mixed_faces_are_embedded_again_when_others_are_held_out_or_the_seed_changes(options, tmp_path):
+    given = dict(options, mixed=20, val=[], hold_out=0)
+    runs = {}
+    for name, more in {
+        "one": {},
+        "again": {},
+        "seed": {"seed": 5},
+        "held": {"hold_out": 0.4},
+        "others": {"hold_out": 0.4, "seed": 5},
+    }.items():
+        run = Run(TrainOptions(**dict(given, out=str(tmp_path / name), **more)))
+        runs[name] = run._distiller.batch(np.arange(len(run.dataset) - 20, len(run.dataset))).asnumpy()
+        net, _ = load_network(options["teacher"])
+        rows = embed(net, [run.dataset.read(i)[0] for i in range(len(run.dataset))], normalize=False) / 2
+        np.testing.assert_allclose(runs[name], (rows - rows.mean(axis=0))[-20:], rtol=1e-3, atol=1e-4)
+    assert (runs["one"] == runs["again"]).all()
+    # All others are different faces.
+    assert len(os.listdir(tmp_path / "cache" / "gluonfr" / "embeddings")) == 1 + 4
+
+
 def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(options, tmp_path):
     net, card = load_network(options["teacher"])
     path = str(tmp_path / "teacher.onnx")
@@ -208,10 +228,11 @@ def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(op
     np.testing.assert_allclose(students[0], students[1], atol=0.02)
 
 
-def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, small_root, monkeypatch):
+@pytest.mark.parametrize("more", [{"unlabeled": ["blobs"]}, {"mixed": 42}])
+def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, more, small_root, monkeypatch):
     sizes = []
     monkeypatch.setattr(inputs, "choose_recipe", lambda *args: sizes.append(args[2]) or choose_recipe(*args))
-    run = Run(TrainOptions(**dict(options, unlabeled=["blobs"])))
+    run = Run(TrainOptions(**dict(options, **more)))
     assert len(run.dataset) == 84
     # The number of epochs of a recipe follows from the number of all images.
     assert sizes == [84]
@@ -223,12 +244,16 @@ def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options
         after = run.head.classifier.weight.data().asnumpy()
     # Without a label in the batch, the classifier changes by its weight decay alone.
     np.testing.assert_allclose(after, before * (1 - 0.1 * 5e-4), rtol=1e-5)
-    with pytest.raises(UsageError, match="unlabeled= does not work with loss=BatchHardTriplet"):
-        Run(TrainOptions(**dict(options, unlabeled=["blobs"], loss="BatchHardTriplet", loss_args={}, people=7)))
+    with pytest.raises(UsageError, match="unlabeled= and mixed= do not work with loss=BatchHardTriplet"):
+        Run(TrainOptions(**dict(options, loss="BatchHardTriplet", loss_args={}, people=7, **more)))
 
 
 @pytest.mark.parametrize(
-    "more", [{"distill": "l2", "network_args": PROJECTED}, {"distill": "relational", "accumulate": 2, "label_weight": 0.0}]
+    "more",
+    [
+        {"distill": "l2", "network_args": PROJECTED, "mixed": 14},
+        {"distill": "relational", "accumulate": 2, "label_weight": 0.0},
+    ],
 )
 def test_a_distillation_that_is_interrupted_resumes_bit_exact(options, tmp_path, more):
     options = dict(options, checkpoint_every=0, checkpoint_steps=1, epochs=1, **more)
@@ -239,7 +264,7 @@ def test_a_distillation_that_is_interrupted_resumes_bit_exact(options, tmp_path,
         interrupt_after(run, 2).train()
     run.checkpoints.finish()
     resumed = train(**broken)
-    assert resumed.steps == 1
+    assert resumed.steps == whole.steps - 2
     a, b = (values(load_network(os.path.join(folder, "last"))[0]) for folder in (whole.folder, resumed.folder))
     assert all((a[path] == b[path]).all() for path in a)
 

@@ -115,6 +115,8 @@ def test_the_scale_grows_with_the_number_of_people_up_to_that_of_the_paper():
         ({"distill_weight": 2.0}, "distill_weight=2.0 must be used with a teacher"),
         ({"label_weight": 0.0}, "label_weight=0.0 must be 1 without a teacher"),
         ({"unlabeled": ["b"]}, r"unlabeled=\['b'\] must be used with a teacher"),
+        ({"mixed": 5}, "mixed=5 must be used with a teacher"),
+        ({"mixed": -5}, "mixed=-5 must be at least 0"),
         ({"lr_decay_by_depth": 0.0}, "lr_decay_by_depth=0.0 must be above 0"),
         ({"hold_out": 0.9}, "hold_out=0.9 must be a fraction of at most 0.5"),
         ({"init_classifier": "zero"}, "init_classifier='zero' must be one of random, means"),
@@ -129,7 +131,9 @@ def test_options_that_have_no_effect_or_no_sense_are_refused(given, message):
 def test_a_run_of_an_older_version_resumes_and_saved_options_are_read_again():
     options = complete(CELEB)
     now = options.fixed_on_resume()
-    older = {name: value for name, value in now.items() if name not in (*PLAIN_TRAINING, "teacher", "freeze", "unlabeled")}
+    older = {
+        name: value for name, value in now.items() if name not in (*PLAIN_TRAINING, "teacher", "freeze", "unlabeled", "mixed")
+    }
     assert options.first_difference(older) == ""
     assert TrainOptions.from_dict(options.to_dict()).to_dict() == options.to_dict()
     with pytest.raises(DataError, match="stay_close"):

@@ -70,10 +70,10 @@ def build_distiller(
         references.append(Reference(rows, "cosine", options.stay_close))
     if not references:
         return None
-    masked = bool(options.unlabeled) and options.label_weight > 0
+    masked = bool(options.unlabeled or options.mixed) and options.label_weight > 0
     if masked and (loss.spec.compares_samples or options.classifier == "sharded" or options.sample_rate != 1):
         raise UsageError(
-            f"unlabeled= does not work with loss={options.loss} and this classifier: use a loss on single images with "
+            f"unlabeled= and mixed= do not work with loss={options.loss} and this classifier: use a loss on single images with "
             "classifier='plain', or label_weight=0."
         )
     distiller = Distiller(references, net.embedding_size, options.label_weight, records.num_classes if masked else None)

@@ -15,6 +15,7 @@ from mxnet.gluon import HybridBlock
 from gluonfr.core import Card, DataError, atomic_file, file_sha256
 from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.core.reading import open_npy
+from gluonfr.data.dataset.mixed import MixedFaces
 from gluonfr.data.dataset.views import PartlyLabeled, RealignedSet, SelectedPeople
 from gluonfr.deploy import embed
 from gluonfr.deploy.inference import InferenceNetwork
@@ -115,7 +116,13 @@ def _key(net: Any, card: Card, dataset: Any) -> str:
         digest.update(parameter_value(parameter).tobytes())
     if not parameters:
         digest.update(file_sha256(net.path).encode())
-    paths = [member.records.path for member in getattr(dataset, "members", [dataset])]
+    source = dataset
+    if isinstance(dataset, MixedFaces):
+        source, items = dataset.base, b""
+        if isinstance(source, SelectedPeople):
+            source, items = source.base, source.items.tobytes()
+        digest.update(b"mixed %d" % dataset.seed + items + dataset.base.labels.tobytes())
+    paths = [member.records.path for member in getattr(source, "members", [source])]
     files = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
     facts = [card.network, card.template, list(card.image_size), card.color, card.mean, card.std, files, len(dataset)]
     digest.update(json.dumps(facts).encode())

@@ -42,3 +42,8 @@ class DistillationOptions:
         "further training sets under the root, such as more,web; only the teacher's embeddings of their images are used",
         metavar="SETS",
     )
+    mixed: int = option(
+        0,
+        "further images that are each mixed from the faces of two people of the training set; only the teacher's embeddings of "
+        "them are used",
+    )

@@ -8,6 +8,7 @@ import mxnet as mx
 from gluonfr.core import Card
 from gluonfr.data import TrainingSet
 from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
+from gluonfr.data.dataset.mixed import MixedFaces
 from gluonfr.data.dataset.views import PartlyLabeled, PeoplePairs, hold_out
 from gluonfr.engine.finetuning.start import fit_crops, load_start
 from gluonfr.engine.options import TrainOptions
@@ -66,7 +67,7 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
     """
     records = get_training_set(options.dataset, options.root, options.identities)
     unlabeled = get_training_set(list(options.unlabeled), options.root) if options.unlabeled else None
-    images = len(records) + (len(unlabeled) if unlabeled else 0)
+    images = len(records) + (len(unlabeled) if unlabeled else 0) + options.mixed
     sets: dict[str, Any] = dict(get_verification_sets(options.val, options.root, options.dataset))
     start = load_start(options, contexts)
     recipe = choose_recipe(options, records.num_people, images, records.image_size, start[1] if start else None)
@@ -81,7 +82,10 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
             len(validation),
             len(sets[HELD_OUT]),
         )
+    faces = records
     if unlabeled:
         records = PartlyLabeled(records, unlabeled)
+    if complete.mixed:
+        records = PartlyLabeled(records, MixedFaces(faces, complete.mixed, complete.seed))
     net, card = start or (None, Card(network=complete.network, image_size=(records.image_size[0], records.image_size[1])))
     return RunInputs(complete, net, card, records, fit_crops(records, card), sets)
