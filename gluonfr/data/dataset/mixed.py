@@ -84,7 +84,17 @@ class MixedFaces(TrainingSet):
 
     def _read(self, item: int, rng: np.random.Generator) -> np.ndarray:
         image = self.base.read(item)[0]
-        return (cv2.flip(image, 1) if rng.random() < 0.5 else image).astype(np.float32)
+        image = cv2.flip(image, 1) if rng.random() < 0.5 else image
+        return (_with_another_shape(image, rng) if rng.random() < 0.7 else image).astype(np.float32)
+
+
+def _with_another_shape(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Move the parts of a face smoothly, by about a fiftieth of the image."""
+    height, width = image.shape[:2]
+    shifts = rng.normal(0, 0.02, (5, 5, 2)).astype(np.float32) * np.float32([width, height])
+    shifts = cv2.resize(shifts, (width, height), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return cv2.remap(image, x + shifts[:, :, 0], y + shifts[:, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def _with_colors_of(model: np.ndarray, image: np.ndarray) -> np.ndarray:
