@@ -62,3 +62,19 @@ def test_one_person_cannot_be_mixed_and_a_count_must_be_positive(tmp_path):
         MixedFaces(flat_people(tmp_path / "one", [9]), 5)
     with pytest.raises(UsageError, match="count"):
         MixedFaces(flat_people(tmp_path / "two", [9, 10]), 0)
+
+
+def test_faces_are_moved_smoothly_and_not_far(tmp_path):
+    ramp = np.repeat((2 * np.arange(112, dtype=np.uint8))[:, None, None], 112, axis=1)
+    with RecordWriter(str(tmp_path / "ramp"), image_size=(112, 112)) as writer:
+        for label in range(2):
+            writer.add(np.repeat(ramp, 3, axis=2), label)
+    mixed = MixedFaces(FRTrainRecordDataset("ramp", root=str(tmp_path)), 60)
+    # Without the border, whose outside is mirrored; a level is half a pixel.
+    shifts = np.stack([mixed.read(i)[0][20:92, :, 0].astype(float) - ramp[20:92, :, 0] for i in range(60)]) / 2
+    assert np.abs(shifts).max() < 12
+    assert 0.5 < shifts.std() < 2.5
+    assert abs(shifts.mean()) < 0.4
+    assert np.abs(np.diff(shifts, axis=2)).mean() < 0.3
+    # 9 % of the images mix two faces of which neither is changed.
+    assert np.mean(np.abs(shifts).mean(axis=(1, 2)) > 0.3) > 0.6
