@@ -155,8 +155,8 @@ def scale_for(people: int) -> int:
     return max(8, min(64, round(3 * math.sqrt(2) * math.log(max(people, 4) - 1))))
 
 
-def _small(people: int, images: int, image_size: tuple[int, int]) -> dict[str, Any]:
-    epochs = _epochs(images, 300_000)
+def _small(people: int, images: int, image_size: tuple[int, int], seen: int = 300_000) -> dict[str, Any]:
+    epochs = _epochs(images, seen)
     return {
         "network": "lresnet10e_ir",
         "network_args": {**_COMPACT, **(_COMPACT_INPUT if tuple(image_size) == (112, 112) else {})},
@@ -221,7 +221,8 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
 
 
 def _distillation(people: int, images: int, image_size: tuple[int, int]) -> dict[str, Any]:
-    values = _small(people, images, image_size)
+    # A student learns more from the same faces for longer than from labels, which it soon knows by heart.
+    values = _small(people, images, image_size, seen=600_000)
     return {**values, "network_args": {**values["network_args"], "dropout": _DROPOUT_OF_STUDENTS}}
 
 

@@ -39,6 +39,8 @@ def test_little_data_gets_a_small_network_a_small_scale_and_strong_augmentation(
     assert 250_000 < options.epochs * CELEB[1] < 350_000
     assert 0 < options.warmup < options.epochs / 5
     assert options.hold_out == 0
+    # A student learns twice as long.
+    assert 550_000 < complete(CELEB, teacher="y1").epochs * CELEB[1] < 650_000
 
 
 def test_no_option_is_left_open_and_completing_twice_changes_nothing():
