@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gluonfr.engine.option_fields import Auto
 
 CLASSIFIERS = ("auto", "plain", "sharded")
+# What `MixedFaces` accepts.
+_MOST_MIXED = 100_000_000
 
 # Values of the options of fine-tuning and distillation in a run that uses neither.
 PLAIN_TRAINING: dict[str, Any] = {
@@ -144,7 +146,7 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
             self._require(name, lambda value: value >= 1, "at least 1")
         for name in ("freeze_epochs", "stay_close", "patience", "distill_weight", "label_weight"):
             self._require(name, lambda value: 0 <= value < math.inf, "finite and not negative")
-        self._require("mixed", lambda count: count >= 0, "at least 0")
+        self._require("mixed", lambda count: 0 <= count <= _MOST_MIXED, f"from 0 to {_MOST_MIXED:,}")
         self._require("lr_decay_by_depth", lambda value: 0 < value <= 1, "above 0 and at most 1")
         self._require("hold_out", lambda value: 0 <= value <= 0.5, "a fraction of at most 0.5")
 

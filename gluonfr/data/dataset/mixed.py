@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from gluonfr.core import DataError, check_integer, generator
 from gluonfr.data.dataset.base import TrainingSet
 
+# To be raised whenever the images change: embeddings of them are cached.
+MIXING_VERSION = 1
+# Their embeddings alone are 50 GB.
+MOST_IMAGES = 100_000_000
 _PURPOSE = int.from_bytes(b"mixed", "big")
 # The face on a crop for ArcFace's template, in parts of its height and width.
 _FACE = slice(0.18, 0.89), slice(0.18, 0.82)
@@ -17,6 +23,8 @@ _CENTER, _HALF_HEIGHT, _HALF_WIDTH = (0.59, 0.5), (0.32, 0.45), (0.25, 0.34)
 class MixedFaces(TrainingSet):
     """Images without a person, each mixed from images of two people: a blend, two halves, or the inner face on the other head.
 
+    The images may be mirrored before, and the colors of one matched to the other.
+
     The teacher's embeddings of many such faces teach a student more than those of the few people of a small set alone.
 
     Parameters
@@ -24,7 +32,7 @@ class MixedFaces(TrainingSet):
     dataset : TrainingSet
         Crops of ArcFace's template, of at least two people.
     count : int
-        Number of images.
+        Number of images, at most 100 million.
     seed : int, default 0
         Image i depends on the seed, i and the images of `dataset` alone.
 
@@ -53,9 +61,15 @@ class MixedFaces(TrainingSet):
 
     def __init__(self, dataset: TrainingSet, count: int, seed: int = 0) -> None:
         self.base, self.records, self.seed = dataset, dataset.records, seed
-        check_integer("count", count, 1)
+        check_integer("count", count, 1, MOST_IMAGES)
         if dataset.num_people < 2:
-            raise DataError(f"{dataset.records.path}: faces of two people are mixed, but all images show one; add people.")
+            raise DataError(
+                f"{dataset.records.path}: faces of two people are mixed, but all images have one label; label the people, or "
+                "train without mixed faces (mixed=0)."
+            )
+        # The images by person, and where those of a label begin.
+        self._order = np.argsort(dataset.labels, kind="stable")
+        self._begins = np.searchsorted(dataset.labels[self._order], np.arange(dataset.num_classes + 1))
         labels = np.zeros(count, np.int64)
         labels.setflags(write=False)
         super().__init__(f"mixed-{dataset.name}", labels, 1, dataset.image_size, None)
@@ -77,24 +91,14 @@ class MixedFaces(TrainingSet):
 
     def _two_people(self, rng: np.random.Generator) -> tuple[int, int]:
         first = int(rng.integers(len(self.base)))
-        while True:
-            second = int(rng.integers(len(self.base)))
-            if self.base.labels[first] != self.base.labels[second]:
-                return first, second
+        label = self.base.labels[first]
+        begin, end = self._begins[label], self._begins[label + 1]
+        other = int(rng.integers(len(self.base) - (end - begin)))
+        return first, int(self._order[other if other < begin else other + end - begin])
 
     def _read(self, item: int, rng: np.random.Generator) -> np.ndarray:
         image = self.base.read(item)[0]
-        image = cv2.flip(image, 1) if rng.random() < 0.5 else image
-        return (_with_another_shape(image, rng) if rng.random() < 0.7 else image).astype(np.float32)
-
-
-def _with_another_shape(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Move the parts of a face smoothly, by about a fiftieth of the image."""
-    height, width = image.shape[:2]
-    shifts = rng.normal(0, 0.02, (5, 5, 2)).astype(np.float32) * np.float32([width, height])
-    shifts = cv2.resize(shifts, (width, height), interpolation=cv2.INTER_CUBIC)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    return cv2.remap(image, x + shifts[:, :, 0], y + shifts[:, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        return (cv2.flip(image, 1) if rng.random() < 0.5 else image).astype(np.float32)
 
 
 def _with_colors_of(model: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -103,7 +107,7 @@ def _with_colors_of(model: np.ndarray, image: np.ndarray) -> np.ndarray:
     rows, columns = (slice(int(part.start * side), int(part.stop * side)) for part, side in zip(_FACE, (height, width)))
     (mean, spread), (wanted, wanted_spread) = (cv2.meanStdDev(one[rows, columns]) for one in (image, model))
     # The summand keeps the noise of an even face from being amplified.
-    gain = (wanted_spread + 8) / (spread + 8)
+    gain: Any = (wanted_spread + 8) / (spread + 8)
     return image * gain[:, 0].astype(np.float32) + (wanted - mean * gain)[:, 0].astype(np.float32)
 
 

@@ -4,12 +4,25 @@ import os
 import pickle
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, Any, Callable, Generator, Iterator, Sequence
+
+import cv2
 
 from gluonfr.core import DataError
 
-_PROGRAM = "from gluonfr.data.synthetic.render_pool import render_part; render_part()"
+# Imports what the parent would import, and writes nothing but results into the pipe, whatever a library prints.
+_PROGRAM = """
+import os, sys
+sys.path[:] = sys.argv[1:]
+results = os.fdopen(os.dup(1), "wb")
+try:
+    os.dup2(2, 1)
+except OSError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+from gluonfr.data.synthetic.render_pool import render_part
+render_part(sys.stdin.buffer, results)
+"""
 
 
 def render_all(render: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Generator[Any, None, None]:
@@ -29,7 +42,7 @@ def render_all(render: Callable[[Any], Any], tasks: Sequence[Any], workers: int)
     Raises
     ------
     DataError
-        A process ended early; what it printed stands on standard error.
+        A process could not be started, or ended early; what it printed stands on standard error.
 
     Examples
     --------
@@ -56,36 +69,40 @@ def render_all(render: Callable[[Any], Any], tasks: Sequence[Any], workers: int)
 
 @contextmanager
 def _started() -> Iterator[Any]:
-    # A session of its own, so that Ctrl-C reaches this process only.
-    process: Any = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+    command = [sys.executable, "-c", _PROGRAM, *(path for path in sys.path if isinstance(path, str))]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        # A session of its own, so that Ctrl-C reaches this process only.
+        process: Any = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+    except OSError as error:
+        raise DataError(f"a process that renders faces cannot be started ({error}); use fewer workers.") from error
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.stdout.close()
 
 
-def render_part() -> None:
-    """Render the tasks that standard input names, to standard output; run in the child process.
+def render_part(tasks: IO[bytes], results: IO[bytes]) -> None:
+    """Render the tasks that one pipe names, into another one; run in the child process.
+
+    Parameters
+    ----------
+    tasks, results : file
+        Pickles of `(render, tasks)`, and of one result per task.
 
     Examples
     --------
-    >>> render_part()  # doctest: +SKIP
+    >>> render_part(sys.stdin.buffer, results)  # doctest: +SKIP
     """
-    # Whatever a library prints must not get among the results.
-    results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    render, tasks = pickle.load(sys.stdin.buffer)
-    for task in tasks:
+    cv2.setNumThreads(0)
+    render, numbers = pickle.load(tasks)
+    for number in numbers:
         try:
-            pickle.dump(render(task), results)
+            pickle.dump(render(number), results)
             results.flush()
         except BrokenPipeError:  # the reading process has ended
             os._exit(1)

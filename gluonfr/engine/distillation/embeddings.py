@@ -15,7 +15,7 @@ from mxnet.gluon import HybridBlock
 from gluonfr.core import Card, DataError, atomic_file, file_sha256
 from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.core.reading import open_npy
-from gluonfr.data.dataset.mixed import MixedFaces
+from gluonfr.data.dataset.mixed import MIXING_VERSION, MixedFaces
 from gluonfr.data.dataset.views import PartlyLabeled, RealignedSet, SelectedPeople
 from gluonfr.deploy import embed
 from gluonfr.deploy.inference import InferenceNetwork
@@ -36,7 +36,8 @@ def cached_embeddings(
     """Return the embedding of every image of a training set, the mean over the image and its mirror image.
 
     The network's card decides the crops. The embeddings of all images of a record file are computed once and read from
-    `cache_folder()` afterwards, as long as neither the network nor the records change.
+    `cache_folder()` afterwards, as long as neither the network nor the records change; of mixed faces, neither their seed and
+    number, nor the people among whom they are mixed.
 
     Parameters
     ----------
@@ -97,12 +98,14 @@ def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, pr
         net = InferenceNetwork(net, card.image_size)
     if tuple(dataset.image_size) != tuple(card.image_size):
         dataset = RealignedSet(dataset, card.image_size, card.template)
+    # With fewer images than ranks, every rank computes all.
+    is_shared = group.size > 1 and len(dataset) >= group.size
     edges = [len(dataset) * rank // group.size for rank in range(group.size + 1)]
-    own = range(edges[group.rank], edges[group.rank + 1])
+    own = range(edges[group.rank], edges[group.rank + 1]) if is_shared else range(len(dataset))
     logger.info("embeddings of %d images by %s", len(dataset), card.network or "the teacher")
     text = "embeddings" if progress and group.rank == 0 else None
     rows = embed(net, Crops(dataset, own), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
-    if group.size == 1:
+    if not is_shared:
         return rows
     return group.gather(nd.array(rows), "references").asnumpy()
 
@@ -121,7 +124,7 @@ def _key(net: Any, card: Card, dataset: Any) -> str:
         source, items = dataset.base, b""
         if isinstance(source, SelectedPeople):
             source, items = source.base, source.items.tobytes()
-        digest.update(b"mixed %d" % dataset.seed + items + dataset.base.labels.tobytes())
+        digest.update(b"mixed %d %d" % (MIXING_VERSION, dataset.seed) + items + dataset.base.labels.tobytes())
     paths = [member.records.path for member in getattr(source, "members", [source])]
     files = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
     facts = [card.network, card.template, list(card.image_size), card.color, card.mean, card.std, files, len(dataset)]

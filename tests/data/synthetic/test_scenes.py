@@ -1,7 +1,9 @@
 """Rendered scenes: faces where the labels say, and the same files from any number of processes."""
 
 import os
-import threading
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -47,15 +49,37 @@ def _end(number):
     return number
 
 
-@pytest.mark.timeout(120)
-def test_processes_do_not_inherit_what_threads_of_this_one_hold_and_their_end_is_reported(monkeypatch):
+_FORKED = """
+import os, threading
+from gluonfr.data.synthetic.render_pool import render_all
+lock = threading.Lock()
+# A child that is forked now waits forever for this lock in its handler.
+os.register_at_fork(after_in_child=lambda: (lock.acquire(), lock.release()))
+with lock:
+    assert list(render_all(abs, range(-5, 0), workers=2)) == [5, 4, 3, 2, 1]
+"""
+
+
+@pytest.mark.parametrize("end", ["", "2>&-"])
+def test_processes_do_not_inherit_what_threads_hold_and_need_no_standard_error(end, tmp_path):
+    # Modules in the current folder are not those of the child.
+    for name in ("queue.py", "random.py"):
+        (tmp_path / name).write_text("raise SystemExit(3)")
+    script = tmp_path / "scripts" / "render.py"
+    script.parent.mkdir()
+    script.write_text(_FORKED)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path))}
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} {end}"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=env, timeout=120, check=False)
+    assert done.returncode == 0
+
+
+def test_a_process_that_ends_or_cannot_start_is_reported(monkeypatch):
     monkeypatch.syspath_prepend(os.path.dirname(__file__))
-    lock = threading.Lock()
-    # A child that is forked now waits forever for this lock in its handler.
-    os.register_at_fork(after_in_child=lambda: (lock.acquire(), lock.release()))
-    with lock:
-        assert list(render_all(abs, range(-5, 0), workers=2)) == [5, 4, 3, 2, 1]
     rendered = render_all(_end, range(5), workers=2)
     assert [next(rendered) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(DataError, match="ended early"):
         next(rendered)
+    monkeypatch.setattr(sys, "executable", "/missing/python")
+    with pytest.raises(DataError, match="cannot be started .*use fewer workers"):
+        next(render_all(abs, range(5), workers=2))
