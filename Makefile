@@ -23,8 +23,9 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-# One process per core, each with one MXNet thread; the tests of a file stay in one process.
-PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
+# One process per core, each with one MXNet thread; the tests of a file stay in one process. A test that ends its process, by a crash
+# or by hanging, would be tried again and again.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 1
 PYTEST := $(BIN)/python -m pytest -q $(PARALLEL)
 test test-system test-full coverage: export MXNET_OMP_MAX_THREADS = 1
 
@@ -42,9 +43,9 @@ test-full: $(VENV)/system-ready lint
 
 # Line coverage of both tiers, and of the first alone; writes the badge of the README.
 coverage: $(VENV)/system-ready
-	$(PYTEST) -m "not system and not full" --cov --cov-report= $(ARGS)
+	$(PYTEST) -m "not system and not full" --cov --cov-report= --timeout 3600 $(ARGS)
 	$(BIN)/coverage report --format=total
-	$(PYTEST) -m "system and not full" --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+	$(PYTEST) -m "system and not full" --cov --cov-append --cov-report=term:skip-covered --timeout 3600 $(ARGS)
 	$(BIN)/python tools/make_badges.py $$($(BIN)/coverage report --format=total)
 
 # The first tier on the instruction sets of other CPUs, with one and two threads, and beside a busy process.

@@ -11,11 +11,13 @@ from mxnet import autograd, nd
 from test_finetuning import interrupt_after, values
 
 from gluonfr.core import UsageError
+from gluonfr.data.dataset.mixed import MixedFaces
 from gluonfr.deploy import embed, load_model
 from gluonfr.deploy.export import export_onnx
 from gluonfr.engine import Run, TrainOptions, train
 from gluonfr.engine.distillation.build import make_reference
 from gluonfr.engine.distillation.distiller import Distiller, Reference
+from gluonfr.engine.distillation.embeddings import cached_embeddings
 from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
 from gluonfr.engine.finetuning import inputs
 from gluonfr.engine.recipes import choose_recipe
@@ -207,6 +209,15 @@ def test_mixed_faces_are_embedded_again_when_others_are_held_out_or_the_seed_cha
     assert (runs["one"] == runs["again"]).all()
     # All others are different faces.
     assert len(os.listdir(tmp_path / "cache" / "gluonfr" / "embeddings")) == 1 + 4
+
+
+def test_fewer_images_than_ranks_are_embedded_by_every_rank(options):
+    net, card = load_network(options["teacher"])
+    dataset = MixedFaces(Run(TrainOptions(**options)).dataset, 1)
+    # `gather` is missing: nothing may be exchanged but whether the cache exists.
+    group = SimpleNamespace(rank=0, size=2, gather_values=lambda value: [value, value], beat=lambda: None)
+    rows = cached_embeddings(net, card, dataset, [mx.cpu()], group, progress=False)
+    np.testing.assert_allclose(rows, embed(net, [dataset.read(0)[0]], normalize=False) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(options, tmp_path):
