@@ -141,3 +141,12 @@ def test_a_run_of_an_older_version_resumes_and_saved_options_are_read_again():
     assert TrainOptions.from_dict(options.to_dict()).to_dict() == options.to_dict()
     with pytest.raises(DataError, match="stay_close"):
         TrainOptions.from_dict(dict(options.to_dict(), stay_close="much"))
+
+
+def test_with_steps_a_run_is_resumed_although_the_recipe_has_other_epochs():
+    # As after an update that trains longer by default.
+    before = complete(CELEB, steps=1000, epochs=20).fixed_on_resume()
+    assert complete(CELEB, steps=1000, epochs=40).first_difference(before) == ""
+    assert complete(CELEB, steps=2000, epochs=20).first_difference(before) == "steps=1000 instead of 2000"
+    before = complete(CELEB, epochs=20).fixed_on_resume()
+    assert complete(CELEB, epochs=40).first_difference(before).startswith("epochs=20")

@@ -209,6 +209,9 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
         if self.average:
             # They decide when running statistics enter the average.
             fixed.update({name: values[name] for name in ("log_every", "val_every")}, val=self.has_validation)
+        if self.steps:
+            # They decide the length; the epochs may be those of the recipe of another version.
+            del fixed["epochs"]
         return fixed
 
     def first_difference(self, before: Mapping[str, Any]) -> str:
