@@ -1,4 +1,4 @@
-"""Faces that nobody has, mixed from those of a training set."""
+"""Synthetic faces, mixed from those of two people of a training set."""
 
 from __future__ import annotations
 

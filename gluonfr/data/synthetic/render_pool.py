@@ -28,8 +28,8 @@ render_part(sys.stdin.buffer, results)
 def render_all(render: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Generator[Any, None, None]:
     """Yield `render(task)` for every task in order, computed in several processes.
 
-    The processes are started anew rather than forked: a fork of a process in which MXNet, OpenBLAS or OpenCV run threads can
-    wait forever for a lock that one of these threads held. Scripts need no `if __name__ == "__main__":` for them.
+    The processes are started, not forked: after a fork of a process in which MXNet, OpenBLAS or OpenCV run threads, the child
+    can hang on a lock that one of these threads held. Scripts need no `if __name__ == "__main__":` for them.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def render_all(render: Callable[[Any], Any], tasks: Sequence[Any], workers: int)
     Raises
     ------
     DataError
-        A process could not be started, or ended early; what it printed stands on standard error.
+        A process could not be started, or ended early; its own message is on standard error.
 
     Examples
     --------
