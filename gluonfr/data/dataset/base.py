@@ -171,9 +171,18 @@ class ItemsByLabel(Sequence):
     def __getitem__(self, label: Any) -> Any:
         if isinstance(label, slice):
             return [self[number] for number in range(*label.indices(len(self)))]
-        label = item_number(label, len(self))
-        begin, end = int(self._ends[label - 1]) if label else 0, int(self._ends[label])
+        begin, end = self._span(label)
         return np.arange(begin, end) if self._items is None else self._items[begin:end]
+
+    def other_item(self, label: int, number: int) -> int:
+        """Return the item at a position among those of all other labels, which are in the order of their labels."""
+        begin, end = self._span(label)
+        position = number if number < begin else number + end - begin
+        return position if self._items is None else int(self._items[position])
+
+    def _span(self, label: int) -> tuple[int, int]:
+        label = item_number(label, len(self))
+        return int(self._ends[label - 1]) if label else 0, int(self._ends[label])
 
 
 def item_number(i: int, length: int) -> int:

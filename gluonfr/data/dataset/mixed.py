@@ -67,9 +67,6 @@ class MixedFaces(TrainingSet):
                 f"{dataset.records.path}: faces of two people are mixed, but all images have one label; label the people, or "
                 "train without mixed faces (mixed=0)."
             )
-        # The images by person, and where those of a label begin.
-        self._order = np.argsort(dataset.labels, kind="stable")
-        self._begins = np.searchsorted(dataset.labels[self._order], np.arange(dataset.num_classes + 1))
         labels = np.zeros(count, np.int64)
         labels.setflags(write=False)
         super().__init__(f"mixed-{dataset.name}", labels, 1, dataset.image_size, None)
@@ -91,10 +88,8 @@ class MixedFaces(TrainingSet):
 
     def _two_people(self, rng: np.random.Generator) -> tuple[int, int]:
         first = int(rng.integers(len(self.base)))
-        label = self.base.labels[first]
-        begin, end = self._begins[label], self._begins[label + 1]
-        other = int(rng.integers(len(self.base) - (end - begin)))
-        return first, int(self._order[other if other < begin else other + end - begin])
+        label, people = self.base.labels[first], self.base.identities
+        return first, people.other_item(label, int(rng.integers(len(self.base) - len(people[label]))))
 
     def _read(self, item: int, rng: np.random.Generator) -> np.ndarray:
         image = self.base.read(item)[0]
