@@ -1,10 +1,11 @@
-"""Paths: default folders, checks of files and folders that a user names, and paths in messages."""
+"""Paths: default folders, checks of files and folders that a user names, paths in messages, and the import path."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+import sys
 from contextlib import contextmanager
 from typing import BinaryIO, Iterator, Union
 
@@ -174,3 +175,17 @@ def disk_errors(path: PathLike) -> Iterator[None]:
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError(f"{display_path(path)} cannot be written ({why}); free space there or name another path.") from error
+
+
+def python_command(program: str, *arguments: str) -> list[str]:
+    """Return the command of a child process that runs a program with the import path of this process.
+
+    `python -c` alone would import modules of the current folder in place of installed ones.
+
+    Examples
+    --------
+    >>> python_command("print(1)", "a")[3:]
+    ['a']
+    """
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    return [sys.executable, "-c", f"import sys\nsys.path[:] = {path!r}\n{program}", *arguments]

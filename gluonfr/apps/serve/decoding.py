@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 
+from gluonfr.core.paths import python_command
 from gluonfr.photos.reading import Photo, PhotoError
 
 MOST_PIXELS = 50_000_000
@@ -91,10 +92,9 @@ class PhotoDecoder:
         if self._process is None or self._process.poll() is not None:
             # A session of its own, so that Ctrl-C reaches only the server.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *map(str, self._limits)],
+                python_command(_PROGRAM, *map(str, self._limits)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,
             )
         return self._process

@@ -3,18 +3,17 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
-import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any, Callable, Generator, Iterator, Sequence
 
 import cv2
 
 from gluonfr.core import DataError
+from gluonfr.core.paths import python_command
 
-# Imports what the parent would import, and writes nothing but results into the pipe, whatever a library prints.
+# Writes nothing but results into the pipe, whatever a library prints.
 _PROGRAM = """
-import os, sys
-sys.path[:] = sys.argv[1:]
+import os
 results = os.fdopen(os.dup(1), "wb")
 try:
     os.dup2(2, 1)
@@ -69,11 +68,12 @@ def render_all(render: Callable[[Any], Any], tasks: Sequence[Any], workers: int)
 
 @contextmanager
 def _started() -> Iterator[Any]:
-    command = [sys.executable, "-c", _PROGRAM, *(path for path in sys.path if isinstance(path, str))]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         # A session of its own, so that Ctrl-C reaches this process only.
-        process: Any = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+        process: Any = subprocess.Popen(
+            python_command(_PROGRAM), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True
+        )
     except OSError as error:
         raise DataError(f"a process that renders faces cannot be started ({error}); use fewer workers.") from error
     try:
