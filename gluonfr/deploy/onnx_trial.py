@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from gluonfr.core import WeightsError
+from gluonfr.core.paths import python_command
 from gluonfr.deploy.card_values import MAX_NUMBERS
 from gluonfr.deploy.onnx_export.model import CARD_ENTRY
 from gluonfr.deploy.onnx_trial_run import OUT_OF_MEMORY
@@ -61,10 +62,10 @@ def try_onnx(path: str, image_size: tuple[int, int] | None = None, fallback: tup
         "max_numbers": MAX_NUMBERS,
     }
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "onnx_trial_run.py")
-    command = [sys.executable, "-c", _PROGRAM, program, json.dumps(arguments)]
     if not sys.executable:
         # Python is embedded in another program and cannot be started.
         return
+    command = python_command(_PROGRAM, program, json.dumps(arguments))
     try:
         finished = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_WALL_SECONDS

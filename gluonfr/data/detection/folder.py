@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
 from gluonfr.core import DataError, PathLike, absolute_path, display_path, require_file
-from gluonfr.core.paths import reading_errors
+from gluonfr.core.paths import python_command, reading_errors
 from gluonfr.core.reading import parse_json
 from gluonfr.core.tables import read_table
 from gluonfr.data import images
@@ -139,7 +138,7 @@ def _read_table(path: str, faces: list[PhotoFaces]) -> dict[str, list[np.ndarray
 def _read_matlab(path: str, faces: list[PhotoFaces]) -> list[np.ndarray]:
     """Read one of WIDER FACE's lists: for every photo the numbers, from 1, of the faces that count."""
     # A damaged file may crash SciPy's reader, so it is read in a process of its own.
-    command = [sys.executable, "-c", _READ_MATLAB, require_file(path), str(_MATLAB_MEMORY), str(_MATLAB_SECONDS)]
+    command = python_command(_READ_MATLAB, require_file(path), str(_MATLAB_MEMORY), str(_MATLAB_SECONDS))
     finished = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() if finished.returncode > 0 else []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluonfr.core import GluonFRError
 from gluonfr.core.cpu import environment_for_processes
+from gluonfr.core.paths import python_command
 from gluonfr.engine.distributed.heartbeat import rank_environment
 from gluonfr.engine.distributed.hosts import address_towards, check_hosts, is_here
 from gluonfr.engine.distributed.rank_processes import RunProcess, start
@@ -115,7 +116,7 @@ class LocalPs(_LocalRanks):
         for role, number in [("scheduler", 0), *(("server", i) for i in range(servers))]:
             log = os.path.join(logs, f"{role}-{number}.log")
             own = {**shared, "DMLC_ROLE": role}
-            processes.append(start([sys.executable, "-c", _SERVER], own, f"{role} {number}", log, ends_run=False))
+            processes.append(start(python_command(_SERVER), own, f"{role} {number}", log, ends_run=False))
         for rank in range(self.workers):
             own = {**shared, **rank_environment(rank), "DMLC_ROLE": "worker", "DMLC_WORKER_ID": str(rank)}
             processes.append(_rank(command, own, rank, logs))
