@@ -90,7 +90,8 @@ def derived_options(arguments: Namespace, kind: type[_Options], add_arguments: C
     add_arguments(parser)
     for action in parser._actions:
         action.default = SUPPRESS
-    given = vars(parser.parse_args(protect_values(arguments.typed[1:], parser)))
+    # Others, such as --quiet, are options of the command.
+    given = vars(parser.parse_known_args(protect_values(arguments.typed[1:], parser))[0])
     names = {field.name for field in dataclasses.fields(kind) if field.metadata["cli"]}
     return derive_options(arguments.parent, kind, **{name: value for name, value in given.items() if name in names})
 

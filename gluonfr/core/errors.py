@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import Iterator
+
 
 class GluonFRError(ValueError):
     """Base of all errors that an input of the user causes.
@@ -74,6 +77,24 @@ class TrainingInterrupted(TrainingStopped):  # noqa: N818
         ...
     gluonfr.core.errors.TrainingInterrupted: stopped after step 120 with a checkpoint; run the same command again to resume.
     """
+
+
+@contextmanager
+def naming(argument: str, value: object) -> Iterator[None]:
+    """Put the argument and its value in front of the message of a GluonFRError in the block.
+
+    Examples
+    --------
+    >>> with naming("teacher", "lfw"):
+    ...     raise UsageError("'lfw' is not a stored model.")
+    Traceback (most recent call last):
+        ...
+    gluonfr.core.errors.UsageError: teacher='lfw': 'lfw' is not a stored model.
+    """
+    try:
+        yield
+    except GluonFRError as error:
+        raise type(error)(f"{argument}={value!r}: {error}") from error
 
 
 def describe_os_error(error: OSError) -> str:

@@ -232,7 +232,8 @@ def _collect(count: int, outputs: list[mx.nd.NDArray]) -> np.ndarray:
 
 
 def _finish(embeddings: np.ndarray, normalize: bool) -> np.ndarray:
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
         raise WeightsError(

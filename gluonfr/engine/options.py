@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Mapping, Sequence
 
 from gluonfr.core import DEFAULT_ROOT, UsageError
 from gluonfr.engine.distillation.options import DistillationOptions
 from gluonfr.engine.finetuning.options import FineTuningOptions
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.option_fields import check_types, option
+from gluonfr.engine.option_fields import check_types, is_auto, option
 
 if TYPE_CHECKING:
     from gluonfr.engine.option_fields import Auto
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CLASSIFIERS = ("auto", "plain", "sharded")
 # What `MixedFaces` accepts.
 _MOST_MIXED = 100_000_000
+
+# What a new run from pretrained weights takes from a run without, although a recipe can choose it.
+_KEPT_FROM_RUN = ("loss", "batch_size", "augment")
 
 # Values of the options of fine-tuning and distillation in a run that uses neither.
 PLAIN_TRAINING: dict[str, Any] = {
@@ -117,6 +120,18 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
         """Return the options of fine-tuning and distillation in a run that uses neither."""
         return PLAIN_TRAINING
 
+    @classmethod
+    def values_for_recipe(cls, before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+        """Return the options that the recipe chooses again where a run had no pretrained network or no teacher.
+
+        Its values suit another kind of training: a network from scratch learns with ten times the rate of a pretrained one.
+        """
+        if changes.get("pretrained") and not before["pretrained"]:
+            return ["network_args", *(one.name for one in fields(cls) if is_auto(one) and one.name not in _KEPT_FROM_RUN)]
+        if changes.get("teacher") and not before["teacher"]:
+            return [name for name, value in PLAIN_TRAINING.items() if before[name] == value]
+        return []
+
     def __post_init__(self) -> None:
         check_types(self)
         self.out = self.out or self._default_folder()
@@ -151,10 +166,22 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
         self._require("hold_out", lambda value: 0 <= value <= 0.5, "a fraction of at most 0.5")
 
     def _check_start(self) -> None:
+        for name in ("pretrained", "teacher"):
+            self._require(name, lambda value: value != "", "the name of a network")
         for name in ("freeze", "stay_close", "freeze_epochs"):
             self._require(name, lambda value: not value or bool(self.pretrained), "used with pretrained weights (pretrained=)")
         for name in ("distill_weight", "unlabeled", "mixed"):
             self._require(name, lambda value: not value or bool(self.teacher), "used with a teacher (teacher=)")
+        self._require("batch_norm", lambda kind: kind == "train" or bool(self.pretrained), "'train' without pretrained weights")
+        self._require("distill_weight", lambda value: value > 0 or not self.teacher, "above 0 with a teacher (teacher=)")
+        self._require(
+            "patience",
+            lambda value: not value or bool(self.val) or self.hold_out != 0,
+            "0 without a verification set (val=) and without people who are held out (hold_out=)",
+        )
+        for name in ("people", "images_per_person"):
+            words = "left out with images that have no label (unlabeled=, mixed=)"
+            self._require(name, lambda value: not (self.unlabeled or self.mixed), words)
         self._require("label_weight", lambda value: value == 1 or bool(self.teacher), "1 without a teacher (teacher=)")
 
     def _check_sampling(self) -> None:

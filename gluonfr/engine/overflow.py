@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
+import mxnet as mx
 import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block, HybridBlock
 
 from gluonfr.core.mxnet_internals import children, parameter_value
+
+# Weights of networks that learn anything are far smaller.
+_LARGEST_WEIGHT = 1e6
 
 
 def describe_overflow(net: HybridBlock, images: Any) -> str:
@@ -26,7 +30,6 @@ def describe_overflow(net: HybridBlock, images: Any) -> str:
 
     Examples
     --------
-    >>> import mxnet as mx
     >>> net = mx.gluon.nn.HybridSequential(prefix="net_")
     >>> with net.name_scope():
     ...     net.add(mx.gluon.nn.Dense(1, in_units=1, weight_initializer=mx.init.Constant(3e38)))
@@ -49,6 +52,21 @@ def describe_overflow(net: HybridBlock, images: Any) -> str:
         for handle in handles:
             handle.detach()
     return found[0] if found else ""
+
+
+def has_diverged(net: HybridBlock, context: mx.Context) -> bool:
+    """Return whether a trained parameter of a network is not finite, or larger than 1e6, on a device.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.Dense(1, in_units=1, weight_initializer=mx.init.Constant(1e28))
+    >>> net.initialize()
+    >>> has_diverged(net, mx.cpu())
+    True
+    """
+    trained = (parameter for parameter in net.collect_params().values() if parameter.grad_req != "null")
+    # NaN is not below the limit either.
+    return not all((np.abs(parameter_value(parameter, context)) < _LARGEST_WEIGHT).all() for parameter in trained)
 
 
 def _blocks(block: Block) -> Iterator[Block]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from mxnet.gluon import HybridBlock
 
+from gluonfr.core import UsageError
 from gluonfr.deploy.devices import devices
 from gluonfr.engine.batches import make_loader
 from gluonfr.engine.build import build_head, build_network_and_loss, build_step
@@ -116,6 +117,19 @@ class Run(TrainingLoop):
     def _step_arguments(self, batch: Any) -> tuple[Any, ...]:
         images, labels, *items = batch
         return images, labels, self._distiller.batch(*items) if self._distiller is not None else None
+
+    def _snapshot(self, cache: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        arrays, meta = super()._snapshot(cache)
+        return arrays, meta if self._distiller is None else {**meta, "references": self._distiller.sources}
+
+    def _check_resumable(self, path: str, meta: Mapping[str, Any]) -> None:
+        super()._check_resumable(path, meta)
+        # Older checkpoints do not record them.
+        if self._distiller is not None and meta.get("references", self._distiller.sources) != self._distiller.sources:
+            raise UsageError(
+                f"{path} was written with another network as teacher= or pretrained=, and its file has changed since; restore "
+                "it, or start a new run in another folder (out=)."
+            )
 
     @property
     def starts_trained(self) -> bool:

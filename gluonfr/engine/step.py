@@ -58,8 +58,8 @@ def recipe_multipliers(parameters: Any, classifier: Any = (), classifier_wd_mult
 class TrainStep:
     """One training step over devices and processes: split, forward, backward, sum of gradients, clip, update.
 
-    With the same batch, any number of devices takes the same step as one, BatchNorm's statistics aside (each device has
-    its own): gradients are summed over devices and divided by the size of the whole batch, however unevenly it is split.
+    With the same batch, any number of devices takes the same step as one: gradients are summed over devices and divided by
+    the size of the whole batch, however unevenly it is split. Dropout and BatchNorm's statistics differ on each device.
 
     Parameters
     ----------

@@ -10,13 +10,12 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, GluonFRError, TrainingStopped
-from gluonfr.core.mxnet_internals import parameter_value
+from gluonfr.core import Card, GluonFRError, TrainingStopped, WeightsError
 from gluonfr.data import FRValDataset
 from gluonfr.data.crops import crop_for_network
 from gluonfr.deploy import embed, embed_pairs
 from gluonfr.engine.distributed.group import Group
-from gluonfr.engine.overflow import describe_overflow
+from gluonfr.engine.overflow import describe_overflow, has_diverged
 from gluonfr.engine.train_result import BEST_FAR
 from gluonfr.engine.weight_average import WeightAverage, shared_statistics
 from gluonfr.metrics import FaceVerification, VerificationResult, operating_point
@@ -191,12 +190,15 @@ class Validator:
             reason = describe_overflow(self._net, images(shape=(2, 3, *self._card.image_size), ctx=context))
             if reason:
                 return TrainingStopped(f"the validation after step {step} failed: {reason}. {self._advise()}")
+        if isinstance(error, WeightsError):
+            return TrainingStopped(
+                f"the validation after step {step} failed: embeddings are zero, NaN or infinite. {self._advise()}"
+            )
         return TrainingStopped(f"the validation after step {step} failed: {error}")
 
     def _advise(self) -> str:
         """Return what to change after an overflow."""
-        parameters = self._net.collect_params().values()
-        if not all(np.isfinite(parameter_value(parameter, self._contexts[0])).all() for parameter in parameters):
+        if has_diverged(self._net, self._contexts[0]):
             return "The training diverged: lower lr= or clip_norm=."
         return (
             "The running statistics of a few small batches do not fit the weights: train for more steps, with more images per "

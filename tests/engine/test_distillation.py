@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from types import SimpleNamespace
 
 import mxnet as mx
@@ -11,6 +12,7 @@ from mxnet import autograd, nd
 from test_finetuning import interrupt_after, values
 
 from gluonfr.core import UsageError
+from gluonfr.data import FRTrainRecordDataset
 from gluonfr.data.dataset.mixed import MixedFaces
 from gluonfr.deploy import embed, load_model
 from gluonfr.deploy.export import export_onnx
@@ -19,6 +21,7 @@ from gluonfr.engine.distillation.build import make_reference
 from gluonfr.engine.distillation.distiller import Distiller, Reference
 from gluonfr.engine.distillation.embeddings import cached_embeddings
 from gluonfr.engine.distillation.losses import cosine_loss, l2_loss, logit_loss, relational_loss
+from gluonfr.engine.distributed.group import Group
 from gluonfr.engine.finetuning import inputs
 from gluonfr.engine.recipes import choose_recipe
 from gluonfr.weights.saved import load_network
@@ -239,6 +242,64 @@ def test_an_onnx_file_teaches_what_the_network_does_that_it_was_exported_from(op
     np.testing.assert_allclose(students[0], students[1], atol=0.02)
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "nan", "shape", "link"])
+def test_damaged_cached_embeddings_are_computed_again(options, small_root, tmp_path, damage, caplog):
+    net, card = load_model(options["teacher"], [mx.cpu()])
+    dataset = FRTrainRecordDataset("blobs", small_root)
+
+    def compute():
+        return cached_embeddings(net, card, dataset, [mx.cpu()], Group(), progress=False)
+
+    expected = np.array(compute())
+    (path,) = (tmp_path / "cache" / "gluonfr" / "embeddings").iterdir()
+    content = path.read_bytes()
+    if damage == "link":
+        path.unlink()
+        path.symlink_to(tmp_path / "missing")
+    elif damage in ("nan", "shape"):
+        np.save(path, np.full_like(expected, np.nan) if damage == "nan" else expected[1:])
+    else:
+        path.write_bytes(content[:-5] if damage == "cut" else b"")
+    np.testing.assert_array_equal(compute(), expected)
+    assert "are computed again" in caplog.text
+    caplog.clear()
+    np.testing.assert_array_equal(compute(), expected)
+    assert not caplog.text
+
+
+def test_without_a_cache_that_can_be_written_embeddings_are_only_computed(options, small_root, tmp_path, monkeypatch, caplog):
+    net, card = load_model(options["teacher"], [mx.cpu()])
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    rows = cached_embeddings(net, card, FRTrainRecordDataset("blobs", small_root), [mx.cpu()], Group(), progress=False)
+    assert rows.shape == (42, 16)
+    assert "XDG_CACHE_HOME" in caplog.text
+
+
+def test_a_run_with_a_teacher_is_not_resumed_with_another_one(options, small_options, tmp_path):
+    # As the best network of a training that continues.
+    copy = str(tmp_path / "copy")
+    shutil.copytree(options["teacher"], copy)
+    given = dict(options, teacher=copy, epochs=1, checkpoint_every=0, checkpoint_steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_after(Run(TrainOptions(**given)), 2).train()
+    shutil.rmtree(copy)
+    other = train(**dict(small_options, epochs=1, seed=3, out=str(tmp_path / "other"))).folder
+    shutil.copytree(os.path.join(other, "last"), copy)
+    with pytest.raises(UsageError, match="was written with another network as teacher="):
+        train(**given)
+    shutil.rmtree(copy)
+    shutil.copytree(options["teacher"], copy)
+    assert train(**given).steps == 1
+
+
+def test_similarities_to_one_person_teach_nothing_and_are_refused(options):
+    rows = np.random.RandomState(0).rand(4, 3).astype(np.float32)
+    records = SimpleNamespace(labels=np.zeros(4, int), num_classes=1, records=SimpleNamespace(path="one.rec"))
+    with pytest.raises(UsageError, match=r"one\.rec have one label; use distill='cosine'"):
+        make_reference(TrainOptions(**dict(options, distill="logits", distill_weight=1.0)), rows, records)
+
+
 @pytest.mark.parametrize("more", [{"unlabeled": ["blobs"]}, {"mixed": 42}])
 def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options, more, small_root, monkeypatch):
     sizes = []
@@ -256,7 +317,11 @@ def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options
     # Without a label in the batch, the classifier changes by its weight decay alone.
     np.testing.assert_allclose(after, before * (1 - 0.1 * 5e-4), rtol=1e-5)
     with pytest.raises(UsageError, match="unlabeled= and mixed= do not work with loss=BatchHardTriplet"):
-        Run(TrainOptions(**dict(options, loss="BatchHardTriplet", loss_args={}, people=7, **more)))
+        Run(TrainOptions(**dict(options, loss="BatchHardTriplet", loss_args={}, **more)))
+    # Among the people of a batch, all images without a label would be one person.
+    assert run._inputs.records.num_people == 6
+    with pytest.raises(UsageError, match="people=7 must be left out"):
+        TrainOptions(**dict(options, people=7, **more))
 
 
 @pytest.mark.parametrize(

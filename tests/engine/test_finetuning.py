@@ -1,8 +1,10 @@
 """Training that starts from a trained network: what is trained when, where the classifier begins, when training ends."""
 
+import glob
 import json
 import logging
 import os
+import shutil
 
 import mxnet as mx
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from blobs import picture
 from mxnet import nd
 
-from gluonfr.core import UsageError
+from gluonfr.core import DataError, GluonFRError, TrainingStopped, UsageError
 from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.data import FRTrainRecordDataset, RecordWriter
 from gluonfr.engine import Run, TrainOptions, TrainStep, train
@@ -97,6 +99,8 @@ def test_frozen_blocks_do_not_change_and_the_others_do():
         ("-99", "blocks; give a number from"),
         ("nothing", "matches no parameter"),
         ("(", "not a regular expression"),
+        (".", "leaves no parameter of the network to train"),
+        ("4", "blocks; give a number from -4 to 3"),
     ],
 )
 def test_a_freeze_without_effect_is_refused(which, message):
@@ -222,6 +226,54 @@ def test_people_are_held_out_where_no_verification_set_is_given(small_options, s
     assert list(result.validation) == ["held_out"]
     assert result.images == 72
     assert "start_auc" in result.best
+
+
+def test_a_set_of_the_name_of_the_people_who_are_held_out_is_refused(small_options, small_root, start, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(small_root, root)
+    shutil.copy(root / "more.bin", root / "held_out.bin")
+    with pytest.raises(UsageError, match="val= names a set 'held_out'"):
+        Run(TrainOptions(**dict(small_options, root=str(root), val=["held_out"], pretrained=start, hold_out=0.5)))
+
+
+@pytest.mark.parametrize("from_network", [False, True])
+def test_one_person_is_not_enough(small_options, start, tmp_path, from_network):
+    root = str(tmp_path / "data")
+    with RecordWriter(os.path.join(root, "one"), image_size=(32, 32)) as writer:
+        for number in range(8):
+            writer.add(picture(0, number), 0)
+    given = dict(small_options, dataset="one", root=root, val=[], pretrained=start if from_network else False)
+    with pytest.raises(DataError, match=r"one/train\.rec: all its images have one label.* label_weight=0"):
+        Run(TrainOptions(**given))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"pretrained": ""}, "pretrained='' must be the name of a network"),
+        ({"teacher": ""}, "teacher='' must be the name of a network"),
+        ({"teacher": "x", "distill_weight": 0.0}, "distill_weight=0.0 must be above 0"),
+        ({"pretrained": False, "batch_norm": "frozen"}, "batch_norm='frozen' must be 'train'"),
+        ({"val": [], "hold_out": 0.0, "patience": 2}, "patience=2 must be 0 without a verification set"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(small_options, more, message):
+    with pytest.raises(UsageError, match=message):
+        TrainOptions(**dict(small_options, **more))
+
+
+@pytest.mark.parametrize("name", ["pretrained", "teacher"])
+def test_the_message_on_a_missing_network_names_the_argument(small_options, name):
+    with pytest.raises(GluonFRError, match=f"^{name}='nowhere': "):
+        Run(TrainOptions(**dict(small_options, **{name: "nowhere"})))
+
+
+def test_a_fine_tuning_that_diverges_leaves_no_checkpoint_and_says_what_to_lower(options):
+    # The loss is that before the step, and finite.
+    given = dict(options, lr=1e30, schedule="constant", steps=1, freeze="0", freeze_epochs=0, average=0, stay_close=0)
+    with pytest.raises(TrainingStopped, match="The training diverged: lower lr="):
+        train(**given)
+    assert not glob.glob(os.path.join(given["out"], "checkpoints", "step_*"))
 
 
 def test_training_ends_early_without_a_better_network_and_stays_ended(options):

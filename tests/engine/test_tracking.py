@@ -19,6 +19,7 @@ from gluonfr.cli import _parser
 from gluonfr.cli.train import _train_options
 from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
 from gluonfr.engine import TrainingObserver, TrainOptions, options_from_run, train
+from gluonfr.engine.recipes import choose_recipe, complete_options
 from gluonfr.engine.tracking.provenance import git_commit
 from gluonfr.engine.tracking.status import StatusFile
 
@@ -123,6 +124,29 @@ def test_options_of_another_run_with_changes(tmp_path):
     assert options_from_run(path, lr=0.05).out == f"{path}-3"
     assert options_from_run(str(tmp_path / "a-2")).out == f"{path}-3"
     assert options_from_run(path, out=str(tmp_path / "mine")).out == str(tmp_path / "mine")
+
+
+def test_a_number_of_epochs_replaces_the_steps_of_the_run(tmp_path):
+    values = TrainOptions(dataset="emore", out=str(tmp_path / "a"), steps=20)
+    path = write_options(tmp_path / "a", **values.to_dict())
+    assert (options_from_run(path, epochs=6.0).epochs, options_from_run(path, epochs=6.0).steps) == (6, None)
+    assert options_from_run(path, lr=0.1).steps == 20
+
+
+def test_the_first_teacher_or_start_of_a_run_brings_the_values_of_its_recipe(tmp_path):
+    given = TrainOptions(dataset="emore", out=str(tmp_path / "a"), lr=0.3, loss="arc")
+    recipe = choose_recipe(given, people=300, images=6000)
+    path = write_options(tmp_path / "a", **complete_options(given, recipe).to_dict())
+    student = options_from_run(path, teacher="dlib_resnet29")
+    assert (student.distill_weight, student.hold_out, student.lr, student.loss) == (None, None, 0.3, "arc")
+    complete = complete_options(student, choose_recipe(student, people=300, images=6000))
+    assert (complete.distill_weight, complete.hold_out, complete.stay_close) == (20, 0.1, 0)
+    tuned = options_from_run(path, pretrained="dlib_resnet29", stay_close=1.0)
+    assert (tuned.lr, tuned.batch_norm, tuned.network, tuned.network_args, tuned.loss) == (None, None, None, {}, "arc")
+    assert tuned.stay_close == 1
+    # A run that has a teacher is repeated as it was.
+    path = write_options(tmp_path / "b", **dict(complete.to_dict(), out=str(tmp_path / "b")))
+    assert options_from_run(path, teacher="y1").distill_weight == 20
 
 
 def test_options_of_a_run_of_an_older_version(tmp_path):
@@ -256,6 +280,7 @@ def test_the_command_takes_from_another_run_what_is_not_given(tmp_path):
     )
     assert list(child.val) == ["lfw"]
     assert child.parent == path
+    assert [options("--from", path, word).lr for word in ("--quiet", "--verbose")] == [0.2, 0.2]
     assert options("--dataset", "emore").parent is None
     with pytest.raises(UsageError, match="dataset= is required"):
         options("--lr", "0.1")

@@ -123,6 +123,11 @@ class PartlyLabeled(TrainingSet):
         return (self.labeled.read(i) if inside < 0 else self.unlabeled.read(inside))[0], int(self.labels[i])
 
     @property
+    def num_people(self) -> int:
+        """Number of labels that occur among the labeled images."""
+        return self.labeled.num_people
+
+    @property
     def skipped(self) -> list[int]:
         """Numbers of the images in `records` that were left out or replaced up to now in all workers, sorted."""
         return self.labeled.skipped
@@ -170,8 +175,8 @@ class PeoplePairs:
         count = min(count, len(others))
         if count < _MIN_PAIRS:
             raise DataError(
-                f"{self.path}: {dataset.num_people} people with {len(labels)} images give too few pairs to validate on; name a "
-                "verification set (val=), or train without one (hold_out=0)."
+                f"{self.path}: {dataset.num_people} people who are held out, with {len(labels)} images, give too few pairs to "
+                "validate on; name a verification set (val=), or train without one (hold_out=0)."
             )
         chosen = [rows[np.sort(rng.choice(len(rows), count, replace=False))] for rows in (same, others)]
         self._images = np.stack(chosen, axis=1)[rng.permutation(count)].reshape(-1, 2)

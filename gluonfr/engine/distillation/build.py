@@ -8,9 +8,10 @@ import mxnet as mx
 import numpy as np
 
 from gluonfr.core import UsageError
+from gluonfr.core.errors import naming
 from gluonfr.deploy import load_model
 from gluonfr.engine.distillation.distiller import Distiller, Reference
-from gluonfr.engine.distillation.embeddings import cached_embeddings
+from gluonfr.engine.distillation.embeddings import cached_embeddings, network_digest
 from gluonfr.engine.finetuning.class_means import means_by_label
 from gluonfr.engine.recipes import scale_for
 
@@ -61,13 +62,14 @@ def build_distiller(
     """
     references = []
     if options.teacher:
-        teacher, its_card = load_model(options.teacher, contexts)
+        with naming("teacher", options.teacher):
+            teacher, its_card = load_model(options.teacher, contexts)
         rows = cached_embeddings(teacher, its_card, records, contexts, group, options.progress)
-        references.append(make_reference(options, rows, records))
+        references.append(make_reference(options, rows, records)._replace(source=network_digest(teacher)))
     if options.stay_close:
         rows = cached_embeddings(net, card, records, contexts, group, options.progress)
         # Not from the mean: a part of the embedding that all faces share has to stay where it is, too.
-        references.append(Reference(rows, "cosine", options.stay_close))
+        references.append(Reference(rows, "cosine", options.stay_close, source=network_digest(net)))
     if not references:
         return None
     masked = bool(options.unlabeled or options.mixed) and options.label_weight > 0
@@ -121,6 +123,11 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
         return Reference(rows, kind, weight, unit=float(np.sqrt(variance)))
     if kind != "logits":
         return Reference(rows, kind, weight, center=center)
+    if records.num_classes < 2:
+        raise UsageError(
+            f"distill='logits' compares similarities to people, and all labeled images of {records.records.path} have one "
+            "label; use distill='cosine'."
+        )
     labeled = records.labels < records.num_classes
     means = means_by_label(rows[labeled] - center, records.labels[labeled], records.num_classes)
     return Reference(rows, kind, weight, means, scale_for(records.num_classes), center=center)

@@ -31,6 +31,8 @@ class Reference(NamedTuple):
         it would hide their differences.
     unit : float, default 1
         The rows are divided by it.
+    source : str, default ''
+        A digest of the network that made the rows.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class Reference(NamedTuple):
     scale: float = 1.0
     center: np.ndarray | None = None
     unit: float = 1.0
+    source: str = ""
 
 
 class Distiller(Block):
@@ -94,12 +97,17 @@ class Distiller(Block):
                 if layer is not None:
                     self.register_child(layer)
 
+    @property
+    def sources(self) -> list[str]:
+        """Digests of the networks that made the references."""
+        return [reference.source for reference in self._references]
+
     def batch(self, items: Any) -> Any:
         """Return the rows of all references for some images, side by side: (N, D_1 + D_2 + ...)."""
         parts = []
         for reference in self._references:
-            rows = reference.rows[items] / np.float32(reference.unit)
-            parts.append(rows if reference.center is None else rows - reference.center)
+            rows = reference.rows[items] if reference.center is None else reference.rows[items] - reference.center
+            parts.append(rows if reference.unit == 1 else rows / np.float32(reference.unit))
         return nd.array(np.concatenate(parts, axis=1))
 
     def forward(self, embeddings: Any, references: Any) -> Any:

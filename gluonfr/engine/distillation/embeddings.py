@@ -12,7 +12,7 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import HybridBlock
 
-from gluonfr.core import Card, DataError, atomic_file, file_sha256
+from gluonfr.core import Card, DataError, GluonFRError, atomic_file, file_sha256
 from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.core.reading import open_npy
 from gluonfr.data.dataset.mixed import MIXING_VERSION, MixedFaces
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from gluonfr.engine.distributed.group import Group
 
 logger = logging.getLogger(__name__)
+
+# Rows in memory at once.
+_ROWS = 20_000
 
 
 def cached_embeddings(
@@ -68,16 +71,11 @@ def cached_embeddings(
         parts = (dataset.labeled, dataset.unlabeled)
         return np.concatenate([cached_embeddings(net, card, part, contexts, group, progress) for part in parts])
     path = os.path.join(cache_folder(), f"{_key(net, card, dataset)}.npy")
-    is_cached = os.path.exists(path)
-    if not all(group.gather_values(is_cached)):
-        rows = _compute(net, card, dataset, contexts, group, progress)
-        if not is_cached:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with atomic_file(path, "wb") as file:
-                np.save(file, rows)
-    rows = open_npy(path, "embeddings")
-    if rows.ndim != 2 or len(rows) != len(dataset) or rows.dtype != np.float32:
-        raise DataError(f"{path} does not hold the embeddings of {len(dataset)} images; remove it.")
+    rows = _read(path, len(dataset))
+    if not all(group.gather_values(rows is not None)):
+        computed = _compute(net, card, dataset, contexts, group, progress)
+        rows = _written(path, computed) if rows is None else rows
+    assert rows is not None
     return rows
 
 
@@ -91,6 +89,38 @@ def cache_folder() -> str:
     """
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(root, "gluonfr", "embeddings")
+
+
+def _read(path: str, count: int) -> np.ndarray | None:
+    """Return the cached embeddings; None where there are none, or where they are damaged."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        rows = open_npy(path, "embeddings")
+        if rows.ndim != 2 or len(rows) != count or rows.dtype != np.float32:
+            raise DataError(f"{path} does not hold the embeddings of {count} images.")
+        if not all(np.isfinite(rows[begin : begin + _ROWS]).all() for begin in range(0, count, _ROWS)):
+            raise DataError(f"{path} holds numbers that are not finite.")
+    except (DataError, OSError) as error:
+        logger.warning("cached embeddings cannot be used and are computed again: %s", error)
+        return None
+    return rows
+
+
+def _written(path: str, rows: np.ndarray) -> np.ndarray:
+    """Write embeddings to the cache and return them as it holds them, or with a warning as they are."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with atomic_file(path, "wb") as file:
+            np.save(file, rows)
+        return open_npy(path, "embeddings")
+    except (GluonFRError, OSError) as error:
+        logger.warning(
+            "embeddings are not cached, so another run computes them again (%s); name a folder that can be written in "
+            "XDG_CACHE_HOME",
+            str(error).rstrip("."),
+        )
+        return rows
 
 
 def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, progress: bool) -> np.ndarray:
@@ -110,8 +140,14 @@ def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, pr
     return group.gather(nd.array(rows), "references").asnumpy()
 
 
-def _key(net: Any, card: Card, dataset: Any) -> str:
-    """Return a name that changes with the parameters of the network, its crops, and the record files."""
+def network_digest(net: Any) -> str:
+    """Return a hexadecimal number that changes with the parameters of a network.
+
+    Examples
+    --------
+    >>> network_digest(net)[:8]  # doctest: +SKIP
+    '5f0c9a1e'
+    """
     digest = hashlib.sha256()
     parameters = parameters_by_path(net)
     for name, parameter in sorted(parameters.items()):
@@ -119,6 +155,12 @@ def _key(net: Any, card: Card, dataset: Any) -> str:
         digest.update(parameter_value(parameter).tobytes())
     if not parameters:
         digest.update(file_sha256(net.path).encode())
+    return digest.hexdigest()
+
+
+def _key(net: Any, card: Card, dataset: Any) -> str:
+    """Return a name that changes with the parameters of the network, its crops, and the record files."""
+    digest = hashlib.sha256(network_digest(net).encode())
     source = dataset
     if isinstance(dataset, MixedFaces):
         source, items = dataset.base, b""
@@ -127,6 +169,7 @@ def _key(net: Any, card: Card, dataset: Any) -> str:
         digest.update(b"mixed %d %d" % (MIXING_VERSION, dataset.seed) + items + dataset.base.labels.tobytes())
     paths = [member.records.path for member in getattr(source, "members", [source])]
     files = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
-    facts = [card.network, card.template, list(card.image_size), card.color, card.mean, card.std, files, len(dataset)]
+    crops = [card.template, list(card.image_size), card.color, card.mean, card.std]
+    facts = [card.network, card.arguments, *crops, files, len(dataset)]
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()[:32]

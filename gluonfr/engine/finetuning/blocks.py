@@ -47,13 +47,13 @@ def freeze(net: Any, which: str) -> None:
     net : HybridBlock
         Not yet hybridized or run with autograd.
     which : str
-        A number of blocks of `network_blocks`, of which -1 freezes all but the last one and 0 none, or a pattern that is
-        searched in paths such as 'features.3.body.0.gamma'.
+        A number of blocks of `network_blocks`, not all of them, of which -1 freezes all but the last one and 0 none, or a
+        pattern that is searched in paths such as 'features.3.body.0.gamma'.
 
     Raises
     ------
     UsageError
-        There are fewer blocks, the pattern is invalid, or nothing matches.
+        There are fewer blocks, the pattern is invalid, nothing matches, or nothing is left to train.
 
     Examples
     --------
@@ -62,8 +62,8 @@ def freeze(net: Any, which: str) -> None:
     trained = [p for p in net.collect_params().values() if p.grad_req != "null"]
     if re.fullmatch("-?[0-9]+", which):
         blocks = network_blocks(net)
-        if not -len(blocks) <= int(which) <= len(blocks):
-            limits = f"{-len(blocks)} to {len(blocks)}"
+        if not -len(blocks) <= int(which) < len(blocks):
+            limits = f"{-len(blocks)} to {len(blocks) - 1}"
             raise UsageError(f"freeze={which!r}: the network has {len(blocks)} blocks; give a number from {limits}.")
         frozen = [p for block in blocks[: int(which)] for layer in block for p in layer.collect_params().values()]
     else:
@@ -76,8 +76,10 @@ def freeze(net: Any, which: str) -> None:
             raise UsageError(f"freeze={which!r} matches no parameter; paths are like {next(iter(parameters_by_path(net)))!r}.")
     for parameter in frozen:
         parameter.grad_req = "null"
-    freeze_statistics(net, {parameter.name for parameter in frozen})
     left = [p for p in trained if p.grad_req != "null"]
+    if not left:
+        raise UsageError(f"freeze={which!r} leaves no parameter of the network to train; freeze fewer.")
+    freeze_statistics(net, {parameter.name for parameter in frozen})
     logger.info("frozen: %d of %d parameter arrays of the network", len(trained) - len(left), len(trained))
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Sequence
 
 import mxnet as mx
 
-from gluonfr.core import Card
+from gluonfr.core import Card, DataError, UsageError
 from gluonfr.data import TrainingSet
 from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
 from gluonfr.data.dataset.mixed import MixedFaces
@@ -73,7 +73,14 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
     recipe = choose_recipe(options, records.num_people, images, records.image_size, start[1] if start else None)
     complete = complete_options(options, recipe)
     logger.info(describe_recipe(options, complete, recipe))
+    if complete.label_weight and records.num_people < 2:
+        raise DataError(
+            f"{records.records.path}: all its images have one label, and a network learns to distinguish at least two people; "
+            "add people, or learn from a teacher alone (teacher=, label_weight=0)."
+        )
     if complete.hold_out:
+        if HELD_OUT in sets:
+            raise UsageError(f"val= names a set {HELD_OUT!r}, as the people who are held out are called: rename it.")
         records, validation = hold_out(records, complete.hold_out, complete.seed)
         sets[HELD_OUT] = PeoplePairs(validation, complete.seed)
         logger.info(

@@ -53,5 +53,7 @@ class FineTuningOptions:
         "verification set; 0: never",
     )
     hold_out: Auto[float] = option(
-        None, "fraction of the people of the training set that is held out for validation where no val is given"
+        None,
+        "fraction of the people of the training set, at most 0.5, that is held out for validation, besides the sets of val; "
+        "0: none",
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Sequence
 
 from gluonfr.core import Card, UsageError
+from gluonfr.core.errors import naming
 from gluonfr.data.dataset.views import RealignedSet
 from gluonfr.model_zoo import get_model
 from gluonfr.weights.load import load_pretrained
@@ -41,7 +42,8 @@ def load_start(options: TrainOptions, contexts: Sequence[mx.Context]) -> tuple[A
     source = options.network if options.pretrained is True else options.pretrained
     if source is None:
         raise UsageError("pretrained=True needs the name of the network; set network= or name the weights in pretrained=.")
-    net, card = load_pretrained(source, options.network, ctx=list(contexts))
+    with naming("pretrained", source):
+        net, card = load_pretrained(source, options.network, ctx=list(contexts))
     if card.color != "RGB" or card.mean != 0 or card.std != 255:
         raise UsageError(f"pretrained={source!r}: training gives networks RGB pixels / 255, and its card states other inputs.")
     arguments = {**card.arguments, **options.network_args}

@@ -140,9 +140,22 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
         return False
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the default of every option."""
+        return {
+            field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            for field in dataclasses.fields(cls)
+        }
+
+    @classmethod
     def former_defaults(cls) -> dict[str, Any]:
         """Return the values with which a run was trained that has no such options, because its version did not know them."""
         return {}
+
+    @classmethod
+    def values_for_recipe(cls, before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+        """Return the options that a run with these changes does not take from the run with the options `before`."""
+        return []
 
     def _check_shared_ranges(self) -> None:
         for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints", "steps"):
@@ -222,11 +235,7 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
         >>> RunOptions(lr=0.2).first_difference({"lr": 0.1})
         'lr=0.1 instead of 0.2'
         """
-        defaults = {
-            field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-            for field in dataclasses.fields(self)
-            if field.name not in _FREE_ON_RESUME
-        }
+        defaults = {name: value for name, value in self.defaults().items() if name not in _FREE_ON_RESUME}
         before = {**json.loads(json.dumps({**defaults, **self.former_defaults()})), **before}
         for name, value in self.fixed_on_resume().items():
             if before.get(name) != value:

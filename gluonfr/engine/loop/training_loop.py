@@ -25,6 +25,7 @@ from gluonfr.engine.loop.options import RunOptions
 from gluonfr.engine.loop.outputs import RunOutputs
 from gluonfr.engine.loop.validator import NetworkValidator
 from gluonfr.engine.meter import Meter
+from gluonfr.engine.overflow import has_diverged
 from gluonfr.engine.precision import choose_dtype, use_dtype
 from gluonfr.engine.run_folder import RunFolder, check_same_options
 from gluonfr.engine.step import TrainStep
@@ -184,7 +185,7 @@ class TrainingLoop(ABC):
     def _restore(self) -> None:
         if self._found:
             path, meta = self._found
-            check_same_options(path, meta, self.options)
+            self._check_resumable(path, meta)
             restore_snapshot(path, meta, self.step, self.average)
             self.validator.best, self.first_step = meta["best"], self.step.step_number
             logger.info("resuming from %s, step %d of %d", path, self.first_step, self.total_steps)
@@ -195,6 +196,10 @@ class TrainingLoop(ABC):
         if not self._found:
             self._start_fresh()
         self.step.share()
+
+    def _check_resumable(self, path: str, meta: Mapping[str, Any]) -> None:
+        """Raise an error unless the checkpoint at `path` is of this run."""
+        check_same_options(path, meta, self.options)
 
     def train(self) -> TrainResult:
         """Train to the end, or until SIGINT or SIGTERM, after which the run finishes its step and writes a checkpoint.
@@ -282,9 +287,10 @@ class TrainingLoop(ABC):
             if validating:
                 self.validation = self._validate()
         except Exception as error:
-            # A failed validation must not cost the work since the last checkpoint. It fails on all ranks together; after any
-            # other failure saving would wait for ranks that have not failed.
-            if self.group.size == 1 or isinstance(error, TrainingStopped):
+            # A failed validation must not cost the work since the last checkpoint, unless the training diverged. It fails on
+            # all ranks together; after any other failure saving would wait for ranks that have not failed.
+            fails_everywhere = self.group.size == 1 or isinstance(error, TrainingStopped)
+            if fails_everywhere and not has_diverged(self.net, self.contexts[0]):
                 self._save()
                 self.checkpoints.finish()
             raise

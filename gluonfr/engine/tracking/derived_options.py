@@ -23,8 +23,9 @@ def options_from_run(folder: str, **changes: Any) -> TrainOptions:
     folder : str
         A run folder, also of an older version; it is recorded as the parent of the new run.
     **changes
-        Fields of `TrainOptions` with other values; another loss or network starts without the arguments of the former. Without
-        `out`, the new folder is `FOLDER-2`, or the next free number; an unfinished run with the same options is continued.
+        Fields of `TrainOptions` with other values. Another loss or network starts without the arguments of the former. With the
+        first pretrained network or teacher, the recipe chooses again what suits training without them. Without `out`, the new
+        folder is `FOLDER-2`, or the next free number; an unfinished run with the same options is continued.
 
     Returns
     -------
@@ -76,6 +77,11 @@ def derive_options(folder: str, kind: type[_Options], **changes: Any) -> _Option
         # Without these options a run of an older version trained as they say; its missing limit of the gradient was none.
         recorded = {**kind.former_defaults(), **recorded, "clip_norm": recorded.get("clip_norm") or 0.0}
     before = kind.from_dict(recorded, display_path(path)).to_dict()
+    if changes.get("epochs") is not None and "steps" not in changes:
+        # A number of steps would decide the length.
+        before["steps"] = None
+    defaults = kind.defaults()
+    before.update({name: defaults[name] for name in kind.values_for_recipe(before, changes)})
     for name in kind.with_arguments:
         # Arguments of another loss or network would not fit.
         if changes.get(name, before[name]) != before[name]:
