@@ -19,7 +19,10 @@ from gluonfr.cli import _parser
 from gluonfr.cli.train import _train_options
 from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
 from gluonfr.engine import TrainingObserver, TrainOptions, options_from_run, train
+from gluonfr.engine.detector.options import DetectorOptions
+from gluonfr.engine.detector.recipe import complete_detector_options
 from gluonfr.engine.recipes import choose_recipe, complete_options
+from gluonfr.engine.tracking.derived_options import derive_options
 from gluonfr.engine.tracking.provenance import git_commit
 from gluonfr.engine.tracking.status import StatusFile
 
@@ -147,6 +150,21 @@ def test_the_first_teacher_or_start_of_a_run_brings_the_values_of_its_recipe(tmp
     # A run that has a teacher is repeated as it was.
     path = write_options(tmp_path / "b", **dict(complete.to_dict(), out=str(tmp_path / "b")))
     assert options_from_run(path, teacher="y1").distill_weight == 20
+
+
+def test_a_detector_run_with_other_data_or_a_first_start_has_the_values_of_its_recipe(tmp_path):
+    scenes = complete_detector_options(DetectorOptions(scenes=500, out=str(tmp_path / "a")), photos=500)
+    path = write_options(tmp_path / "a", **scenes.to_dict())
+    photos = derive_options(path, DetectorOptions, data="wider", val="wider/val")
+    assert (photos.scenes, os.path.basename(photos.data), photos.size, photos.lr) == (0, "wider", None, None)
+    back = write_options(tmp_path / "b", **dict(complete_detector_options(photos, 900).to_dict(), out=str(tmp_path / "b")))
+    assert (derive_options(back, DetectorOptions, scenes=9).data, derive_options(back, DetectorOptions, scenes=9).val) == (
+        "",
+        "",
+    )
+    tuned = derive_options(back, DetectorOptions, pretrained="mnet.25", batch_size=8)
+    assert (tuned.lr, tuned.epochs, tuned.batch_size, tuned.data) == (None, None, 8, photos.data)
+    assert derive_options(path, DetectorOptions, seed=1).lr == scenes.lr
 
 
 def test_options_of_a_run_of_an_older_version(tmp_path):

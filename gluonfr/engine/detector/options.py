@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Mapping
 
 from gluonfr.core import UsageError, absolute_path
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.option_fields import check_types, option
+from gluonfr.engine.option_fields import check_types, is_auto, option
 
 if TYPE_CHECKING:
     from gluonfr.engine.option_fields import Auto
@@ -84,6 +84,15 @@ class DetectorOptions(RunOptions, DetectorNetworkOptions, DetectorDataOptions):
     def has_validation(self) -> bool:
         """Whether there are photos or scenes to validate on."""
         return bool(self.val or self.scenes)
+
+    @classmethod
+    def values_for_recipe(cls, before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+        """Return the options that the recipe chooses again for another kind of data or a first start."""
+        replaced = [*(["scenes"] if changes.get("data") else []), *(["data", "val"] if changes.get("scenes") else [])]
+        is_first_start = bool(changes.get("pretrained")) and not before["pretrained"]
+        if not is_first_start and not any(before[name] for name in replaced):
+            return []
+        return [*replaced, *(one.name for one in fields(cls) if is_auto(one))]
 
     def __post_init__(self) -> None:
         check_types(self)
