@@ -190,7 +190,7 @@ class Validator:
             reason = describe_overflow(self._net, images(shape=(2, 3, *self._card.image_size), ctx=context))
             if reason:
                 return TrainingStopped(f"the validation after step {step} failed: {reason}. {self._advise()}")
-        if isinstance(error, WeightsError):
+        if isinstance(error, WeightsError) and has_diverged(self._net, context):
             return TrainingStopped(
                 f"the validation after step {step} failed: embeddings are zero, NaN or infinite. {self._advise()}"
             )
