@@ -100,6 +100,21 @@ def is_auto(field: dataclasses.Field) -> bool:
     return str(field.type).startswith("Auto[")
 
 
+def auto_names(options: Any) -> list[str]:
+    """Return the names of the options, of a dataclass or an instance, of which a recipe can choose the value.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Options:
+    ...     steps: Auto[int] = None
+    ...     seed: int = 0
+    >>> auto_names(Options)
+    ['steps']
+    """
+    return [field.name for field in dataclasses.fields(options) if is_auto(field)]
+
+
 def value_type(field: dataclasses.Field) -> str:
     """Return the annotation of an option without `| None` or `Auto`.
 

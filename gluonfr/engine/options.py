@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Mapping, Sequence
 
 from gluonfr.core import DEFAULT_ROOT, UsageError
 from gluonfr.engine.distillation.options import DistillationOptions
 from gluonfr.engine.finetuning.options import FineTuningOptions
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.option_fields import check_types, is_auto, option
+from gluonfr.engine.option_fields import auto_names, check_types, option
 
 if TYPE_CHECKING:
     from gluonfr.engine.option_fields import Auto
@@ -127,7 +127,7 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
         Its values suit another kind of training: a network from scratch learns with ten times the rate of a pretrained one.
         """
         if changes.get("pretrained") and not before["pretrained"]:
-            return ["network_args", *(one.name for one in fields(cls) if is_auto(one) and one.name not in _KEPT_FROM_RUN)]
+            return ["network_args", *(name for name in auto_names(cls) if name not in _KEPT_FROM_RUN)]
         if changes.get("teacher") and not before["teacher"]:
             return [name for name, value in PLAIN_TRAINING.items() if before[name] == value]
         return []

@@ -8,7 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from gluonfr.core import Card
-from gluonfr.engine.option_fields import is_auto
+from gluonfr.engine.option_fields import auto_names, is_auto
 from gluonfr.engine.options import PLAIN_TRAINING, TrainOptions
 from gluonfr.loss.registry import LOSSES
 
@@ -102,11 +102,7 @@ def complete_options(options: TrainOptions, recipe: Recipe) -> TrainOptions:
     >>> done.lr, done.loss, done.loss_args, done.augment
     (0.05, 'cos', {'s': 24, 'm': 0.2}, 'strong')
     """
-    changes = {
-        field.name: recipe.values[field.name]
-        for field in dataclasses.fields(options)
-        if is_auto(field) and getattr(options, field.name) is None
-    }
+    changes = {name: recipe.values[name] for name in auto_names(options) if getattr(options, name) is None}
     if options.drops is not None and options.schedule is None:
         changes["schedule"] = "step"
     for name, arguments in (("network", "network_args"), ("loss", "loss_args")):

@@ -120,6 +120,13 @@ def card_thresholds(results: Mapping[str, VerificationResult]) -> list[dict[str,
     ]
 
 
+_DIVERGED = "The training diverged: lower lr= or clip_norm=."
+_POOR_STATISTICS = (
+    "The running statistics of a few small batches do not fit the weights: train for more steps, with more images per "
+    "device (batch_size=) or a lower lr=."
+)
+
+
 class Validator:
     """Validates the network of a run, and remembers its best results.
 
@@ -186,24 +193,16 @@ class Validator:
     def _explain_failure(self, step: int, error: GluonFRError) -> TrainingStopped:
         """Return the error of a failed validation, with the layer that overflows, if there is one."""
         context = self._contexts[0]
-        for images in (nd.zeros, nd.ones, nd.random.uniform):
-            reason = describe_overflow(self._net, images(shape=(2, 3, *self._card.image_size), ctx=context))
-            if reason:
-                return TrainingStopped(f"the validation after step {step} failed: {reason}. {self._advise()}")
-        if isinstance(error, WeightsError) and has_diverged(self._net, context):
-            return TrainingStopped(
-                f"the validation after step {step} failed: embeddings are zero, NaN or infinite. {self._advise()}"
-            )
-        return TrainingStopped(f"the validation after step {step} failed: {error}")
-
-    def _advise(self) -> str:
-        """Return what to change after an overflow."""
-        if has_diverged(self._net, self._contexts[0]):
-            return "The training diverged: lower lr= or clip_norm=."
-        return (
-            "The running statistics of a few small batches do not fit the weights: train for more steps, with more images per "
-            "device (batch_size=) or a lower lr=."
-        )
+        diverged = has_diverged(self._net, context)
+        shape = (2, 3, *self._card.image_size)
+        probes = (images(shape=shape, ctx=context) for images in (nd.zeros, nd.ones, nd.random.uniform))
+        reason = next(filter(None, (describe_overflow(self._net, probe) for probe in probes)), "")
+        if not reason and diverged and isinstance(error, WeightsError):
+            reason = "embeddings are zero, NaN or infinite"
+        if not reason:
+            return TrainingStopped(f"the validation after step {step} failed: {error}")
+        advice = _DIVERGED if diverged else _POOR_STATISTICS
+        return TrainingStopped(f"the validation after step {step} failed: {reason}. {advice}")
 
     def _measure_norms(self) -> np.ndarray:
         dataset = next(iter(self._sets.values()))

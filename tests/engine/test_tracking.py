@@ -158,10 +158,8 @@ def test_a_detector_run_with_other_data_or_a_first_start_has_the_values_of_its_r
     photos = derive_options(path, DetectorOptions, data="wider", val="wider/val")
     assert (photos.scenes, os.path.basename(photos.data), photos.size, photos.lr) == (0, "wider", None, None)
     back = write_options(tmp_path / "b", **dict(complete_detector_options(photos, 900).to_dict(), out=str(tmp_path / "b")))
-    assert (derive_options(back, DetectorOptions, scenes=9).data, derive_options(back, DetectorOptions, scenes=9).val) == (
-        "",
-        "",
-    )
+    rendered = derive_options(back, DetectorOptions, scenes=9)
+    assert (rendered.data, rendered.val) == ("", "")
     tuned = derive_options(back, DetectorOptions, pretrained="mnet.25", batch_size=8)
     assert (tuned.lr, tuned.epochs, tuned.batch_size, tuned.data) == (None, None, 8, photos.data)
     assert derive_options(path, DetectorOptions, seed=1).lr == scenes.lr

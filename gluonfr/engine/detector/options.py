@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping
 
 from gluonfr.core import UsageError, absolute_path
 from gluonfr.engine.loop.options import RunOptions
-from gluonfr.engine.option_fields import check_types, is_auto, option
+from gluonfr.engine.option_fields import auto_names, check_types, option
 
 if TYPE_CHECKING:
     from gluonfr.engine.option_fields import Auto
@@ -92,7 +92,7 @@ class DetectorOptions(RunOptions, DetectorNetworkOptions, DetectorDataOptions):
         is_first_start = bool(changes.get("pretrained")) and not before["pretrained"]
         if not is_first_start and not any(before[name] for name in replaced):
             return []
-        return [*replaced, *(one.name for one in fields(cls) if is_auto(one))]
+        return [*replaced, *auto_names(cls)]
 
     def __post_init__(self) -> None:
         check_types(self)

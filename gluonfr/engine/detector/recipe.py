@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from gluonfr.engine.detector.options import DetectorOptions
-from gluonfr.engine.option_fields import is_auto
+from gluonfr.engine.option_fields import auto_names
 
 # Samples that a network needs to see: from random weights, from those of a detector, and of rendered scenes, which vary less.
 _FROM_NOTHING, _FROM_DETECTOR, _FROM_SCENES = 192_000, 24_000, 33_600
@@ -30,11 +30,7 @@ def complete_detector_options(options: DetectorOptions, photos: int, backbone: s
     (0.005, 80, 32)
     """
     values = _recipe(options, photos, backbone)
-    changes = {
-        field.name: values[field.name]
-        for field in dataclasses.fields(options)
-        if is_auto(field) and getattr(options, field.name) is None
-    }
+    changes = {name: values[name] for name in auto_names(options) if getattr(options, name) is None}
     if options.drops is not None and options.schedule is None:
         changes["schedule"] = "step"
     epochs = changes.get("epochs", options.epochs)

@@ -11,7 +11,7 @@ from gluonfr.core import UsageError
 from gluonfr.core.errors import naming
 from gluonfr.deploy import load_model
 from gluonfr.engine.distillation.distiller import Distiller, Reference
-from gluonfr.engine.distillation.embeddings import cached_embeddings, network_digest
+from gluonfr.engine.distillation.embeddings import cached_embeddings, network_digest, row_parts
 from gluonfr.engine.finetuning.class_means import means_by_label
 from gluonfr.engine.recipes import scale_for
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from gluonfr.data import TrainingSet
     from gluonfr.engine.distributed.group import Group
     from gluonfr.engine.options import TrainOptions
-
-# Rows in memory at once.
-_ROWS = 20_000
 
 
 def build_distiller(
@@ -119,7 +116,7 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     if not np.ptp(rows, axis=0).any():
         raise UsageError(f"teacher={options.teacher!r}: its embeddings of all images are equal; use another network.")
     if kind == "l2":
-        variance = np.mean([np.square(rows[part] - center, dtype=np.float64).mean() for part in _parts(rows)])
+        variance = np.mean([np.square(rows[part] - center, dtype=np.float64).mean() for part in row_parts(rows)])
         return Reference(rows, kind, weight, unit=float(np.sqrt(variance)))
     if kind != "logits":
         return Reference(rows, kind, weight, center=center)
@@ -131,9 +128,3 @@ def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet
     labeled = records.labels < records.num_classes
     means = means_by_label(rows[labeled] - center, records.labels[labeled], records.num_classes)
     return Reference(rows, kind, weight, means, scale_for(records.num_classes), center=center)
-
-
-def _parts(rows: np.ndarray) -> list[slice]:
-    """Return parts of equal length of the rows, which may be a file that does not fit into memory."""
-    count = -(-len(rows) // _ROWS)
-    return [slice(len(rows) * k // count, len(rows) * (k + 1) // count) for k in range(count)]

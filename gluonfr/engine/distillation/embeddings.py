@@ -91,6 +91,18 @@ def cache_folder() -> str:
     return os.path.join(root, "gluonfr", "embeddings")
 
 
+def row_parts(rows: np.ndarray) -> list[slice]:
+    """Return parts of equal length of the rows, which may be a file that does not fit into memory.
+
+    Examples
+    --------
+    >>> row_parts(np.zeros((30_000, 1)))
+    [slice(0, 15000, None), slice(15000, 30000, None)]
+    """
+    count = -(-len(rows) // _ROWS)
+    return [slice(len(rows) * k // count, len(rows) * (k + 1) // count) for k in range(count)]
+
+
 def _read(path: str, count: int) -> np.ndarray | None:
     """Return the cached embeddings; None where there are none, or where they are damaged."""
     if not os.path.lexists(path):
@@ -99,7 +111,7 @@ def _read(path: str, count: int) -> np.ndarray | None:
         rows = open_npy(path, "embeddings")
         if rows.ndim != 2 or len(rows) != count or rows.dtype != np.float32:
             raise DataError(f"{path} does not hold the embeddings of {count} images.")
-        if not all(np.isfinite(rows[begin : begin + _ROWS]).all() for begin in range(0, count, _ROWS)):
+        if not all(np.isfinite(rows[part]).all() for part in row_parts(rows)):
             raise DataError(f"{path} holds numbers that are not finite.")
     except (DataError, OSError) as error:
         logger.warning("cached embeddings cannot be used and are computed again: %s", error)
