@@ -112,7 +112,8 @@ class Run(TrainingLoop):
 
     def _start_fresh(self) -> None:
         if self.options.init_classifier == "means":
-            start_classifier(self.head, self.net, self.dataset, self.contexts, self.options.seed, self.group.beat)
+            rows = self._distiller.rows_of_start if self._distiller is not None else None
+            start_classifier(self.head, self.net, self.dataset, self.contexts, self.options.seed, self.group.beat, rows)
 
     def _step_arguments(self, batch: Any) -> tuple[Any, ...]:
         images, labels, *items = batch

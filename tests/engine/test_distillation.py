@@ -17,6 +17,7 @@ from gluonfr.data.dataset.mixed import MixedFaces
 from gluonfr.deploy import embed, load_model
 from gluonfr.deploy.export import export_onnx
 from gluonfr.engine import Run, TrainOptions, train
+from gluonfr.engine.distillation import embeddings
 from gluonfr.engine.distillation.build import make_reference
 from gluonfr.engine.distillation.distiller import Distiller, Reference
 from gluonfr.engine.distillation.embeddings import cached_embeddings
@@ -265,6 +266,38 @@ def test_damaged_cached_embeddings_are_computed_again(options, small_root, tmp_p
     caplog.clear()
     np.testing.assert_array_equal(compute(), expected)
     assert not caplog.text
+
+
+def test_interrupted_embedding_goes_on_where_it_was(options, small_root, tmp_path, monkeypatch):
+    net, card = load_model(options["teacher"], [mx.cpu()])
+    dataset = FRTrainRecordDataset("blobs", small_root)
+    monkeypatch.setattr(embeddings, "_ROWS", 10)
+    embedded = []
+
+    def interrupt(net, images, *args, **kwargs):
+        embedded.append(len(images))
+        if len(embedded) == 4:
+            raise KeyboardInterrupt
+        return embed(net, images, *args, **kwargs)
+
+    monkeypatch.setattr(embeddings, "embed", interrupt)
+
+    def compute():
+        return cached_embeddings(net, card, dataset, [mx.cpu()], Group(), progress=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        compute()
+    # One part is damaged, and a part of a run with another number of processes remained.
+    folder = tmp_path / "cache" / "gluonfr" / "embeddings"
+    parts = sorted(folder.iterdir())
+    assert [path.suffix for path in parts] == [".0-10", ".10-20", ".20-30"]
+    parts[1].write_bytes(parts[1].read_bytes()[:-1])
+    parts[0].with_name(parts[0].name.replace(".0-10", ".0-7")).write_bytes(parts[0].read_bytes())
+    rows = compute()
+    assert embedded == [10, 10, 10, 10, 10, 10, 2]
+    expected = embed(net, [dataset.read(i)[0] for i in range(42)], normalize=False) / 2
+    np.testing.assert_allclose(rows, expected, rtol=1e-3, atol=1e-4)
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_without_a_cache_that_can_be_written_embeddings_are_only_computed(options, small_root, tmp_path, monkeypatch, caplog):

@@ -181,15 +181,26 @@ def test_class_means_are_unit_vectors_and_a_class_without_images_has_one_too():
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"loss": "SubCenterArc", "loss_args": {"s": 12, "m": 0.1}}, {"classifier": "sharded", "cpus": 2}]
+    "more",
+    [
+        {},
+        {"stay_close": 0},
+        {"loss": "SubCenterArc", "loss_args": {"s": 12, "m": 0.1}},
+        {"classifier": "sharded", "cpus": 2, "stay_close": 0},
+        {"classifier": "sharded", "cpus": 2},
+    ],
 )
 def test_the_classifier_begins_at_the_class_means(options, more):
     run = Run(TrainOptions(**dict(options, **more)))
+    mirrored = run.options.stay_close > 0
     with run.opened():
         weights = [run.head.classifier.weight] if not run.head.shards else [shard.weight for shard in run.head.shards]
         rows = np.concatenate([weight.list_data()[0].asnumpy() for weight in weights])
     images = np.stack([run.dataset.read(i)[0] for i in range(len(run.dataset))]).transpose(0, 3, 1, 2)
     embeddings = run.net(nd.array(images.astype("float32") / 255)).asnumpy()
+    if mirrored:
+        # Those of the penalty are used again, which hold the mirror images too.
+        embeddings += run.net(nd.array(images[..., ::-1].astype("float32") / 255)).asnumpy()
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     centers = len(rows) // run.dataset.num_classes
     for label, items in enumerate(run.dataset.identities):

@@ -66,7 +66,7 @@ def build_distiller(
     if options.stay_close:
         rows = cached_embeddings(net, card, records, contexts, group, options.progress)
         # Not from the mean: a part of the embedding that all faces share has to stay where it is, too.
-        references.append(Reference(rows, "cosine", options.stay_close, source=network_digest(net)))
+        references.append(Reference(rows, "cosine", options.stay_close, source=network_digest(net), is_start=True))
     if not references:
         return None
     masked = bool(options.unlabeled or options.mixed) and options.label_weight > 0

@@ -33,6 +33,8 @@ class Reference(NamedTuple):
         The rows are divided by it.
     source : str, default ''
         A digest of the network that made the rows.
+    is_start : bool, default False
+        Whether that is the trained network, with its first weights.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Reference(NamedTuple):
     center: np.ndarray | None = None
     unit: float = 1.0
     source: str = ""
+    is_start: bool = False
 
 
 class Distiller(Block):
@@ -101,6 +104,11 @@ class Distiller(Block):
     def sources(self) -> list[str]:
         """Digests of the networks that made the references."""
         return [reference.source for reference in self._references]
+
+    @property
+    def rows_of_start(self) -> np.ndarray | None:
+        """The embeddings of all images by the trained network with its first weights; None where they are not known."""
+        return next((reference.rows for reference in self._references if reference.is_start), None)
 
     def batch(self, items: Any) -> Any:
         """Return the rows of all references for some images, side by side: (N, D_1 + D_2 + ...)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import json
 import logging
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Rows in memory at once.
+# Rows in memory at once, and rows that are computed and stored at once.
 _ROWS = 20_000
 
 
@@ -73,8 +75,11 @@ def cached_embeddings(
     path = os.path.join(cache_folder(), f"{_key(net, card, dataset)}.npy")
     rows = _read(path, len(dataset))
     if not all(group.gather_values(rows is not None)):
-        computed = _compute(net, card, dataset, contexts, group, progress)
+        computed = _compute(path, net, card, dataset, contexts, group, progress)
         rows = _written(path, computed) if rows is None else rows
+        for part in glob.glob(f"{glob.escape(path)}.*"):
+            with contextlib.suppress(OSError):
+                os.remove(part)
     assert rows is not None
     return rows
 
@@ -135,7 +140,8 @@ def _written(path: str, rows: np.ndarray) -> np.ndarray:
         return rows
 
 
-def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, progress: bool) -> np.ndarray:
+def _compute(path: str, net: Any, card: Card, dataset: Any, contexts: Any, group: Group, progress: bool) -> np.ndarray:
+    """Return the embeddings, in parts that are stored beside `path`, where the next run goes on if this one is interrupted."""
     if isinstance(net, HybridBlock):
         net = InferenceNetwork(net, card.image_size)
     if tuple(dataset.image_size) != tuple(card.image_size):
@@ -146,10 +152,19 @@ def _compute(net: Any, card: Card, dataset: Any, contexts: Any, group: Group, pr
     own = range(edges[group.rank], edges[group.rank + 1]) if is_shared else range(len(dataset))
     logger.info("embeddings of %d images by %s", len(dataset), card.network or "the teacher")
     text = "embeddings" if progress and group.rank == 0 else None
-    rows = embed(net, Crops(dataset, own), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
-    if not is_shared:
-        return rows
-    return group.gather(nd.array(rows), "references").asnumpy()
+    found = []
+    for first in range(own.start, own.stop, _ROWS):
+        items = own[first - own.start :][:_ROWS]
+        part = f"{path}.{first}-{items.stop}"
+        rows = _read(part, len(items))
+        if rows is None:
+            rows = embed(net, Crops(dataset, items), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
+            # What follows the last part takes no time.
+            if items.stop < own.stop:
+                rows = _written(part, rows)
+        found.append(rows)
+    rows = np.concatenate(found)
+    return group.gather(nd.array(rows), "references").asnumpy() if is_shared else rows
 
 
 def network_digest(net: Any) -> str:

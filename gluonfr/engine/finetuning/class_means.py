@@ -48,6 +48,7 @@ def class_means(
     count: int,
     seed: int = 0,
     after_batch: Any = None,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the mean embedding of each person of a training set, of norm 1.
 
@@ -65,6 +66,8 @@ def class_means(
     seed : int, default 0
     after_batch : callable, optional
         Called after each batch.
+    rows : np.ndarray, optional
+        float32 (images, D), the embeddings of all images by `net`, where they are known already.
 
     Returns
     -------
@@ -83,8 +86,11 @@ def class_means(
         chosen.append(items)
     items = np.concatenate(chosen)
     logger.info("class means of %d people from %d images", count, len(items))
-    rows = embed(net, Crops(dataset, items), contexts, flip=False, after_batch=after_batch)
-    return means_by_label(rows, np.repeat(np.arange(count), [len(part) for part in chosen]), count, seed)
+    if rows is None:
+        chosen_rows = embed(net, Crops(dataset, items), contexts, flip=False, after_batch=after_batch)
+    else:
+        chosen_rows = rows[items]
+    return means_by_label(chosen_rows, np.repeat(np.arange(count), [len(part) for part in chosen]), count, seed)
 
 
 def means_by_label(rows: np.ndarray, labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -101,7 +107,13 @@ def means_by_label(rows: np.ndarray, labels: np.ndarray, count: int, seed: int =
 
 
 def start_classifier(
-    head: Any, net: Any, dataset: TrainingSet, contexts: Sequence[mx.Context], seed: int = 0, after_batch: Any = None
+    head: Any,
+    net: Any,
+    dataset: TrainingSet,
+    contexts: Sequence[mx.Context],
+    seed: int = 0,
+    after_batch: Any = None,
+    rows: np.ndarray | None = None,
 ) -> None:
     """Set the weights of a head's classifier to the class means; all centers of a class begin near its mean.
 
@@ -110,7 +122,7 @@ def start_classifier(
     Parameters
     ----------
     head : PlainHead, GatheringHead or ShardedHead
-    net, dataset, contexts, seed, after_batch
+    net, dataset, contexts, seed, after_batch, rows
         As for `class_means`.
 
     Examples
@@ -121,9 +133,9 @@ def start_classifier(
     if not parts and getattr(head, "classifier", None) is not None:
         parts = [(head.classifier.weight, 0, dataset.num_classes)]
     for weight, first, count in parts:
-        means = class_means(net, dataset, contexts, first, count, seed, after_batch)
-        rows = np.repeat(means, weight.shape[0] // count, axis=0)
-        if len(rows) > count:
-            noise = generator(seed, _PURPOSE, first).standard_normal(rows.shape, dtype=np.float32)
-            rows = rows + 0.1 * noise / np.sqrt(rows.shape[1])
-        weight.set_data(nd.array(rows))
+        means = class_means(net, dataset, contexts, first, count, seed, after_batch, rows)
+        centers = np.repeat(means, weight.shape[0] // count, axis=0)
+        if len(centers) > count:
+            noise = generator(seed, _PURPOSE, first).standard_normal(centers.shape, dtype=np.float32)
+            centers = centers + 0.1 * noise / np.sqrt(centers.shape[1])
+        weight.set_data(nd.array(centers))
