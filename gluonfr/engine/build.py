@@ -54,16 +54,17 @@ def build_network_and_loss(
     >>> net, loss = build_network_and_loss(options, dataset, [mx.cpu()])  # doctest: +SKIP
     """
     mx.random.seed(options.seed)
-    resized = {"input_crop", "input_size"} & set(options.network_args)
-    if resized and tuple(dataset.image_size) != (112, 112):
-        raise UsageError(
-            f"network_args= with {sorted(resized)[0]} needs images of 112x112 pixels; those of {dataset.records.path} differ."
-        )
     try:
         net = get_model(options.network, **options.network_args) if pretrained is None else pretrained
         loss = _loss(options, dataset, net.embedding_size)
     except TypeError as error:
         raise UsageError(f"an argument of the network or the loss has the wrong type ({error}); correct it.") from error
+    resized = {"input_crop", "input_size"} & set(options.network_args)
+    if resized and tuple(dataset.image_size) != tuple(net.image_size):
+        raise UsageError(
+            f"network_args= with {sorted(resized)[0]} needs images of {'x'.join(map(str, net.image_size))} pixels; those of "
+            f"{dataset.records.path} differ."
+        )
     warn_of_large_scale(loss, dataset)
     if pretrained is None:
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2), ctx=contexts)

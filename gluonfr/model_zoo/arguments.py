@@ -144,6 +144,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "flavor": _choice(*FLAVORS),
     "version": _choice(1, 2),
     "stride": _choice(1, 2),
+    "last_stride": _choice(1, 2),
     "stem_stride": _count(16),
     "input_crop": _optional(_count(_MOST_PIXELS)),
     "input_size": _optional(_count(_MOST_PIXELS)),

@@ -6,8 +6,9 @@ from typing import Any
 
 from mxnet.gluon import HybridBlock, nn
 
+from gluonfr.core import UsageError
 from gluonfr.model_zoo.registry import register_network
-from gluonfr.nn import FrBase
+from gluonfr.nn import CropResize, FrBase
 
 # (channels, whether the unit halves the map) of the residual units.
 _UNITS = (
@@ -20,6 +21,8 @@ _UNITS = (
     *((256, False),) * 2,
     (256, True),
 )
+# Smaller images leave nothing for the last unit.
+_SMALLEST = 71
 
 
 def _affine(channels: int) -> nn.BatchNorm:
@@ -30,13 +33,14 @@ def _affine(channels: int) -> nn.BatchNorm:
 class _Unit(HybridBlock):
     """Two 3x3 convolutions beside the input; with `down` the first has stride 2 and the input is averaged over 2x2.
 
-    The smaller of the two is padded with zeros: below, to the right and in the last channels.
+    The smaller of the two is padded with zeros: below, to the right and in the last channels. The first convolution pads its
+    input if it has stride 1 or `padded`, which a map that is smaller than the kernel needs.
     """
 
-    def __init__(self, in_channels: int, channels: int, down: bool, **kwargs: Any) -> None:
+    def __init__(self, in_channels: int, channels: int, down: bool, padded: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._down, self._shared = down, in_channels if in_channels < channels else None
-        first = {"strides": 2} if down else {"padding": 1}
+        first = {"strides": 2 if down else 1, "padding": int(padded or not down)}
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
             self.body.add(
@@ -80,8 +84,16 @@ class DlibResNet(FrBase):
     ----------
     embedding_size : int, default 128
         Length of the embedding.
+    input_crop, input_size : int, optional
+        Crop the image to its central `input_crop` pixels and resize it to `input_size` pixels, at least 71. The weights fit
+        every size, but have to be trained further at another one than 150.
     **kwargs
         Arguments of `gluonfr.nn.FrBase`.
+
+    Raises
+    ------
+    UsageError
+        The input is too small.
 
     Examples
     --------
@@ -91,14 +103,28 @@ class DlibResNet(FrBase):
 
     image_size = (150, 150)
 
-    def __init__(self, classes: int | None = None, embedding_size: int = 128, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        classes: int | None = None,
+        embedding_size: int = 128,
+        input_crop: int | None = None,
+        input_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
+        crop = input_crop or self.image_size[0]
+        inside = input_size or crop
+        if inside < _SMALLEST:
+            raise UsageError(f"input_size={inside} is too small: dlib's network needs at least {_SMALLEST} pixels.")
         with self.name_scope():
+            if inside != self.image_size[0]:
+                self.resize = CropResize(crop, inside, self.image_size[0])
             body, before = self.features, 32
             body.add(nn.Conv2D(before, 7, 2, in_channels=3), _affine(before), nn.Activation("relu"), nn.MaxPool2D(3, 2))
+            size = ((inside - 7) // 2 + 1 - 3) // 2 + 1
             for channels, down in _UNITS:
-                body.add(_Unit(before, channels, down))
-                before = channels
+                body.add(_Unit(before, channels, down, padded=size < 3))
+                before, size = channels, size // 2 if down else size
             body.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(embedding_size, use_bias=False, in_units=before))
 
 

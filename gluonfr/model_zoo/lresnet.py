@@ -10,6 +10,7 @@ from mxnet.gluon import HybridBlock, nn
 from gluonfr.model_zoo.arguments import check_stages
 from gluonfr.model_zoo.registry import register_network
 from gluonfr.nn import CropResize, FrBase, PReLU, SELayer, embedding_head
+from gluonfr.nn.resize import halved
 
 _EPSILON = 2e-5
 _UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
@@ -108,13 +109,8 @@ class LResNet(FrBase):
                 body.add(_Unit(wide, before, 2, se))
                 for _ in range(count - 1):
                     body.add(_Unit(wide, wide, 1, se))
-            size = _halve(-(-(input_size or input_crop or 112) // stem_stride), len(units))
+            size = halved(-(-(input_size or input_crop or 112) // stem_stride), len(units))
             body.add(*embedding_head(head, embedding_size, channels[-1], dropout, size, _EPSILON))
-
-
-def _halve(size: int, times: int) -> int:
-    """Return the side of a feature map after `times` padded convolutions of stride 2."""
-    return size if times == 0 else _halve(-(-size // 2), times - 1)
 
 
 def _variant(depth: int, se: bool) -> Callable[..., LResNet]:

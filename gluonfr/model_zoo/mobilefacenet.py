@@ -9,7 +9,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.arguments import check_argument
 from gluonfr.model_zoo.registry import register_network
-from gluonfr.nn import FrBase, PReLU, embedding_head
+from gluonfr.nn import CropResize, FrBase, PReLU, embedding_head
+from gluonfr.nn.resize import halved
 
 # Of the stages that halve the map: (output channels, inner channels of the first unit, inner channels of the residual units).
 _STAGES = ((64, 128, 128), (128, 256, 256), (128, 512, 256))
@@ -78,6 +79,11 @@ class MobileFaceNet(FrBase):
         the three stages (28x28, 14x14, 7x7).
     scale : int, default 1
         Multiplies only the channels between units, not those inside them, and not the last 512.
+    input_crop, input_size : int, optional
+        Crop the image to its central `input_crop` pixels and resize it to `input_size` pixels, which also reduces the cost.
+    last_stride : {1, 2}, default 2
+        Stride of the last stage. With 1, the last map of 56x56 pixels is 7x7, as that of 112x112 with 2, so that the weights
+        fit.
     head : {'GDC', 'E', 'GAP', 'FC'}
         See `gluonfr.nn.embedding_head`.
     flavor : {'mxnet', 'torch'}
@@ -106,12 +112,16 @@ class MobileFaceNet(FrBase):
         dropout: float | None = None,
         blocks: Sequence[int] = (1, 4, 6, 2),
         scale: int = 1,
+        input_crop: int | None = None,
+        input_size: int | None = None,
+        last_stride: int = 2,
         head: str = "GDC",
         flavor: str = "mxnet",
         **kwargs: Any,
     ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
-        for argument, value in (("blocks", blocks), ("scale", scale), ("width", width), ("flavor", flavor)):
+        checked = {"blocks": blocks, "scale": scale, "width": width, "last_stride": last_stride, "flavor": flavor}
+        for argument, value in checked.items():
             check_argument(argument, value)
         epsilon, opening = _FLAVORS[flavor]["epsilon"], _FLAVORS[flavor]["opening"]
 
@@ -119,6 +129,8 @@ class MobileFaceNet(FrBase):
             return max(8, int(channels * width / 8 + 0.5) * 8)
 
         with self.name_scope():
+            if input_crop or input_size:
+                self.resize = CropResize(input_crop or 112, input_size or input_crop or 112)
             body = self.features
             between = wide(64) * scale
             _conv(body, between, 3, 2, 1, epsilon=epsilon)
@@ -128,12 +140,13 @@ class MobileFaceNet(FrBase):
             else:
                 for _ in range(blocks[0]):
                     body.add(_Unit(between, wide(opening), residual=True, epsilon=epsilon))
-            for (channels, first, middle), count in zip(_STAGES, blocks[1:]):
-                body.add(_Unit(wide(channels) * scale, wide(first), 2, epsilon=epsilon))
+            for (channels, first, middle), stride, count in zip(_STAGES, (2, 2, last_stride), blocks[1:]):
+                body.add(_Unit(wide(channels) * scale, wide(first), stride, epsilon=epsilon))
                 for _ in range(count):
                     body.add(_Unit(wide(channels) * scale, wide(middle), residual=True, epsilon=epsilon))
             _conv(body, wide(512), epsilon=epsilon)
-            body.add(*embedding_head(head, embedding_size, wide(512), dropout, **_FLAVORS[flavor]["head"]))
+            size = halved(input_size or input_crop or 112, 3 + (last_stride == 2))
+            body.add(*embedding_head(head, embedding_size, wide(512), dropout, size, **_FLAVORS[flavor]["head"]))
 
 
 @register_network(MobileFaceNet, "mobilefacenet", "mobile_facenet", "mobilefacenet_y1")

@@ -48,6 +48,8 @@ class FrBase(HybridBlock):
     # Name in the model zoo, where the network was built by its name; crop size in pixels (height, width).
     architecture = ""
     image_size = (112, 112)
+    # Reduces the image before the features; outside of them, so that the names of the weights do not depend on it.
+    resize: HybridBlock | None = None
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class FrBase(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the embedding, and with a classifier its outputs too."""
+        x = x if self.resize is None else self.resize(x)
         embedding = self.features(x * 2 - 1)
         return embedding if self.output is None else (embedding, self.output(embedding))
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from mxnet.gluon import HybridBlock
 
+from gluonfr.core import UsageError
+
 
 class CropResize(HybridBlock):
     """Crop the center of an image and resize it, so that a small network can use the crops that other networks use.
@@ -16,6 +18,11 @@ class CropResize(HybridBlock):
         Side after bilinear resizing; with the same value as `crop` nothing is resized.
     image_size : int, default 112
         Side of the input, in pixels.
+
+    Raises
+    ------
+    UsageError
+        The crop is larger than the input.
 
     Inputs:
         - **data**: (N, 3, image_size, image_size).
@@ -31,6 +38,8 @@ class CropResize(HybridBlock):
 
     def __init__(self, crop: int, size: int, image_size: int = 112, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if crop > image_size:
+            raise UsageError(f"input_crop={crop} is larger than the image, which has {image_size}x{image_size} pixels.")
         self._begin, self._end = (image_size - crop) // 2, (image_size - crop) // 2 + crop
         self._size = size
 
@@ -40,3 +49,14 @@ class CropResize(HybridBlock):
         if self._size == self._end - self._begin:
             return x
         return F.contrib.BilinearResize2D(x, height=self._size, width=self._size)
+
+
+def halved(size: int, times: int) -> int:
+    """Return the side of a feature map after `times` padded convolutions of stride 2.
+
+    Examples
+    --------
+    >>> halved(112, 4)
+    7
+    """
+    return size if times == 0 else halved(-(-size // 2), times - 1)

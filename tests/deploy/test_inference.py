@@ -69,6 +69,7 @@ def images(count, size, seed=1):
     ("name", "arguments", "size"),
     [
         ("mobilefacenet", {"width": 0.25, "embedding_size": 16}, (112, 112)),
+        ("mobilefacenet", {"width": 0.25, "embedding_size": 16, "input_size": 56, "last_stride": 1}, (112, 112)),
         ("lresnet10e_ir", {"channels": (8, 8, 8, 16, 16), "embedding_size": 8, "stem_stride": 2}, (64, 64)),
         (
             "lseresnet10e_ir",

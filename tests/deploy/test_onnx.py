@@ -215,7 +215,7 @@ def test_repeated_layers_and_constants_are_exported():
 
 SMALL = {
     "lseresnet10e_ir": {"units": (1, 2), "channels": (8, 16, 24), "embedding_size": 12, "input_crop": 96, "input_size": 40},
-    "mobilefacenet": {"width": 0.25, "embedding_size": 24},
+    "mobilefacenet": {"width": 0.25, "embedding_size": 24, "input_crop": 100, "input_size": 56, "last_stride": 1},
 }
 SAMPLE = ["mobilefacenet_re", "ghostfacenetv2"]
 SAMPLE += [

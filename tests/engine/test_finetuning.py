@@ -18,6 +18,7 @@ from gluonfr.data import FRTrainRecordDataset, RecordWriter
 from gluonfr.engine import Run, TrainOptions, TrainStep, train
 from gluonfr.engine.finetuning.blocks import decay_rates, freeze, freeze_statistics, network_blocks
 from gluonfr.engine.finetuning.class_means import means_by_label
+from gluonfr.engine.finetuning.start import load_start
 from gluonfr.engine.heads.plain import PlainHead
 from gluonfr.loss import get_loss
 from gluonfr.model_zoo import get_model
@@ -285,6 +286,34 @@ def test_a_fine_tuning_that_diverges_leaves_no_checkpoint_and_says_what_to_lower
     with pytest.raises(TrainingStopped, match="The training diverged: lower lr="):
         train(**given)
     assert not glob.glob(os.path.join(given["out"], "checkpoints", "step_*"))
+
+
+def test_a_network_starts_with_the_weights_of_a_larger_input(tmp_path):
+    arguments = {"width": 0.125, "embedding_size": 8}
+    net = get_model("mobilefacenet", **arguments)
+    net.initialize()
+    net(nd.zeros((1, 3, 112, 112)))
+    folder = str(tmp_path / "large")
+    os.mkdir(folder)
+    save_network(net, folder, {"network": "mobilefacenet", "arguments": arguments})
+
+    def start(**network_args):
+        return load_start(TrainOptions(dataset="blobs", pretrained=folder, network_args=network_args), [mx.cpu()])
+
+    small, card = start(input_crop=96, input_size=56, last_stride=1)
+    assert card.arguments == {**arguments, "input_crop": 96, "input_size": 56, "last_stride": 1}
+    assert values(small).keys() == values(net).keys()
+    assert all((value == values(net)[path]).all() for path, value in values(small).items())
+    assert small(nd.zeros((2, 3, 112, 112))).shape == (2, 8)
+    # Here the last map has 4x4 pixels, and each of 7x7 has weights of its own.
+    with pytest.raises(UsageError, match=r"do not fit mobilefacenet with input_size=64; leave that out"):
+        start(input_size=64)
+    with pytest.raises(GluonFRError, match="does not fit"):
+        start(width=0.25)
+    save_network(small, folder, card)
+    again, _ = load_network(folder)
+    image = nd.random.uniform(shape=(1, 3, 112, 112))
+    np.testing.assert_array_equal(again(image).asnumpy(), small(image).asnumpy())
 
 
 def test_training_ends_early_without_a_better_network_and_stays_ended(options):

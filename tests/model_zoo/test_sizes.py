@@ -176,6 +176,8 @@ def test_attention_networks_have_the_layers_of_their_name(depth):
     [
         ("mobilefacenet", {"width": 0.25}),
         ("mbf", {"width": 0.25}),
+        ("mobilefacenet", {"width": 0.25, "input_size": 64}),
+        ("mobilefacenet", {"width": 0.25, "input_crop": 96, "last_stride": 1}),
         ("ghostfacenetv2", {"stride": 2, "width": 0.25}),
         ("lresnet10e_ir", {"stem_stride": 2, "input_crop": 96, "input_size": 72}),
         ("attentionfacenet56", {"channels": (8, 8, 8, 8, 8), "image_size": (112, 96)}),

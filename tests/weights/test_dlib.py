@@ -173,6 +173,39 @@ def test_unit_equals_numpy(size, channels):
             np.testing.assert_allclose(block(nd.array(x[:rows])).asnumpy(), wanted[:rows], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [(4, 8), (6, 6)])
+def test_a_map_smaller_than_the_kernel_is_padded(channels):
+    block = _Unit(*channels, True, padded=True)
+    block.initialize()
+    randomize(block)
+    x = np.random.RandomState(1).randn(3, channels[0], 2, 2)
+    np.testing.assert_allclose(block(nd.array(x)).asnumpy(), unit(x, block), rtol=1e-4, atol=1e-4)
+
+
+def test_a_smaller_input_uses_the_same_weights(tmp_path):
+    path = write(tmp_path, whole_stream(3)[0])
+    net = get_model(DLIB_NETWORK)
+    load_weights(net, path)
+    image = nd.array(np.random.RandomState(0).rand(2, 3, 150, 150))
+    cropped = get_model(DLIB_NETWORK, input_crop=112)
+    load_weights(cropped, path)
+    np.testing.assert_array_equal(cropped(image).asnumpy(), net(image[:, :, 19:131, 19:131]).asnumpy())
+    # The smallest size at which every unit has pixels.
+    for size in (75, 71):
+        small = get_model(DLIB_NETWORK, input_crop=112, input_size=size)
+        load_weights(small, path)
+        resized = small.resize(image)
+        assert resized.shape == (2, 3, size, size)
+        np.testing.assert_array_equal(small(image).asnumpy(), small.features(resized * 2 - 1).asnumpy())
+    for arguments, message in (
+        ({"input_size": 70}, "input_size=70 is too small.*at least 71"),
+        ({"input_crop": 64}, "input_size=64 is too small"),
+        ({"input_crop": 151, "input_size": 75}, "input_crop=151 is larger than the image, which has 150x150 pixels"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            get_model(DLIB_NETWORK, **arguments)
+
+
 def test_network_equals_numpy_with_the_weights_of_a_file(tmp_path):
     """With random weights: dlib's own scaling of the input, order of layers and zero padding."""
     content, made = whole_stream(3)

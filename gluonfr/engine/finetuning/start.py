@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from gluonfr.core import Card, UsageError
 from gluonfr.core.errors import naming
+from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.data.dataset.views import RealignedSet
 from gluonfr.model_zoo import get_model
+from gluonfr.weights.conversion import set_parameters
 from gluonfr.weights.load import load_pretrained
 
 if TYPE_CHECKING:
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Arguments of networks that change the size of the image or of a feature map, not the weights.
+_INPUT = {"input_crop", "input_size", "last_stride"}
+
 
 def load_start(options: TrainOptions, contexts: Sequence[mx.Context]) -> tuple[Any, Card] | None:
     """Load the pretrained network of a run: `(net, card)`, or None without one.
 
-    Arguments of the network that are given replace those of the card, such as `dropout`.
+    Arguments of the network that are given replace those of the card, such as `dropout`. With another `input_size` or
+    `input_crop`, the network computes another function with the same weights, and training has to adapt it.
 
     Raises
     ------
@@ -47,9 +53,31 @@ def load_start(options: TrainOptions, contexts: Sequence[mx.Context]) -> tuple[A
     if card.color != "RGB" or card.mean != 0 or card.std != 255:
         raise UsageError(f"pretrained={source!r}: training gives networks RGB pixels / 255, and its card states other inputs.")
     arguments = {**card.arguments, **options.network_args}
-    if arguments != card.arguments:
+    given = {name for name, value in arguments.items() if value != card.arguments.get(name)}
+    if given & _INPUT:
+        net = _with_other_input(net, card.network, arguments, contexts)
+        if net is None:
+            raise UsageError(
+                f"pretrained={source!r}: its weights do not fit {card.network} with "
+                f"{', '.join(f'{name}={arguments[name]!r}' for name in sorted(given))}; leave that out."
+            )
+    elif given:
         net = get_model(card.network, pretrained=source, ctx=list(contexts), **arguments)
     return net, replace(card, arguments=arguments, embedding_size=net.embedding_size)
+
+
+def _with_other_input(net: Any, network: str, arguments: dict[str, Any], contexts: Sequence[mx.Context]) -> Any:
+    """Return a network with the weights of `net` that reduces its input in another way; None if they do not fit."""
+    other = get_model(network, **arguments)
+    theirs, ours = parameters_by_path(net), parameters_by_path(other)
+    if theirs.keys() != ours.keys():
+        return None
+    for path, parameter in ours.items():
+        # An unknown length is 0.
+        if any(length not in (0, known) for length, known in zip(parameter.shape, theirs[path].shape)):
+            return None
+    set_parameters(other, {ours[path].name: parameter_value(parameter) for path, parameter in theirs.items()}, list(contexts))
+    return other
 
 
 def fit_crops(dataset: TrainingSet, card: Card) -> TrainingSet:
