@@ -174,6 +174,24 @@ def test_a_student_finds_the_same_images_similar_as_its_teacher(options, more, t
     assert 1 - after < 0.7 * (1 - start)
 
 
+@pytest.mark.parametrize("kind", ["cosine", "logits"])
+def test_a_student_that_starts_as_its_teacher_starts_without_loss(options, kind, small_options, tmp_path):
+    given = {name: value for name, value in options.items() if name not in ("network", "network_args")}
+    shared = dict(given, distill=kind, label_weight=0.0, pretrained=options["teacher"])
+    run = Run(TrainOptions(**dict(shared, out=str(tmp_path / "same"))))
+    images = np.stack([run.dataset.read(i)[0] for i in range(len(run.dataset))]).transpose(0, 3, 1, 2).astype("float32") / 255
+    rows = run.net(nd.array(images)) + run.net(nd.array(images[..., ::-1]))
+
+    def loss(distiller, embeddings):
+        return distiller([embeddings], [distiller.batch(np.arange(len(embeddings)))])[0].mean().asscalar()
+
+    assert loss(run._distiller, rows / 2) < 1e-3
+    # The same network with other weights is no copy of its teacher.
+    other = train(**dict(small_options, epochs=1, seed=3, out=str(tmp_path / "other"))).folder
+    apart = Run(TrainOptions(**dict(shared, pretrained=os.path.join(other, "last"), out=str(tmp_path / "apart"))))
+    assert [reference.subtract for reference in apart._distiller._references] == [False]
+
+
 def test_the_teacher_embeds_every_image_once(options, caplog, tmp_path):
     with caplog.at_level(logging.INFO):
         Run(TrainOptions(**options))

@@ -62,7 +62,10 @@ def build_distiller(
         with naming("teacher", options.teacher):
             teacher, its_card = load_model(options.teacher, contexts)
         rows = cached_embeddings(teacher, its_card, records, contexts, group, options.progress)
-        references.append(make_reference(options, rows, records)._replace(source=network_digest(teacher)))
+        reference = make_reference(options, rows, records)._replace(source=network_digest(teacher))
+        # A student that starts as its teacher has the teacher's center too; a new one may have any.
+        is_same = reference.center is not None and reference.source == network_digest(net)
+        references.append(reference._replace(subtract=is_same and options.distill in ("cosine", "logits")))
     if options.stay_close:
         rows = cached_embeddings(net, card, records, contexts, group, options.progress)
         # Not from the mean: a part of the embedding that all faces share has to stay where it is, too.

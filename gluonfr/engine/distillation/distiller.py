@@ -29,6 +29,9 @@ class Reference(NamedTuple):
     center : np.ndarray, optional
         float32 (D,), subtracted from the rows before they are compared. Where the embeddings of all faces share a direction,
         it would hide their differences.
+    subtract : bool, default False
+        Subtract the center from the embeddings of the trained network too, which started with the teacher's weights and shares
+        that direction.
     unit : float, default 1
         The rows are divided by it.
     source : str, default ''
@@ -48,6 +51,7 @@ class Reference(NamedTuple):
     means: np.ndarray | None = None
     scale: float = 1.0
     center: np.ndarray | None = None
+    subtract: bool = False
     unit: float = 1.0
     source: str = ""
     is_start: bool = False
@@ -89,7 +93,7 @@ class Distiller(Block):
     ) -> None:
         super().__init__(prefix="distiller_")
         self._references, self.label_weight, self.masked_from = list(references), label_weight, masked_from
-        self._means: dict[tuple[int, mx.Context], Any] = {}
+        self._constants: dict[tuple[str, int, mx.Context], Any] = {}
         self._projections: list[Any] = []
         with self.name_scope():
             for reference in references:
@@ -137,13 +141,16 @@ class Distiller(Block):
             losses = relational_loss(*gathered(first, embeddings, rows))
             return [losses[own].as_in_context(part.context) for own, part in zip(row_slices(embeddings), embeddings)]
         students = embeddings if projection is None else [projection(part) for part in embeddings]
+        if reference.subtract:
+            students = [nd.broadcast_sub(part, self._constant("center", number, part.context)) for part in students]
         if reference.kind == "logits":
-            means = [self._means_on(number, student.context) for student in students]
+            means = [self._constant("means", number, student.context) for student in students]
             return [logit_loss(*triple, reference.scale) for triple in zip(students, rows, means)]
         return [(cosine_loss if reference.kind == "cosine" else l2_loss)(*pair) for pair in zip(students, rows)]
 
-    def _means_on(self, number: int, context: mx.Context) -> Any:
-        key = (number, context)
-        if key not in self._means:
-            self._means[key] = nd.array(self._references[number].means, ctx=context)
-        return self._means[key]
+    def _constant(self, name: str, number: int, context: mx.Context) -> Any:
+        """Return the center, a row, or the means of a reference on a device."""
+        key = (name, number, context)
+        if key not in self._constants:
+            self._constants[key] = nd.array(np.atleast_2d(getattr(self._references[number], name)), ctx=context)
+        return self._constants[key]
