@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gluonfr.core import GluonFRError
-from gluonfr.data import IdentityBatchSampler, RecordLoader
+from gluonfr.data import IdentityBatchSampler, RecordLoader, get_augmentation
 from gluonfr.engine.distributed.group import Group
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def make_loader(
     return RecordLoader(
         dataset,
         options.batch_size // group.size,
-        augment=options.augment,
+        augment=get_augmentation(options.augment, **options.augment_args),
         seed=options.seed,
         threads=options.threads,
         last_batch="discard" if 0 < tail < least else "keep",

@@ -54,6 +54,9 @@ class DataOptions:
     )
     identities: str | None = option(None, "CSV file dataset,label,identity that names the same person in several training sets")
     augment: Auto[str] = option(None, "augmentation: none, flip, standard or strong")
+    augment_args: dict[str, Any] = option(
+        {}, "changes of the augmentation, such as low_resolution=1,low_resolution_scale=(0.18,0.5)"
+    )
     people: int | None = option(None, "people per batch, for losses that compare the images of a batch (default: 16)")
     images_per_person: int | None = option(None, "images per person of a batch (default: as many as fill the batch)")
     threads: int | None = option(None, "threads of the loader (default: one per core)")
@@ -108,7 +111,7 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
     (0.1, 'emore-mobilefacenet-cos')
     """
 
-    with_arguments: ClassVar[Sequence[str]] = ("loss", "network")
+    with_arguments: ClassVar[Sequence[str]] = ("augment", "loss", "network")
 
     @property
     def has_validation(self) -> bool:

@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from gluonfr.core import Card
+from gluonfr.engine.loop.options import check_rate
 from gluonfr.engine.option_fields import auto_names, is_auto
 from gluonfr.engine.options import PLAIN_TRAINING, TrainOptions
 from gluonfr.loss.registry import LOSSES
@@ -21,6 +22,8 @@ LARGE_PEOPLE = 50_000
 _COMPACT = {"channels": (32, 32, 64, 128, 256), "embedding_size": 128, "stem_stride": 2, "dropout": 0.2}
 _COMPACT_INPUT = {"input_crop": 102, "input_size": 64}
 _DROPOUT_OF_STUDENTS = 0.0
+# Images that a student sees that starts with trained weights.
+_SEEN_BY_TRAINED_STUDENTS = 100_000
 
 
 class Recipe(NamedTuple):
@@ -95,6 +98,11 @@ def complete_options(options: TrainOptions, recipe: Recipe) -> TrainOptions:
 
     If the network or the loss is that of the recipe, arguments that were given replace those of the recipe one by one.
 
+    Raises
+    ------
+    UsageError
+        An optimizer is given without its learning rate.
+
     Examples
     --------
     >>> options = TrainOptions(dataset="celeb", lr=0.05, loss_args={"m": 0.2})
@@ -102,6 +110,7 @@ def complete_options(options: TrainOptions, recipe: Recipe) -> TrainOptions:
     >>> done.lr, done.loss, done.loss_args, done.augment
     (0.05, 'cos', {'s': 24, 'm': 0.2}, 'strong')
     """
+    check_rate(options, recipe.values)
     changes = {name: recipe.values[name] for name in auto_names(options) if getattr(options, name) is None}
     if options.drops is not None and options.schedule is None:
         changes["schedule"] = "step"
@@ -161,6 +170,7 @@ def _small(people: int, images: int, image_size: tuple[int, int], seen: int = 30
         "augment": "strong",
         "batch_size": 64,
         "epochs": epochs,
+        "optimizer": "sgd",
         "lr": 0.1,
         "schedule": "cosine",
         "drops": (),
@@ -182,6 +192,7 @@ def _published(network: str, epochs: int, first: float, second: float) -> dict[s
         "augment": "flip",
         "batch_size": 512,
         "epochs": epochs,
+        "optimizer": "sgd",
         "lr": 0.1,
         "schedule": "step",
         "drops": (round(first * epochs, 2), round(second * epochs, 2)),
@@ -195,25 +206,25 @@ def _published(network: str, epochs: int, first: float, second: float) -> dict[s
 
 
 def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) -> dict[str, Any]:
-    epochs = _epochs(images, 36_000)
-    # The last layer adapts; a small set shows too few faces to change the others, unless the student has a teacher.
-    freeze = None if options.teacher else "-1"
-    return {
+    epochs = _epochs(images, _SEEN_BY_TRAINED_STUDENTS if options.teacher else 36_000)
+    values = {
         **_small(people, images, card.image_size),
         "network": card.network,
         "network_args": card.arguments,
-        "augment": "flip",
         "epochs": epochs,
-        "lr": 0.01 if (options.freeze or freeze) == "-1" else 0.05,
         "clip_norm": 1.0,
         "average": 0.99,
         "init_classifier": "means",
-        "freeze": freeze,
-        "lr_decay_by_depth": 0.7,
         "batch_norm": "frozen",
-        "stay_close": 0.0 if options.teacher else 3.0,
         **_lengths(epochs, warmup=0.2, validations=6),
     }
+    if options.teacher:
+        # All layers adapt to another input or teacher. SGD at the rate that this takes breaks networks without BatchNorm.
+        return {**values, "augment": "standard", "optimizer": "adam", "lr": 3e-4, "wd": 0.0, "clip_norm": 0.0}
+    # The last layer adapts; a small set shows too few faces to change the others.
+    freeze = "-1"
+    lr = 0.01 if (options.freeze or freeze) == "-1" else 0.05
+    return {**values, "augment": "flip", "lr": lr, "freeze": freeze, "lr_decay_by_depth": 0.7, "stay_close": 3.0}
 
 
 def _distillation(people: int, images: int, image_size: tuple[int, int]) -> dict[str, Any]:

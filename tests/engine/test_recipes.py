@@ -5,6 +5,8 @@ import math
 import pytest
 
 from gluonfr.core import Card, DataError, UsageError
+from gluonfr.engine.detector.options import DetectorOptions
+from gluonfr.engine.detector.recipe import complete_detector_options
 from gluonfr.engine.options import PLAIN_TRAINING, TrainOptions
 from gluonfr.engine.recipes import choose_recipe, complete_options, describe_recipe, scale_for
 
@@ -83,13 +85,25 @@ def test_fine_tuning_takes_the_network_from_the_card_and_holds_people_out_unless
     # All blocks take a larger rate.
     whole = complete(CELEB, card, pretrained="dlib_resnet29", freeze="0")
     assert (whole.freeze, whole.lr) == ("0", complete(CELEB).lr / 2)
-    # All of a student learns from a teacher, and nothing holds it at its start.
+    # All of a student learns from a teacher, for longer, and nothing holds it at its start.
     student = complete(CELEB, card, pretrained="dlib_resnet29", teacher="y1")
-    assert (student.freeze, student.lr, student.stay_close) == (None, whole.lr, 0)
-    last = complete(CELEB, card, pretrained="dlib_resnet29", teacher="y1", freeze="-1")
-    assert (last.freeze, last.lr) == ("-1", options.lr)
+    assert (student.freeze, student.lr_decay_by_depth, student.stay_close) == (None, 1, 0)
+    assert (student.optimizer, student.wd, student.clip_norm) == ("adam", 0, 0)
+    assert student.epochs > 2 * options.epochs
     assert complete(CELEB, card, pretrained="dlib_resnet29", val=["lfw"]).hold_out == 0
     assert complete(CELEB, card, pretrained=True, network="dlib_resnet29", val=["lfw"], hold_out=0.2).hold_out == 0.2
+
+
+def test_a_rate_is_not_used_for_an_optimizer_that_it_does_not_suit():
+    with pytest.raises(UsageError, match=r"optimizer='adam' needs lr=: the recipe's rate of 0\.1 is for sgd\."):
+        complete(CELEB, optimizer="adam")
+    assert complete(CELEB, optimizer="adam", lr=0.004).lr == 0.004
+    assert complete(CELEB, optimizer="nag").lr == complete(CELEB).lr
+    card = Card(network="mobilefacenet", image_size=(112, 112))
+    with pytest.raises(UsageError, match=r"optimizer='sgd' needs lr=: the recipe's rate of 0\.0003 is for adam\."):
+        complete(CELEB, card, pretrained="y1", teacher="y1", optimizer="sgd")
+    with pytest.raises(UsageError, match="optimizer='adam' needs lr="):
+        complete_detector_options(DetectorOptions(data="wider", optimizer="adam"), photos=100)
 
 
 def test_the_log_states_what_was_chosen_and_why():

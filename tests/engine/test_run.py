@@ -326,6 +326,8 @@ def test_pairs_of_another_size_are_resized_for_the_network(small_options, tmp_pa
         ({"lr": -1}, "lr=-1 must be positive"),
         ({"average": 1}, "average=1 must be"),
         ({"augment": "much"}, "unknown augmentation"),
+        ({"augment_args": {"low_res": 1}}, "has no argument 'low_res'"),
+        ({"augment_args": {"gray": "all"}}, "gray='all' of an augmentation must be a probability"),
         ({"warmup": 30}, "warm-up"),
         ({"optimizer": "admw"}, "optimizer='admw'"),
         ({"schedule": "step", "drops": [0]}, "cannot drop at step 0"),
@@ -339,6 +341,14 @@ def test_invalid_options_are_reported_in_one_sentence_and_nothing_is_written(sma
         train(**{**small_options, "epochs": 1, **changes})
     assert "\n" not in str(caught.value)
     assert not os.path.exists(small_options["out"])
+
+
+def test_arguments_of_the_augmentation_reach_the_images(small_options):
+    run = Run(TrainOptions(**dict(small_options, augment="none", augment_args={"gray": 1, "brightness": 0})))
+    images, _ = next(iter(run._make_loader()))
+    pixels = images.asnumpy().astype(int)
+    assert (pixels.max(axis=1) - pixels.min(axis=1)).max() <= 1
+    assert pixels.std() > 1
 
 
 def test_a_last_batch_too_small_for_the_devices_is_left_out(small_options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from math import cos, exp, log, pi, radians, sin, sqrt
 from typing import Any, Callable, Sequence
@@ -275,28 +275,39 @@ _presets.register("strong")(
 )
 
 
-def get_augmentation(name: str | Augment | None) -> Augment:
+def get_augmentation(name: str | Augment | None, **changes: Any) -> Augment:
     """Return an augmentation by name.
 
     Parameters
     ----------
     name : str, Augmentation, callable or None
         'none', 'flip', 'standard' (flip, mild geometry and color) or 'strong' (all changes, for small data sets). None means
-        'none'. An :class:`Augmentation` or another callable ``(image, rng) -> image`` is returned unchanged.
+        'none'. Without `changes`, an :class:`Augmentation` or another callable ``(image, rng) -> image`` is returned as it is.
+    **changes
+        Parameters of :class:`Augmentation` that replace those of the named one.
 
     Raises
     ------
     UsageError
-        The name is unknown; the message lists the known ones.
+        The name or a parameter is unknown, or a value is out of range.
 
     Examples
     --------
     >>> get_augmentation("flip")
     Augmentation(flip=0.5)
+    >>> get_augmentation("flip", low_resolution=1, low_resolution_scale=(0.18, 0.18))
+    Augmentation(flip=0.5, low_resolution=1, low_resolution_scale=(0.18, 0.18))
     """
-    if name is None:
-        return Augmentation()
-    return name if callable(name) else _presets.get(name)()
+    found = Augmentation() if name is None else name if callable(name) else _presets.get(name)()
+    if not changes:
+        return found
+    known = [one.name for one in fields(Augmentation) if one.init]
+    unknown = sorted(changes.keys() - set(known))
+    if unknown or not isinstance(found, Augmentation):
+        raise UsageError(
+            f"augmentation {name!r} has no argument {', '.join(unknown or changes)!r}; it accepts {', '.join(known)}."
+        )
+    return replace(found, **changes)
 
 
 def get_augmentation_list() -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from gluonfr.engine.detector.options import DetectorOptions
+from gluonfr.engine.loop.options import check_rate
 from gluonfr.engine.option_fields import auto_names
 
 # Samples that a network needs to see: from random weights, from those of a detector, and of rendered scenes, which vary less.
@@ -23,6 +24,11 @@ def complete_detector_options(options: DetectorOptions, photos: int, backbone: s
     backbone : str, optional
         That of the detector from which training starts.
 
+    Raises
+    ------
+    UsageError
+        An optimizer is given without its learning rate.
+
     Examples
     --------
     >>> done = complete_detector_options(DetectorOptions(data="wider", lr=0.005), photos=12_880)
@@ -30,6 +36,7 @@ def complete_detector_options(options: DetectorOptions, photos: int, backbone: s
     (0.005, 80, 32)
     """
     values = _recipe(options, photos, backbone)
+    check_rate(options, values)
     changes = {name: values[name] for name in auto_names(options) if getattr(options, name) is None}
     if options.drops is not None and options.schedule is None:
         changes["schedule"] = "step"
@@ -58,6 +65,7 @@ def _recipe(options: DetectorOptions, photos: int, backbone: str | None) -> dict
         # More updates with fewer images each where minutes have to suffice.
         "batch_size": 16 if options.scenes else 32,
         "epochs": min(epochs, 1000),
+        "optimizer": "sgd",
         "lr": lr,
         "schedule": "cosine",
         "drops": (),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Sequence
 import mxnet as mx
 
 from gluonfr.core import Card, DataError, UsageError
-from gluonfr.data import TrainingSet
+from gluonfr.data import TrainingSet, get_augmentation
 from gluonfr.data.dataset.lookup import get_training_set, get_verification_sets
 from gluonfr.data.dataset.mixed import MixedFaces
 from gluonfr.data.dataset.views import PartlyLabeled, PeoplePairs, hold_out
@@ -73,6 +73,8 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
     recipe = choose_recipe(options, records.num_people, images, records.image_size, start[1] if start else None)
     complete = complete_options(options, recipe)
     logger.info(describe_recipe(options, complete, recipe))
+    # Wrong values are found before a teacher embeds the images.
+    get_augmentation(complete.augment, **complete.augment_args)
     if complete.label_weight and records.num_people < 2:
         raise DataError(
             f"{records.records.path}: all its images have one label, and a network learns to distinguish at least two people; "

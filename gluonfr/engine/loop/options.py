@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Name of the file of a run folder with its options.
 OPTIONS = "options.json"
 DTYPES = ("float32", "bfloat16", "float16", "auto")
+# Optimizers with a momentum, which learn with the same rates.
+_WITH_MOMENTUM = {"sgd", "nag"}
 SCHEDULES = ("cosine", "step", "poly", "constant")
 
 # Options that a resumed run may change: where, on what and how often, but not what is computed.
@@ -72,7 +74,7 @@ class OptimizationOptions:
     warmup: Auto[float] = option(None, "epochs of linear warm-up of the learning rate")
     drops: Auto[Sequence[float]] = option(None, "epochs at which schedule 'step' divides the learning rate by ten")
     final_lr: Auto[float] = option(None, "learning rate at the end of cosine and poly, as a fraction of the learning rate")
-    optimizer: str = option("sgd", "an optimizer of MXNet")
+    optimizer: Auto[str] = option(None, "an optimizer of MXNet; another one than the recipe's needs lr")
     momentum: float = option(0.9, "momentum of sgd and nag")
     wd: Auto[float] = option(None, "weight decay; scales, shifts, biases and slopes have none")
     clip_norm: Auto[float] = option(None, "largest Euclidean norm of the gradient; 0: no limit")
@@ -241,3 +243,18 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
             if before.get(name) != value:
                 return f"{name}={before.get(name)!r} instead of {value!r}"
         return ""
+
+
+def check_rate(options: RunOptions, recipe: Mapping[str, Any]) -> None:
+    """Raise UsageError where an optimizer is given without a learning rate, and that of the recipe is for another one.
+
+    Examples
+    --------
+    >>> check_rate(RunOptions(optimizer="adam"), {"optimizer": "sgd", "lr": 0.1})
+    Traceback (most recent call last):
+    ...
+    gluonfr.core.errors.UsageError: optimizer='adam' needs lr=: the recipe's rate of 0.1 is for sgd.
+    """
+    given, usual = options.optimizer, recipe["optimizer"]
+    if options.lr is None and given not in (None, usual) and not {given, usual} <= _WITH_MOMENTUM:
+        raise UsageError(f"optimizer={given!r} needs lr=: the recipe's rate of {recipe['lr']} is for {usual}.")

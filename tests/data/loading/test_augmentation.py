@@ -1,9 +1,10 @@
+import dataclasses
 import pickle
 
 import numpy as np
 import pytest
 
-from gluonfr.core import GluonFRError, generator
+from gluonfr.core import GluonFRError, UsageError, generator
 from gluonfr.data.loading.augmentation import Augmentation, get_augmentation, get_augmentation_list
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -270,6 +271,21 @@ def test_presets_are_listed_and_compared():
     assert strong != get_augmentation("standard")
     assert "jpeg=0.2" in repr(strong)
     assert "border" not in repr(strong)
+
+
+def test_a_preset_with_changes_differs_in_them_alone():
+    changed = get_augmentation("standard", low_resolution=1, low_resolution_scale=[0.1, 0.2])
+    assert (changed.low_resolution, changed.low_resolution_scale) == (1, (0.1, 0.2))
+    assert dataclasses.replace(changed, low_resolution=0.0, low_resolution_scale=(0.25, 0.8)) == get_augmentation("standard")
+    assert get_augmentation(Augmentation(gray=1), flip=0.5) == Augmentation(gray=1, flip=0.5)
+    with pytest.raises(UsageError, match="augmentation 'flip' has no argument 'low_res'; it accepts flip, geometric"):
+        get_augmentation("flip", low_res=1)
+    with pytest.raises(UsageError, match="has no argument '_recolors'"):
+        get_augmentation("flip", _recolors=True)
+    with pytest.raises(UsageError, match="has no argument 'flip'"):
+        get_augmentation(lambda image, rng: image, flip=1)
+    with pytest.raises(UsageError, match="low_resolution=2 of an augmentation must be a probability"):
+        get_augmentation("flip", low_resolution=2)
 
 
 def test_an_unknown_preset_names_the_known_ones():
