@@ -21,6 +21,7 @@ SPECIAL = {
     "--gpus": "0,1",
     "--network-args": "units=3",
     "--loss-args": "s=30",
+    "--augment-args": "gray=1",
     "--sample-rate": "0.5",
 }
 
