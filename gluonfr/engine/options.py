@@ -120,8 +120,8 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
 
     @classmethod
     def former_defaults(cls) -> dict[str, Any]:
-        """Return the options of fine-tuning and distillation in a run that uses neither."""
-        return PLAIN_TRAINING
+        """Return the options of fine-tuning and distillation in a run that uses neither, and the former default optimizer."""
+        return {**super().former_defaults(), **PLAIN_TRAINING}
 
     @classmethod
     def values_for_recipe(cls, before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
@@ -129,9 +129,12 @@ class TrainOptions(RunOptions, DistillationOptions, FineTuningOptions, NetworkOp
 
         Its values suit another kind of training: a network from scratch learns with ten times the rate of a pretrained one.
         """
+        chosen = [name for name in auto_names(cls) if name not in _KEPT_FROM_RUN]
         if changes.get("pretrained") and not before["pretrained"]:
-            return ["network_args", *(name for name in auto_names(cls) if name not in _KEPT_FROM_RUN)]
+            return ["network_args", *chosen]
         if changes.get("teacher") and not before["teacher"]:
+            if before["pretrained"]:
+                return chosen
             return [name for name, value in PLAIN_TRAINING.items() if before[name] == value]
         return []
 

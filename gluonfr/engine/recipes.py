@@ -212,7 +212,6 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         "network": card.network,
         "network_args": card.arguments,
         "epochs": epochs,
-        "clip_norm": 1.0,
         "average": 0.99,
         "init_classifier": "means",
         "batch_norm": "frozen",
@@ -222,9 +221,15 @@ def _fine_tuning(options: TrainOptions, people: int, images: int, card: Card) ->
         # All layers adapt to another input or teacher. SGD at the rate that this takes breaks networks without BatchNorm.
         return {**values, "augment": "standard", "optimizer": "adam", "lr": 3e-4, "wd": 0.0, "clip_norm": 0.0}
     # The last layer adapts; a small set shows too few faces to change the others.
-    freeze = "-1"
-    lr = 0.01 if (options.freeze or freeze) == "-1" else 0.05
-    return {**values, "augment": "flip", "lr": lr, "freeze": freeze, "lr_decay_by_depth": 0.7, "stay_close": 3.0}
+    return {
+        **values,
+        "augment": "flip",
+        "lr": 0.01 if options.freeze in (None, "-1") else 0.05,
+        "clip_norm": 1.0,
+        "freeze": "-1",
+        "lr_decay_by_depth": 0.7,
+        "stay_close": 3.0,
+    }
 
 
 def _distillation(people: int, images: int, image_size: tuple[int, int]) -> dict[str, Any]:

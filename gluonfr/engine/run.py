@@ -128,8 +128,8 @@ class Run(TrainingLoop):
         # Older checkpoints do not record them.
         if self._distiller is not None and meta.get("references", self._distiller.sources) != self._distiller.sources:
             raise UsageError(
-                f"{path} was written with another network as teacher= or pretrained=, and its file has changed since; restore "
-                "it, or start a new run in another folder (out=)."
+                f"{path} was written with another network as teacher= or pretrained= (a file has changed since), or by another "
+                "version; restore that, or start a new run in another folder (out=)."
             )
 
     @property

@@ -8,7 +8,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.core import UsageError
 from gluonfr.model_zoo.registry import register_network
-from gluonfr.nn import CropResize, FrBase
+from gluonfr.nn import FrBase
+from gluonfr.nn.resize import input_layer
 
 # (channels, whether the unit halves the map) of the residual units.
 _UNITS = (
@@ -112,13 +113,10 @@ class DlibResNet(FrBase):
         **kwargs: Any,
     ) -> None:
         super().__init__(classes, embedding_size, **kwargs)
-        crop = input_crop or self.image_size[0]
-        inside = input_size or crop
-        if inside < _SMALLEST:
-            raise UsageError(f"input_size={inside} is too small: dlib's network needs at least {_SMALLEST} pixels.")
         with self.name_scope():
-            if inside != self.image_size[0]:
-                self.resize = CropResize(crop, inside, self.image_size[0])
+            self.resize, inside = input_layer(input_crop, input_size, self.image_size[0])
+            if inside < _SMALLEST:
+                raise UsageError(f"input_size={inside} is too small: dlib's network needs at least {_SMALLEST} pixels.")
             body, before = self.features, 32
             body.add(nn.Conv2D(before, 7, 2, in_channels=3), _affine(before), nn.Activation("relu"), nn.MaxPool2D(3, 2))
             size = ((inside - 7) // 2 + 1 - 3) // 2 + 1

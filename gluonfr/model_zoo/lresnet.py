@@ -9,8 +9,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.arguments import check_stages
 from gluonfr.model_zoo.registry import register_network
-from gluonfr.nn import CropResize, FrBase, PReLU, SELayer, embedding_head
-from gluonfr.nn.resize import halved
+from gluonfr.nn import FrBase, PReLU, SELayer, embedding_head
+from gluonfr.nn.resize import halved, input_layer
 
 _EPSILON = 2e-5
 _UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
@@ -102,14 +102,15 @@ class LResNet(FrBase):
         check_stages(units, channels)
         with self.name_scope():
             body = self.features
-            if input_crop or input_size:
-                body.add(CropResize(input_crop or 112, input_size or input_crop or 112))
+            resize, inside = input_layer(input_crop, input_size)
+            if resize is not None:
+                body.add(resize)
             body.add(nn.Conv2D(channels[0], 3, stem_stride, 1, use_bias=False, in_channels=3), _norm(), PReLU(channels[0]))
             for before, wide, count in zip(channels, channels[1:], units):
                 body.add(_Unit(wide, before, 2, se))
                 for _ in range(count - 1):
                     body.add(_Unit(wide, wide, 1, se))
-            size = halved(-(-(input_size or input_crop or 112) // stem_stride), len(units))
+            size = halved(-(-inside // stem_stride), len(units))
             body.add(*embedding_head(head, embedding_size, channels[-1], dropout, size, _EPSILON))
 
 

@@ -9,8 +9,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluonfr.model_zoo.arguments import check_argument
 from gluonfr.model_zoo.registry import register_network
-from gluonfr.nn import CropResize, FrBase, PReLU, embedding_head
-from gluonfr.nn.resize import halved
+from gluonfr.nn import FrBase, PReLU, embedding_head
+from gluonfr.nn.resize import halved, input_layer
 
 # Of the stages that halve the map: (output channels, inner channels of the first unit, inner channels of the residual units).
 _STAGES = ((64, 128, 128), (128, 256, 256), (128, 512, 256))
@@ -129,8 +129,7 @@ class MobileFaceNet(FrBase):
             return max(8, int(channels * width / 8 + 0.5) * 8)
 
         with self.name_scope():
-            if input_crop or input_size:
-                self.resize = CropResize(input_crop or 112, input_size or input_crop or 112)
+            self.resize, inside = input_layer(input_crop, input_size)
             body = self.features
             between = wide(64) * scale
             _conv(body, between, 3, 2, 1, epsilon=epsilon)
@@ -145,7 +144,7 @@ class MobileFaceNet(FrBase):
                 for _ in range(count):
                     body.add(_Unit(wide(channels) * scale, wide(middle), residual=True, epsilon=epsilon))
             _conv(body, wide(512), epsilon=epsilon)
-            size = halved(input_size or input_crop or 112, 3 + (last_stride == 2))
+            size = halved(inside, 3 + (last_stride == 2))
             body.add(*embedding_head(head, embedding_size, wide(512), dropout, size, **_FLAVORS[flavor]["head"]))
 
 

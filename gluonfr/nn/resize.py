@@ -51,6 +51,25 @@ class CropResize(HybridBlock):
         return F.contrib.BilinearResize2D(x, height=self._size, width=self._size)
 
 
+def input_layer(crop: int | None, size: int | None, image_size: int = 112) -> tuple[CropResize | None, int]:
+    """Return the layer that crops and resizes the image of a network, None where nothing is asked for, and the side after it.
+
+    Parameters
+    ----------
+    crop, size : int, optional
+        `input_crop` and `input_size` of the network.
+    image_size : int, default 112
+        Side of the image, in pixels.
+
+    Examples
+    --------
+    >>> input_layer(100, 56)[1], input_layer(None, None)
+    (56, (None, 112))
+    """
+    inside = size or crop or image_size
+    return (CropResize(crop or image_size, inside, image_size) if crop or size else None), inside
+
+
 def halved(size: int, times: int) -> int:
     """Return the side of a feature map after `times` padded convolutions of stride 2.
 

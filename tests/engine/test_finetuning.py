@@ -305,8 +305,11 @@ def test_a_network_starts_with_the_weights_of_a_larger_input(tmp_path):
     assert values(small).keys() == values(net).keys()
     assert all((value == values(net)[path]).all() for path, value in values(small).items())
     assert small(nd.zeros((2, 3, 112, 112))).shape == (2, 8)
+    # A layer without weights in between changes nothing.
+    dropped, _ = start(input_size=56, last_stride=1, dropout=0.2)
+    assert all((a == b).all() for a, b in zip(values(dropped).values(), values(net).values()))
     # Here the last map has 4x4 pixels, and each of 7x7 has weights of its own.
-    with pytest.raises(UsageError, match=r"do not fit mobilefacenet with input_size=64; leave that out"):
+    with pytest.raises(UsageError, match=r"do not fit mobilefacenet with input_size=64: some layer would have another size"):
         start(input_size=64)
     with pytest.raises(GluonFRError, match="does not fit"):
         start(width=0.25)
@@ -314,6 +317,14 @@ def test_a_network_starts_with_the_weights_of_a_larger_input(tmp_path):
     again, _ = load_network(folder)
     image = nd.random.uniform(shape=(1, 3, 112, 112))
     np.testing.assert_array_equal(again(image).asnumpy(), small(image).asnumpy())
+    # Of a head with a dense layer, the size is known only after an image.
+    arguments["head"] = "E"
+    net = get_model("mobilefacenet", **arguments)
+    net.initialize()
+    net(nd.zeros((1, 3, 112, 112)))
+    save_network(net, folder, {"network": "mobilefacenet", "arguments": arguments})
+    with pytest.raises(UsageError, match="do not fit mobilefacenet with input_size=64"):
+        start(input_size=64)
 
 
 def test_training_ends_early_without_a_better_network_and_stays_ended(options):

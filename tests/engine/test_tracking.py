@@ -17,7 +17,7 @@ from gluonfr.apps.runs.paired import read_results
 from gluonfr.apps.runs.records import read_run
 from gluonfr.cli import _parser
 from gluonfr.cli.train import _train_options
-from gluonfr.core import TrainingInterrupted, TrainingStopped, UsageError
+from gluonfr.core import Card, TrainingInterrupted, TrainingStopped, UsageError
 from gluonfr.engine import TrainingObserver, TrainOptions, options_from_run, train
 from gluonfr.engine.detector.options import DetectorOptions
 from gluonfr.engine.detector.recipe import complete_detector_options
@@ -136,6 +136,20 @@ def test_a_number_of_epochs_replaces_the_steps_of_the_run(tmp_path):
     assert options_from_run(path, lr=0.1).steps == 20
 
 
+def test_the_rate_of_a_run_is_not_used_for_another_optimizer(tmp_path):
+    given = TrainOptions(dataset="emore", out=str(tmp_path / "a"), loss="arc")
+    recipe = choose_recipe(given, people=300, images=6000)
+    path = write_options(tmp_path / "a", **complete_options(given, recipe).to_dict())
+    with pytest.raises(UsageError, match="optimizer='adam' needs lr="):
+        complete_options(options_from_run(path, optimizer="adam"), recipe)
+    assert complete_options(options_from_run(path, optimizer="adam", lr=0.004), recipe).lr == 0.004
+    assert complete_options(options_from_run(path, optimizer="SGD"), recipe).lr == 0.1
+    scenes = complete_detector_options(DetectorOptions(scenes=500, out=str(tmp_path / "b")), photos=500)
+    path = write_options(tmp_path / "b", **scenes.to_dict())
+    with pytest.raises(UsageError, match="optimizer='adam' needs lr="):
+        complete_detector_options(derive_options(path, DetectorOptions, optimizer="adam"), photos=500)
+
+
 def test_the_first_teacher_or_start_of_a_run_brings_the_values_of_its_recipe(tmp_path):
     given = TrainOptions(dataset="emore", out=str(tmp_path / "a"), lr=0.3, loss="arc")
     recipe = choose_recipe(given, people=300, images=6000)
@@ -147,6 +161,12 @@ def test_the_first_teacher_or_start_of_a_run_brings_the_values_of_its_recipe(tmp
     tuned = options_from_run(path, pretrained="dlib_resnet29", stay_close=1.0)
     assert (tuned.lr, tuned.batch_norm, tuned.network, tuned.network_args, tuned.loss) == (None, None, None, {}, "arc")
     assert tuned.stay_close == 1
+    # With both, the recipe is another one than with either.
+    card = Card(network="dlib_resnet29", arguments={"embedding_size": 128}, image_size=(150, 150), template="dlib")
+    tuned = complete_options(tuned, choose_recipe(tuned, people=300, images=6000, card=card))
+    path = write_options(tmp_path / "c", **dict(tuned.to_dict(), out=str(tmp_path / "c")))
+    both = options_from_run(path, teacher="dlib_resnet29")
+    assert (both.freeze, both.lr, both.optimizer, both.loss) == (None, None, None, "arc")
     # A run that has a teacher is repeated as it was.
     path = write_options(tmp_path / "b", **dict(complete.to_dict(), out=str(tmp_path / "b")))
     assert options_from_run(path, teacher="y1").distill_weight == 20

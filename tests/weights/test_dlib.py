@@ -190,6 +190,13 @@ def test_a_smaller_input_uses_the_same_weights(tmp_path):
     cropped = get_model(DLIB_NETWORK, input_crop=112)
     load_weights(cropped, path)
     np.testing.assert_array_equal(cropped(image).asnumpy(), net(image[:, :, 19:131, 19:131]).asnumpy())
+    enlarged = get_model(DLIB_NETWORK, input_crop=112, input_size=150)
+    load_weights(enlarged, path)
+    assert np.abs(enlarged(image).asnumpy() - net(image).asnumpy()).max() > 1e-3
+    # Only a map of 2x2 pixels is padded.
+    for size, padded in ((150, [0, 0, 0, 0]), (112, [0, 0, 0, 0]), (75, [0, 0, 0, 1])):
+        units = [block for block in get_model(DLIB_NETWORK, input_size=size).features if isinstance(block, _Unit)]
+        assert [unit.body[0]._kwargs["pad"][0] for unit in units if unit._down] == padded
     # The smallest size at which every unit has pixels.
     for size in (75, 71):
         small = get_model(DLIB_NETWORK, input_crop=112, input_size=size)

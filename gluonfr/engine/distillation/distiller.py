@@ -29,9 +29,10 @@ class Reference(NamedTuple):
     center : np.ndarray, optional
         float32 (D,), subtracted from the rows before they are compared. Where the embeddings of all faces share a direction,
         it would hide their differences.
-    subtract : bool, default False
-        Subtract the center from the embeddings of the trained network too, which started with the teacher's weights and shares
-        that direction.
+    student_center : np.ndarray, optional
+        float32 (E,), the mean embedding of the network when training began, subtracted from its embeddings for the same reason.
+    student_unit : float, default 1
+        The network's embeddings are divided by it.
     unit : float, default 1
         The rows are divided by it.
     source : str, default ''
@@ -51,7 +52,8 @@ class Reference(NamedTuple):
     means: np.ndarray | None = None
     scale: float = 1.0
     center: np.ndarray | None = None
-    subtract: bool = False
+    student_center: np.ndarray | None = None
+    student_unit: float = 1.0
     unit: float = 1.0
     source: str = ""
     is_start: bool = False
@@ -106,8 +108,8 @@ class Distiller(Block):
 
     @property
     def sources(self) -> list[str]:
-        """Digests of the networks that made the references."""
-        return [reference.source for reference in self._references]
+        """Digests of the networks that made the references, and whether the student is centered."""
+        return [f"{one.source} centered" if one.student_center is not None else one.source for one in self._references]
 
     @property
     def rows_of_start(self) -> np.ndarray | None:
@@ -140,16 +142,20 @@ class Distiller(Block):
             first = embeddings[0].context
             losses = relational_loss(*gathered(first, embeddings, rows))
             return [losses[own].as_in_context(part.context) for own, part in zip(row_slices(embeddings), embeddings)]
-        students = embeddings if projection is None else [projection(part) for part in embeddings]
-        if reference.subtract:
-            students = [nd.broadcast_sub(part, self._constant("center", number, part.context)) for part in students]
+        students = embeddings
+        if reference.student_center is not None:
+            students = [nd.broadcast_sub(part, self._constant("student_center", number, part.context)) for part in students]
+        if reference.student_unit != 1:
+            students = [part / reference.student_unit for part in students]
+        if projection is not None:
+            students = [projection(part) for part in students]
         if reference.kind == "logits":
             means = [self._constant("means", number, student.context) for student in students]
             return [logit_loss(*triple, reference.scale) for triple in zip(students, rows, means)]
         return [(cosine_loss if reference.kind == "cosine" else l2_loss)(*pair) for pair in zip(students, rows)]
 
     def _constant(self, name: str, number: int, context: mx.Context) -> Any:
-        """Return the center, a row, or the means of a reference on a device."""
+        """Return the center of the student, a row, or the means of a reference on a device."""
         key = (name, number, context)
         if key not in self._constants:
             self._constants[key] = nd.array(np.atleast_2d(getattr(self._references[number], name)), ctx=context)

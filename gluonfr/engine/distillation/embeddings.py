@@ -18,10 +18,11 @@ from gluonfr.core import Card, DataError, GluonFRError, atomic_file, file_sha256
 from gluonfr.core.mxnet_internals import parameter_value, parameters_by_path
 from gluonfr.core.reading import open_npy
 from gluonfr.data.dataset.mixed import MIXING_VERSION, MixedFaces
-from gluonfr.data.dataset.views import PartlyLabeled, RealignedSet, SelectedPeople
+from gluonfr.data.dataset.views import PartlyLabeled, SelectedPeople
 from gluonfr.deploy import embed
 from gluonfr.deploy.inference import InferenceNetwork
 from gluonfr.engine.finetuning.class_means import Crops
+from gluonfr.engine.finetuning.start import fit_crops
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Rows in memory at once, and rows that are computed and stored at once.
+# Rows in memory at once.
 _ROWS = 20_000
+# Rows that are computed and stored at once, a minute or less of work.
+_PART = 4_000
 
 
 def cached_embeddings(
@@ -144,24 +147,25 @@ def _compute(path: str, net: Any, card: Card, dataset: Any, contexts: Any, group
     """Return the embeddings, in parts that are stored beside `path`, where the next run goes on if this one is interrupted."""
     if isinstance(net, HybridBlock):
         net = InferenceNetwork(net, card.image_size)
-    if tuple(dataset.image_size) != tuple(card.image_size):
-        dataset = RealignedSet(dataset, card.image_size, card.template)
+    dataset = fit_crops(dataset, card)
     # With fewer images than ranks, every rank computes all.
     is_shared = group.size > 1 and len(dataset) >= group.size
     edges = [len(dataset) * rank // group.size for rank in range(group.size + 1)]
     own = range(edges[group.rank], edges[group.rank + 1]) if is_shared else range(len(dataset))
     logger.info("embeddings of %d images by %s", len(dataset), card.network or "the teacher")
-    text = "embeddings" if progress and group.rank == 0 else None
-    found = []
-    for first in range(own.start, own.stop, _ROWS):
-        items = own[first - own.start :][:_ROWS]
+    found: list[np.ndarray] = []
+    stores = True
+    for first in range(own.start, own.stop, _PART):
+        items = own[first - own.start :][:_PART]
         part = f"{path}.{first}-{items.stop}"
         rows = _read(part, len(items))
         if rows is None:
+            text = f"embeddings of images {first} to {items.stop - 1}" if progress and group.rank == 0 else None
             rows = embed(net, Crops(dataset, items), contexts, progress=text, normalize=False, after_batch=group.beat) / 2
-            # What follows the last part takes no time.
-            if items.stop < own.stop:
-                rows = _written(part, rows)
+            # What follows the last part takes no time, unless other processes are slower.
+            if stores and (items.stop < own.stop or is_shared):
+                stored = _written(part, rows)
+                stores = stored is not rows
         found.append(rows)
     rows = np.concatenate(found)
     return group.gather(nd.array(rows), "references").asnumpy() if is_shared else rows

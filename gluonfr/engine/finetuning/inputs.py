@@ -97,4 +97,13 @@ def open_inputs(options: TrainOptions, contexts: Sequence[mx.Context]) -> RunInp
     if complete.mixed:
         records = PartlyLabeled(records, MixedFaces(faces, complete.mixed, complete.seed))
     net, card = start or (None, Card(network=complete.network, image_size=(records.image_size[0], records.image_size[1])))
-    return RunInputs(complete, net, card, records, fit_crops(records, card), sets)
+    dataset = fit_crops(records, card)
+    if dataset is not records:
+        logger.info(
+            "crops of %s: %dx%d pixels, re-aligned to %dx%d pixels of the template %r of the pretrained network",
+            records.name,
+            *records.image_size,
+            *card.image_size,
+            card.template,
+        )
+    return RunInputs(complete, net, card, records, dataset, sets)

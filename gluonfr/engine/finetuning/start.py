@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Sequence
+
+from mxnet import nd
 
 from gluonfr.core import Card, UsageError
 from gluonfr.core.errors import naming
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from gluonfr.data import TrainingSet
     from gluonfr.engine.options import TrainOptions
-
-logger = logging.getLogger(__name__)
 
 # Arguments of networks that change the size of the image or of a feature map, not the weights.
 _INPUT = {"input_crop", "input_size", "last_stride"}
@@ -59,7 +58,7 @@ def load_start(options: TrainOptions, contexts: Sequence[mx.Context]) -> tuple[A
         if net is None:
             raise UsageError(
                 f"pretrained={source!r}: its weights do not fit {card.network} with "
-                f"{', '.join(f'{name}={arguments[name]!r}' for name in sorted(given))}; leave that out."
+                f"{', '.join(f'{name}={arguments[name]!r}' for name in sorted(given))}: some layer would have another size."
             )
     elif given:
         net = get_model(card.network, pretrained=source, ctx=list(contexts), **arguments)
@@ -69,14 +68,15 @@ def load_start(options: TrainOptions, contexts: Sequence[mx.Context]) -> tuple[A
 def _with_other_input(net: Any, network: str, arguments: dict[str, Any], contexts: Sequence[mx.Context]) -> Any:
     """Return a network with the weights of `net` that reduces its input in another way; None if they do not fit."""
     other = get_model(network, **arguments)
-    theirs, ours = parameters_by_path(net), parameters_by_path(other)
-    if theirs.keys() != ours.keys():
+    other.initialize(ctx=list(contexts))
+    # All shapes are known after an image.
+    other(nd.zeros((1, 3, *other.image_size), ctx=contexts[0]))
+    # In the order of the layers: a layer without weights, such as dropout, changes the names of those behind it.
+    theirs, ours = parameters_by_path(net).values(), parameters_by_path(other).values()
+    if [parameter.shape for parameter in theirs] != [parameter.shape for parameter in ours]:
         return None
-    for path, parameter in ours.items():
-        # An unknown length is 0.
-        if any(length not in (0, known) for length, known in zip(parameter.shape, theirs[path].shape)):
-            return None
-    set_parameters(other, {ours[path].name: parameter_value(parameter) for path, parameter in theirs.items()}, list(contexts))
+    values = {own.name: parameter_value(parameter) for own, parameter in zip(ours, theirs)}
+    set_parameters(other, values, list(contexts))
     return other
 
 
@@ -90,11 +90,4 @@ def fit_crops(dataset: TrainingSet, card: Card) -> TrainingSet:
     """
     if tuple(dataset.image_size) == tuple(card.image_size):
         return dataset
-    logger.info(
-        "crops of %s: %dx%d pixels, re-aligned to %dx%d pixels of the template %r of the pretrained network",
-        dataset.name,
-        *dataset.image_size,
-        *card.image_size,
-        card.template,
-    )
     return RealignedSet(dataset, card.image_size, card.template)

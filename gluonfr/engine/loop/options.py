@@ -152,7 +152,7 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
     @classmethod
     def former_defaults(cls) -> dict[str, Any]:
         """Return the values with which a run was trained that has no such options, because its version did not know them."""
-        return {}
+        return {"optimizer": "sgd"}
 
     @classmethod
     def values_for_recipe(cls, before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
@@ -160,6 +160,7 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
         return []
 
     def _check_shared_ranges(self) -> None:
+        self.optimizer = self.optimizer and self.optimizer.lower()
         for name in ("batch_size", "log_every", "accumulate", "keep_checkpoints", "steps"):
             self._require(name, lambda value: value >= 1, "at least 1")
         for name in ("checkpoint_steps", "checkpoint_minutes", "epochs", "lr"):

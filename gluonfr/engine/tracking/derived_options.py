@@ -82,6 +82,9 @@ def derive_options(folder: str, kind: type[_Options], **changes: Any) -> _Option
         before["steps"] = None
     defaults = kind.defaults()
     before.update({name: defaults[name] for name in kind.values_for_recipe(before, changes)})
+    if changes.get("optimizer") and changes["optimizer"].lower() != before["optimizer"]:
+        # Its rate suits the optimizer of the run.
+        before["lr"] = None
     for name in kind.with_arguments:
         # Arguments of another loss or network would not fit.
         if changes.get(name, before[name]) != before[name]:
