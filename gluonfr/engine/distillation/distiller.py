@@ -108,8 +108,9 @@ class Distiller(Block):
 
     @property
     def sources(self) -> list[str]:
-        """Digests of the networks that made the references, and whether the student is centered."""
-        return [f"{one.source} centered" if one.student_center is not None else one.source for one in self._references]
+        """Digests of the networks that made the references, and whether the student is compared from where it started."""
+        starts = [one.student_center is not None or one.student_unit != 1 for one in self._references]
+        return [f"{one.source}{' from start' if start else ''}" for one, start in zip(self._references, starts)]
 
     @property
     def rows_of_start(self) -> np.ndarray | None:

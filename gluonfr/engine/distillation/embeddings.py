@@ -144,7 +144,7 @@ def _written(path: str, rows: np.ndarray) -> np.ndarray:
 
 
 def _compute(path: str, net: Any, card: Card, dataset: Any, contexts: Any, group: Group, progress: bool) -> np.ndarray:
-    """Return the embeddings, in parts that are stored beside `path`, where the next run goes on if this one is interrupted."""
+    """Return the embeddings, in parts that are stored beside `path` in case that the run ends early."""
     if isinstance(net, HybridBlock):
         net = InferenceNetwork(net, card.image_size)
     dataset = fit_crops(dataset, card)
