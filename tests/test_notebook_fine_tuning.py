@@ -26,6 +26,8 @@ def check(outputs):
     before, after = map(float, re.search(r"AUC ([0-9.]+) before fine-tuning, ([0-9.]+) after", outputs["train-tuned"]).groups())
     # What is delivered is never worse than the start; 0.023 better when the notebook was written.
     assert after >= before > 0.7
+    before, after = map(float, re.search(r"AUC ([0-9.]+) before, ([0-9.]+) after", outputs["train-taught"]).groups())
+    assert after >= before > 0.7
     sizes = dict(re.findall(r"(teacher|student): AUC [0-9.]+, ([0-9.]+) MB", outputs["train-student"]))
     assert float(sizes["student"]) < float(sizes["teacher"]) / 2
     aucs = dict(re.findall(r"(teacher|student): AUC ([0-9.]+)", outputs["train-student"]))
