@@ -398,10 +398,13 @@ def test_images_without_labels_add_the_teacher_s_embeddings_and_no_class(options
     [
         {"distill": "l2", "network_args": PROJECTED, "mixed": 14},
         {"distill": "relational", "accumulate": 2, "label_weight": 0.0},
+        {"pretrained": "the teacher", "augment_args": {"gray": 0.5}, "optimizer": None, "lr": None, "cpus": 2},
     ],
 )
 def test_a_distillation_that_is_interrupted_resumes_bit_exact(options, tmp_path, more):
-    options = dict(options, checkpoint_every=0, checkpoint_steps=1, epochs=1, **more)
+    options = dict(options, **{"checkpoint_every": 0, "checkpoint_steps": 1, "epochs": 1, **more})
+    if "pretrained" in more:
+        options["pretrained"] = options["teacher"]
     whole = train(**dict(options, out=str(tmp_path / "whole")))
     broken = dict(options, out=str(tmp_path / "broken"))
     run = Run(TrainOptions(**broken))

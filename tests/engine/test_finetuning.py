@@ -394,11 +394,14 @@ def interrupt_after(run, step):
     return run
 
 
-def test_two_contexts_take_the_same_steps_as_one(options, tmp_path):
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_two_contexts_take_the_same_steps_as_one(options, tmp_path, has_teacher, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     nets = []
+    given = dict(options, teacher=options["pretrained"], augment="standard") if has_teacher else options
     for cpus in (1, 2):
         # Without dropout, whose draws differ between devices.
-        result = train(**dict(options, cpus=cpus, network_args={"dropout": 0}, out=str(tmp_path / str(cpus))))
+        result = train(**dict(given, cpus=cpus, network_args={"dropout": 0}, out=str(tmp_path / str(cpus))))
         nets.append(values(load_network(os.path.join(result.folder, "last"))[0]))
     for path, value in nets[0].items():
         # Sums over devices are in another order: 1e-4 of values around 0.1 after 6 steps.
