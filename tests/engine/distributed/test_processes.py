@@ -327,6 +327,7 @@ def test_invalid_hosts_are_rejected(text):
         parse_hosts(text)
 
 
+@no_horovod
 def test_hosts_are_checked_before_anything_starts(tmp_path):
     assert parse_hosts("a:4, b-1.net:2,c") == [("a", 4), ("b-1.net", 2), ("c", 1)]
     for hosts, words in (([("localhost", 2)], "localhost resolves to 127"), ([("no.such.host.invalid", 2)], "no.such")):
