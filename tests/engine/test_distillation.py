@@ -196,13 +196,13 @@ def test_a_student_that_starts_as_its_teacher_starts_without_loss(options, kind,
     assert run._distiller([rows], [run._distiller.batch(items[::-1])])[0].mean().asscalar() > 1e-2
 
 
-def test_the_mean_of_another_start_is_subtracted_from_its_own_embeddings(options, small_options, tmp_path):
+def test_the_teacher_s_mean_is_subtracted_from_another_trained_start_too(options, small_options, tmp_path):
     other = os.path.join(train(**dict(small_options, epochs=1, seed=3, out=str(tmp_path / "other"))).folder, "last")
     given = {name: value for name, value in options.items() if name not in ("network", "network_args")}
     run = Run(TrainOptions(**dict(given, label_weight=0.0, pretrained=other)))
     teacher, _ = load_network(options["teacher"])
     own, rows = means(run.net, run.dataset).asnumpy(), means(teacher, run.dataset).asnumpy()
-    own, rows = own - own.mean(axis=0), rows - rows.mean(axis=0)
+    own, rows = own - rows.mean(axis=0), rows - rows.mean(axis=0)
     cosines = (own * rows).sum(axis=1) / np.linalg.norm(own, axis=1) / np.linalg.norm(rows, axis=1)
     losses = run._distiller([means(run.net, run.dataset)], [run._distiller.batch(np.arange(len(rows)))])[0].asnumpy()
     np.testing.assert_allclose(losses, 10 * (1 - cosines), rtol=0.01, atol=0.01)

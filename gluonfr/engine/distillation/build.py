@@ -9,15 +9,11 @@ import numpy as np
 
 from gluonfr.core import UsageError
 from gluonfr.core.errors import naming
-from gluonfr.deploy import embed, load_model
+from gluonfr.deploy import load_model
 from gluonfr.engine.distillation.distiller import Distiller, Reference
 from gluonfr.engine.distillation.embeddings import cached_embeddings, network_digest, row_parts
-from gluonfr.engine.finetuning.class_means import Crops, means_by_label
-from gluonfr.engine.finetuning.start import fit_crops
+from gluonfr.engine.finetuning.class_means import means_by_label
 from gluonfr.engine.recipes import scale_for
-
-# The mean of the embeddings of faces changes little with more.
-_IMAGES_OF_CENTER = 512
 
 if TYPE_CHECKING:
     from gluonfr.core import Card
@@ -66,14 +62,10 @@ def build_distiller(
         with naming("teacher", options.teacher):
             teacher, its_card = load_model(options.teacher, contexts)
         rows = cached_embeddings(teacher, its_card, records, contexts, group, options.progress)
-        reference = make_reference(options, rows, records)._replace(source=network_digest(teacher))
-        if options.pretrained and options.distill in ("cosine", "logits"):
-            center = _mean_embedding(net, fit_crops(records, card), contexts, group)
-            reference = reference._replace(student_center=center)
-        elif options.pretrained and options.distill == "l2" and rows.shape[1] == net.embedding_size:
-            # The start may have the teacher's scale already.
-            reference = reference._replace(student_unit=reference.unit)
-        references.append(reference)
+        reference = make_reference(options, rows, records)
+        # A trained start keeps what its embeddings share; a new network, or a layer behind it, has no such part.
+        shared = bool(options.pretrained) and rows.shape[1] == net.embedding_size
+        references.append(reference._replace(source=network_digest(teacher), shared_space=shared))
     if options.stay_close:
         rows = cached_embeddings(net, card, records, contexts, group, options.progress)
         # Not from the mean: a part of the embedding that all faces share has to stay where it is, too.
@@ -91,13 +83,6 @@ def build_distiller(
     mx.random.seed(options.seed)
     distiller.initialize(ctx=list(contexts))
     return distiller
-
-
-def _mean_embedding(net: Any, dataset: TrainingSet, contexts: Sequence[mx.Context], group: Group) -> np.ndarray:
-    """Return the mean of the embeddings of some images and their mirror images, spread over the set."""
-    items = np.unique(np.linspace(0, len(dataset) - 1, _IMAGES_OF_CENTER).astype(int))
-    rows = embed(net, Crops(dataset, items), contexts, normalize=False, after_batch=group.beat)
-    return rows.mean(axis=0) / 2
 
 
 def make_reference(options: TrainOptions, rows: np.ndarray, records: TrainingSet) -> Reference:

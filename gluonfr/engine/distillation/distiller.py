@@ -29,10 +29,9 @@ class Reference(NamedTuple):
     center : np.ndarray, optional
         float32 (D,), subtracted from the rows before they are compared. Where the embeddings of all faces share a direction,
         it would hide their differences.
-    student_center : np.ndarray, optional
-        float32 (E,), the mean embedding of the network when training began, subtracted from its embeddings for the same reason.
-    student_unit : float, default 1
-        The network's embeddings are divided by it.
+    shared_space : bool, default False
+        Whether the trained network starts with embeddings like these: the center is subtracted from its embeddings and the unit
+        divides them too, so that they come to equal the rows.
     unit : float, default 1
         The rows are divided by it.
     source : str, default ''
@@ -52,8 +51,7 @@ class Reference(NamedTuple):
     means: np.ndarray | None = None
     scale: float = 1.0
     center: np.ndarray | None = None
-    student_center: np.ndarray | None = None
-    student_unit: float = 1.0
+    shared_space: bool = False
     unit: float = 1.0
     source: str = ""
     is_start: bool = False
@@ -108,9 +106,8 @@ class Distiller(Block):
 
     @property
     def sources(self) -> list[str]:
-        """Digests of the networks that made the references, and whether the student is compared from where it started."""
-        starts = [one.student_center is not None or one.student_unit != 1 for one in self._references]
-        return [f"{one.source}{' from start' if start else ''}" for one, start in zip(self._references, starts)]
+        """Digests of the networks that made the references, and whether the student shares their space."""
+        return [f"{one.source}{' shared' if one.shared_space else ''}" for one in self._references]
 
     @property
     def rows_of_start(self) -> np.ndarray | None:
@@ -143,20 +140,18 @@ class Distiller(Block):
             first = embeddings[0].context
             losses = relational_loss(*gathered(first, embeddings, rows))
             return [losses[own].as_in_context(part.context) for own, part in zip(row_slices(embeddings), embeddings)]
-        students = embeddings
-        if reference.student_center is not None:
-            students = [nd.broadcast_sub(part, self._constant("student_center", number, part.context)) for part in students]
-        if reference.student_unit != 1:
-            students = [part / reference.student_unit for part in students]
-        if projection is not None:
-            students = [projection(part) for part in students]
+        students = embeddings if projection is None else [projection(part) for part in embeddings]
+        if reference.shared_space and reference.center is not None:
+            students = [nd.broadcast_sub(part, self._constant("center", number, part.context)) for part in students]
+        if reference.shared_space and reference.unit != 1:
+            students = [part / reference.unit for part in students]
         if reference.kind == "logits":
             means = [self._constant("means", number, student.context) for student in students]
             return [logit_loss(*triple, reference.scale) for triple in zip(students, rows, means)]
         return [(cosine_loss if reference.kind == "cosine" else l2_loss)(*pair) for pair in zip(students, rows)]
 
     def _constant(self, name: str, number: int, context: mx.Context) -> Any:
-        """Return the center of the student, a row, or the means of a reference on a device."""
+        """Return the center of a reference, as a row, or its means on a device."""
         key = (name, number, context)
         if key not in self._constants:
             self._constants[key] = nd.array(np.atleast_2d(getattr(self._references[number], name)), ctx=context)
