@@ -144,6 +144,9 @@ def test_the_rate_of_a_run_is_not_used_for_another_optimizer(tmp_path):
         complete_options(options_from_run(path, optimizer="adam"), recipe)
     assert complete_options(options_from_run(path, optimizer="adam", lr=0.004), recipe).lr == 0.004
     assert complete_options(options_from_run(path, optimizer="SGD"), recipe).lr == 0.1
+    # Both have a momentum and learn with the rate of the run, which need not be that of the recipe.
+    path = write_options(tmp_path / "c", **dict(complete_options(given, recipe).to_dict(), out=str(tmp_path / "c"), lr=0.03))
+    assert options_from_run(path, optimizer="nag").lr == 0.03
     scenes = complete_detector_options(DetectorOptions(scenes=500, out=str(tmp_path / "b")), photos=500)
     path = write_options(tmp_path / "b", **scenes.to_dict())
     with pytest.raises(UsageError, match="optimizer='adam' needs lr="):

@@ -298,16 +298,15 @@ def get_augmentation(name: str | Augment | None, **changes: Any) -> Augment:
     >>> get_augmentation("flip", low_resolution=1, low_resolution_scale=(0.18, 0.18))
     Augmentation(flip=0.5, low_resolution=1, low_resolution_scale=(0.18, 0.18))
     """
-    found = Augmentation() if name is None else name if callable(name) else _presets.get(name)()
+    augmentation = name if callable(name) else _presets.get("none" if name is None else name)()
     if not changes:
-        return found
+        return augmentation
     known = [one.name for one in fields(Augmentation) if one.init]
     unknown = sorted(changes.keys() - set(known))
-    if unknown or not isinstance(found, Augmentation):
-        raise UsageError(
-            f"augmentation {name!r} has no argument {', '.join(unknown or changes)!r}; it accepts {', '.join(known)}."
-        )
-    return replace(found, **changes)
+    if unknown or not isinstance(augmentation, Augmentation):
+        names = ", ".join(unknown or changes)
+        raise UsageError(f"augmentation {name!r} has no argument {names!r}; it accepts {', '.join(known)}.")
+    return replace(augmentation, **changes)
 
 
 def get_augmentation_list() -> list[str]:

@@ -246,6 +246,18 @@ class RunOptions(OutputOptions, DeviceOptions, OptimizationOptions):
         return ""
 
 
+def share_rates(first: str | None, second: str | None) -> bool:
+    """Return whether two optimizers learn with the same rates.
+
+    Examples
+    --------
+    >>> share_rates("sgd", "NAG"), share_rates("sgd", "adam")
+    (True, False)
+    """
+    names = {str(first).lower(), str(second).lower()}
+    return len(names) == 1 or names <= _WITH_MOMENTUM
+
+
 def check_rate(options: RunOptions, recipe: Mapping[str, Any]) -> None:
     """Raise UsageError where an optimizer is given without a learning rate, and that of the recipe is for another one.
 
@@ -257,5 +269,5 @@ def check_rate(options: RunOptions, recipe: Mapping[str, Any]) -> None:
     gluonfr.core.errors.UsageError: optimizer='adam' needs lr=: the recipe's rate of 0.1 is for sgd.
     """
     given, usual = options.optimizer, recipe["optimizer"]
-    if options.lr is None and given not in (None, usual) and not {given, usual} <= _WITH_MOMENTUM:
+    if options.lr is None and given is not None and not share_rates(given, usual):
         raise UsageError(f"optimizer={given!r} needs lr=: the recipe's rate of {recipe['lr']} is for {usual}.")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from gluonfr.core import DataError, UsageError, absolute_path, display_path
 from gluonfr.core.reading import read_if_valid, read_json
-from gluonfr.engine.loop.options import OPTIONS, RunOptions
+from gluonfr.engine.loop.options import OPTIONS, RunOptions, share_rates
 from gluonfr.engine.options import TrainOptions
 
 _Options = TypeVar("_Options", bound=RunOptions)
@@ -82,7 +82,7 @@ def derive_options(folder: str, kind: type[_Options], **changes: Any) -> _Option
         before["steps"] = None
     defaults = kind.defaults()
     before.update({name: defaults[name] for name in kind.values_for_recipe(before, changes)})
-    if changes.get("optimizer") and changes["optimizer"].lower() != before["optimizer"]:
+    if changes.get("optimizer") and not share_rates(changes["optimizer"], before["optimizer"]):
         # Its rate suits the optimizer of the run.
         before["lr"] = None
     for name in kind.with_arguments:
